@@ -1,0 +1,2 @@
+//! (in the making)
+pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }

@@ -1,0 +1,22 @@
+//! Larum watches the audit records of Huawei Cloud Workspace and rings when something is wrong.
+//!
+//! ```text
+//! source -> record -> rule -> alert -> route -> deliver        core: record rule alert engine
+//! ```
+//!
+//! The core is deterministic: the same records give the same alerts, byte for byte, whatever the
+//! batch size, the number of threads, the wall clock or the restarts between. It holds no clock,
+//! file, socket, randomness or log. It says what happened; the edges act on it.
+//!
+//! - [`record`] holds what happened: rows of JSON, read once into slots.
+//! - [`rule`] holds what to look for: rule files, decoded and compiled.
+//! - [`alert`] holds what was found.
+//! - [`engine`] is the core's front door: scan, advance, snapshot, restore.
+//! - [`source`] brings rows; [`cli`] is the commands.
+
+pub mod alert;
+pub mod cli;
+pub mod engine;
+pub mod record;
+pub mod rule;
+pub mod source;

@@ -1,0 +1,214 @@
+//! Rows read together: text once, one slot of (start, length, kind) per wanted field and row.
+
+use std::sync::Arc;
+
+use super::{Column, Columns, Locator, Number, Phase, RecordId, RowId, Timestamp};
+
+/// One value of one row, borrowed from its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// The row does not name the field.
+    Absent,
+    /// The row says `null`.
+    Null,
+    /// A string, unescaped.
+    Text(&'a str),
+    /// A number as spelt, valid JSON.
+    Number(&'a str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// An array or object as spelt, valid JSON.
+    Json(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// As text: strings and numbers as they are, booleans as their words; none for the rest.
+    pub fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) | Self::Number(text) => Some(text),
+            Self::Bool(true) => Some("true"),
+            Self::Bool(false) => Some("false"),
+            Self::Absent | Self::Null | Self::Json(_) => None,
+        }
+    }
+
+    /// As a number: a JSON number, or a string that spells one.
+    pub fn number(self) -> Option<Number> {
+        match self {
+            Self::Text(text) | Self::Number(text) => Number::parse(text),
+            Self::Bool(_) | Self::Absent | Self::Null | Self::Json(_) => None,
+        }
+    }
+}
+
+/// Where a slot's text lies and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// First byte in the batch's text.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+    /// What it is.
+    pub kind: SlotKind,
+}
+
+/// The kind of a slot's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotKind {
+    /// No value.
+    Absent,
+    /// `null`.
+    Null,
+    /// Unescaped text.
+    Text,
+    /// A JSON number.
+    Number,
+    /// `true`.
+    True,
+    /// `false`.
+    False,
+    /// An array or object.
+    Json,
+}
+
+impl Slot {
+    /// A slot without a value.
+    pub const ABSENT: Self = Self { start: 0, len: 0, kind: SlotKind::Absent };
+}
+
+/// What the door learnt of one row besides its slots.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Whose row it is.
+    pub id: RowId,
+    /// Digest of the row's content: another one means that the row was amended.
+    pub version: u64,
+    /// Where the row can be fetched again.
+    pub locator: Locator,
+    /// Event time of its start record.
+    pub start: Timestamp,
+    /// Event time of its end record, once it shows an end.
+    pub end: Option<Timestamp>,
+    /// Set for a row that is itself one phase (a flat record with a `phase` field); such a row
+    /// makes that record only, at `start`.
+    pub only: Option<Phase>,
+    /// True while the row may still change: no end, and no failure.
+    pub open: bool,
+    /// True for a row that is set aside: its records do not exist yet.
+    pub held: bool,
+}
+
+/// Rows of one source, read together.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The wanted fields: how many slots a row has and what they are.
+    pub columns: Arc<Columns>,
+    /// Everything that slots point into.
+    pub text: String,
+    /// One a row, in the order they were read.
+    pub rows: Vec<Row>,
+    /// `rows.len() * columns.len()` slots, row by row.
+    pub slots: Vec<Slot>,
+    /// What could not be read, in order.
+    pub faults: Vec<BadRow>,
+    /// Lines or rows that were looked at, bad ones included and blank ones not.
+    pub read: u64,
+}
+
+/// A line or row that makes no record; it is quarantined, counted and shown with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// Where it is.
+    pub locator: Locator,
+    /// Why it is no record.
+    pub fault: super::scan::Fault,
+    /// Its first characters, at most 512 bytes, for a person to look at.
+    pub excerpt: String,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(columns: Arc<Columns>) -> Self {
+        Self {
+            columns,
+            text: String::new(),
+            rows: Vec::new(),
+            slots: Vec::new(),
+            faults: Vec::new(),
+            read: 0,
+        }
+    }
+
+    /// The record that row number `row` is in `phase`. `changed` is a JSON array of names, for the
+    /// amended phase only.
+    pub fn record(&self, row: usize, phase: Phase) -> Record<'_> {
+        Record { batch: self, row, phase, changed: None }
+    }
+}
+
+/// One record: a row in one phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    batch: &'a Batch,
+    row: usize,
+    phase: Phase,
+    changed: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// The same record with the names of its changed fields, as a JSON array.
+    #[must_use]
+    pub fn with_changed(self, changed: &'a str) -> Self {
+        Self { changed: Some(changed), ..self }
+    }
+
+    /// The row behind the record.
+    pub fn row(self) -> &'a Row {
+        &self.batch.rows[self.row]
+    }
+
+    /// Its phase.
+    pub fn phase(self) -> Phase {
+        self.phase
+    }
+
+    /// Its identity.
+    pub fn id(self) -> RecordId {
+        RecordId::of(self.row().id, self.phase)
+    }
+
+    /// Its event time.
+    pub fn time(self) -> Timestamp {
+        let row = self.row();
+        match self.phase {
+            Phase::End if row.only.is_none() => row.end.unwrap_or(row.start),
+            Phase::Start | Phase::Amended | Phase::End => row.start,
+        }
+    }
+
+    /// The value in `column`. The fact `phase` is the record's own, `changed` only of an amended
+    /// record; all else is the row's.
+    pub fn get(self, column: Column) -> Value<'a> {
+        let batch = self.batch;
+        let slot = batch.slots[self.row * batch.columns.len() + usize::from(column.0)];
+        let text = || &batch.text[slot.start as usize..(slot.start + slot.len) as usize];
+        match slot.kind {
+            SlotKind::Absent => self.virtual_field(column),
+            SlotKind::Null => Value::Null,
+            SlotKind::Text => Value::Text(text()),
+            SlotKind::Number => Value::Number(text()),
+            SlotKind::True => Value::Bool(true),
+            SlotKind::False => Value::Bool(false),
+            SlotKind::Json => Value::Json(text()),
+        }
+    }
+
+    /// Fields that a record has and its row has not.
+    fn virtual_field(self, column: Column) -> Value<'a> {
+        match self.batch.columns.name(column).as_str() {
+            "phase" => Value::Text(self.phase.as_str()),
+            "changed" => self.changed.map_or(Value::Absent, Value::Json),
+            _ => Value::Absent,
+        }
+    }
+}

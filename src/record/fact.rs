@@ -1,0 +1,1 @@
+//! Facts: fields with a producer, run only if wanted.

@@ -1,0 +1,160 @@
+//! What happened: one record is one thing at one event time.
+//!
+//! Text is kept once, in its batch; a record is a handle (batch, row, phase) that answers for the
+//! fields which somebody asked for beforehand. There is no map of strings and no JSON tree.
+//! Nothing here knows a rule, reads a clock or opens a file.
+
+pub mod batch;
+pub mod fact;
+pub mod field;
+pub mod fold;
+pub mod number;
+pub mod scan;
+pub mod time;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use batch::{Batch, Record, Row, Value};
+pub use field::{Column, Columns, FieldKind, FieldName};
+pub use number::Number;
+pub use time::{Millis, Timestamp};
+
+/// Where a row can be fetched again: the edge that read it gives the number and understands it.
+/// The core only carries it (file and offset in a replay, journal batch and row in the daemon).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Locator(pub u64);
+
+/// Identity of a row: digest of region, project, endpoint and the vendor's key (or, for rows of
+/// files, of kind and vendor id, else of the line). Never of a label from the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowId(pub [u8; 16]);
+
+/// Identity of a record: a row's and the phase.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordId(pub [u8; 16]);
+
+impl RecordId {
+    /// The record that `row` is in `phase`.
+    pub fn of(row: RowId, phase: Phase) -> Self {
+        let mut bytes = row.0;
+        bytes[15] ^= phase as u8;
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordId({self})")
+    }
+}
+
+/// Which part of a row's life a record tells of. The order is the order at equal times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Phase {
+    /// The row at its start time.
+    Start = 0,
+    /// The row was read again with other content; only rules that ask see it.
+    Amended = 1,
+    /// The row at its end time, once it shows one.
+    End = 2,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 3] = [Self::Start, Self::Amended, Self::End];
+
+    /// The word in rules and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Amended => "amended",
+            Self::End => "end",
+        }
+    }
+}
+
+/// How grave an alert is; Sigma's five levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Worth keeping, not worth a look of its own.
+    Informational,
+    /// Worth a look some time.
+    Low,
+    /// Worth a look today.
+    Medium,
+    /// Worth a look now.
+    High,
+    /// Worth waking somebody.
+    Critical,
+}
+
+impl Level {
+    /// Every level, mildest first.
+    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The word in rules and alerts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A rule's name: `[a-z0-9-]`, 1 to 64 characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RuleId(std::sync::Arc<str>);
+
+impl RuleId {
+    /// Longest name; it is shown in every alert and used in file names.
+    pub const MAX_LEN: usize = 64;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name that is no [`RuleId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no rule id: use 1 to 64 of a-z, 0-9 and -")]
+pub struct BadRuleId(pub String);
+
+impl std::str::FromStr for RuleId {
+    type Err = BadRuleId;
+
+    fn from_str(text: &str) -> Result<Self, BadRuleId> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadRuleId(text.to_owned()))
+        }
+    }
+}

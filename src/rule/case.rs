@@ -1,0 +1,50 @@
+//! The tests inside rule files, parsed; `cli::test` runs them on the engine.
+
+use crate::record::{FieldName, Millis, Timestamp};
+
+use super::problem::Span;
+
+/// One test of a rule.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The claim.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// Records before the events; alerts they raise are not asserted.
+    pub history: Vec<EventLine>,
+    /// Records whose alerts are asserted.
+    pub events: Vec<EventLine>,
+    /// In order; empty for `alerts: none`.
+    pub alerts: Vec<Expected>,
+}
+
+/// One line of events: one or several records.
+#[derive(Debug, Clone)]
+pub struct EventLine {
+    /// Where it stands.
+    pub span: Span,
+    /// How many; `each` multiplies nothing: its lists are walked in step with the records. None where
+    /// not given (the longest list of `each`, else 1; 0 for a bare `{after: 1h}`).
+    pub times: Option<u32>,
+    /// Time between them; none: all at once.
+    pub every: Option<Millis>,
+    /// Since the end of the line before.
+    pub after: Option<Millis>,
+    /// At this instant.
+    pub at: Option<Timestamp>,
+    /// Fields that take the next value of their list with each record.
+    pub each: Vec<(FieldName, Vec<serde_json::Value>)>,
+    /// Fields of every record of the line.
+    pub fields: Vec<(FieldName, serde_json::Value)>,
+}
+
+/// What one alert must be; only what is named is asserted.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Where it stands.
+    pub span: Span,
+    /// Name in scope (`user`, `count`, `title`, `level`, `at`, `late`, `state`, `repeats`, …) and
+    /// the text it must show as.
+    pub values: Vec<(String, Span, String)>,
+}

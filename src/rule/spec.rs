@@ -1,0 +1,477 @@
+//! A rule as its file spells it, decoded: every value typed, every name resolved, nothing compiled
+//! for speed yet. Spans stand where a later step can still find a fault.
+//!
+//! What changes a rule's meaning is `Serialize` (spans are not): its digest is the rule's revision.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+use crate::record::{FieldName, Level, Millis, Number, RuleId, Timestamp};
+
+use super::case::Case;
+use super::problem::Span;
+
+/// One rule file.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Unique id.
+    pub id: RuleId,
+    /// Where the id stands, for faults about the rule as a whole (a second rule of that name).
+    pub id_span: Span,
+    /// One line for people.
+    pub title: String,
+    /// How grave its alerts are, unless `levels` says otherwise.
+    pub level: Level,
+    /// What a record must be to be a hit.
+    pub matches: Expr,
+    /// The stateful verb, if any.
+    pub verb: Option<Verb>,
+    /// Records that are no hits although they match.
+    pub except: Vec<Exception>,
+    /// First line that holds sets the level.
+    pub levels: Vec<LevelLine>,
+    /// When the rule may fire again; none where the file does not say.
+    pub cooldown: Option<Cooldown>,
+    /// How late a record may come and still be put in at its own time.
+    pub late_within: Millis,
+    /// Whether alerts are sent.
+    pub mode: Mode,
+    /// Receivers in addition to the routes'.
+    pub notify: Vec<String>,
+    /// The alert's text.
+    pub alert: AlertText,
+    /// Words for people and tools; no effect on firing.
+    pub about: About,
+    /// The rule's own tests.
+    pub tests: Vec<Case>,
+}
+
+/// What a rule file says about itself.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Why anybody should care.
+    pub why: Option<String>,
+    /// MITRE ATT&CK technique ids.
+    pub attack: Vec<String>,
+    /// Known harmless causes.
+    pub falsepositives: Vec<String>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// Sigma's status: stable, test, experimental, deprecated, unsupported.
+    pub status: Option<String>,
+    /// Longer text.
+    pub description: Option<String>,
+    /// Links.
+    pub references: Vec<String>,
+    /// Who wrote it.
+    pub author: Option<String>,
+    /// When.
+    pub date: Option<String>,
+}
+
+/// A condition over one record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Expr {
+    /// Every part holds; true when there is none.
+    All(Vec<Expr>),
+    /// Some part holds; false when there is none.
+    Any(Vec<Expr>),
+    /// The part does not hold.
+    Not(Box<Expr>),
+    /// One field is looked at.
+    Is(Predicate),
+}
+
+/// One look at one field.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Predicate {
+    /// The field.
+    pub field: FieldName,
+    /// What it must be.
+    pub test: Test,
+    /// True when case counts.
+    pub cased: bool,
+    /// The key as spelt in the file (`user_name|contains`), for `explain`.
+    #[serde(skip)]
+    pub spelt: String,
+    /// Where it stands.
+    #[serde(skip)]
+    pub span: Span,
+}
+
+/// What a field must be. Several values are alternatives; `|all` is spelt as [`Expr::All`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Test {
+    /// Equal to one of these.
+    Equals(Vec<Literal>),
+    /// Contains one of these. Needles of text tests are folded unless the predicate is cased.
+    Contains(Vec<String>),
+    /// Starts with one of these.
+    StartsWith(Vec<String>),
+    /// Ends with one of these.
+    EndsWith(Vec<String>),
+    /// One of these finds a match anywhere.
+    Regex(Vec<Pattern>),
+    /// An address in one of these networks.
+    Cidr(Vec<IpNet>),
+    /// Above the number (or later than the instant).
+    Compare(Ordering, Bound),
+    /// Present and not null (`true`), or absent or null (`false`).
+    Exists(bool),
+    /// Equal to another field of the same record.
+    FieldRef(FieldName),
+}
+
+/// `gt`, `gte`, `lt`, `lte`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Ordering {
+    /// Greater than.
+    Above,
+    /// At least.
+    AtLeast,
+    /// Less than.
+    Below,
+    /// At most.
+    AtMost,
+}
+
+/// What is compared with, by the field's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Bound {
+    /// Number fields, and `raw.` fields.
+    Number(Number),
+    /// Time fields.
+    Time(Timestamp),
+    /// `duration`.
+    Length(Millis),
+}
+
+/// One value a field may equal, typed by the field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Literal {
+    /// Text; folded unless the predicate is cased. The empty string is the empty string.
+    Text(String),
+    /// On number fields.
+    Number(Number),
+    /// On `duration`.
+    Length(Millis),
+    /// On boolean fields.
+    Bool(bool),
+    /// On address fields, where the text is an address; IPv4-mapped ones are unmapped.
+    Address(IpAddr),
+    /// Null or absent.
+    Null,
+}
+
+/// A regular expression, compiled under [`Pattern::SIZE_LIMIT`]; equal and digested by its text.
+#[derive(Clone)]
+pub struct Pattern {
+    /// As spelt.
+    pub text: String,
+    /// True when case counts.
+    pub cased: bool,
+    /// Compiled.
+    pub regex: regex::Regex,
+}
+
+impl Pattern {
+    /// Bytes of a compiled regular expression.
+    pub const SIZE_LIMIT: usize = 1 << 20;
+
+    /// Compiles `text`; without case unless `cased`.
+    pub fn new(text: &str, cased: bool) -> Result<Self, regex::Error> {
+        let regex = regex::RegexBuilder::new(text)
+            .case_insensitive(!cased)
+            .size_limit(Self::SIZE_LIMIT)
+            .dfa_size_limit(Self::SIZE_LIMIT)
+            .build()?;
+        Ok(Self { text: text.to_owned(), cased, regex })
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.cased == other.cased
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.text)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.text, self.cased).serialize(serializer)
+    }
+}
+
+/// The fields whose values make a group, and what happens to a record that lacks one.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Grouping {
+    /// Empty: one group a tenant.
+    pub by: Vec<FieldName>,
+    /// A record whose `by` field is absent, null, empty or `0.0.0.0` is skipped (false) or makes
+    /// a group of its own kind (true, `missing: own`).
+    pub missing_own: bool,
+}
+
+/// The stateful verbs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Verb {
+    /// So many hits within a window.
+    Count(CountSpec),
+    /// So many distinct values within a window.
+    Distinct(DistinctSpec),
+    /// A value the group has not shown before.
+    FirstSeen(FirstSeenSpec),
+    /// A statistic of a number field.
+    Measure(MeasureSpec),
+    /// A Rhai script over the group's last records.
+    Script(ScriptSpec),
+}
+
+/// `count:`. At least one of `at_least` and `having` is given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CountSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Window length.
+    pub within: Millis,
+    /// Hits that fire; at least 1.
+    pub at_least: Option<u32>,
+    /// A record of the group that clears it.
+    pub unless: Option<Expr>,
+    /// Firing empties the window and there is no cooldown.
+    pub restart: bool,
+    /// Further conditions over the same window; all must hold.
+    pub having: Vec<Having>,
+}
+
+/// One named condition of `having:`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Having {
+    /// Its name; its actual value is in scope of the text under it.
+    pub name: String,
+    /// What must hold.
+    pub test: HavingTest,
+}
+
+/// What a window must show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum HavingTest {
+    /// So many distinct values of a field.
+    Distinct {
+        /// The field.
+        field: FieldName,
+        /// How many.
+        at_least: u32,
+    },
+    /// So many of the window's hits, or so large a share of them, are such records.
+    Share {
+        /// What such a record is.
+        matches: Expr,
+        /// How many, or which share.
+        at_least: Amount,
+    },
+}
+
+/// A number of hits or a share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Amount {
+    /// So many.
+    Hits(u32),
+    /// So many percent, above 0 and at most 100.
+    Percent(Number),
+}
+
+/// `distinct:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DistinctSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Window length.
+    pub within: Millis,
+    /// Whose values are counted.
+    pub field: FieldName,
+    /// Distinct values that fire; at least 1.
+    pub at_least: u32,
+    /// A value with more hits than this in the window leaves the count.
+    pub each_at_most: Option<u32>,
+}
+
+/// `first_seen:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FirstSeenSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// The value: one field, or a tuple of several.
+    pub value: Vec<FieldName>,
+    /// A group is silent until both are met; none: only its first value is silent.
+    pub learn: Option<Learn>,
+    /// A value unused this long is new again; none: never.
+    pub forget: Option<Millis>,
+    /// An address is its network of this many bits; none: `off`.
+    pub same_net: Option<SameNet>,
+    /// `first_value: alert`.
+    pub first_value_alerts: bool,
+}
+
+/// How long a group learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Learn {
+    /// Since its first record; zero where not given.
+    pub lasts: Millis,
+    /// So many records before the one that is judged; zero where not given.
+    pub records: u32,
+}
+
+/// How many bits of an address make its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SameNet {
+    /// Of an IPv4 address, 0 to 32.
+    pub v4: u8,
+    /// Of an IPv6 address, 0 to 128.
+    pub v6: u8,
+}
+
+impl Default for SameNet {
+    fn default() -> Self {
+        Self { v4: 24, v6: 56 }
+    }
+}
+
+/// `measure:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeasureSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// The number field.
+    pub field: FieldName,
+    /// Which statistic of the samples.
+    pub stat: Stat,
+    /// Fires strictly beyond this.
+    pub limit: Limit,
+    /// Only the last so many samples of the window; none: all.
+    pub last: Option<u32>,
+    /// Window length.
+    pub within: Millis,
+    /// Fewer samples prove nothing; at least 1.
+    pub at_least: u32,
+    /// Strictly beyond this the alert is resolved.
+    pub recover: Option<Limit>,
+}
+
+/// A bound in a direction; strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Limit {
+    /// More than.
+    Above(Number),
+    /// Less than.
+    Below(Number),
+}
+
+/// A statistic of samples. Percentiles are nearest-rank; `median` is the 50th.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Stat {
+    /// `p1` to `p99`, and `median`.
+    Percentile(u8),
+    /// Arithmetic mean.
+    Mean,
+    /// Smallest.
+    Min,
+    /// Largest.
+    Max,
+    /// Total.
+    Sum,
+}
+
+/// `script:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScriptSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// How many of the group's last records, this one included, the script may look back on; 1 to 64.
+    pub keep: u32,
+    /// The script.
+    pub when: ScriptText,
+}
+
+/// A script's text and where it stands, so that a fault inside it can be told at its line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScriptText {
+    /// As Rhai gets it.
+    pub text: Arc<str>,
+    /// Where in the YAML file each line of `text` begins: byte offset of the line's first
+    /// character in the source. As many as `text` has lines.
+    #[serde(skip)]
+    pub lines: Vec<usize>,
+}
+
+/// `except:`, one entry.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Exception {
+    /// Which records.
+    pub matches: Expr,
+    /// Why; required.
+    pub because: String,
+    /// Until the end of that day (exclusive instant); none: for good.
+    pub until: Option<Timestamp>,
+}
+
+/// `levels:`, one line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LevelLine {
+    /// The level where it holds.
+    pub level: Level,
+    /// When it holds.
+    pub when: Expr,
+}
+
+/// `cooldown:` as given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Cooldown {
+    /// `off`.
+    Off,
+    /// For so long after a firing; `by` only for rules without a verb.
+    For {
+        /// How long.
+        lasts: Millis,
+        /// The group it holds for.
+        group: Grouping,
+    },
+}
+
+/// `mode:`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Mode {
+    /// Alerts are sent.
+    Live,
+    /// Alerts are kept and none is sent.
+    Observe,
+}
+
+/// `alert:`
+#[derive(Debug, Clone, Default)]
+pub struct AlertText {
+    /// Template of the title; the rule's own title where absent.
+    pub title: Option<Template>,
+    /// Fields whose distinct values in the window are shown.
+    pub show: Vec<FieldName>,
+    /// What to do.
+    pub runbook: Option<Template>,
+}
+
+/// A template as spelt, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// minijinja source.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
