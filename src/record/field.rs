@@ -190,7 +190,9 @@ pub fn lookup(spelling: &str) -> Option<&'static FieldInfo> {
     use std::sync::LazyLock;
     static BY_SPELLING: LazyLock<HashMap<&'static str, &'static FieldInfo>> = LazyLock::new(|| {
         let spelt = |info: &'static FieldInfo| {
-            std::iter::once(info.name).chain(info.aliases.iter().copied()).map(move |spelling| (spelling, info))
+            std::iter::once(info.name)
+                .chain(info.aliases.iter().copied())
+                .map(move |spelling| (spelling, info))
         };
         VOCABULARY.iter().flat_map(spelt).collect()
     });

@@ -106,3 +106,9 @@ impl fmt::Display for Millis {
         Ok(())
     }
 }
+impl Timestamp {
+    /// stub
+    pub fn parse(_: &str) -> Option<Self> {
+        None
+    }
+}

@@ -475,3 +475,16 @@ pub struct Template {
     /// Where it stands.
     pub span: Span,
 }
+
+impl fmt::Display for Stat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percentile(50) => f.write_str("median"),
+            Self::Percentile(percent) => write!(f, "p{percent}"),
+            Self::Mean => f.write_str("mean"),
+            Self::Min => f.write_str("min"),
+            Self::Max => f.write_str("max"),
+            Self::Sum => f.write_str("sum"),
+        }
+    }
+}

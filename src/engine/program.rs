@@ -1,0 +1,293 @@
+//! One rule's state: its groups, the hits that wait for the watermark, its timers.
+//!
+//! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Millis, Timestamp};
+use crate::rule::compile::Program;
+use crate::rule::verb::{Entry, Order};
+
+use super::group::{Decision, Group, Surroundings};
+use super::{Counters, Limits, Note, Outcome, Step, Traced};
+
+/// A fault of a script is told this often a rule.
+const FAULT_TOLD_EVERY: Millis = Millis::hours(1);
+
+type Key = Arc<[u8]>;
+
+/// Where a program's state is worked on.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// Whose records.
+    pub tenant: &'a Arc<str>,
+    /// The rule.
+    pub program: &'a Program,
+    /// The bounds.
+    pub limits: Limits,
+    /// The program's number.
+    pub number: usize,
+    /// Whether groups that change are told.
+    pub tells_dirty: bool,
+}
+
+impl Place<'_> {
+    fn dirty(&self, key: &Key, out: &mut Outcome) {
+        if self.tells_dirty {
+            out.dirty.push((self.number, (**key).into()));
+        }
+    }
+}
+
+/// A hit that waits for the watermark.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Waiting {
+    key: Key,
+    entry: Entry,
+}
+
+impl Waiting {
+    fn order(&self) -> Order {
+        self.entry.order()
+    }
+}
+
+/// What decides which group goes: hits, last hit, key.
+type Worth = (u64, Option<Timestamp>, Key);
+
+/// State of one program.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct ProgramState {
+    groups: HashMap<Key, Group>,
+    /// Hits ahead of the watermark; sorted up to `sorted`.
+    waiting: Vec<Waiting>,
+    watermark: Option<Timestamp>,
+    /// What is counted.
+    pub counters: Counters,
+    full: bool,
+    fault_told: Option<Timestamp>,
+    /// When groups want to be looked at. Derived.
+    #[serde(skip)]
+    timers: BTreeSet<(Timestamp, Key)>,
+    /// Groups by worth, perhaps out of date, least first. Derived; none until the bound is met.
+    #[serde(skip)]
+    by_worth: Option<BinaryHeap<Reverse<Worth>>>,
+}
+
+impl ProgramState {
+    /// Makes again what a snapshot leaves out.
+    pub fn wake(&mut self, program: &Program) {
+        #[expect(clippy::iter_over_hash_type, reason = "fills a sorted set")]
+        for (key, group) in &self.groups {
+            if let Some(at) = group.next_timer(program) {
+                self.timers.insert((at, key.clone()));
+            }
+        }
+    }
+
+    /// Groups it holds.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Takes in a hit: fires now, waits, or is put in late.
+    pub fn admit(
+        &mut self,
+        key: Box<[u8]>,
+        entry: Entry,
+        place: &Place<'_>,
+        watched: bool,
+        out: &mut Outcome,
+    ) {
+        let key: Key = key.into();
+        if place.program.on_arrival {
+            self.fire_now(&key, entry, place, watched, out);
+            return;
+        }
+        let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
+            self.waiting.push(Waiting { key, entry });
+            return;
+        };
+        if entry.at <= watermark - place.program.late_within {
+            self.counters.too_late += 1;
+            if watched {
+                let step = Step::TooLate;
+                out.traced.push(Traced { id: entry.id, at: entry.at, key: (*key).into(), step });
+            }
+            return;
+        }
+        self.counters.late += 1;
+        self.work(&key, entry.at, place, out, |group, around| {
+            let (id, at) = (entry.id, entry.at);
+            let decision = group.insert_late(entry, around);
+            watched.then(|| (id, at, decision))
+        });
+    }
+
+    /// A rule that needs no state: the hit is the alert.
+    fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
+        let (id, at) = (entry.id, entry.at);
+        let mut group = Group::default();
+        let mut around = Surroundings {
+            tenant: place.tenant,
+            program: place.program,
+            key,
+            counters: &mut self.counters,
+            drafts: &mut out.drafts,
+            fault: &mut None,
+        };
+        let decision = group.observe(entry, &mut around);
+        if watched {
+            out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
+        }
+    }
+
+    /// Judges what `watermark` covers, in event order.
+    pub fn run(&mut self, watermark: Timestamp, place: &Place<'_>, watched: bool, out: &mut Outcome) {
+        if self.watermark.is_some_and(|reached| watermark <= reached) || watermark == Timestamp::MIN {
+            return;
+        }
+        self.watermark = Some(watermark);
+        // Mostly sorted already, which the sort makes use of.
+        self.waiting.sort_by_key(Waiting::order);
+        let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
+        let hits: Vec<Waiting> = self.waiting.drain(..due).collect();
+        for Waiting { key, entry } in hits {
+            self.timers_before(entry.at, place, out);
+            self.work(&key, entry.at, place, out, |group, around| {
+                let (id, at) = (entry.id, entry.at);
+                let decision = group.observe(entry, around);
+                watched.then_some((id, at, decision))
+            });
+        }
+        self.timers_before(watermark + Millis(1), place, out);
+    }
+
+    /// Runs the timers earlier than `time`.
+    fn timers_before(&mut self, time: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        while let Some((at, key)) = self.timers.first().cloned() {
+            if at >= time {
+                break;
+            }
+            self.timers.pop_first();
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            let mut around = Surroundings {
+                tenant: place.tenant,
+                program: place.program,
+                key: &key,
+                counters: &mut self.counters,
+                drafts: &mut out.drafts,
+                fault: &mut None,
+            };
+            group.close_due(at, &mut around);
+            place.dirty(&key, out);
+            if group.expires(place.program).is_some_and(|expires| expires <= at) {
+                self.groups.remove(&key);
+            } else if let Some(next) = group.next_timer(place.program) {
+                self.timers.insert((next, key));
+            }
+        }
+    }
+
+    /// Works on one group, making it if it is new, and sees to its timer, its bound and its notes.
+    fn work(
+        &mut self,
+        key: &Key,
+        at: Timestamp,
+        place: &Place<'_>,
+        out: &mut Outcome,
+        act: impl FnOnce(
+            &mut Group,
+            &mut Surroundings<'_>,
+        ) -> Option<(crate::record::RecordId, Timestamp, Decision)>,
+    ) {
+        if !self.groups.contains_key(key) {
+            self.make_room(at, place, out);
+            self.groups.insert(key.clone(), Group::default());
+            if let Some(heap) = &mut self.by_worth {
+                heap.push(Reverse((0, None, key.clone())));
+            }
+        }
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let before = group.next_timer(place.program);
+        let mut fault = None;
+        let mut around = Surroundings {
+            tenant: place.tenant,
+            program: place.program,
+            key,
+            counters: &mut self.counters,
+            drafts: &mut out.drafts,
+            fault: &mut fault,
+        };
+        let told = act(group, &mut around);
+        let after = group.next_timer(place.program);
+        // One timer a group: an earlier one is looked at and set anew when it comes.
+        match (before, after) {
+            (None, Some(after)) => {
+                self.timers.insert((after, key.clone()));
+            }
+            (Some(before), Some(after)) if after < before => {
+                self.timers.remove(&(before, key.clone()));
+                self.timers.insert((after, key.clone()));
+            }
+            (Some(_), Some(_)) | (_, None) => {}
+        }
+        place.dirty(key, out);
+        if let Some(fault) = fault {
+            self.tell_fault(at, fault, place, out);
+        }
+        if let Some((id, at, decision)) = told {
+            out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
+        }
+    }
+
+    fn tell_fault(&mut self, at: Timestamp, fault: String, place: &Place<'_>, out: &mut Outcome) {
+        self.counters.script_faults += 1;
+        if self.fault_told.is_none_or(|told| at - told >= FAULT_TOLD_EVERY) {
+            self.fault_told = Some(at);
+            out.notes.push(Note::ScriptFault { rule: place.program.rule.id().clone(), at, fault });
+        }
+    }
+
+    /// Lets the group of least worth go when there are too many.
+    fn make_room(&mut self, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        if self.groups.len() < place.limits.groups {
+            self.full = false;
+            return;
+        }
+        if !self.full {
+            self.full = true;
+            let rule = place.program.rule.id().clone();
+            out.notes.push(Note::GroupsFull { rule, at, limit: place.limits.groups });
+        }
+        let groups = &self.groups;
+        let heap = self.by_worth.get_or_insert_with(|| {
+            groups.iter().map(|(key, group)| Reverse((group.hits, group.last, key.clone()))).collect()
+        });
+        // Worth only grows, so an entry that is out of date goes back with what it is worth now.
+        while let Some(Reverse((hits, last, key))) = heap.pop() {
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            if (group.hits, group.last) != (hits, last) {
+                heap.push(Reverse((group.hits, group.last, key)));
+                continue;
+            }
+            let mut around = Surroundings {
+                tenant: place.tenant,
+                program: place.program,
+                key: &key,
+                counters: &mut self.counters,
+                drafts: &mut out.drafts,
+                fault: &mut None,
+            };
+            group.evict(at, &mut around);
+            self.groups.remove(&key);
+            self.counters.groups_evicted += 1;
+            out.traced.push(Traced { id: super::NO_RECORD, at, key: (*key).into(), step: Step::Evicted });
+            break;
+        }
+    }
+}

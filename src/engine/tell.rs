@@ -1,0 +1,175 @@
+//! Drafts to alerts: words, evidence and shown values, from the rows that the draft names.
+//!
+//! The edge fetches the rows; everything else about telling is decided here, once, so that an
+//! alert reads the same in a replay, in a chat and a month later.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
+use crate::rule::compile::Rule;
+use crate::rule::spec::Template;
+use crate::rule::template::Text;
+
+use super::Generation;
+
+/// Records at each end of a window that an alert carries.
+const EVIDENCE_EACH: usize = 3;
+/// Distinct values shown of one field.
+const SHOWN_EACH: usize = 20;
+
+/// A record in the vocabulary: flat names (`geo.country`) and values as spelt.
+pub type Told = Map<String, Json>;
+
+/// The alert that `fired` is, told with the `rows` of its sights (same order; none where a row can
+/// no longer be fetched).
+pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> Alert {
+    let rule = generation.rule(&fired.rule);
+    let scope = scope(fired, rows.last().and_then(Option::as_ref));
+    let spec = rule.map(|rule| &rule.spec);
+    let title = rule.map_or_else(|| fired.rule.to_string(), |rule| title(rule, &scope));
+    let runbook = rule.and_then(|rule| text(rule.runbook.as_ref(), rule.spec.alert.runbook.as_ref(), &scope));
+    let show = spec.map(|spec| spec.alert.show.iter().map(|field| shown(field.as_str(), rows)).collect());
+    let first = fired.sights.first().map_or(fired.at, |sight| sight.at);
+    Alert {
+        id: fired.id,
+        revision: 1,
+        state: State::Open,
+        rule: fired.rule.clone(),
+        rule_revision: fired.rule_revision,
+        tenant: fired.tenant.clone(),
+        level: fired.level,
+        title,
+        at: fired.at,
+        group: group(fired),
+        count: fired.finding.count,
+        repeats: 0,
+        first_seen: first,
+        last_seen: fired.at,
+        window: Bounds { from: fired.from, to: fired.to },
+        threshold: fired.finding.threshold.clone(),
+        actual: fired.finding.actual.clone(),
+        values: fired.finding.values.clone(),
+        show: show.unwrap_or_default(),
+        attack: spec.map(|spec| spec.about.attack.clone()).unwrap_or_default(),
+        tags: spec.map(|spec| spec.about.tags.clone()).unwrap_or_default(),
+        late: fired.late,
+        standing: fired.standing,
+        observe: fired.observe,
+        why_level: why_level(fired.level_line),
+        runbook,
+        evidence: evidence(rows),
+        generation: generation.digest.clone(),
+        scope: scope.into_iter().collect(),
+    }
+}
+
+/// `alert` as it is after `change`.
+pub fn changed(alert: &Alert, change: &Change) -> Alert {
+    let mut next = alert.clone();
+    next.revision = change.revision;
+    next.state = change.state;
+    next.at = change.at;
+    next.level = change.level;
+    next.why_level = why_level(change.level_line);
+    next.count = alert.count - alert.repeats + change.repeats;
+    next.repeats = change.repeats;
+    next.last_seen = change.last_seen;
+    next
+}
+
+fn why_level(line: Option<usize>) -> String {
+    line.map_or_else(|| "rule".to_owned(), |line| format!("levels[{line}]"))
+}
+
+fn group(fired: &Fired) -> Map<String, Json> {
+    let value = |value: &Option<String>| value.clone().map_or(Json::Null, Json::from);
+    fired.group.iter().map(|(field, text)| (field.as_str().to_owned(), value(text))).collect()
+}
+
+/// Everything the texts of a rule may name.
+fn scope(fired: &Fired, tip: Option<&Told>) -> BTreeMap<String, Json> {
+    let mut scope: BTreeMap<String, Json> = BTreeMap::new();
+    for (field, value) in &fired.group {
+        if let Some(value) = value {
+            scope.insert(field.as_str().to_owned(), value.clone().into());
+        }
+    }
+    scope.extend(tip.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    scope.extend(fired.finding.scope.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let threshold = match fired.finding.threshold.values().next() {
+        Some(only) if fired.finding.threshold.len() == 1 => only.clone(),
+        Some(_) | None => Json::Object(fired.finding.threshold.clone()),
+    };
+    let first = fired.sights.first().map_or(fired.at, |sight| sight.at);
+    for (name, value) in [
+        ("count", Json::from(fired.finding.count)),
+        ("rule", fired.rule.as_str().into()),
+        ("level", fired.level.as_str().into()),
+        ("threshold", threshold),
+        ("at", fired.at.to_string().into()),
+        ("first_seen", first.to_string().into()),
+        ("last_seen", fired.at.to_string().into()),
+        ("late", fired.late.into()),
+        ("state", State::Open.as_str().into()),
+        ("repeats", 0.into()),
+    ] {
+        scope.insert(name.to_owned(), value);
+    }
+    scope
+}
+
+/// The rule's title for this alert; its plain title if the template cannot be rendered, for an
+/// alert must go out.
+fn title(rule: &Rule, scope: &BTreeMap<String, Json>) -> String {
+    text(rule.title.as_ref(), rule.spec.alert.title.as_ref(), scope)
+        .unwrap_or_else(|| rule.spec.title.clone())
+}
+
+fn text(text: Option<&Text>, spelt: Option<&Template>, scope: &BTreeMap<String, Json>) -> Option<String> {
+    spelt?;
+    text?.render(scope).ok()
+}
+
+fn shown(field: &str, rows: &[Option<Told>]) -> (String, Json) {
+    let mut values: Vec<Json> = Vec::new();
+    for row in rows.iter().flatten() {
+        if let Some(value) = row.get(field).filter(|value| !value.is_null() && *value != "") {
+            if values.len() < SHOWN_EACH && !values.contains(value) {
+                values.push(value.clone());
+            }
+        }
+    }
+    (field.to_owned(), values.into())
+}
+
+fn evidence(rows: &[Option<Told>]) -> Evidence {
+    let known: Vec<&Told> = rows.iter().flatten().collect();
+    let split = known.len().min(EVIDENCE_EACH);
+    let rest = &known[split..];
+    let last = &rest[rest.len().saturating_sub(EVIDENCE_EACH)..];
+    Evidence {
+        first: known[..split].iter().map(|row| nested(row)).collect(),
+        last: last.iter().map(|row| nested(row)).collect(),
+    }
+}
+
+/// `geo.country: NO` as `geo: {country: NO}`.
+fn nested(flat: &Told) -> Told {
+    let mut whole = Map::new();
+    for (name, value) in flat {
+        match name.split_once('.') {
+            None => {
+                whole.insert(name.clone(), value.clone());
+            }
+            Some((outer, inner)) => {
+                let part = whole.entry(outer.to_owned()).or_insert_with(|| Json::Object(Map::new()));
+                if let Json::Object(part) = part {
+                    part.insert(inner.to_owned(), value.clone());
+                }
+            }
+        }
+    }
+    whole
+}

@@ -1,0 +1,499 @@
+//! Specs to programs: what a generation runs.
+//!
+//! A [`Program`] is one rule made ready: conditions over interned predicates, the values its verb
+//! wants of a record, and its lifecycle. Compiling notes the faults that decoding cannot see
+//! (scripts, names in texts); a rule that has none always compiles.
+
+use std::sync::Arc;
+
+use crate::record::fold::fold;
+use crate::record::{
+    Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Phase, Record, RuleId, Timestamp, Value,
+};
+
+use super::condition::{Condition, Phases, Predicates, address, phases};
+use super::index::Index;
+use super::problem::Problems;
+use super::revision_of;
+use super::script::Script;
+use super::spec::{self, Cooldown, Expr, Grouping, SameNet, Spec};
+use super::template::{Scope, Text};
+use super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
+use crate::alert::Revision;
+
+/// Values cut at this many bytes before they are kept in state or compared as groups.
+pub const MAX_KEPT_TEXT: usize = 4_096;
+
+/// A rule as people meet it: its words and their templates.
+#[derive(Debug)]
+pub struct Rule {
+    /// As decoded.
+    pub spec: Spec,
+    /// Digest of its meaning.
+    pub revision: Revision,
+    /// Template of the title.
+    pub title: Option<Text>,
+    /// Template of the runbook.
+    pub runbook: Option<Text>,
+}
+
+impl Rule {
+    /// Its id.
+    pub fn id(&self) -> &RuleId {
+        &self.spec.id
+    }
+}
+
+/// What a record is to a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// A hit, if no exception holds.
+    Hit,
+    /// It clears its group (`unless`).
+    Clear,
+}
+
+/// One condition that makes records matter to a program.
+#[derive(Debug)]
+pub struct Input {
+    /// Which program.
+    pub program: usize,
+    /// What such a record is.
+    pub role: Role,
+    /// Phases it can accept.
+    pub phases: Phases,
+    /// The condition.
+    pub condition: Condition,
+}
+
+/// A part of the group key.
+#[derive(Debug, Clone)]
+pub struct KeyPart {
+    /// The field.
+    pub field: FieldName,
+    /// Its column.
+    pub column: Column,
+}
+
+/// How a value is made comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Folded; an address in its canonical spelling. No value if absent, null or empty.
+    Key,
+    /// As `Key`, but an address is its network.
+    Net(SameNet),
+    /// As spelt.
+    Spelt,
+    /// By the field's kind.
+    Typed,
+}
+
+/// A value the verb wants of each hit.
+#[derive(Debug, Clone)]
+pub struct Carry {
+    /// One column, or several joined as a tuple.
+    pub columns: Vec<(Column, FieldKind)>,
+    /// How it is kept.
+    pub form: Form,
+    /// Without it the record is no hit.
+    pub required: bool,
+}
+
+/// One exception, ready.
+#[derive(Debug)]
+pub struct ExceptionProgram {
+    /// Which records.
+    pub condition: Condition,
+    /// Until this instant.
+    pub until: Option<Timestamp>,
+}
+
+/// One rule, ready to run.
+#[derive(Debug)]
+pub struct Program {
+    /// The rule's words.
+    pub rule: Arc<Rule>,
+    /// Phases that any of its inputs can accept.
+    pub phases: Phases,
+    /// The group's fields.
+    pub by: Vec<KeyPart>,
+    /// Records that lack one make a group of their own.
+    pub missing_own: bool,
+    /// Exceptions.
+    pub exceptions: Vec<ExceptionProgram>,
+    /// `levels` lines first, then the conditions of shares: bit by number in an entry's marks.
+    pub marks: Vec<Condition>,
+    /// Levels of the first marks.
+    pub levels: Vec<Level>,
+    /// Values the verb wants.
+    pub carries: Vec<Carry>,
+    /// The verb.
+    pub verb: Verb,
+    /// How long a firing holds the group back; zero: not at all.
+    pub cooldown: Millis,
+    /// True where the file gives the cooldown: then a recovery does not end it.
+    pub cooldown_given: bool,
+    /// True when firing empties the window.
+    pub restart: bool,
+    /// How late a record may come.
+    pub late_within: Millis,
+    /// Needs no state: runs as records arrive.
+    pub on_arrival: bool,
+}
+
+/// All rules of a generation, compiled together.
+#[derive(Debug, Default)]
+pub struct Programs {
+    /// In the order of their rule ids.
+    pub list: Vec<Program>,
+    /// Every input of every program; the index files them by number.
+    pub inputs: Vec<Input>,
+    /// Interned predicates.
+    pub predicates: Predicates,
+    /// Which inputs are worth a look.
+    pub index: Index,
+}
+
+/// Checks what decoding cannot: scripts and texts. The rule, if it may run.
+pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Script>)> {
+    let script = match &spec.verb {
+        Some(spec::Verb::Script(verb)) => Script::compile(&verb.when, problems),
+        Some(_) | None => None,
+    };
+    let scope = scope(&spec, script.as_ref());
+    let title = spec.alert.title.as_ref().and_then(|text| Text::compile(text, &scope, problems));
+    let runbook = spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, &scope, problems));
+    super::case::check_names(&spec.tests, &scope, problems);
+    if problems.has_errors() {
+        return None;
+    }
+    let revision = revision_of(&spec);
+    Some((Arc::new(Rule { spec, revision, title, runbook }), script))
+}
+
+/// Names that the rule's texts and tests may use, besides every field.
+fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
+    let mut scope = Scope::fields();
+    for name in
+        ["count", "repeats", "rule", "level", "title", "at", "late", "state", "first_seen", "last_seen"]
+    {
+        scope.add(name);
+    }
+    match &spec.verb {
+        None => {}
+        Some(spec::Verb::Count(verb)) => verb.having.iter().for_each(|having| scope.add(&having.name)),
+        Some(spec::Verb::Distinct(_)) => scope.add("values"),
+        Some(spec::Verb::FirstSeen(_)) => ["value", "usual", "known"].iter().for_each(|name| scope.add(name)),
+        Some(spec::Verb::Measure(_)) => ["value", "samples"].iter().for_each(|name| scope.add(name)),
+        Some(spec::Verb::Script(_)) => {
+            script.iter().flat_map(|script| script.alert_names()).for_each(|name| scope.add(name));
+        }
+    }
+    if spec.verb.is_some() {
+        scope.add("threshold");
+    }
+    scope
+}
+
+impl Programs {
+    /// Compiles `rules`, wanting their fields in `columns`. Sorted by id, so that the order of
+    /// files decides nothing.
+    pub fn compile(mut rules: Vec<(Arc<Rule>, Option<Script>)>, columns: &mut Columns) -> Self {
+        rules.sort_by(|a, b| a.0.id().cmp(b.0.id()));
+        let mut programs = Self::default();
+        for (rule, script) in rules {
+            programs.add(rule, script, columns);
+        }
+        programs
+    }
+
+    fn add(&mut self, rule: Arc<Rule>, script: Option<Script>, columns: &mut Columns) {
+        let number = self.list.len();
+        let spec = &rule.spec;
+        let mut accepts = self.input(number, Role::Hit, &spec.matches, columns);
+        if let Some(spec::Verb::Count(spec::CountSpec { unless: Some(unless), .. })) = &spec.verb {
+            accepts = accepts.or(self.input(number, Role::Clear, unless, columns));
+        }
+        let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);
+        let exceptions = spec.except.iter().map(|except| ExceptionProgram {
+            condition: ready(&except.matches, columns),
+            until: except.until,
+        });
+        let exceptions = exceptions.collect();
+        let mut marks: Vec<Condition> = spec.levels.iter().map(|line| ready(&line.when, columns)).collect();
+        let (verb, carries) = verb(spec, script, columns, &mut |expr, columns| {
+            marks.push(ready(expr, columns));
+            u8::try_from(marks.len() - 1).unwrap_or(u8::MAX)
+        });
+        let group = grouping(spec);
+        let (cooldown, restart) = cooldown(spec, &verb);
+        let on_arrival = matches!(verb, Verb::Each) && cooldown == Millis::ZERO;
+        self.list.push(Program {
+            phases: accepts,
+            by: key_parts(&group, columns),
+            missing_own: group.missing_own,
+            exceptions,
+            marks,
+            levels: spec.levels.iter().map(|line| line.level).collect(),
+            carries,
+            verb,
+            cooldown,
+            cooldown_given: spec.cooldown.is_some(),
+            restart,
+            late_within: spec.late_within,
+            on_arrival,
+            rule,
+        });
+    }
+
+    fn input(&mut self, program: usize, role: Role, expr: &Expr, columns: &mut Columns) -> Phases {
+        let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
+        let accepted = phases(expr);
+        self.index.file(number, expr, columns);
+        let condition = self.predicates.ready(expr, columns);
+        self.inputs.push(Input { program, role, phases: accepted, condition });
+        accepted
+    }
+}
+
+fn key_parts(group: &Grouping, columns: &mut Columns) -> Vec<KeyPart> {
+    group.by.iter().map(|field| KeyPart { field: field.clone(), column: columns.want(field) }).collect()
+}
+
+/// The fields a rule groups by: its verb's, or its cooldown's where it has no verb.
+fn grouping(spec: &Spec) -> Grouping {
+    match (&spec.verb, &spec.cooldown) {
+        (Some(verb), _) => match verb {
+            spec::Verb::Count(verb) => verb.group.clone(),
+            spec::Verb::Distinct(verb) => verb.group.clone(),
+            spec::Verb::FirstSeen(verb) => verb.group.clone(),
+            spec::Verb::Measure(verb) => verb.group.clone(),
+            spec::Verb::Script(verb) => verb.group.clone(),
+        },
+        (None, Some(Cooldown::For { group, .. })) => group.clone(),
+        (None, Some(Cooldown::Off) | None) => Grouping::default(),
+    }
+}
+
+/// How long a firing holds its group back, and whether it empties the window.
+fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
+    let restart = matches!(verb, Verb::Count(count) if count.restart);
+    let lasts = match (&spec.cooldown, verb) {
+        (Some(Cooldown::Off), _) => Millis::ZERO,
+        (Some(Cooldown::For { lasts, .. }), _) => *lasts,
+        (None, Verb::Count(_)) if restart => Millis::ZERO,
+        (None, Verb::Count(verb)) => verb.within,
+        (None, Verb::Distinct(verb)) => verb.within,
+        (None, Verb::Measure(verb)) => verb.within,
+        (None, Verb::Each | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
+    };
+    (lasts, restart)
+}
+
+/// The verb and the values it wants. `mark` adds a condition to the rule's marks and says its bit.
+fn verb(
+    spec: &Spec,
+    script: Option<Script>,
+    columns: &mut Columns,
+    mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
+) -> (Verb, Vec<Carry>) {
+    match &spec.verb {
+        None => (Verb::Each, Vec::new()),
+        Some(spec::Verb::Count(count)) => count_verb(count, columns, mark),
+        Some(spec::Verb::Distinct(spec)) => {
+            let carry = carry(&[spec.field.clone()], Form::Key, true, columns);
+            let verb = distinct::Distinct {
+                within: spec.within,
+                at_least: spec.at_least,
+                each_at_most: spec.each_at_most,
+            };
+            (Verb::Distinct(verb), vec![carry])
+        }
+        Some(spec::Verb::FirstSeen(spec)) => {
+            let form = spec.same_net.map_or(Form::Key, Form::Net);
+            let carries = vec![
+                carry(&spec.value, form, true, columns),
+                carry(&spec.value, Form::Spelt, false, columns),
+            ];
+            let verb = first_seen::FirstSeen {
+                learn: spec.learn,
+                forget: spec.forget,
+                first_value_alerts: spec.first_value_alerts,
+            };
+            (Verb::FirstSeen(verb), carries)
+        }
+        Some(spec::Verb::Measure(spec)) => {
+            let carry = carry(&[spec.field.clone()], Form::Typed, true, columns);
+            let verb = measure::Measure {
+                stat: spec.stat,
+                limit: spec.limit,
+                last: spec.last.map(|last| last as usize),
+                within: spec.within,
+                at_least: spec.at_least,
+                recover: spec.recover,
+            };
+            (Verb::Measure(verb), vec![carry])
+        }
+        Some(spec::Verb::Script(spec)) => match script {
+            Some(script) => {
+                let wants = |field: &FieldName| carry(&[field.clone()], Form::Typed, false, columns);
+                let carries = script.fields().iter().map(wants).collect();
+                (Verb::Script(ScriptVerb { script, keep: spec.keep as usize }), carries)
+            }
+            // `rule` compiles the script of every rule that has one.
+            None => (Verb::Each, Vec::new()),
+        },
+    }
+}
+
+fn count_verb(
+    spec: &spec::CountSpec,
+    columns: &mut Columns,
+    mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
+) -> (Verb, Vec<Carry>) {
+    let (mut carries, mut shares) = (Vec::new(), 0);
+    let mut ready = |test: &spec::HavingTest| match test {
+        spec::HavingTest::Distinct { field, at_least } => {
+            carries.push(carry(&[field.clone()], Form::Key, false, columns));
+            count::HavingTest::Distinct { slot: carries.len() - 1, at_least: *at_least }
+        }
+        spec::HavingTest::Share { matches, at_least } => {
+            shares += 1;
+            count::HavingTest::Share { slot: shares - 1, mark: mark(matches, columns), at_least: *at_least }
+        }
+    };
+    let having = spec
+        .having
+        .iter()
+        .map(|having| count::Having { name: having.name.clone(), test: ready(&having.test) });
+    let having = having.collect();
+    let verb = count::Count { within: spec.within, at_least: spec.at_least, restart: spec.restart, having };
+    (Verb::Count(verb), carries)
+}
+
+fn carry(fields: &[FieldName], form: Form, required: bool, columns: &mut Columns) -> Carry {
+    let columns = fields.iter().map(|field| (columns.want(field), field.kind())).collect();
+    Carry { columns, form, required }
+}
+
+impl Carry {
+    /// The value of `record`; [`Datum::Absent`] if it has none.
+    pub fn of(&self, record: Record<'_>) -> Datum {
+        if let [(column, kind)] = *self.columns {
+            return self.single(record.get(column), kind);
+        }
+        let mut joined = String::new();
+        for (number, (column, kind)) in self.columns.iter().enumerate() {
+            if number > 0 {
+                joined.push('\u{1f}');
+            }
+            match self.single(record.get(*column), *kind) {
+                Datum::Text(text) => joined.push_str(&text),
+                Datum::Absent | Datum::Number(_) | Datum::Bool(_) => return Datum::Absent,
+            }
+        }
+        Datum::Text(joined.into())
+    }
+
+    fn single(&self, value: Value<'_>, kind: FieldKind) -> Datum {
+        match self.form {
+            Form::Typed => Datum::of(value, kind),
+            Form::Spelt => value.text().map_or(Datum::Absent, |text| Datum::Text(cut(text).into())),
+            Form::Key => key_text(value, kind).map_or(Datum::Absent, |text| Datum::Text(text.into())),
+            Form::Net(net) => {
+                let Some(text) = key_text(value, kind) else { return Datum::Absent };
+                let network = address(&text).and_then(|address| network(address, net));
+                Datum::Text(network.unwrap_or(text).into())
+            }
+        }
+    }
+}
+
+/// The network of `address`, as text; the address itself when every bit counts.
+fn network(address: std::net::IpAddr, net: SameNet) -> Option<String> {
+    let (bits, all) = match address {
+        std::net::IpAddr::V4(_) => (net.v4, 32),
+        std::net::IpAddr::V6(_) => (net.v6, 128),
+    };
+    let net = ipnet::IpNet::new(address, bits).ok()?.trunc();
+    Some(if bits == all { address.to_string() } else { net.to_string() })
+}
+
+/// A value as groups and distinct values compare it: folded, an address in one spelling. None if
+/// absent, null, empty or the unknown address.
+pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
+    let text = cut(value.text()?);
+    if text.is_empty() {
+        return None;
+    }
+    match kind {
+        FieldKind::Address => match address(text) {
+            Some(address) if address.is_unspecified() => None,
+            Some(address) => Some(address.to_string()),
+            None => Some(fold(text).into_owned()),
+        },
+        FieldKind::Number | FieldKind::Duration => {
+            Some(value.number().map_or_else(|| text.to_owned(), |number| number.to_string()))
+        }
+        FieldKind::Text | FieldKind::Bool | FieldKind::Time | FieldKind::Any => Some(fold(text).into_owned()),
+    }
+}
+
+/// `text` cut to what state keeps.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_KEPT_TEXT)]
+}
+
+impl Program {
+    /// The key of the record's group: none if it lacks a field and the rule does not say `own`.
+    pub fn key(&self, record: Record<'_>) -> Option<Box<[u8]>> {
+        let mut key = Vec::with_capacity(32);
+        for part in &self.by {
+            match key_text(record.get(part.column), part.field.kind()) {
+                Some(text) => {
+                    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                    key.push(1);
+                    key.extend_from_slice(&length.to_le_bytes());
+                    key.extend_from_slice(text.as_bytes());
+                }
+                None if self.missing_own => key.push(0),
+                None => return None,
+            }
+        }
+        Some(key.into_boxed_slice())
+    }
+
+    /// The fields and values that `key` stands for; none for a value that was missing.
+    pub fn group(&self, key: &[u8]) -> Vec<(FieldName, Option<String>)> {
+        let (mut rest, mut group) = (key, Vec::new());
+        for part in &self.by {
+            let value = match rest.split_first() {
+                Some((1, tail)) if tail.len() >= 4 => {
+                    let (length, tail) = tail.split_at(4);
+                    let length = length.try_into().map_or(0, u32::from_le_bytes) as usize;
+                    let (text, tail) = tail.split_at(length.min(tail.len()));
+                    rest = tail;
+                    Some(String::from_utf8_lossy(text).into_owned())
+                }
+                Some((_, tail)) => {
+                    rest = tail;
+                    None
+                }
+                None => None,
+            };
+            group.push((part.field.clone(), value));
+        }
+        group
+    }
+
+    /// The level of a hit with `marks`, and which line gave it.
+    pub fn level(&self, marks: u32) -> (Level, Option<usize>) {
+        let line = (0..self.levels.len()).find(|line| marks >> line & 1 == 1);
+        (line.map_or(self.rule.spec.level, |line| self.levels[line]), line)
+    }
+
+    /// Whether the rule asks for `phase`.
+    pub fn accepts(&self, phase: Phase) -> bool {
+        self.phases.contains(phase)
+    }
+}

@@ -1,0 +1,346 @@
+//! Conditions made ready to run: predicates interned once for all rules, expressions over their
+//! numbers, verdicts remembered for the record at hand.
+//!
+//! A verdict depends on the record alone; nothing here counts, remembers or reads a clock.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use memchr::memmem::Finder;
+
+use crate::record::fold::fold;
+use crate::record::{Column, Columns, FieldKind, Number, Phase, Record, Timestamp, Value};
+
+use super::spec::{Bound, Expr, Literal, Ordering, Predicate, Test};
+
+/// Number of an interned predicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PredicateId(u32);
+
+/// An expression over interned predicates.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// Every part holds.
+    All(Vec<Condition>),
+    /// Some part holds.
+    Any(Vec<Condition>),
+    /// The part does not hold.
+    Not(Box<Condition>),
+    /// One predicate holds.
+    Is(PredicateId),
+}
+
+/// Every distinct predicate of a generation.
+#[derive(Debug, Default)]
+pub struct Predicates {
+    list: Vec<Ready>,
+    by_text: HashMap<String, PredicateId>,
+}
+
+/// Verdicts on the record at hand, so that a predicate shared by rules is looked at once.
+#[derive(Debug, Default)]
+pub struct Memo {
+    verdicts: Vec<Option<bool>>,
+    touched: Vec<PredicateId>,
+}
+
+impl Memo {
+    /// Forgets the last record.
+    pub fn clear(&mut self) {
+        for id in self.touched.drain(..) {
+            self.verdicts[id.0 as usize] = None;
+        }
+    }
+}
+
+/// One predicate, ready to run.
+#[derive(Debug)]
+struct Ready {
+    column: Column,
+    kind: FieldKind,
+    cased: bool,
+    test: ReadyTest,
+}
+
+#[derive(Debug)]
+enum ReadyTest {
+    Equals(Equals),
+    Contains(Vec<Finder<'static>>),
+    StartsWith(Vec<String>),
+    EndsWith(Vec<String>),
+    Regex(Vec<regex::Regex>),
+    Cidr(Vec<ipnet::IpNet>),
+    Compare(Ordering, Bound),
+    Exists(bool),
+    FieldRef(Column),
+}
+
+#[derive(Debug, Default)]
+struct Equals {
+    texts: HashSet<String>,
+    numbers: Vec<Number>,
+    addresses: Vec<IpAddr>,
+    bools: Vec<bool>,
+    null: bool,
+}
+
+impl Predicates {
+    /// Makes `expr` ready, wanting its fields.
+    pub fn ready(&mut self, expr: &Expr, columns: &mut Columns) -> Condition {
+        match expr {
+            Expr::All(parts) => Condition::All(parts.iter().map(|part| self.ready(part, columns)).collect()),
+            Expr::Any(parts) => Condition::Any(parts.iter().map(|part| self.ready(part, columns)).collect()),
+            Expr::Not(part) => Condition::Not(Box::new(self.ready(part, columns))),
+            Expr::Is(predicate) => Condition::Is(self.intern(predicate, columns)),
+        }
+    }
+
+    fn intern(&mut self, predicate: &Predicate, columns: &mut Columns) -> PredicateId {
+        let text = format!("{:?} {:?} {}", predicate.field, predicate.test, predicate.cased);
+        if let Some(id) = self.by_text.get(&text) {
+            return *id;
+        }
+        let id = PredicateId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        self.list.push(Ready {
+            column: columns.want(&predicate.field),
+            kind: predicate.field.kind(),
+            cased: predicate.cased,
+            test: ready_test(&predicate.test, columns),
+        });
+        self.by_text.insert(text, id);
+        id
+    }
+
+    /// Whether `condition` holds for `record`; `memo` must have been cleared for it.
+    pub fn holds(&self, condition: &Condition, record: Record<'_>, memo: &mut Memo) -> bool {
+        match condition {
+            Condition::All(parts) => parts.iter().all(|part| self.holds(part, record, memo)),
+            Condition::Any(parts) => parts.iter().any(|part| self.holds(part, record, memo)),
+            Condition::Not(part) => !self.holds(part, record, memo),
+            Condition::Is(id) => {
+                if memo.verdicts.len() < self.list.len() {
+                    memo.verdicts.resize(self.list.len(), None);
+                }
+                if let Some(verdict) = memo.verdicts[id.0 as usize] {
+                    return verdict;
+                }
+                let verdict = self.list[id.0 as usize].holds(record);
+                memo.verdicts[id.0 as usize] = Some(verdict);
+                memo.touched.push(*id);
+                verdict
+            }
+        }
+    }
+}
+
+fn ready_test(test: &Test, columns: &mut Columns) -> ReadyTest {
+    match test {
+        Test::Equals(literals) => ReadyTest::Equals(equals(literals)),
+        Test::Contains(needles) => {
+            ReadyTest::Contains(needles.iter().map(|needle| Finder::new(needle).into_owned()).collect())
+        }
+        Test::StartsWith(needles) => ReadyTest::StartsWith(needles.clone()),
+        Test::EndsWith(needles) => ReadyTest::EndsWith(needles.clone()),
+        Test::Regex(patterns) => {
+            ReadyTest::Regex(patterns.iter().map(|pattern| pattern.regex.clone()).collect())
+        }
+        Test::Cidr(nets) => ReadyTest::Cidr(nets.clone()),
+        Test::Compare(ordering, bound) => ReadyTest::Compare(*ordering, *bound),
+        Test::Exists(exists) => ReadyTest::Exists(*exists),
+        Test::FieldRef(field) => ReadyTest::FieldRef(columns.want(field)),
+    }
+}
+
+fn equals(literals: &[Literal]) -> Equals {
+    let mut equals = Equals::default();
+    for literal in literals {
+        match literal {
+            Literal::Text(text) => {
+                equals.texts.insert(text.clone());
+            }
+            Literal::Number(number) => equals.numbers.push(*number),
+            Literal::Length(length) => equals.numbers.push(Number::whole(length.0)),
+            Literal::Bool(value) => equals.bools.push(*value),
+            Literal::Address(address) => equals.addresses.push(*address),
+            Literal::Null => equals.null = true,
+        }
+    }
+    equals
+}
+
+impl Ready {
+    fn holds(&self, record: Record<'_>) -> bool {
+        let value = record.get(self.column);
+        match (&self.test, value) {
+            (ReadyTest::Exists(wanted), _) => matches!(value, Value::Absent | Value::Null) != *wanted,
+            (ReadyTest::FieldRef(other), _) => self.same_as(value, record.get(*other)),
+            (ReadyTest::Equals(equals), Value::Absent | Value::Null) => equals.null,
+            (_, Value::Absent | Value::Null) => false,
+            (_, Value::Json(text)) => self.any_element(text),
+            (_, Value::Text(_) | Value::Number(_) | Value::Bool(_)) => self.holds_for(value),
+        }
+    }
+
+    /// An array matches by any element; an object matches nothing.
+    fn any_element(&self, text: &str) -> bool {
+        let Ok(serde_json::Value::Array(items)) = serde_json::from_str(text) else { return false };
+        items.iter().any(|item| match item {
+            serde_json::Value::String(text) => self.holds_for(Value::Text(text)),
+            serde_json::Value::Number(number) => self.holds_for(Value::Number(&number.to_string())),
+            serde_json::Value::Bool(value) => self.holds_for(Value::Bool(*value)),
+            serde_json::Value::Null => matches!(&self.test, ReadyTest::Equals(equals) if equals.null),
+            serde_json::Value::Array(_) | serde_json::Value::Object(_) => false,
+        })
+    }
+
+    /// For a string, number or boolean.
+    fn holds_for(&self, value: Value<'_>) -> bool {
+        let text = value.text().unwrap_or_default();
+        let folded = || if self.cased { text.into() } else { fold(text) };
+        match &self.test {
+            ReadyTest::Equals(equals) => self.equals(equals, value, text),
+            ReadyTest::Contains(needles) => {
+                let folded = folded();
+                needles.iter().any(|needle| needle.find(folded.as_bytes()).is_some())
+            }
+            ReadyTest::StartsWith(needles) => {
+                let folded = folded();
+                needles.iter().any(|needle| folded.starts_with(needle))
+            }
+            ReadyTest::EndsWith(needles) => {
+                let folded = folded();
+                needles.iter().any(|needle| folded.ends_with(needle))
+            }
+            ReadyTest::Regex(patterns) => patterns.iter().any(|pattern| pattern.is_match(text)),
+            ReadyTest::Cidr(nets) => {
+                address(text).is_some_and(|address| nets.iter().any(|net| net.contains(&address)))
+            }
+            ReadyTest::Compare(ordering, bound) => compare(*ordering, *bound, value, text),
+            ReadyTest::Exists(_) | ReadyTest::FieldRef(_) => false,
+        }
+    }
+
+    fn equals(&self, equals: &Equals, value: Value<'_>, text: &str) -> bool {
+        if !equals.numbers.is_empty() {
+            return value.number().is_some_and(|number| equals.numbers.contains(&number));
+        }
+        if !equals.bools.is_empty() {
+            return truth(text).is_some_and(|truth| equals.bools.contains(&truth));
+        }
+        if !equals.addresses.is_empty() {
+            if let Some(address) = address(text) {
+                return equals.addresses.contains(&address);
+            }
+        }
+        if self.cased { equals.texts.contains(text) } else { equals.texts.contains(&*fold(text)) }
+    }
+
+    /// Two fields of a record are the same: by the first one's kind; a null is the same as nothing.
+    fn same_as(&self, one: Value<'_>, other: Value<'_>) -> bool {
+        let (Some(a), Some(b)) = (one.text(), other.text()) else { return false };
+        match self.kind {
+            FieldKind::Number | FieldKind::Duration => {
+                one.number().is_some() && one.number() == other.number()
+            }
+            FieldKind::Address => match (address(a), address(b)) {
+                (Some(a), Some(b)) => a == b,
+                (Some(_), None) | (None, Some(_) | None) => fold(a) == fold(b),
+            },
+            FieldKind::Time => match (Timestamp::parse(a), Timestamp::parse(b)) {
+                (Some(a), Some(b)) => a == b,
+                (Some(_), None) | (None, Some(_) | None) => a == b,
+            },
+            FieldKind::Text | FieldKind::Bool | FieldKind::Any => {
+                if self.cased {
+                    a == b
+                } else {
+                    fold(a) == fold(b)
+                }
+            }
+        }
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// The address `text` spells; an IPv4-mapped IPv6 address is the IPv4 address.
+pub fn address(text: &str) -> Option<IpAddr> {
+    text.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+fn compare(ordering: Ordering, bound: Bound, value: Value<'_>, text: &str) -> bool {
+    use std::cmp::Ordering as Than;
+    let than = match bound {
+        Bound::Number(number) => value.number().map(|value| value.cmp(&number)),
+        Bound::Length(length) => value.number().map(|value| value.cmp(&Number::whole(length.0))),
+        Bound::Time(time) => Timestamp::parse(text).map(|value| value.cmp(&time)),
+    };
+    match (ordering, than) {
+        (Ordering::Above, than) => than == Some(Than::Greater),
+        (Ordering::AtLeast, than) => matches!(than, Some(Than::Greater | Than::Equal)),
+        (Ordering::Below, than) => than == Some(Than::Less),
+        (Ordering::AtMost, than) => matches!(than, Some(Than::Less | Than::Equal)),
+    }
+}
+
+/// A set of phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phases(u8);
+
+impl Phases {
+    /// Every phase.
+    pub const ALL: Self = Self(0b111);
+    /// No phase.
+    pub const NONE: Self = Self(0);
+
+    /// Just `phase`.
+    pub fn only(phase: Phase) -> Self {
+        Self(1 << phase as u8)
+    }
+
+    /// Whether `phase` is in the set.
+    pub fn contains(self, phase: Phase) -> bool {
+        self.0 & (1 << phase as u8) != 0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both have.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// The phases of records that `expr` can accept.
+pub fn phases(expr: &Expr) -> Phases {
+    match expr {
+        Expr::All(parts) => parts.iter().map(phases).fold(Phases::ALL, Phases::and),
+        Expr::Any(parts) => parts.iter().map(phases).fold(Phases::NONE, Phases::or),
+        Expr::Not(_) => Phases::ALL,
+        Expr::Is(predicate) if predicate.field.as_str() == "phase" => match &predicate.test {
+            Test::Equals(literals) => named_phases(literals),
+            _ => Phases::ALL,
+        },
+        Expr::Is(_) => Phases::ALL,
+    }
+}
+
+fn named_phases(literals: &[Literal]) -> Phases {
+    let named = |phase: &Phase| {
+        literals.iter().any(|literal| matches!(literal, Literal::Text(text) if fold(text) == phase.as_str()))
+    };
+    Phase::ALL.into_iter().filter(named).map(Phases::only).fold(Phases::NONE, Phases::or)
+}

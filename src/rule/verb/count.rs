@@ -1,0 +1,167 @@
+//! `count`: so many hits within a window, and what else the window must show.
+//!
+//! Values of an entry: one per `distinct` condition of `having`, in its order. Marks: one bit per
+//! share, after those of `levels`.
+
+use serde_json::{Map, Value as Json};
+
+use crate::alert::Finding;
+use crate::record::{Millis, Number};
+
+use super::super::spec::Amount;
+use super::{Entry, Reason, Tally, Verdict, Window, count_in, count_out, json_number, text_of};
+
+/// `count:`, compiled.
+#[derive(Debug)]
+pub struct Count {
+    /// Window length.
+    pub within: Millis,
+    /// Hits that fire.
+    pub at_least: Option<u32>,
+    /// Firing empties the window.
+    pub restart: bool,
+    /// Further conditions.
+    pub having: Vec<Having>,
+}
+
+/// One condition of `having`.
+#[derive(Debug)]
+pub struct Having {
+    /// Its name.
+    pub name: String,
+    /// What must hold.
+    pub test: HavingTest,
+}
+
+/// What a window must show.
+#[derive(Debug)]
+pub enum HavingTest {
+    /// So many distinct values.
+    Distinct {
+        /// Which of the entry's values.
+        slot: usize,
+        /// How many.
+        at_least: u32,
+    },
+    /// So many or such a share of marked hits.
+    Share {
+        /// Which of the tally's shares.
+        slot: usize,
+        /// Which bit of the entry's marks.
+        mark: u8,
+        /// How many, or which share.
+        at_least: Amount,
+    },
+}
+
+impl Count {
+    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
+        for having in &self.having {
+            match having.test {
+                HavingTest::Distinct { slot, .. } => {
+                    let value = text_of(&entry.values[slot]);
+                    if !value.is_empty() {
+                        grow(&mut tally.values, slot);
+                        count_in(&mut tally.values[slot], value);
+                    }
+                }
+                HavingTest::Share { slot, mark, .. } => {
+                    grow(&mut tally.shares, slot);
+                    tally.shares[slot] += (entry.marks >> mark) & 1;
+                }
+            }
+        }
+    }
+
+    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        for having in &self.having {
+            match having.test {
+                HavingTest::Distinct { slot, .. } => {
+                    let value = text_of(&entry.values[slot]);
+                    if !value.is_empty() {
+                        count_out(&mut tally.values[slot], value);
+                    }
+                }
+                HavingTest::Share { slot, mark, .. } => tally.shares[slot] -= (entry.marks >> mark) & 1,
+            }
+        }
+    }
+
+    pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
+        let hits = u32::try_from(window.hits.len()).unwrap_or(u32::MAX);
+        if let Some(needed) = self.at_least {
+            if hits < needed {
+                return short("hits", hits, needed);
+            }
+        }
+        for having in &self.having {
+            let actual = actual(tally, &having.test);
+            match having.test {
+                HavingTest::Distinct { at_least, .. }
+                | HavingTest::Share { at_least: Amount::Hits(at_least), .. } => {
+                    if actual < at_least {
+                        return short(&having.name, actual, at_least);
+                    }
+                }
+                HavingTest::Share { at_least: Amount::Percent(percent), .. } => {
+                    if Number::whole(100).times(actual) < percent.times(hits) {
+                        return short(&having.name, format!("{actual}/{hits}"), format!("{percent}%"));
+                    }
+                }
+            }
+        }
+        Verdict::Holds
+    }
+
+    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        let count = window.hits.len() as u64;
+        let mut threshold = Map::new();
+        if let Some(needed) = self.at_least {
+            threshold.insert("at_least".to_owned(), needed.into());
+        }
+        let mut told = Finding { count, threshold, ..Finding::default() };
+        told.actual.insert("count".to_owned(), count.into());
+        for having in &self.having {
+            let (needed, actual) = match having.test {
+                HavingTest::Distinct { at_least, .. }
+                | HavingTest::Share { at_least: Amount::Hits(at_least), .. } => {
+                    (Json::from(at_least), Json::from(actual(tally, &having.test)))
+                }
+                HavingTest::Share { at_least: Amount::Percent(percent), .. } => {
+                    let hits = u32::try_from(count).unwrap_or(u32::MAX);
+                    let share = Number::whole(100).times(actual(tally, &having.test)).over(hits);
+                    (format!("{percent}%").into(), json_number(share))
+                }
+            };
+            told.threshold.insert(having.name.clone(), needed);
+            told.actual.insert(having.name.clone(), actual.clone());
+            told.scope.insert(having.name.clone(), actual.clone());
+            told.values.insert(having.name.clone(), actual);
+        }
+        told
+    }
+}
+
+fn actual(tally: &Tally, test: &HavingTest) -> u32 {
+    match test {
+        HavingTest::Distinct { slot, .. } => {
+            tally.values.get(*slot).map_or(0, |values| u32::try_from(values.len()).unwrap_or(u32::MAX))
+        }
+        HavingTest::Share { slot, .. } => tally.shares.get(*slot).copied().unwrap_or(0),
+    }
+}
+
+fn short(what: &str, actual: impl ToString, needed: impl ToString) -> Verdict {
+    Verdict::Short(Reason::BelowThreshold {
+        what: what.to_owned(),
+        actual: actual.to_string(),
+        needed: needed.to_string(),
+    })
+}
+
+/// Makes room for `slot`.
+fn grow<T: Default + Clone>(list: &mut Vec<T>, slot: usize) {
+    if list.len() <= slot {
+        list.resize(slot + 1, T::default());
+    }
+}

@@ -1,0 +1,89 @@
+//! `distinct`: so many different values of a field within a window.
+//!
+//! Values of an entry: the field's. A value with more hits than `each_at_most` leaves the count
+//! for as long as it has them: many tries on one account are brute force, not a spray.
+
+use std::collections::HashMap;
+
+use serde_json::Value as Json;
+
+use crate::alert::Finding;
+use crate::record::Millis;
+
+use super::{Entry, Reason, Tally, Verdict, Window, count_in, count_out, single, text_of};
+
+/// Values that an alert names; further ones are only counted.
+const SHOWN_VALUES: usize = 100;
+
+/// `distinct:`, compiled.
+#[derive(Debug)]
+pub struct Distinct {
+    /// Window length.
+    pub within: Millis,
+    /// Distinct values that fire.
+    pub at_least: u32,
+    /// Most hits a value may have and still count.
+    pub each_at_most: Option<u32>,
+}
+
+impl Distinct {
+    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
+        let count = count_in(values_of(tally), text_of(&entry.values[0]));
+        if self.each_at_most.is_some_and(|most| count == most + 1) {
+            tally.crowded += 1;
+        }
+    }
+
+    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        let left = count_out(values_of(tally), text_of(&entry.values[0]));
+        if self.each_at_most.is_some_and(|most| left == most) {
+            tally.crowded -= 1;
+        }
+    }
+
+    fn counted(tally: &Tally) -> u32 {
+        let all = tally.values.first().map_or(0, HashMap::len);
+        u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(tally.crowded)
+    }
+
+    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+        let counted = Self::counted(tally);
+        if counted >= self.at_least {
+            return Verdict::Holds;
+        }
+        Verdict::Short(Reason::BelowThreshold {
+            what: "distinct values".to_owned(),
+            actual: counted.to_string(),
+            needed: self.at_least.to_string(),
+        })
+    }
+
+    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        let count = u64::from(Self::counted(tally));
+        let crowded = |value: &str| {
+            let hits = tally.values.first().and_then(|values| values.get(value)).copied().unwrap_or(0);
+            self.each_at_most.is_some_and(|most| hits > most)
+        };
+        let mut values: Vec<&str> = window.hits.iter().map(|entry| text_of(&entry.values[0])).collect();
+        values.sort_unstable();
+        values.dedup();
+        values.retain(|value| !crowded(value));
+        values.truncate(SHOWN_VALUES);
+        let mut threshold = single("at_least", self.at_least);
+        if let Some(most) = self.each_at_most {
+            threshold.insert("each_at_most".to_owned(), most.into());
+        }
+        let mut actual = single("distinct", count);
+        actual.insert("hits".to_owned(), window.hits.len().into());
+        let list: Vec<Json> = values.into_iter().map(Json::from).collect();
+        Finding { count, scope: single("values", list), threshold, actual, ..Finding::default() }
+    }
+}
+
+/// The one map of values that this verb keeps.
+fn values_of(tally: &mut Tally) -> &mut HashMap<Box<str>, u32> {
+    if tally.values.is_empty() {
+        tally.values.push(HashMap::new());
+    }
+    &mut tally.values[0]
+}

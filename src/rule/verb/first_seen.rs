@@ -1,0 +1,144 @@
+//! `first_seen`: a value that the group has not shown before.
+//!
+//! Values of an entry: the value as it is compared (folded, an address as its network, a tuple
+//! joined), then as it was spelt. What the group knew at a hit is what came before it in event
+//! order: hits of the last `late_within` one by one, older ones folded into [`Base`].
+
+use serde_json::Value as Json;
+
+use crate::alert::Finding;
+use crate::record::{Millis, Timestamp};
+
+use super::super::spec::Learn;
+use super::{Base, Entry, MAX_VALUES, Reason, Tally, Verdict, Window, single, text_of};
+
+/// Known values an alert names, the latest used first.
+const SHOWN_USUAL: usize = 5;
+
+/// `first_seen:`, compiled.
+#[derive(Debug)]
+pub struct FirstSeen {
+    /// A group is silent until both are met.
+    pub learn: Option<Learn>,
+    /// A value unused this long is new again.
+    pub forget: Option<Millis>,
+    /// Whether the group's very first value fires.
+    pub first_value_alerts: bool,
+}
+
+impl FirstSeen {
+    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
+        let value = text_of(&entry.values[0]);
+        if let Some((last, before)) = tally.recent.get_mut(value) {
+            *before = Some(*last);
+            *last = entry.at;
+        } else {
+            tally.recent.insert(value.into(), (entry.at, None));
+        }
+    }
+
+    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        let value = text_of(&entry.values[0]);
+        if tally.recent.get(value).is_some_and(|(last, _)| *last == entry.at) {
+            tally.recent.remove(value);
+        }
+    }
+
+    /// Judges the last hit; the tally holds it, and for its value the use before.
+    pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
+        let hit = window.last();
+        let value = text_of(&hit.values[0]);
+        if let Some(last) = last_use(value, tally, window) {
+            let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
+            if !forgotten {
+                return Verdict::Short(Reason::KnownValue {
+                    value: value.to_owned(),
+                    last: last.to_string(),
+                });
+            }
+        }
+        let before = window.base.records + (window.hits.len() as u64 - 1);
+        if before == 0 {
+            return if self.first_value_alerts {
+                Verdict::Holds
+            } else {
+                Verdict::Short(Reason::Learning { until: "the group's first value is learnt".to_owned() })
+            };
+        }
+        self.still_learning(before, hit.at, window).map_or(Verdict::Holds, Verdict::Short)
+    }
+
+    fn still_learning(&self, before: u64, at: Timestamp, window: Window<'_>) -> Option<Reason> {
+        let learn = self.learn?;
+        let first = window.base.first.unwrap_or(window.hits[0].at);
+        if at < first + learn.lasts {
+            return Some(Reason::Learning { until: (first + learn.lasts).to_string() });
+        }
+        if before < u64::from(learn.records) {
+            return Some(Reason::Learning { until: format!("{before}/{} records", learn.records) });
+        }
+        None
+    }
+
+    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        let hit = window.last();
+        let own = text_of(&hit.values[0]);
+        let shown = hit.values.get(1).map_or(own, text_of);
+        let mut known: Vec<(Timestamp, &str)> = Vec::new();
+        for value in tally.recent.keys().chain(window.base.values.keys()).map(|value| &**value) {
+            let recent = tally.recent.get(value).map(|(last, _)| *last);
+            let last = recent.or_else(|| window.base.values.get(value).copied());
+            if let Some(last) = last.filter(|_| value != own) {
+                if self.forget.is_none_or(|forget| hit.at - last < forget) {
+                    known.push((last, value));
+                }
+            }
+        }
+        known.sort_unstable_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
+        known.dedup();
+        let count = known.len();
+        let usual: Vec<Json> =
+            known.into_iter().take(SHOWN_USUAL).map(|(_, value)| Json::from(display(value))).collect();
+        let mut scope = single("value", shown);
+        scope.insert("usual".to_owned(), usual.clone().into());
+        scope.insert("known".to_owned(), count.into());
+        let mut actual = single("value", shown);
+        actual.insert("usual".to_owned(), usual.into());
+        actual.insert("known".to_owned(), count.into());
+        Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
+    }
+
+    /// A hit leaves the window: its value and time are what is kept. Returns values forgotten for
+    /// want of room.
+    pub(super) fn fold(&self, base: &mut Base, entry: &Entry) -> u64 {
+        base.first.get_or_insert(entry.at);
+        base.records += 1;
+        let value = text_of(&entry.values[0]);
+        base.values.insert(value.into(), entry.at);
+        if base.values.len() <= MAX_VALUES {
+            return 0;
+        }
+        if let Some(forget) = self.forget {
+            base.values.retain(|_, last| entry.at - *last < forget);
+        }
+        let mut dropped = 0;
+        while base.values.len() > MAX_VALUES {
+            let oldest = base.values.iter().min_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
+            let Some(oldest) = oldest.map(|(value, _)| value.clone()) else { break };
+            base.values.remove(&oldest);
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
+/// When `value` was last used before the hit that the tally took in last.
+fn last_use(value: &str, tally: &Tally, window: Window<'_>) -> Option<Timestamp> {
+    let before = tally.recent.get(value).and_then(|(_, before)| *before);
+    before.or_else(|| window.base.values.get(value).copied())
+}
+
+/// A tuple's parts are joined by a unit separator; people see a comma.
+fn display(value: &str) -> String {
+    value.replace('\u{1f}', ", ")
+}

@@ -1,0 +1,129 @@
+//! `measure`: a statistic of a number field over a window.
+//!
+//! Values of an entry: the number. Percentiles are nearest-rank, sums exact, bounds strict.
+
+use crate::alert::Finding;
+use crate::record::{Datum, Millis, Number};
+
+use super::super::spec::{Limit, Stat};
+use super::{Entry, Reason, Tally, Verdict, json_limit, json_number, single};
+
+/// `measure:`, compiled.
+#[derive(Debug)]
+pub struct Measure {
+    /// Which statistic.
+    pub stat: Stat,
+    /// Fires strictly beyond this.
+    pub limit: Limit,
+    /// Only the last so many samples.
+    pub last: Option<usize>,
+    /// Window length.
+    pub within: Millis,
+    /// Fewer samples prove nothing.
+    pub at_least: u32,
+    /// Strictly beyond this the alert is resolved.
+    pub recover: Option<Limit>,
+}
+
+/// Takes a sample in.
+pub(super) fn push(tally: &mut Tally, entry: &Entry) {
+    let sample = sample(entry);
+    let place = tally.samples.partition_point(|other| *other <= sample);
+    tally.samples.insert(place, sample);
+    tally.sum = tally.sum + sample;
+}
+
+/// Takes a sample out.
+pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
+    let sample = sample(entry);
+    if let Ok(place) = tally.samples.binary_search(&sample) {
+        tally.samples.remove(place);
+        tally.sum = tally.sum - sample;
+    }
+}
+
+fn sample(entry: &Entry) -> Number {
+    match entry.values[0] {
+        Datum::Number(number) => number,
+        Datum::Absent | Datum::Text(_) | Datum::Bool(_) => Number::default(),
+    }
+}
+
+impl Measure {
+    fn enough(&self, tally: &Tally) -> bool {
+        tally.samples.len() >= self.at_least as usize
+    }
+
+    /// The statistic is beyond `limit`. The mean is compared as sum against bound times number, so
+    /// that no digit is lost.
+    fn beyond(&self, limit: Limit, tally: &Tally) -> bool {
+        let times = |bound: Number| match self.stat {
+            Stat::Mean => (tally.sum, bound.times(u32::try_from(tally.samples.len()).unwrap_or(u32::MAX))),
+            Stat::Percentile(_) | Stat::Min | Stat::Max | Stat::Sum => (self.value(tally), bound),
+        };
+        match limit {
+            Limit::Above(bound) => {
+                let (value, bound) = times(bound);
+                value > bound
+            }
+            Limit::Below(bound) => {
+                let (value, bound) = times(bound);
+                value < bound
+            }
+        }
+    }
+
+    fn value(&self, tally: &Tally) -> Number {
+        let samples = &tally.samples;
+        match self.stat {
+            Stat::Percentile(percent) => {
+                let rank = (samples.len() * usize::from(percent)).div_ceil(100).max(1);
+                samples.get(rank - 1).copied().unwrap_or_default()
+            }
+            Stat::Mean => tally.sum.over(u32::try_from(samples.len()).unwrap_or(u32::MAX)),
+            Stat::Min => samples.first().copied().unwrap_or_default(),
+            Stat::Max => samples.last().copied().unwrap_or_default(),
+            Stat::Sum => tally.sum,
+        }
+    }
+
+    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+        if !self.enough(tally) {
+            return Verdict::Short(Reason::BelowThreshold {
+                what: "samples".to_owned(),
+                actual: tally.samples.len().to_string(),
+                needed: self.at_least.to_string(),
+            });
+        }
+        if self.beyond(self.limit, tally) {
+            return Verdict::Holds;
+        }
+        let (word, bound) = json_limit(self.limit);
+        Verdict::Short(Reason::BelowThreshold {
+            what: self.stat.to_string(),
+            actual: self.value(tally).to_string(),
+            needed: format!("{word} {bound}"),
+        })
+    }
+
+    pub(super) fn recovered(&self, tally: &Tally) -> bool {
+        self.recover.is_some_and(|limit| self.enough(tally) && self.beyond(limit, tally))
+    }
+
+    pub(super) fn describe(&self, tally: &Tally) -> Finding {
+        let samples = tally.samples.len();
+        let value = json_number(self.value(tally));
+        let (word, bound) = json_limit(self.limit);
+        let mut scope = single("value", value.clone());
+        scope.insert("samples".to_owned(), samples.into());
+        let mut actual = single(&self.stat.to_string(), value);
+        actual.insert("samples".to_owned(), samples.into());
+        Finding {
+            count: samples as u64,
+            scope,
+            threshold: single(&word, bound),
+            actual,
+            ..Finding::default()
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The stateful verbs: what a group's hits must look like for a rule to fire.
+//!
+//! A verb judges a window of hits in event order and knows nothing of clocks, cooldowns, lateness
+//! or alerts; `engine::group` owns those. A [`Tally`] is what a verb counts over a window, kept
+//! up as the window slides; it can always be made again from the window's hits.
+//!
+//! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
+
+pub mod count;
+pub mod distinct;
+pub mod first_seen;
+pub mod measure;
+pub mod script;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::alert::Finding;
+use crate::record::{Datum, Locator, Millis, Number, Phase, RecordId, Timestamp};
+
+use super::spec::Limit;
+
+/// Records a group keeps; past this the oldest leaves the window and is counted.
+pub const MAX_RECORDS: usize = 10_000;
+/// Values a `first_seen` group remembers; past this the longest unused is forgotten and counted.
+pub const MAX_VALUES: usize = 10_000;
+
+/// Place of a hit in event order: time, start before end, record id.
+pub type Order = (Timestamp, Phase, RecordId);
+
+/// One hit of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Event time.
+    pub at: Timestamp,
+    /// Phase of the record.
+    pub phase: Phase,
+    /// Identity of the record.
+    pub id: RecordId,
+    /// Where its row can be fetched.
+    pub locator: Locator,
+    /// Which of the rule's marks (`levels` lines, then shares) hold for the record; bit by number.
+    pub marks: u32,
+    /// True for a record that clears the group (`unless`); it is no hit.
+    pub clears: bool,
+    /// The values the verb wants, in its order.
+    pub values: Box<[Datum]>,
+}
+
+impl Entry {
+    /// Its place in event order.
+    pub fn order(&self) -> Order {
+        (self.at, self.phase, self.id)
+    }
+}
+
+/// A rule's verb, compiled.
+#[derive(Debug)]
+pub enum Verb {
+    /// No verb: every hit.
+    Each,
+    /// `count`
+    Count(count::Count),
+    /// `distinct`
+    Distinct(distinct::Distinct),
+    /// `first_seen`
+    FirstSeen(first_seen::FirstSeen),
+    /// `measure`
+    Measure(measure::Measure),
+    /// `script`
+    Script(script::ScriptVerb),
+}
+
+/// What a group remembers of hits that have left its window (`first_seen` only).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// Time of the first record that left.
+    pub first: Option<Timestamp>,
+    /// Records that left.
+    pub records: u64,
+    /// Values and when each was last used, among the records that left.
+    pub values: HashMap<Box<str>, Timestamp>,
+}
+
+/// What a verb counts over a window. Derived: never part of a snapshot.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tally {
+    /// Per condition, how often each value is in the window.
+    pub values: Vec<HashMap<Box<str>, u32>>,
+    /// Per share, how many hits of the window bear its mark.
+    pub shares: Vec<u32>,
+    /// Values that `distinct` leaves out because they are too many.
+    pub crowded: u32,
+    /// Samples in ascending order.
+    pub samples: Vec<Number>,
+    /// Their sum.
+    pub sum: Number,
+    /// `first_seen`: value to its last use in the window and the one before.
+    pub recent: HashMap<Box<str>, (Timestamp, Option<Timestamp>)>,
+}
+
+/// What a verb says of the last hit of a window.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The condition holds.
+    Holds,
+    /// It does not, for this reason.
+    Short(Reason),
+}
+
+/// Why a hit did not fire; part of the closed list of `explain`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Reason {
+    /// So many of so many.
+    BelowThreshold {
+        /// What is counted.
+        what: String,
+        /// How many there are.
+        actual: String,
+        /// How many it takes.
+        needed: String,
+    },
+    /// The group is still learning.
+    Learning {
+        /// What is missing.
+        until: String,
+    },
+    /// The value is known.
+    KnownValue {
+        /// The value as it is kept.
+        value: String,
+        /// When it was last used.
+        last: String,
+    },
+    /// The script said no.
+    ScriptSaidNo,
+    /// The script broke; counted and announced.
+    ScriptFault {
+        /// How.
+        fault: String,
+    },
+}
+
+/// A window of hits in event order, the last one being judged, and what was before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// Its hits; none of them clears.
+    pub hits: &'a [Entry],
+    /// What left the group's memory of hits.
+    pub base: &'a Base,
+}
+
+impl Window<'_> {
+    /// The hit being judged.
+    pub fn last(&self) -> &Entry {
+        &self.hits[self.hits.len() - 1]
+    }
+}
+
+/// How long hits stay in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// (t − w, t].
+    Time(Millis),
+    /// The last so many of (t − w, t].
+    Last(usize, Millis),
+    /// The last so many, however old.
+    Records(usize),
+    /// All that is remembered; older hits are folded into [`Base`].
+    Folded,
+    /// The hit alone.
+    Alone,
+}
+
+impl Verb {
+    /// Its word in rules.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Each => "none",
+            Self::Count(_) => "count",
+            Self::Distinct(_) => "distinct",
+            Self::FirstSeen(_) => "first_seen",
+            Self::Measure(_) => "measure",
+            Self::Script(_) => "script",
+        }
+    }
+
+    /// How far a hit reaches.
+    pub fn reach(&self) -> Reach {
+        match self {
+            Self::Each => Reach::Alone,
+            Self::Count(verb) => Reach::Time(verb.within),
+            Self::Distinct(verb) => Reach::Time(verb.within),
+            Self::FirstSeen(_) => Reach::Folded,
+            Self::Measure(verb) => match verb.last {
+                Some(last) => Reach::Last(last, verb.within),
+                None => Reach::Time(verb.within),
+            },
+            Self::Script(verb) => Reach::Records(verb.keep),
+        }
+    }
+
+    /// True when the verb keeps a tally; the others judge by the window alone.
+    pub fn tallies(&self) -> bool {
+        match self {
+            Self::Each | Self::Script(_) => false,
+            Self::Count(verb) => !verb.having.is_empty(),
+            Self::Distinct(_) | Self::FirstSeen(_) | Self::Measure(_) => true,
+        }
+    }
+
+    /// Takes a hit into the tally.
+    pub fn push(&self, tally: &mut Tally, entry: &Entry) {
+        match self {
+            Self::Each | Self::Script(_) => {}
+            Self::Count(verb) => verb.push(tally, entry),
+            Self::Distinct(verb) => verb.push(tally, entry),
+            Self::FirstSeen(verb) => verb.push(tally, entry),
+            Self::Measure(_) => measure::push(tally, entry),
+        }
+    }
+
+    /// Takes the oldest hit out of the tally.
+    pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        match self {
+            Self::Each | Self::Script(_) => {}
+            Self::Count(verb) => verb.pop(tally, entry),
+            Self::Distinct(verb) => verb.pop(tally, entry),
+            Self::FirstSeen(verb) => verb.pop(tally, entry),
+            Self::Measure(_) => measure::pop(tally, entry),
+        }
+    }
+
+    /// Judges the last hit of `window`, which `tally` counts. A [`Finding`] comes along only where
+    /// judging makes one (scripts).
+    pub fn judge(&self, tally: &Tally, window: Window<'_>) -> (Verdict, Option<Finding>) {
+        match self {
+            Self::Each => (Verdict::Holds, None),
+            Self::Count(verb) => (verb.judge(tally, window), None),
+            Self::Distinct(verb) => (verb.judge(tally), None),
+            Self::FirstSeen(verb) => (verb.judge(tally, window), None),
+            Self::Measure(verb) => (verb.judge(tally), None),
+            Self::Script(verb) => verb.judge(window),
+        }
+    }
+
+    /// Whether the recovery condition of a level-type verb holds.
+    pub fn recovered(&self, tally: &Tally) -> bool {
+        match self {
+            Self::Measure(verb) => verb.recovered(tally),
+            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::FirstSeen(_) | Self::Script(_) => false,
+        }
+    }
+
+    /// What an alert says of `window`.
+    pub fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        match self {
+            Self::Each => Finding { count: 1, ..Finding::default() },
+            Self::Count(verb) => verb.describe(tally, window),
+            Self::Distinct(verb) => verb.describe(tally, window),
+            Self::FirstSeen(verb) => verb.describe(tally, window),
+            Self::Measure(verb) => verb.describe(tally),
+            Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
+        }
+    }
+
+    /// A hit leaves the group's memory: what of it is kept.
+    pub fn fold(&self, base: &mut Base, entry: &Entry) -> u64 {
+        match self {
+            Self::FirstSeen(verb) => verb.fold(base, entry),
+            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => 0,
+        }
+    }
+}
+
+/// A text value; what a verb compares and shows. Absent and other kinds are the empty text.
+pub fn text_of(datum: &Datum) -> &str {
+    match datum {
+        Datum::Text(text) => text,
+        Datum::Absent | Datum::Number(_) | Datum::Bool(_) => "",
+    }
+}
+
+/// Adds one `value`; true if it is new.
+fn count_in(values: &mut HashMap<Box<str>, u32>, value: &str) -> u32 {
+    if let Some(count) = values.get_mut(value) {
+        *count += 1;
+        return *count;
+    }
+    values.insert(value.into(), 1);
+    1
+}
+
+/// Takes one `value` out; how many are left.
+fn count_out(values: &mut HashMap<Box<str>, u32>, value: &str) -> u32 {
+    match values.get_mut(value) {
+        Some(count) if *count > 1 => {
+            *count -= 1;
+            *count
+        }
+        Some(_) => {
+            values.remove(value);
+            0
+        }
+        None => 0,
+    }
+}
+
+/// A number as JSON: whole ones as integers, others as the nearest double.
+pub fn json_number(number: Number) -> Json {
+    match number.to_i64() {
+        Some(whole) => Json::from(whole),
+        None => Json::from(number.to_f64()),
+    }
+}
+
+/// The bound's word and number, as an alert shows it.
+fn json_limit(limit: Limit) -> (String, Json) {
+    match limit {
+        Limit::Above(number) => ("above".to_owned(), json_number(number)),
+        Limit::Below(number) => ("below".to_owned(), json_number(number)),
+    }
+}
+
+/// `{name: value}`
+fn single(name: &str, value: impl Into<Json>) -> Map<String, Json> {
+    Map::from_iter([(name.to_owned(), value.into())])
+}

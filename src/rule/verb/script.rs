@@ -1,0 +1,54 @@
+//! `script`: a Rhai script looks at the group's last records.
+//!
+//! Values of an entry: the fields the script reads, in its order. The same records give the same
+//! answer; a fault is no hit, counted and announced, and never switches the rule off.
+
+use serde_json::{Map, Value as Json};
+
+use crate::alert::Finding;
+use crate::record::Datum;
+
+use super::super::script::{Answer, Script};
+use super::{Reason, Verdict, Window, json_number};
+
+/// `script:`, compiled.
+#[derive(Debug)]
+pub struct ScriptVerb {
+    /// The script.
+    pub script: Script,
+    /// How many records it may look back on, the last one included.
+    pub keep: usize,
+}
+
+impl ScriptVerb {
+    pub(super) fn judge(&self, window: Window<'_>) -> (Verdict, Option<Finding>) {
+        let history: Vec<&[Datum]> = window.hits.iter().map(|entry| &*entry.values).collect();
+        match self.script.run(&history) {
+            Ok(Answer::No) => (Verdict::Short(Reason::ScriptSaidNo), None),
+            Ok(Answer::Yes) => (Verdict::Holds, None),
+            Ok(Answer::Alert(values)) => {
+                let values: Map<String, Json> =
+                    values.into_iter().map(|(name, value)| (name, json(&value))).collect();
+                let told = Finding {
+                    count: window.hits.len() as u64,
+                    scope: values.clone(),
+                    actual: values.clone(),
+                    values,
+                    ..Finding::default()
+                };
+                (Verdict::Holds, Some(told))
+            }
+            Err(fault) => (Verdict::Short(Reason::ScriptFault { fault: fault.to_string() }), None),
+        }
+    }
+}
+
+/// A datum as JSON.
+fn json(datum: &Datum) -> Json {
+    match datum {
+        Datum::Absent => Json::Null,
+        Datum::Text(text) => Json::from(&**text),
+        Datum::Number(number) => json_number(*number),
+        Datum::Bool(value) => Json::from(*value),
+    }
+}
