@@ -1,0 +1,144 @@
+//! Printing: data to stdout, all else to stderr, and nothing from a record reaches a terminal as
+//! anything but plain text.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use serde_json::{Map, Value as Json};
+
+use crate::alert::{Alert, State};
+
+/// Prints one line of data.
+pub fn line(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")
+}
+
+/// Prints something that is no data.
+pub fn note(text: &str) {
+    // Nobody is left to tell if stderr is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints why a command could not run, with its causes.
+pub fn failure(failure: &dyn std::error::Error) {
+    let mut text = format!("error: {failure}");
+    let mut cause = failure.source();
+    while let Some(inner) = cause {
+        let _ = write!(text, "\n  because: {inner}");
+        cause = inner.source();
+    }
+    note(&safe(&text).replace("\\n", "\n"));
+}
+
+/// Whether stderr takes colours.
+pub fn colour_on_stderr() -> bool {
+    takes_colour(std::io::stderr().is_terminal())
+}
+
+/// Whether stdout takes colours.
+pub fn colour_on_stdout() -> bool {
+    takes_colour(std::io::stdout().is_terminal())
+}
+
+#[expect(clippy::disallowed_methods, reason = "NO_COLOR is the terminal user's wish (no-color.org)")]
+fn takes_colour(terminal: bool) -> bool {
+    terminal && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
+}
+
+/// `text` with every character escaped that a terminal or a reader could take for something else:
+/// controls, line breaks, and those that reorder or hide text.
+pub fn safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\t' => safe.push_str("\\t"),
+            c if hidden(c) => {
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Controls, bidirectional marks, zero-width and other invisible characters.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// An alert for people: a headline and a line of facts.
+pub fn alert(alert: &Alert, colour: bool) -> String {
+    let level = alert.level.as_str().to_uppercase();
+    let (on, off) = if colour { (level_colour(alert), "\u{1b}[0m") } else { ("", "") };
+    let mut text = format!("{}  {on}{level:<8}{off}  {}  {}", alert.at, alert.rule, safe(&alert.title));
+    let mut facts: Vec<String> = Vec::new();
+    if alert.state != State::Open {
+        facts.push(alert.state.as_str().to_owned());
+    }
+    facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", plain(value))));
+    facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
+    facts.extend(
+        alert.actual.iter().filter(|(name, _)| *name != "count").map(|(name, value)| format!("{name} {}", plain(value))),
+    );
+    facts.extend(
+        alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new())).map(|(name, value)| format!("{name} {}", plain(value))),
+    );
+    if alert.late {
+        facts.push("late".to_owned());
+    }
+    if alert.observe {
+        facts.push("observed only".to_owned());
+    }
+    facts.push(format!("id {}", &alert.id.to_string()[..8]));
+    let _ = write!(text, "\n    {}", facts.join(" · "));
+    text
+}
+
+fn level_colour(alert: &Alert) -> &'static str {
+    use crate::record::Level;
+    match alert.level {
+        Level::Informational => "\u{1b}[2m",
+        Level::Low => "\u{1b}[36m",
+        Level::Medium => "\u{1b}[33m",
+        Level::High | Level::Critical => "\u{1b}[31;1m",
+    }
+}
+
+/// A value for people: text as it is, lists with commas; escaped.
+pub fn plain(value: &Json) -> String {
+    match value {
+        Json::Null => "-".to_owned(),
+        Json::String(text) => safe(text),
+        Json::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Json::Bool(_) | Json::Number(_) | Json::Object(_) => safe(&value.to_string()),
+    }
+}
+
+/// `{a: 1, b: 2}` for people.
+pub fn pairs(map: &Map<String, Json>) -> String {
+    map.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", ")
+}
+
+/// `1 234 567`
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 rule`, `2 rules`
+pub fn many(count: usize, what: &str) -> String {
+    format!("{} {what}{}", thousands(count as u64), if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,118 @@
+//! Why a condition holds for a record or not: the expression as a tree, each look at a field with
+//! the value that was there.
+
+use serde::Serialize;
+
+use crate::record::{Columns, Record, Value};
+
+use super::condition::{Memo, Predicates};
+use super::spec::{Bound, Expr, Literal, Ordering, Predicate, Test};
+
+/// One part of a condition and whether it held.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Why {
+    /// Whether this part held.
+    pub held: bool,
+    /// What it is: `all of`, `any of`, `not`, or the look at a field.
+    pub what: String,
+    /// The value that was there; none for parts that are no look at a field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<String>,
+    /// Its own parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Why>,
+}
+
+/// How `expr` went for `record`. `columns` must hold its fields (those of the batch do).
+pub fn why(expr: &Expr, record: Record<'_>, columns: &mut Columns) -> Why {
+    let parts = |list: &[Expr], columns: &mut Columns| -> Vec<Why> {
+        list.iter().map(|part| why(part, record, columns)).collect()
+    };
+    match expr {
+        Expr::All(list) => {
+            let parts = parts(list, columns);
+            Why { held: parts.iter().all(|part| part.held), what: "all of".to_owned(), actual: None, parts }
+        }
+        Expr::Any(list) => {
+            let parts = parts(list, columns);
+            Why { held: parts.iter().any(|part| part.held), what: "any of".to_owned(), actual: None, parts }
+        }
+        Expr::Not(part) => {
+            let part = why(part, record, columns);
+            Why { held: !part.held, what: "not".to_owned(), actual: None, parts: vec![part] }
+        }
+        Expr::Is(predicate) => {
+            let mut predicates = Predicates::default();
+            let condition = predicates.ready(expr, columns);
+            let held = predicates.holds(&condition, record, &mut Memo::default());
+            let actual = columns.get(&predicate.field).map_or(Value::Absent, |column| record.get(column));
+            Why { held, what: look(predicate), actual: Some(shown(actual)), parts: Vec::new() }
+        }
+    }
+}
+
+/// The value as a person reads it.
+fn shown(value: Value<'_>) -> String {
+    match value {
+        Value::Absent => "absent".to_owned(),
+        Value::Null => "null".to_owned(),
+        Value::Text(text) => format!("`{text}`"),
+        Value::Number(text) | Value::Json(text) => text.to_owned(),
+        Value::Bool(value) => value.to_string(),
+    }
+}
+
+/// The look at a field, as a person reads it.
+fn look(predicate: &Predicate) -> String {
+    let field = &predicate.field;
+    let cased = if predicate.cased { " (cased)" } else { "" };
+    match &predicate.test {
+        Test::Equals(literals) => format!("{field} is {}{cased}", list(literals, literal)),
+        Test::Contains(needles) => format!("{field} contains {}{cased}", list(needles, quoted)),
+        Test::StartsWith(needles) => format!("{field} starts with {}{cased}", list(needles, quoted)),
+        Test::EndsWith(needles) => format!("{field} ends with {}{cased}", list(needles, quoted)),
+        Test::Regex(patterns) => format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text))),
+        Test::Cidr(nets) => format!("{field} is in {}", list(nets, ToString::to_string)),
+        Test::Compare(ordering, bound) => format!("{field} {} {}", word(*ordering), self::bound(*bound)),
+        Test::Exists(true) => format!("{field} is there"),
+        Test::Exists(false) => format!("{field} is not there"),
+        Test::FieldRef(other) => format!("{field} is the same as {other}{cased}"),
+    }
+}
+
+fn list<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
+    items.iter().map(show).collect::<Vec<String>>().join(" or ")
+}
+
+#[expect(clippy::ptr_arg, reason = "an item of a list of strings")]
+fn quoted(text: &String) -> String {
+    format!("`{text}`")
+}
+
+fn literal(literal: &Literal) -> String {
+    match literal {
+        Literal::Text(text) => format!("`{text}`"),
+        Literal::Number(number) => number.to_string(),
+        Literal::Length(length) => length.to_string(),
+        Literal::Bool(value) => value.to_string(),
+        Literal::Address(address) => address.to_string(),
+        Literal::Null => "null".to_owned(),
+    }
+}
+
+fn word(ordering: Ordering) -> &'static str {
+    match ordering {
+        Ordering::Above => ">",
+        Ordering::AtLeast => ">=",
+        Ordering::Below => "<",
+        Ordering::AtMost => "<=",
+    }
+}
+
+fn bound(bound: Bound) -> String {
+    match bound {
+        Bound::Number(number) => number.to_string(),
+        Bound::Time(time) => time.to_string(),
+        Bound::Length(length) => length.to_string(),
+    }
+}
