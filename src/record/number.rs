@@ -36,7 +36,11 @@ impl Number {
         };
         let (int, frac) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if int.is_empty() || !all_digits(int) || !all_digits(frac) || (mantissa.contains('.') && frac.is_empty()) {
+        if int.is_empty()
+            || !all_digits(int)
+            || !all_digits(frac)
+            || (mantissa.contains('.') && frac.is_empty())
+        {
             return None;
         }
         let value = scaled(int, frac, exponent)?;
@@ -147,7 +151,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_number() {
-        for text in ["", "-", "five", "1.", ".5", "1e", "0x10", "1_000", "+1", "1e999", "1000000000000000000000"] {
+        for text in
+            ["", "-", "five", "1.", ".5", "1e", "0x10", "1_000", "+1", "1e999", "1000000000000000000000"]
+        {
             assert_eq!(shown(text), "none", "{text}");
         }
     }

@@ -1,0 +1,1 @@
+//! What the scanner accepts, refuses and makes of it.
