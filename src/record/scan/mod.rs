@@ -245,7 +245,8 @@ impl Scanner {
                 }
             };
             batch.read += 1;
-            let made = if line.next - at > MAX_LINE + 1 {
+            let newline = usize::from(block.as_bytes()[line.next - 1] == b'\n');
+            let made = if line.next - at - newline > MAX_LINE {
                 Err(Fault::TooLong)
             } else {
                 read.map_err(|bad| Fault::of(bad, line.start))
