@@ -85,6 +85,8 @@ pub struct Row {
     pub version: u64,
     /// Where the row can be fetched again.
     pub locator: Locator,
+    /// The whole row as it was read, without the white space around it; absent where there is none.
+    pub line: Slot,
     /// Event time of its start record.
     pub start: Timestamp,
     /// Event time of its end record, once it shows an end.
@@ -205,10 +207,13 @@ impl<'a> Record<'a> {
 
     /// Fields that a record has and its row has not.
     fn virtual_field(self, column: Column) -> Value<'a> {
-        match self.batch.columns.name(column).as_str() {
-            "phase" => Value::Text(self.phase.as_str()),
-            "changed" => self.changed.map_or(Value::Absent, Value::Json),
-            _ => Value::Absent,
+        let columns = &self.batch.columns;
+        if columns.phase() == Some(column) {
+            Value::Text(self.phase.as_str())
+        } else if columns.changed() == Some(column) {
+            self.changed.map_or(Value::Absent, Value::Json)
+        } else {
+            Value::Absent
         }
     }
 }

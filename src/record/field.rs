@@ -208,6 +208,8 @@ pub struct Column(pub u16);
 pub struct Columns {
     names: Vec<FieldName>,
     by_name: HashMap<FieldName, Column>,
+    phase: Option<Column>,
+    changed: Option<Column>,
 }
 
 impl Columns {
@@ -220,6 +222,11 @@ impl Columns {
         let column = Column(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
         self.names.push(name.clone());
         self.by_name.insert(name.clone(), column);
+        match name.as_str() {
+            "phase" => self.phase = Some(column),
+            "changed" => self.changed = Some(column),
+            _ => {}
+        }
         column
     }
 
@@ -235,6 +242,16 @@ impl Columns {
     /// The column of `name`, if it is wanted.
     pub fn get(&self, name: &FieldName) -> Option<Column> {
         self.by_name.get(name).copied()
+    }
+
+    /// The column of the fact `phase`, if it is wanted.
+    pub fn phase(&self) -> Option<Column> {
+        self.phase
+    }
+
+    /// The column of the fact `changed`, if it is wanted.
+    pub fn changed(&self) -> Option<Column> {
+        self.changed
     }
 
     /// The name of `column`.

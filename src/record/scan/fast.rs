@@ -1,0 +1,289 @@
+//! The quick walk: it expects the keys of the line before, in the same order.
+//!
+//! What stands between two values (`,"user_name":`) is compared whole with what stood there last
+//! time; only a surprise is read as a key and looked up. A clean string costs one search for its
+//! closing quote. All that is unusual goes to the exact reader, value by value or as a whole line,
+//! so that a guess can cost time but never change a result.
+
+use super::plan::{KeyPlan, Plan};
+use super::sink::Sink;
+use super::slow::{Reader, span};
+use super::stops::Stops;
+use super::{MAX_FIELDS, MAX_KEYS_LEARNT};
+use crate::record::batch::SlotKind;
+
+/// A line that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Its first byte, which is the brace.
+    pub(super) start: usize,
+    /// Past its last byte.
+    pub(super) end: usize,
+    /// Where the next line begins.
+    pub(super) next: usize,
+}
+
+/// What earlier lines taught: the keys and which one followed which. Nothing depends on it but
+/// speed.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    keys: Vec<Key>,
+    /// Numbers of keys by hash; `NOBODY` where there is none.
+    table: Vec<u16>,
+}
+
+#[derive(Debug)]
+struct Key {
+    name: Box<[u8]>,
+    /// What stood between the comma before the key and its value.
+    literal: Literal,
+    /// The key that came next last time.
+    next: u16,
+    marks: u8,
+    /// The one slot that its value fills, or `NOBODY`.
+    target: u16,
+    /// Set where one slot is not all there is to it.
+    plan: Option<KeyPlan>,
+}
+
+/// No key, no slot.
+const NOBODY: u16 = u16::MAX;
+/// The pseudo-key before the first one.
+const START: u16 = 0;
+/// The pseudo-key that stands for whichever key there is no room to learn.
+const SPARE: u16 = 1;
+/// Places of the table; few enough of them are taken that a search is short.
+const TABLE: usize = 4 * MAX_KEYS_LEARNT;
+/// Places that a search looks at before it gives up: keys made to collide cost no more than this.
+const PROBES: usize = 8;
+
+/// Bytes to compare whole: up to 32, in two words.
+#[derive(Debug, Clone, Copy)]
+struct Literal {
+    words: [u128; 2],
+    masks: [u128; 2],
+    len: usize,
+}
+
+impl Literal {
+    const MAX: usize = 32;
+    /// Stands nowhere: no UTF-8 has these bytes.
+    const NOWHERE: Self = Self { words: [u128::MAX; 2], masks: [u128::MAX; 2], len: 0 };
+
+    fn new(bytes: &[u8]) -> Self {
+        if bytes.len() > Self::MAX {
+            return Self::NOWHERE;
+        }
+        let (mut word, mut mask) = ([0; Self::MAX], [0; Self::MAX]);
+        word[..bytes.len()].copy_from_slice(bytes);
+        mask[..bytes.len()].fill(u8::MAX);
+        let halves = |bytes: [u8; Self::MAX]| {
+            let (halves, _) = bytes.as_chunks::<16>();
+            [u128::from_le_bytes(halves[0]), u128::from_le_bytes(halves[1])]
+        };
+        Self { words: halves(word), masks: halves(mask), len: bytes.len() }
+    }
+
+    #[inline]
+    fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+        let Some(bytes) = bytes.get(at..at + Self::MAX) else { return false };
+        let (halves, _) = bytes.as_chunks::<16>();
+        let [first, second] = halves else { return false };
+        let first = (u128::from_le_bytes(*first) ^ self.words[0]) & self.masks[0];
+        let second = (u128::from_le_bytes(*second) ^ self.words[1]) & self.masks[1];
+        first | second == 0
+    }
+}
+
+impl Default for Learnt {
+    fn default() -> Self {
+        let pseudo = || Key {
+            name: Box::default(),
+            literal: Literal::NOWHERE,
+            next: START,
+            marks: 0,
+            target: NOBODY,
+            plan: None,
+        };
+        Self { keys: vec![pseudo(), pseudo()], table: vec![NOBODY; TABLE] }
+    }
+}
+
+impl Learnt {
+    /// Reads the line at `start` into `sink`. None if it is not the quick walk's: then `sink` may
+    /// hold anything, and the exact reader decides.
+    pub(super) fn walk(
+        &mut self,
+        block: &str,
+        stops: &Stops,
+        plan: &Plan,
+        start: usize,
+        sink: &mut Sink,
+    ) -> Option<Line> {
+        let bytes = block.as_bytes();
+        if *bytes.get(start)? != b'{' {
+            return None;
+        }
+        let (mut at, mut key, mut fields) = (start, START, 0);
+        loop {
+            at += 1;
+            let next = self.keys[usize::from(key)].next;
+            let expected = &self.keys[usize::from(next)];
+            if expected.literal.stands_at(bytes, at) {
+                at += expected.literal.len;
+                key = next;
+            } else {
+                (key, at) = self.surprise(block, stops, plan, key, at)?;
+            }
+            fields += 1;
+            let known = &self.keys[usize::from(key)];
+            sink.marks |= known.marks;
+            at = known.value(block, stops, plan, at, sink)?;
+            match *bytes.get(at)? {
+                b',' => {}
+                b'}' => break,
+                _ => {
+                    at = skip_space(bytes, at);
+                    match *bytes.get(at)? {
+                        b',' => {}
+                        b'}' => break,
+                        _ => return None,
+                    }
+                }
+            }
+        }
+        let end = at + 1;
+        let after = skip_space(bytes, end);
+        let next = match bytes.get(after) {
+            None => after,
+            Some(b'\n') => after + 1,
+            Some(_) => return None,
+        };
+        (fields <= MAX_FIELDS).then_some(Line { start, end, next })
+    }
+
+    /// Reads the key that stands where another one was expected; it is expected from now on.
+    #[cold]
+    fn surprise(
+        &mut self,
+        block: &str,
+        stops: &Stops,
+        plan: &Plan,
+        before: u16,
+        at: usize,
+    ) -> Option<(u16, usize)> {
+        let bytes = block.as_bytes();
+        let open = skip_space(bytes, at);
+        if *bytes.get(open)? != b'"' {
+            return None;
+        }
+        let close = stops.next(open + 1);
+        if *bytes.get(close)? != b'"' {
+            return None;
+        }
+        let colon = skip_space(bytes, close + 1);
+        if *bytes.get(colon)? != b':' {
+            return None;
+        }
+        let value = skip_space(bytes, colon + 1);
+        let key = self.learn(&block[open + 1..close], plan);
+        if key != SPARE {
+            self.keys[usize::from(key)].literal = Literal::new(&bytes[at..value]);
+            self.keys[usize::from(before)].next = key;
+        }
+        Some((key, value))
+    }
+
+    /// The number of the key called `name`.
+    fn learn(&mut self, name: &str, plan: &Plan) -> u16 {
+        let bytes = name.as_bytes();
+        let from = hash(bytes);
+        let mut free = None;
+        for probe in 0..PROBES {
+            let place = (from + probe) % TABLE;
+            match self.table[place] {
+                NOBODY => {
+                    free = Some(place);
+                    break;
+                }
+                key if *self.keys[usize::from(key)].name == *bytes => return key,
+                _ => {}
+            }
+        }
+        let means = plan.key(name);
+        let single = means.is_none_or(|key| key.node.is_none() && key.targets.len() <= 1);
+        let mut key = Key {
+            name: bytes.into(),
+            literal: Literal::NOWHERE,
+            next: START,
+            marks: means.map_or(0, |key| key.marks),
+            target: means.and_then(|key| key.targets.first().copied()).unwrap_or(NOBODY),
+            plan: if single { None } else { means.cloned() },
+        };
+        match free {
+            Some(place) if self.keys.len() < MAX_KEYS_LEARNT => {
+                let number = self.keys.len() as u16;
+                self.table[place] = number;
+                self.keys.push(key);
+                number
+            }
+            _ => {
+                key.name = Box::default();
+                self.keys[usize::from(SPARE)] = key;
+                SPARE
+            }
+        }
+    }
+}
+
+impl Key {
+    /// Reads the key's value at `at`; gives the place after it.
+    #[inline]
+    fn value(&self, block: &str, stops: &Stops, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
+        let bytes = block.as_bytes();
+        if self.plan.is_none() && *bytes.get(at)? == b'"' {
+            let close = stops.next(at + 1);
+            if *bytes.get(close)? == b'"' {
+                if self.target != NOBODY {
+                    sink.put(self.target, span(at + 1, close, SlotKind::Text));
+                }
+                return Some(close + 1);
+            }
+        }
+        self.unusual(block, plan, at, sink)
+    }
+
+    /// Reads a value that is no clean string, or that fills more than one slot.
+    fn unusual(&self, block: &str, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
+        let mut reader = Reader::new(block, plan, at, block.len());
+        if self.plan.is_some() {
+            reader.field(self.plan.as_ref(), 2, sink).ok()?;
+        } else {
+            let wanted = self.target != NOBODY;
+            let slot = reader.value(2, wanted, None, sink).ok()?;
+            if wanted {
+                sink.put(self.target, slot);
+            }
+        }
+        Some(reader.at())
+    }
+}
+
+#[inline]
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// A hash of a key's first and last bytes and its length: what tells keys of audit records apart.
+fn hash(name: &[u8]) -> usize {
+    let end = |bytes: Option<&[u8; 8]>| bytes.map(|bytes| u64::from_le_bytes(*bytes));
+    let (first, last) = match (end(name.first_chunk()), end(name.last_chunk())) {
+        (Some(first), Some(last)) => (first, last),
+        _ => (name.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
+    };
+    let mixed = first ^ last.rotate_left(29) ^ name.len() as u64;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+}
