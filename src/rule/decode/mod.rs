@@ -1,0 +1,102 @@
+//! A rule file's text to a [`Spec`], and every fault of it at once.
+//!
+//! Each file here reads one part of the language: `rule` the top level, `condition` and `predicate`
+//! what a record must be, `selection` the words of a `condition`, `verbs` the stateful part,
+//! `cases` the tests; `taken` opens maps by the table of keys and `values` reads single values.
+//! A fault is noted and reading goes on. Nothing here compiles, opens a file or knows a template.
+
+mod cases;
+mod condition;
+mod predicate;
+mod rule;
+mod selection;
+mod suggest;
+mod taken;
+#[cfg(test)]
+mod tests;
+mod values;
+mod verbs;
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+use super::problem::{Problems, Span};
+use super::spec::Spec;
+use super::yaml::{self, Node};
+use crate::record::FieldName;
+use crate::record::field::VOCABULARY;
+
+/// What a rule file cannot say itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// Fields that file sources declare under `fields:`.
+    pub declared: &'a [String],
+    /// The zone in which `until: 2027-01-31` ends.
+    pub zone: Tz,
+}
+
+impl Default for Options<'_> {
+    /// No declared fields, UTC.
+    fn default() -> Self {
+        Self { declared: &[], zone: Tz::UTC }
+    }
+}
+
+/// Reads the rule that `source` holds; `file` only names it in messages. A rule comes back unless a
+/// problem is an error.
+pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>, Problems) {
+    // A byte order mark is no part of the text; editors on Windows write it.
+    let source: Arc<str> = source.strip_prefix('\u{feff}').unwrap_or(source).into();
+    let mut problems = Problems::new(file, source.clone());
+    let Some(root) = yaml::parse(&mut problems) else { return (None, problems) };
+    let mut cx = Cx { problems, source, options };
+    let spec = rule::rule(&mut cx, &root);
+    let spec = if cx.problems.has_errors() { None } else { spec };
+    (spec, cx.problems)
+}
+
+/// What every part of the decoder needs.
+struct Cx<'a> {
+    problems: Problems,
+    source: Arc<str>,
+    options: &'a Options<'a>,
+}
+
+impl Cx<'_> {
+    fn fault(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.error_hint(span, message, hint);
+    }
+
+    fn warn(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.warn(span, message, hint);
+    }
+
+    /// Where a part of a scalar's text stands.
+    fn inside(&self, node: &Node, start: usize, end: usize) -> Span {
+        yaml::inside(&self.source, node, start, end)
+    }
+
+    /// The field that `spelling` means. `others` are words that could have been meant at this place.
+    fn field(&mut self, spelling: &str, span: Span, others: &[&str]) -> Option<FieldName> {
+        if let Some(field) = FieldName::resolve(spelling) {
+            return Some(field);
+        }
+        if self.options.declared.iter().any(|declared| declared == spelling) {
+            return Some(FieldName::declared(spelling));
+        }
+        let declared = self.options.declared.iter().map(String::as_str);
+        let known =
+            VOCABULARY.iter().flat_map(|info| std::iter::once(info.name).chain(info.aliases.iter().copied()));
+        let candidates = others.iter().copied().chain(known).chain(declared);
+        let hint = match suggest::nearest(spelling, candidates) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if spelling.is_empty() => "name a field".to_owned(),
+            None => {
+                format!("a field that the vendor sends and that has no name here is read as `raw.{spelling}`")
+            }
+        };
+        self.fault(span, format!("unknown field `{spelling}`"), hint);
+        None
+    }
+}

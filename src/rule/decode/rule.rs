@@ -1,0 +1,194 @@
+//! The top level of a rule file.
+
+use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
+use super::super::problem::Span;
+use super::super::spec::{About, AlertText, Cooldown, Exception, Grouping, LevelLine, Mode, Spec, Verb};
+use super::super::yaml::{Kind, Node};
+use super::condition::{Defaults, expression, of_map};
+use super::taken::{Taken, first_key};
+use super::{Cx, cases, suggest, values, verbs};
+use crate::record::{Level, Millis, RuleId, Timestamp};
+
+/// How late a record may come where the rule does not say.
+const LATE_WITHIN: Millis = Millis::hours(1);
+
+/// The rule in `root`.
+pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
+    let sigma = root.map().and_then(|entries| entries.iter().find(|entry| entry.key.text == "detection"));
+    if let Some(entry) = sigma {
+        let hint = "Sigma files are loaded from their own folder (`sigma:` in the configuration); in a rule write `match:`";
+        cx.fault(entry.key.span, "`detection` makes this a Sigma document, not a Larum rule", hint);
+        return None;
+    }
+    let map = Taken::open(cx, root, &RULE, first_key(root), "rule: failure-burst")?;
+    let id = id(cx, &map);
+    let title = map.text(cx, "title");
+    let level = level(cx, &map);
+    let matches = map.get("match").and_then(|entry| expression(cx, entry, Defaults::Login));
+    let verb = verbs::verb(cx, &map);
+    let except = map.maps(cx, "except", &EXCEPTION).iter().filter_map(|map| exception(cx, map)).collect();
+    let levels = map.maps(cx, "levels", &LEVEL_LINE).iter().filter_map(|map| level_line(cx, map)).collect();
+    let cooldown = cooldown(cx, &map, verb.as_ref());
+    let late_within =
+        if map.is_off("late_within") { Some(Millis::ZERO) } else { map.duration(cx, "late_within") };
+    let mode = if map.word(cx, "mode") == Some("observe") { Mode::Observe } else { Mode::Live };
+    let notify = map.texts(cx, "notify").into_iter().map(|(text, _)| text).collect();
+    let alert = alert(cx, &map);
+    let about = about(cx, &map);
+    let tests = cases::cases(cx, &map);
+    let (id, id_span) = id?;
+    Some(Spec {
+        id,
+        id_span,
+        title: title?,
+        level: level?,
+        matches: matches?,
+        verb,
+        except,
+        levels,
+        cooldown,
+        late_within: late_within.unwrap_or(LATE_WITHIN),
+        mode,
+        notify,
+        alert,
+        about,
+        tests,
+    })
+}
+
+fn id(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<(RuleId, Span)> {
+    let text = map.text(cx, "rule")?;
+    let span = map.get("rule")?.value.span;
+    match text.parse::<RuleId>() {
+        Ok(id) => Some((id, span)),
+        Err(error) => {
+            let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+            let near: String = text.chars().map(plain).take(RuleId::MAX_LEN).collect();
+            cx.fault(span, error.to_string(), format!("write `rule: {}`", near.trim_matches('-')));
+            None
+        }
+    }
+}
+
+fn level(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Level> {
+    let word = map.word(cx, "level")?;
+    Level::ALL.into_iter().find(|level| level.as_str() == word)
+}
+
+fn exception(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Exception> {
+    let entries = map.rest();
+    if entries.is_empty() {
+        cx.fault(
+            map.at,
+            "an entry of `except` names no field, and would except every record",
+            "name the records: `public_ip|cidr: 203.0.113.0/24`",
+        );
+    }
+    let matches = of_map(cx, &entries, &["because", "until"]);
+    let because = map.text(cx, "because");
+    let until = map.get("until").map(|_| until(cx, map));
+    match until {
+        Some(None) => None,
+        until => Some(Exception { matches: matches?, because: because?, until: until.flatten() }),
+    }
+}
+
+fn until(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Timestamp> {
+    let text = map.text(cx, "until")?;
+    let until = values::day_end(&text, cx.options.zone);
+    if until.is_none() {
+        let span = map.get("until").map_or(map.at, |entry| entry.value.span);
+        let hint = "write a day as `2027-01-31` or an instant as `2027-01-31T18:00:00Z`; without `until` it is for good";
+        cx.fault(span, format!("`until: {text}` is no day"), hint);
+    }
+    until
+}
+
+fn level_line(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<LevelLine> {
+    let level = level(cx, map);
+    let when = map.get("when").and_then(|entry| expression(cx, entry, Defaults::None));
+    Some(LevelLine { level: level?, when: when? })
+}
+
+fn cooldown(cx: &mut Cx<'_>, rule: &Taken<'_>, verb: Option<&Verb>) -> Option<Cooldown> {
+    let entry = rule.get("cooldown")?;
+    let restarts = matches!(verb, Some(Verb::Count(count)) if count.restart);
+    if rule.is_off("cooldown") {
+        return Some(Cooldown::Off);
+    }
+    if restarts {
+        cx.fault(
+            entry.key.span,
+            "a count with `restart: true` has no cooldown",
+            "take out `cooldown` or `restart`",
+        );
+    }
+    let Kind::Map(_) = entry.value.kind else {
+        return rule
+            .duration(cx, "cooldown")
+            .map(|lasts| Cooldown::For { lasts, group: Grouping::default() });
+    };
+    let map = rule.map(cx, "cooldown", &COOLDOWN)?;
+    let lasts = map.duration(cx, "for");
+    let group = map.grouping(cx);
+    let named = map.get("by").or(map.get("missing"));
+    if let (Some(_), Some(by)) = (verb, named) {
+        let message = format!("the verb has its group already, so `{}` cannot stand here", by.key.text);
+        cx.fault(by.key.span, message, "write `cooldown: 1h`; it holds for each group of the verb");
+    }
+    Some(Cooldown::For { lasts: lasts?, group })
+}
+
+fn alert(cx: &mut Cx<'_>, rule: &Taken<'_>) -> AlertText {
+    let Some(map) = rule.map(cx, "alert", &ALERT) else { return AlertText::default() };
+    let title = map.template(cx, "title");
+    let show = map.fields(cx, "show");
+    let runbook = map.template(cx, "runbook");
+    AlertText { title, show, runbook }
+}
+
+fn about(cx: &mut Cx<'_>, map: &Taken<'_>) -> About {
+    let texts = |cx: &mut Cx<'_>, name| map.texts(cx, name).into_iter().map(|(text, _)| text).collect();
+    About {
+        why: map.text(cx, "why"),
+        attack: techniques(cx, map),
+        falsepositives: texts(cx, "falsepositives"),
+        tags: texts(cx, "tags"),
+        status: map.word(cx, "status").map(str::to_owned),
+        description: map.text(cx, "description"),
+        references: texts(cx, "references"),
+        author: map.text(cx, "author"),
+        date: map.text(cx, "date"),
+    }
+}
+
+/// `T1234` or `T1234.001`.
+fn techniques(cx: &mut Cx<'_>, map: &Taken<'_>) -> Vec<String> {
+    let mut list = Vec::new();
+    for (text, span) in map.texts(cx, "attack") {
+        if is_technique(&text) {
+            list.push(text);
+            continue;
+        }
+        let bare = text.rsplit('.').next().unwrap_or(&text);
+        let upper = text.strip_prefix("attack.").unwrap_or(&text).to_uppercase();
+        let hint = if is_technique(&upper) {
+            format!("write `{upper}`")
+        } else if suggest::nearest(bare, ["initial_access", "credential_access", "persistence"]).is_some() {
+            "name the technique, such as T1110, not the tactic".to_owned()
+        } else {
+            "write it as T1110 or T1110.001".to_owned()
+        };
+        cx.fault(span, format!("`{text}` is no ATT&CK technique"), hint);
+    }
+    list
+}
+
+fn is_technique(text: &str) -> bool {
+    let digits = |part: &str, count| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
+    let Some(rest) = text.strip_prefix('T') else { return false };
+    match rest.split_once('.') {
+        Some((main, sub)) => digits(main, 4) && digits(sub, 3),
+        None => digits(rest, 4),
+    }
+}
