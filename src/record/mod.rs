@@ -5,6 +5,7 @@
 //! Nothing here knows a rule, reads a clock or opens a file.
 
 pub mod batch;
+pub mod datum;
 pub mod fact;
 pub mod field;
 pub mod fold;
@@ -17,6 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use batch::{Batch, Record, Row, Value};
+pub use datum::Datum;
 pub use field::{Column, Columns, FieldKind, FieldName};
 pub use number::Number;
 pub use time::{Millis, Timestamp};

@@ -2,4 +2,7 @@
 
 pub mod case;
 pub mod problem;
+pub mod script;
 pub mod spec;
+pub mod suggest;
+pub mod template;
