@@ -1,23 +1,89 @@
-//! A value that outlives its batch: what state, alerts and scripts keep.
+//! One value kept by itself: what state remembers of a field once its batch is gone.
+//!
+//! Bounded and typed by the field, so that a rule that keeps it needs neither the batch nor the
+//! vendor's spelling. It holds no name; whoever keeps it knows which field it is of.
 
 use serde::{Deserialize, Serialize};
 
 use super::{FieldKind, Number, Value};
 
-/// An owned scalar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Bytes of a text that state keeps. Every string in a record is hostile; this is what one costs.
+pub const MAX_TEXT: usize = 4096;
+
+/// A value of its own.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub enum Datum {
-    /// No value, or null.
+    /// The record has no value there, or null.
+    #[default]
     Absent,
-    /// Text.
+    /// Text, at most [`MAX_TEXT`] bytes.
     Text(Box<str>),
     /// An exact decimal.
     Number(Number),
-    /// True or false.
+    /// `true` or `false`.
     Bool(bool),
 }
+
 impl Datum {
-    pub fn of(value: Value<'_>, _kind: FieldKind) -> Self {
-        value.text().map_or(Self::Absent, |t| Self::Text(t.into()))
+    /// `value` as a field of `kind` holds it. A number field gives a number wherever the value
+    /// spells one; what it spells otherwise stays text, so that nothing is silently lost.
+    pub fn of(value: Value<'_>, kind: FieldKind) -> Self {
+        match kind {
+            FieldKind::Number | FieldKind::Duration => {
+                value.number().map_or_else(|| Self::plain(value), Self::Number)
+            }
+            FieldKind::Bool => match value {
+                Value::Text("true") => Self::Bool(true),
+                Value::Text("false") => Self::Bool(false),
+                other => Self::plain(other),
+            },
+            FieldKind::Any => match value {
+                Value::Number(text) => Number::parse(text).map_or_else(|| Self::text(text), Self::Number),
+                other => Self::plain(other),
+            },
+            FieldKind::Text | FieldKind::Time | FieldKind::Address => {
+                value.text().map_or_else(|| Self::plain(value), Self::text)
+            }
+        }
+    }
+
+    /// `text`, cut at [`MAX_TEXT`] bytes on a character's boundary.
+    pub fn text(text: &str) -> Self {
+        Self::Text(text[..text.floor_char_boundary(MAX_TEXT)].into())
+    }
+
+    /// `value` as it was read.
+    fn plain(value: Value<'_>) -> Self {
+        match value {
+            Value::Absent | Value::Null => Self::Absent,
+            Value::Text(text) | Value::Json(text) | Value::Number(text) => Self::text(text),
+            Value::Bool(truth) => Self::Bool(truth),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_typed_by_its_field() {
+        let number = |text| Datum::Number(Number::parse(text).unwrap());
+        assert_eq!(Datum::of(Value::Text("312.50"), FieldKind::Number), number("312.5"));
+        assert_eq!(Datum::of(Value::Number("1500"), FieldKind::Duration), number("1500"));
+        assert_eq!(Datum::of(Value::Number("6005"), FieldKind::Text), Datum::text("6005"));
+        assert_eq!(Datum::of(Value::Text("true"), FieldKind::Bool), Datum::Bool(true));
+        assert_eq!(Datum::of(Value::Null, FieldKind::Number), Datum::Absent);
+        assert_eq!(Datum::of(Value::Absent, FieldKind::Text), Datum::Absent);
+        assert_eq!(Datum::of(Value::Text("fast"), FieldKind::Number), Datum::text("fast"));
+        assert_eq!(Datum::of(Value::Number("7"), FieldKind::Any), number("7"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let long = "é".repeat(MAX_TEXT);
+        let Datum::Text(kept) = Datum::of(Value::Text(&format!("x{long}")), FieldKind::Text) else { panic!() };
+        assert_eq!(kept.len(), MAX_TEXT - 1);
+        assert!(kept.ends_with('é'));
     }
 }

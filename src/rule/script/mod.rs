@@ -1,0 +1,287 @@
+//! Rules that are programs: Rhai scripts, compiled once, metered and pure.
+//!
+//! A script gets `record`, `history` (oldest first, the record last), `lists` and a few helpers. It
+//! returns `true`, `false`, nothing, or what `alert(#{..})` gave it. It reads no clock and no file,
+//! draws nothing at random, writes nothing, and cannot change what it is given. The same records
+//! give the same answer. What it reads is learnt from its text, so that only those fields are kept.
+
+mod check;
+mod helpers;
+pub mod limits;
+mod view;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, LexError, Map, ParseErrorType, Position, Scope};
+
+use super::problem::{Problems, Span};
+use super::spec::ScriptText;
+use super::suggest::nearest;
+use crate::record::{Datum, FieldName};
+use limits::{MAX_ARRAY, MAX_CALL_DEPTH, MAX_MAP, MAX_OPERATIONS, MAX_STRING, MAX_VARIABLES};
+pub use view::ScriptRecord;
+use view::{Layout, View};
+
+/// Characters of a fault's message; a script may throw text from a record.
+const MAX_MESSAGE: usize = 512;
+
+/// The names that a script finds in scope.
+const SCOPE: [&str; 3] = ["record", "history", "lists"];
+
+/// A script, ready to run.
+pub struct Script {
+    engine: Engine,
+    ast: AST,
+    layout: Arc<Layout>,
+    alert_names: BTreeSet<String>,
+    text: ScriptText,
+}
+
+/// What a script says of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// No hit.
+    No,
+    /// A hit.
+    Yes,
+    /// A hit, and values for the alert's text.
+    Alert(BTreeMap<String, Datum>),
+}
+
+/// A run that gave no answer. It is no hit; the rule stays on, else a hostile name could end it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("script failed: {message}")]
+pub struct ScriptFault {
+    /// What went wrong.
+    pub message: String,
+    /// Where in the YAML file.
+    pub span: Span,
+}
+
+/// What `alert` returns: a value of its own, so that nothing else can be taken for it.
+#[derive(Debug, Clone)]
+struct Raised(BTreeMap<String, Datum>);
+
+thread_local! {
+    /// True once the run on this thread called `alert`.
+    static ALERTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Remembers that the script called `alert`.
+fn note_alert() {
+    ALERTED.set(true);
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("fields", &self.layout.fields).finish_non_exhaustive()
+    }
+}
+
+impl Script {
+    /// Compiles `text`, noting every fault that can be known before it runs.
+    pub fn compile(text: &ScriptText, problems: &mut Problems) -> Option<Self> {
+        let mut engine = limits::engine();
+        let ast = match catch_unwind(AssertUnwindSafe(|| engine.compile_with_scope(&names(), &text.text))) {
+            Ok(Ok(ast)) => ast,
+            Ok(Err(error)) => {
+                let (message, hint) = told_parse(error.err_type());
+                note(problems, span(text, error.position()), message, hint);
+                return None;
+            }
+            Err(_) => {
+                problems.error(span(text, Position::NONE), "script cannot be compiled");
+                return None;
+            }
+        };
+        helpers::register(&mut engine, &Arc::default());
+        let findings = check::check(&ast, &limits::known(&engine));
+        for fault in &findings.faults {
+            note(problems, span(text, fault.at), fault.message.clone(), fault.hint.clone());
+        }
+        if !findings.faults.is_empty() {
+            return None;
+        }
+        // Again, with the patterns that the script spells out.
+        helpers::register(&mut engine, &Arc::new(findings.patterns));
+        view::register(&mut engine, &findings.layout);
+        let (layout, alert_names) = (Arc::new(findings.layout), findings.alert_names);
+        Some(Self { engine, ast, layout, alert_names, text: text.clone() })
+    }
+
+    /// The fields that the script reads: what its records hold, in this order.
+    pub fn fields(&self) -> &[FieldName] {
+        &self.layout.fields
+    }
+
+    /// Names of the values that the script gives to `alert`, as far as they are spelt out.
+    pub fn alert_names(&self) -> &BTreeSet<String> {
+        &self.alert_names
+    }
+
+    /// Runs over `history`, oldest first and the record that is judged last.
+    pub fn run(&self, history: &[ScriptRecord]) -> Result<Answer, ScriptFault> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.evaluate(history)));
+        let fault = |message: &str| ScriptFault { message: message.to_owned(), span: span(&self.text, Position::NONE) };
+        match outcome {
+            Ok(Ok(value)) => answer(value).map_err(|message| fault(&message)),
+            Ok(Err(error)) => Err(self.fault(&error)),
+            Err(_) => Err(fault("the interpreter gave up")),
+        }
+    }
+
+    fn evaluate(&self, history: &[ScriptRecord]) -> Result<Dynamic, Box<EvalAltResult>> {
+        limits::start_counting();
+        ALERTED.set(false);
+        let views = || history.iter().map(|record| Dynamic::from(View::new(&self.layout, record)));
+        let mut scope = Scope::new();
+        scope.push_constant_dynamic("record", views().next_back().unwrap_or_default());
+        scope.push_constant_dynamic("history", views().collect::<Array>().into());
+        scope.push_constant_dynamic("lists", Map::new().into());
+        self.engine.eval_ast_with_scope(&mut scope, &self.ast)
+    }
+
+    fn fault(&self, error: &EvalAltResult) -> ScriptFault {
+        let inner = error.unwrap_inner();
+        let at = if inner.position().is_none() { error.position() } else { inner.position() };
+        let mut message = told_run(inner);
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
+        ScriptFault { message, span: span(&self.text, at) }
+    }
+}
+
+/// The scope's names, for the compiler.
+fn names() -> Scope<'static> {
+    let mut scope = Scope::new();
+    for name in SCOPE {
+        scope.push_constant_dynamic(name, Dynamic::UNIT);
+    }
+    scope
+}
+
+fn answer(value: Dynamic) -> Result<Answer, String> {
+    let value = value.flatten();
+    if value.is_unit() && ALERTED.get() {
+        return Err("`alert` was called and its value dropped: make it the script's last value, or `return` it".into());
+    }
+    if value.is_unit() {
+        return Ok(Answer::No);
+    }
+    if let Ok(hit) = value.as_bool() {
+        return Ok(if hit { Answer::Yes } else { Answer::No });
+    }
+    let kind = kind(value.type_name());
+    match value.try_cast::<Raised>() {
+        Some(Raised(values)) => Ok(Answer::Alert(values)),
+        None => Err(format!("the script returned {kind}: return true, false or `alert(#{{..}})`")),
+    }
+}
+
+fn note(problems: &mut Problems, span: Span, message: String, hint: Option<String>) {
+    match hint {
+        Some(hint) => problems.error_hint(span, message, hint),
+        None => problems.error(span, message),
+    }
+}
+
+/// The word or character at `at`, in the YAML file; the first line where Rhai names no place.
+fn span(text: &ScriptText, at: Position) -> Span {
+    let line = at.line().unwrap_or(1).saturating_sub(1);
+    let column = at.position().unwrap_or(1).saturating_sub(1);
+    let content = text.text.lines().nth(line).unwrap_or_default();
+    let start_of_line = text.lines.get(line).or(text.lines.last()).copied().unwrap_or_default();
+    let from = content.char_indices().nth(column).map_or(content.len(), |(offset, _)| offset);
+    let rest = &content[from..];
+    let word = match rest.strip_prefix('"') {
+        Some(literal) => literal.find('"').map_or(1, |end| end + 2),
+        None => rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()),
+    };
+    let length = if at.is_none() { content.len() } else { word.max(rest.chars().next().map_or(0, char::len_utf8)) };
+    Span { start: start_of_line + from, end: start_of_line + from + length }
+}
+
+/// A fault of syntax in the words of this project, and the way out.
+fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
+    let known = || format!("known: {}", SCOPE.map(|name| format!("`{name}`")).join(", "));
+    match error {
+        ParseErrorType::VariableUndefined(name) => {
+            let hint = nearest(name, SCOPE).map_or_else(known, |near| format!("did you mean `{near}`?"));
+            (format!("no variable `{name}`"), Some(hint))
+        }
+        ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
+            if limits::REFUSED.contains(&word.as_str()) => (
+            format!("no function `{word}`"),
+            Some("a script has no clock, no output and cannot run text as a script".to_owned()),
+        ),
+        ParseErrorType::ExprTooDeep => {
+            (format!("expressions are nested deeper than {}", limits::MAX_EXPR_DEPTH), None)
+        }
+        ParseErrorType::TooManyFunctions => {
+            (format!("more than {} functions and closures", limits::MAX_FUNCTIONS), None)
+        }
+        other => (tidy(&other.to_string()), None),
+    }
+}
+
+/// A fault of a run in the words of this project.
+fn told_run(error: &EvalAltResult) -> String {
+    match error {
+        EvalAltResult::ErrorTooManyOperations(_) | EvalAltResult::ErrorTerminated(..) => {
+            format!("more than {MAX_OPERATIONS} operations")
+        }
+        EvalAltResult::ErrorStackOverflow(_) => format!("calls are nested deeper than {MAX_CALL_DEPTH}"),
+        EvalAltResult::ErrorTooManyVariables(_) => format!("more than {MAX_VARIABLES} variables"),
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            let (what, limit) = match what.as_str() {
+                "Length of string" => ("text", format!("{MAX_STRING} bytes")),
+                "Size of object map" => ("a map", format!("{MAX_MAP} entries")),
+                _ => ("an array", format!("{MAX_ARRAY} elements")),
+            };
+            format!("{what} is larger than {limit}, the parts of arrays and maps taken together")
+        }
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            let (name, types) = signature.split_once('(').unwrap_or((signature, ""));
+            let types = types.trim_end_matches(')').trim();
+            let types: Vec<&str> = types.split(", ").filter(|name| !name.is_empty()).map(kind).collect();
+            format!("`{}` does not work on {}", name.trim(), types.join(" and "))
+        }
+        EvalAltResult::ErrorRuntime(value, _) => match value.as_immutable_string_ref() {
+            Ok(message) => message.to_string(),
+            Err(_) => "the script threw a value".to_owned(),
+        },
+        other => tidy(&other.to_string()).replace("type `()`", "an absent value"),
+    }
+}
+
+/// Rhai's name of a type, in words.
+fn kind(name: &str) -> &str {
+    match name.trim() {
+        "()" | "(" => "an absent value",
+        "i64" | "f64" => "a number",
+        "string" | "&str | ImmutableString | String" => "a text",
+        "char" => "a character",
+        "bool" => "a boolean",
+        "array" => "an array",
+        "map" => "a map",
+        "Fn" => "a function",
+        other if other.ends_with("View") => "a record",
+        other => other,
+    }
+}
+
+/// Rhai's message in our style: lower case, backticks, no position (the span has it).
+fn tidy(message: &str) -> String {
+    let message = message.rfind(" (line ").map_or(message, |end| &message[..end]).replace('\'', "`");
+    let mut letters = message.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests;
