@@ -1,4 +1,108 @@
-//! (in the making)
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The commands: arguments in, exit code out, data to stdout and all else to stderr.
+//!
+//! Nothing names this module but `main`. Each command is one file.
+
+mod check;
+mod completions;
+mod demo;
+mod explain;
+mod feed;
+mod load;
+mod replay;
+mod schema;
+mod show;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// All is well.
+    Fine,
+    /// It ran and found something that somebody should mend.
+    Findings,
+    /// It could not run.
+    CouldNotRun,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Fine => 0,
+            Exit::Findings => 1,
+            Exit::CouldNotRun => 2,
+        })
+    }
+}
+
+/// Why a command could not run: printed once, with its causes.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Watches the audit records of Huawei Cloud Workspace and rings when something is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "larum", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 findings, 2 could not run.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replays a generated day of records with three planted stories and shows their alerts
+    Demo(demo::Demo),
+    /// Checks rule files and tells every fault with its place
+    Check(check::Check),
+    /// Runs the tests inside rule files
+    Test(test::Test),
+    /// Runs rules over files of records and prints their alerts
+    Replay(replay::Replay),
+    /// Tells why a rule fired for a group at a time, or why not
+    Explain(explain::Explain),
+    /// Prints a JSON Schema
+    Schema(schema::Schema),
+    /// Prints a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Demo(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) if is_broken_pipe(&*failure) => ExitCode::SUCCESS,
+        Err(failure) => {
+            show::failure(&*failure);
+            Exit::CouldNotRun.into()
+        }
+    }
+}
+
+/// The reader of our output has gone (`larum replay … | head`); that is no failure.
+fn is_broken_pipe(failure: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    failure
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

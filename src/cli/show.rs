@@ -84,10 +84,18 @@ pub fn alert(alert: &Alert, colour: bool) -> String {
     facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", plain(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
     facts.extend(
-        alert.actual.iter().filter(|(name, _)| *name != "count").map(|(name, value)| format!("{name} {}", plain(value))),
+        alert
+            .actual
+            .iter()
+            .filter(|(name, _)| *name != "count")
+            .map(|(name, value)| format!("{name} {}", plain(value))),
     );
     facts.extend(
-        alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new())).map(|(name, value)| format!("{name} {}", plain(value))),
+        alert
+            .show
+            .iter()
+            .filter(|(_, value)| **value != Json::Array(Vec::new()))
+            .map(|(name, value)| format!("{name} {}", plain(value))),
     );
     if alert.late {
         facts.push("late".to_owned());

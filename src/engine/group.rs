@@ -3,6 +3,8 @@
 //! Hits come in event order behind the watermark, except late ones, which are put in at their own
 //! time. The same hits in the same order give the same alerts; nothing here reads a clock.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{AlertId, Change, Draft, Finding, Fired, Sight, State};
@@ -86,7 +88,7 @@ pub enum Decision {
 /// What a group needs to know of its surroundings.
 pub struct Surroundings<'a> {
     /// Whose records.
-    pub tenant: &'a std::sync::Arc<str>,
+    pub tenant: &'a Arc<str>,
     /// The rule.
     pub program: &'a Program,
     /// The group's key.
@@ -157,6 +159,12 @@ impl Group {
             let at = self.open.as_ref().and_then(|open| open.closes).unwrap_or(now);
             self.end(State::Closed, at, around);
         }
+    }
+
+    /// The open alert as it stands.
+    pub fn open(&self, program: &Program) -> Option<Change> {
+        let open = self.open.as_ref()?;
+        Some(change(open, State::Open, open.last_seen, program))
     }
 
     /// When the group next wants to be looked at: its alert closes, or it may be forgotten. None:
@@ -279,7 +287,7 @@ impl Group {
         if !entry.clears {
             around.counters.values_dropped += verb.fold(&mut self.base, entry);
         }
-        entry.values = Box::default();
+        entry.values = Arc::default();
         self.head += 1;
         if self.head > 32 && self.head * 2 > self.entries.len() {
             self.entries.drain(..self.head);

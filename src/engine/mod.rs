@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Draft;
+use crate::alert::{Change, Draft};
 use crate::record::{Batch, Columns, Millis, Phase, RecordId, RuleId, Timestamp};
 use crate::rule::compile::{Programs, Rule};
 use crate::rule::problem::Problems;
@@ -426,6 +426,15 @@ impl Engine {
     /// Rows taken in so far: new, unchanged, amended.
     pub fn rows(&self) -> seen::Tally {
         self.rows
+    }
+
+    /// The alerts that are open, as they stand: what a change of each would say now.
+    pub fn open_alerts(&self) -> Vec<Change> {
+        let programs = self.generation.programs.list.iter();
+        let mut open: Vec<Change> =
+            programs.zip(&self.states).flat_map(|(program, state)| state.open(program)).collect();
+        open.sort_by_key(|change| change.id);
+        open
     }
 
     /// Groups that `rule` holds.

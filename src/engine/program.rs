@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Change;
 use crate::record::{Millis, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Order};
@@ -87,6 +88,11 @@ impl ProgramState {
                 self.timers.insert((at, key.clone()));
             }
         }
+    }
+
+    /// Its open alerts, in no order.
+    pub fn open(&self, program: &Program) -> Vec<Change> {
+        self.groups.values().filter_map(|group| group.open(program)).collect()
     }
 
     /// Groups it holds.

@@ -129,7 +129,7 @@ impl Programs {
             locator: seat.locator,
             marks,
             clears: role == Role::Clear,
-            values: values.into_boxed_slice(),
+            values: values.into(),
         };
         HitOutcome::Grouped { key, entry }
     }

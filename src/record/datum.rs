@@ -82,7 +82,9 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let long = "é".repeat(MAX_TEXT);
-        let Datum::Text(kept) = Datum::of(Value::Text(&format!("x{long}")), FieldKind::Text) else { panic!() };
+        let Datum::Text(kept) = Datum::of(Value::Text(&format!("x{long}")), FieldKind::Text) else {
+            panic!()
+        };
         assert_eq!(kept.len(), MAX_TEXT - 1);
         assert!(kept.ends_with('é'));
     }

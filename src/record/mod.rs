@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod datum;
+pub mod describe;
 pub mod fact;
 pub mod field;
 pub mod fold;

@@ -86,6 +86,8 @@ pub enum Form {
     Spelt,
     /// By the field's kind.
     Typed,
+    /// A number, or no value.
+    Number,
 }
 
 /// A value the verb wants of each hit.
@@ -323,7 +325,7 @@ fn verb(
             (Verb::FirstSeen(verb), carries)
         }
         Some(spec::Verb::Measure(spec)) => {
-            let carry = carry(&[spec.field.clone()], Form::Typed, true, columns);
+            let carry = carry(&[spec.field.clone()], Form::Number, true, columns);
             let verb = measure::Measure {
                 stat: spec.stat,
                 limit: spec.limit,
@@ -398,6 +400,7 @@ impl Carry {
     fn single(&self, value: Value<'_>, kind: FieldKind) -> Datum {
         match self.form {
             Form::Typed => Datum::of(value, kind),
+            Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
             Form::Spelt => value.text().map_or(Datum::Absent, |text| Datum::Text(cut(text).into())),
             Form::Key => key_text(value, kind).map_or(Datum::Absent, |text| Datum::Text(text.into())),
             Form::Net(net) => {

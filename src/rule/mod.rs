@@ -7,10 +7,37 @@
 //! A rule is text in and verdicts out: nothing here opens a file or keeps a group's state.
 
 pub mod case;
+pub mod compile;
+pub mod condition;
 pub mod decode;
+pub mod index;
 pub mod keys;
 pub mod problem;
+pub mod schema;
 pub mod script;
 pub mod spec;
 pub mod suggest;
 pub mod template;
+pub mod verb;
+pub mod why;
+pub mod yaml;
+
+use crate::alert::Revision;
+use spec::Spec;
+
+/// Version of the engine's meaning: raised when the same rule would fire differently.
+pub const SEMANTICS: u32 = 1;
+
+/// Digest of all in `spec` that decides when it fires, and of the engine's own version. Words and
+/// the level are no part of it: changing them keeps the rule's state.
+pub fn revision_of(spec: &Spec) -> Revision {
+    let meaning =
+        (SEMANTICS, &spec.matches, &spec.verb, &spec.except, &spec.levels, &spec.cooldown, spec.late_within);
+    let mut hasher = blake3::Hasher::new();
+    // Only a failing writer could fail here, and a hasher does not fail.
+    let written = postcard::to_io(&meaning, &mut hasher);
+    debug_assert!(written.is_ok(), "every part of a meaning serialises");
+    let mut digest = [0; 8];
+    digest.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    Revision(digest)
+}

@@ -1,1 +1,5 @@
-//! JSON Schema of a rule file, from the table of keys: for editors that complete and check.
+//! stub
+/// stub
+pub fn rule_schema() -> serde_json::Value {
+    serde_json::Value::Null
+}

@@ -71,7 +71,9 @@ fn look(predicate: &Predicate) -> String {
         Test::Contains(needles) => format!("{field} contains {}{cased}", list(needles, quoted)),
         Test::StartsWith(needles) => format!("{field} starts with {}{cased}", list(needles, quoted)),
         Test::EndsWith(needles) => format!("{field} ends with {}{cased}", list(needles, quoted)),
-        Test::Regex(patterns) => format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text))),
+        Test::Regex(patterns) => {
+            format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text)))
+        }
         Test::Cidr(nets) => format!("{field} is in {}", list(nets, ToString::to_string)),
         Test::Compare(ordering, bound) => format!("{field} {} {}", word(*ordering), self::bound(*bound)),
         Test::Exists(true) => format!("{field} is there"),

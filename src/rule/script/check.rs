@@ -11,8 +11,8 @@ use rhai::{AST, ASTFlags, ASTNode, BinaryExpr, Expr, FnCallExpr, Position, Stmt,
 use super::helpers::{self, Patterns};
 use super::limits::{Known, REFUSED};
 use super::view::Layout;
-use crate::record::field::{RAW, VOCABULARY};
 use crate::record::FieldName;
+use crate::record::field::{RAW, VOCABULARY};
 use crate::rule::suggest::nearest;
 
 /// A fault and where in the script it is.
@@ -35,7 +35,9 @@ pub(super) struct Findings {
 /// Walks `ast` against what the engine knows.
 pub(super) fn check(ast: &AST, known: &Known) -> Findings {
     let mut names = Names::default();
-    names.functions.extend(ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())));
+    names
+        .functions
+        .extend(ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())));
     names.visit_all(ast);
     let mut checker = Checker { known, names, findings: Findings::default() };
     checker.visit_all(ast);
@@ -133,7 +135,11 @@ impl Checker<'_> {
         let of_map = receiver == 1 && self.names.keys.contains(name);
         let native = self.known.get(name);
         // A method call may reach a function of the script with the receiver as its `this`.
-        if of_map || own(count) || (receiver == 1 && own(count - 1)) || native.is_some_and(|n| n.contains(&count)) {
+        if of_map
+            || own(count)
+            || (receiver == 1 && own(count - 1))
+            || native.is_some_and(|n| n.contains(&count))
+        {
             return;
         }
         let own_counts = self.names.functions.iter().filter(|(own, _)| own == name).map(|(_, count)| *count);
@@ -239,7 +245,8 @@ impl Checker<'_> {
             _ => (run[0].0.to_owned(), run[0].1),
         };
         let keys = self.names.keys.iter().map(String::as_str);
-        let spelt = VOCABULARY.iter().flat_map(|info| std::iter::once(info.name).chain(info.aliases.iter().copied()));
+        let spelt =
+            VOCABULARY.iter().flat_map(|info| std::iter::once(info.name).chain(info.aliases.iter().copied()));
         let hint = nearest(&name, spelt.chain(keys)).map_or_else(
             || format!("a vendor field without a name here is read as `raw.{name}`"),
             |near| format!("did you mean `{near}`?"),

@@ -95,7 +95,8 @@ fn register_numbers(engine: &mut Engine) {
     engine.register_fn("to_float", |x: INT| x as FLOAT);
     #[expect(clippy::cast_possible_truncation, reason = "what the script asks for; it saturates")]
     engine.register_fn("to_int", |x: FLOAT| x as INT);
-    engine.register_fn("parse_int", |text: &str| text.trim().parse::<INT>().map_or(Dynamic::UNIT, Into::into));
+    engine
+        .register_fn("parse_int", |text: &str| text.trim().parse::<INT>().map_or(Dynamic::UNIT, Into::into));
     engine.register_fn("parse_float", |text: &str| {
         text.trim().parse::<FLOAT>().ok().filter(|x| x.is_finite()).map_or(Dynamic::UNIT, Into::into)
     });

@@ -126,7 +126,10 @@ impl Script {
     /// Runs over `history`, oldest first and the record that is judged last.
     pub fn run(&self, history: &[ScriptRecord]) -> Result<Answer, ScriptFault> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.evaluate(history)));
-        let fault = |message: &str| ScriptFault { message: message.to_owned(), span: span(&self.text, Position::NONE) };
+        let fault = |message: &str| ScriptFault {
+            message: message.to_owned(),
+            span: span(&self.text, Position::NONE),
+        };
         match outcome {
             Ok(Ok(value)) => answer(value).map_err(|message| fault(&message)),
             Ok(Err(error)) => Err(self.fault(&error)),
@@ -169,7 +172,10 @@ fn names() -> Scope<'static> {
 fn answer(value: Dynamic) -> Result<Answer, String> {
     let value = value.flatten();
     if value.is_unit() && ALERTED.get() {
-        return Err("`alert` was called and its value dropped: make it the script's last value, or `return` it".into());
+        return Err(
+            "`alert` was called and its value dropped: make it the script's last value, or `return` it"
+                .into(),
+        );
     }
     if value.is_unit() {
         return Ok(Answer::No);
@@ -203,7 +209,8 @@ fn span(text: &ScriptText, at: Position) -> Span {
         Some(literal) => literal.find('"').map_or(1, |end| end + 2),
         None => rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()),
     };
-    let length = if at.is_none() { content.len() } else { word.max(rest.chars().next().map_or(0, char::len_utf8)) };
+    let length =
+        if at.is_none() { content.len() } else { word.max(rest.chars().next().map_or(0, char::len_utf8)) };
     Span { start: start_of_line + from, end: start_of_line + from + length }
 }
 
@@ -216,10 +223,13 @@ fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
             (format!("no variable `{name}`"), Some(hint))
         }
         ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
-            if limits::REFUSED.contains(&word.as_str()) => (
-            format!("no function `{word}`"),
-            Some("a script has no clock, no output and cannot run text as a script".to_owned()),
-        ),
+            if limits::REFUSED.contains(&word.as_str()) =>
+        {
+            (
+                format!("no function `{word}`"),
+                Some("a script has no clock, no output and cannot run text as a script".to_owned()),
+            )
+        }
         ParseErrorType::ExprTooDeep => {
             (format!("expressions are nested deeper than {}", limits::MAX_EXPR_DEPTH), None)
         }

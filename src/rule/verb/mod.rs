@@ -13,6 +13,7 @@ pub mod measure;
 pub mod script;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -46,7 +47,7 @@ pub struct Entry {
     /// True for a record that clears the group (`unless`); it is no hit.
     pub clears: bool,
     /// The values the verb wants, in its order.
-    pub values: Box<[Datum]>,
+    pub values: Arc<[Datum]>,
 }
 
 impl Entry {

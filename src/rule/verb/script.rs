@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::alert::Finding;
 use crate::record::Datum;
 
-use super::super::script::{Answer, Script};
+use super::super::script::{Answer, Script, ScriptRecord};
 use super::{Reason, Verdict, Window, json_number};
 
 /// `script:`, compiled.
@@ -22,7 +22,8 @@ pub struct ScriptVerb {
 
 impl ScriptVerb {
     pub(super) fn judge(&self, window: Window<'_>) -> (Verdict, Option<Finding>) {
-        let history: Vec<&[Datum]> = window.hits.iter().map(|entry| &*entry.values).collect();
+        let history: Vec<ScriptRecord> =
+            window.hits.iter().map(|entry| ScriptRecord::new(entry.values.clone())).collect();
         match self.script.run(&history) {
             Ok(Answer::No) => (Verdict::Short(Reason::ScriptSaidNo), None),
             Ok(Answer::Yes) => (Verdict::Holds, None),

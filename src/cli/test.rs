@@ -1,0 +1,259 @@
+//! `larum test`: the rules' own tests, on the engine that the daemon runs.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::alert::{Alert, Draft, State};
+use crate::engine::{CheckedRule, Engine, Generation, Limits, SourceId, tell};
+use crate::record::describe::Describer;
+use crate::record::fact::Facts;
+use crate::record::scan::{Mapping, Origin, Scanner};
+use crate::record::{Columns, Locator, Millis, Number, Timestamp};
+use crate::rule::case::{Case, EventLine, Expected};
+
+use super::feed::Feed;
+use super::load::{RuleArguments, load};
+use super::{Exit, Failure, Output, show};
+
+/// Where the clock of a test starts: 2026-01-05T09:00:00Z, a Monday.
+const START: Timestamp = Timestamp(1_767_603_600_000);
+
+/// Arguments of `larum test`.
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    #[command(flatten)]
+    rules: RuleArguments,
+    /// Rule files or folders; instead of --rules
+    #[arg(value_name = "PATH", conflicts_with = "rules")]
+    paths: Vec<std::path::PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What one test came to.
+#[derive(Debug)]
+struct Outcome {
+    raised: Vec<Alert>,
+    faults: Vec<String>,
+}
+
+impl Test {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let paths = if self.paths.is_empty() { &self.rules.rules } else { &self.paths };
+        let loaded = load(paths, self.rules.zone, &[])?;
+        loaded.complain();
+        let (mut tests, mut failed, rules) = (0, 0, loaded.rules.len());
+        let broken = loaded.has_errors();
+        for rule in loaded.rules {
+            let (ran, bad) = test_rule(rule, self.output)?;
+            tests += ran;
+            failed += bad;
+        }
+        let result = if failed == 0 { "all passed".to_owned() } else { format!("{failed} failed") };
+        show::note(&format!("{}, {}, {result}", show::many(rules, "rule"), show::many(tests, "test")));
+        if broken {
+            show::note("some rules did not load; their tests were not run");
+        }
+        Ok(if failed > 0 || broken { Exit::Findings } else { Exit::Fine })
+    }
+}
+
+/// Runs the tests of one rule: how many there are, and how many failed.
+fn test_rule(rule: CheckedRule, output: Output) -> Result<(usize, usize), Failure> {
+    let name = rule.rule().id().to_string();
+    let cases = rule.rule().spec.tests.clone();
+    let generation = Arc::new(Generation::new(vec![rule], Columns::default(), Limits::default()));
+    if output == Output::Text {
+        show::line(&name)?;
+    }
+    let mut failed = 0;
+    for case in &cases {
+        let outcome = run_case(&generation, case);
+        failed += usize::from(!outcome.faults.is_empty());
+        match output {
+            Output::Text => print_text(case, &outcome)?,
+            Output::Json => print_json(&name, case, &outcome)?,
+        }
+    }
+    if cases.is_empty() && output == Output::Text {
+        show::line("  no tests")?;
+    }
+    Ok((cases.len(), failed))
+}
+
+fn print_text(case: &Case, outcome: &Outcome) -> Result<(), Failure> {
+    let verdict = if outcome.faults.is_empty() { "ok  " } else { "FAIL" };
+    show::line(&format!("  {verdict}  {}", show::safe(&case.name)))?;
+    for fault in &outcome.faults {
+        show::line(&format!("          {}", show::safe(fault)))?;
+    }
+    if !outcome.faults.is_empty() {
+        for alert in &outcome.raised {
+            show::line(&format!("          raised: {}", headline(alert)))?;
+        }
+    }
+    Ok(())
+}
+
+fn print_json(rule: &str, case: &Case, outcome: &Outcome) -> Result<(), Failure> {
+    let line = json!({
+        "rule": rule, "test": case.name, "passed": outcome.faults.is_empty(), "faults": outcome.faults,
+        "raised": outcome.raised,
+    });
+    Ok(show::line(&line.to_string())?)
+}
+
+fn headline(alert: &Alert) -> String {
+    let title = show::safe(&alert.title);
+    let more = if alert.repeats > 0 { format!(", repeats {}", alert.repeats) } else { String::new() };
+    format!("{} {} {} ({}, count {}{more})", alert.at, alert.level, title, alert.state.as_str(), alert.count)
+}
+
+/// Runs one test and compares.
+fn run_case(generation: &Arc<Generation>, case: &Case) -> Outcome {
+    let mut clock = START;
+    let (mut lines, mut number) = (Vec::new(), 0);
+    for line in &case.history {
+        expand(line, &mut clock, &mut number, &mut lines);
+    }
+    let (events_from, events_at) = (lines.iter().map(|line: &String| line.len() as u64 + 1).sum(), clock);
+    for line in &case.events {
+        expand(line, &mut clock, &mut number, &mut lines);
+    }
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    let raised = raise(generation, &text, clock, (Locator(events_from), events_at));
+    let faults = compare(&case.alerts, &raised);
+    Outcome { raised, faults }
+}
+
+/// The records of one line of a test, as NDJSON.
+fn expand(line: &EventLine, clock: &mut Timestamp, number: &mut u32, lines: &mut Vec<String>) {
+    let start = line.at.unwrap_or(*clock + line.after.unwrap_or_default());
+    let longest = line.each.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+    let times = line.times.unwrap_or_else(|| {
+        let bare = longest == 0 && line.fields.is_empty() && line.after.is_some();
+        u32::try_from(longest).unwrap_or(u32::MAX).max(u32::from(!bare))
+    });
+    let every = line.every.unwrap_or_default();
+    *clock = start;
+    for turn in 0..times {
+        let at = start + Millis(every.0.saturating_mul(i64::from(turn)));
+        let mut row: Map<String, Json> = Map::new();
+        row.insert("id".to_owned(), format!("test-{number}").into());
+        row.insert("kind".to_owned(), "login".into());
+        row.insert("phase".to_owned(), "start".into());
+        row.insert("start_time".to_owned(), at.to_string().into());
+        for (field, value) in &line.fields {
+            set(&mut row, field.as_str(), value.clone());
+        }
+        for (field, values) in &line.each {
+            if let Some(value) = values.get(turn as usize % values.len().max(1)) {
+                set(&mut row, field.as_str(), value.clone());
+            }
+        }
+        lines.push(Json::Object(row).to_string());
+        *number += 1;
+        *clock = at;
+    }
+}
+
+/// Sets a field as a flat row spells it: `raw.x` is the row's own `x`.
+fn set(row: &mut Map<String, Json>, field: &str, value: Json) {
+    row.insert(field.strip_prefix("raw.").unwrap_or(field).to_owned(), value);
+}
+
+/// The alerts that `text` raises, with what became of them; those of the history left out.
+fn raise(
+    generation: &Arc<Generation>,
+    text: &str,
+    end: Timestamp,
+    (events_from, events_at): (Locator, Timestamp),
+) -> Vec<Alert> {
+    let (facts, origin) = (Arc::new(Facts::default()), Origin::file(Mapping::default()));
+    let describer = Describer::new(facts.clone(), origin.clone());
+    let scanner = Scanner::new(generation.columns.clone(), facts, origin);
+    let mut feed = Feed::new(Engine::new(generation.clone(), "default"));
+    let source = SourceId(0);
+    feed.engine.add_source(source);
+    let batch = scanner.scan(text.to_owned(), Locator(0));
+    let mut drafts = feed.take(&batch).drafts;
+    drafts.extend(feed.engine.finish(source, end).drafts);
+    drafts.sort_by_cached_key(Draft::order);
+    let mut alerts: Vec<Alert> = Vec::new();
+    for draft in &drafts {
+        match draft {
+            Draft::Fired(fired) => {
+                let row = |sight: &crate::alert::Sight| {
+                    let line = text.get(usize::try_from(sight.locator.0).ok()?..)?.lines().next()?;
+                    describer.describe(line, sight.phase)
+                };
+                let rows: Vec<_> = fired.sights.iter().map(row).collect();
+                if fired.tip.locator >= events_from {
+                    alerts.push(tell::alert(generation, fired, &rows));
+                }
+            }
+            Draft::Changed(change) => {
+                let Some(alert) = alerts.iter_mut().find(|alert| alert.id == change.id) else { continue };
+                alert.repeats = alert.repeats.max(change.repeats);
+                if change.state == State::Resolved && change.at >= events_at {
+                    let resolved = tell::changed(alert, change);
+                    alerts.push(resolved);
+                }
+            }
+        }
+    }
+    for open in feed.engine.open_alerts() {
+        if let Some(alert) = alerts.iter_mut().find(|alert| alert.id == open.id) {
+            alert.repeats = alert.repeats.max(open.repeats);
+        }
+    }
+    alerts
+}
+
+/// How `raised` differs from `expected`.
+fn compare(expected: &[Expected], raised: &[Alert]) -> Vec<String> {
+    let mut faults = Vec::new();
+    if expected.len() != raised.len() {
+        let number = |count: usize| if count == 0 { "none".to_owned() } else { show::many(count, "alert") };
+        faults.push(format!("expected {}, got {}", number(expected.len()), number(raised.len())));
+    }
+    for (place, (wanted, alert)) in expected.iter().zip(raised).enumerate() {
+        for (name, _, value) in &wanted.values {
+            let actual = value_of(alert, name);
+            if !same(value, &actual) {
+                faults.push(format!("alert {}: `{name}` is `{actual}`, expected `{value}`", place + 1));
+            }
+        }
+    }
+    faults
+}
+
+/// What an alert says under `name`, as text.
+fn value_of(alert: &Alert, name: &str) -> String {
+    let text = |value: &Json| match value {
+        Json::String(text) => text.clone(),
+        Json::Null => "null".to_owned(),
+        Json::Array(_) => show::plain(value),
+        Json::Bool(_) | Json::Number(_) | Json::Object(_) => value.to_string(),
+    };
+    match name {
+        "title" => alert.title.clone(),
+        "level" => alert.level.to_string(),
+        "state" => alert.state.as_str().to_owned(),
+        "at" => alert.at.to_string(),
+        "late" => alert.late.to_string(),
+        "repeats" => alert.repeats.to_string(),
+        _ => alert.scope.get(name).map_or_else(|| "absent".to_owned(), text),
+    }
+}
+
+/// Numbers compare as numbers, times as times, all else as it is written.
+fn same(wanted: &str, actual: &str) -> bool {
+    let numbers = (Number::parse(wanted), Number::parse(actual));
+    let times = (Timestamp::parse(wanted), Timestamp::parse(actual));
+    wanted == actual
+        || matches!(numbers, (Some(a), Some(b)) if a == b)
+        || matches!(times, (Some(a), Some(b)) if a == b)
+}

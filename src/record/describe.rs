@@ -1,0 +1,110 @@
+//! A row in the vocabulary, whole: for evidence and for the texts of alerts.
+//!
+//! Reading for rules takes only what rules want; this takes everything, one row at a time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::fact::Facts;
+use super::field::{RAW, VOCABULARY, lookup};
+use super::scan::{Origin, Scanner};
+use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value};
+
+/// Fields that an evidence record shows at most; what a hostile row has beyond is left out.
+const MAX_SHOWN: usize = 200;
+/// Characters shown of one value.
+const MAX_SHOWN_TEXT: usize = 512;
+
+/// Reads rows whole.
+#[derive(Debug)]
+pub struct Describer {
+    scanner: Scanner,
+    columns: Arc<Columns>,
+    /// Keys of rows that the mapping reads under another name.
+    mapped: HashSet<String>,
+}
+
+impl Describer {
+    /// For rows of `origin`.
+    pub fn new(facts: Arc<Facts>, origin: Origin) -> Self {
+        let mut columns = Columns::default();
+        for info in VOCABULARY {
+            columns.want_known(info.name);
+        }
+        for map in &origin.mapping.fields {
+            columns.want(&map.field);
+        }
+        let mapped = origin.mapping.fields.iter().map(|map| map.key.clone()).collect();
+        let columns = columns.freeze();
+        Self { scanner: Scanner::new(columns.clone(), facts, origin), columns, mapped }
+    }
+
+    /// The record that `line` is in `phase`: flat names, absent fields left out. None if the line
+    /// makes no record.
+    pub fn describe(&self, line: &str, phase: Phase) -> Option<Map<String, Json>> {
+        let batch = self.scanner.scan(line.to_owned(), Locator(1));
+        let row = batch.rows.first()?;
+        let mut told = Map::new();
+        let record = batch.record(0, phase);
+        told.insert("time".to_owned(), record.time().to_string().into());
+        self.named(&batch, phase, &mut told);
+        self.raw(line, &mut told);
+        told.insert("record".to_owned(), super::RecordId::of(row.id, phase).to_string().into());
+        Some(told)
+    }
+
+    fn named(&self, batch: &Batch, phase: Phase, told: &mut Map<String, Json>) {
+        let record = batch.record(0, phase);
+        for (number, name) in self.columns.names().iter().enumerate() {
+            let Ok(number) = u16::try_from(number) else { break };
+            if let Some(value) = json(record.get(Column(number))) {
+                told.insert(name.as_str().to_owned(), value);
+            }
+        }
+    }
+
+    /// Keys without a name, as `raw.<key>`.
+    fn raw(&self, line: &str, told: &mut Map<String, Json>) {
+        let Ok(Json::Object(row)) = serde_json::from_str(line) else { return };
+        for (key, value) in row {
+            let known = lookup(&key).is_some() || key == "geo" || key == "asn" || self.mapped.contains(&key);
+            if known || value.is_null() || told.len() >= MAX_SHOWN {
+                continue;
+            }
+            let name = FieldName::resolve(&format!("{RAW}{key}"));
+            if let Some(name) = name.filter(|name| name.as_str().starts_with(RAW)) {
+                told.insert(name.as_str().to_owned(), bounded(value));
+            }
+        }
+    }
+}
+
+fn json(value: Value<'_>) -> Option<Json> {
+    match value {
+        Value::Absent | Value::Null => None,
+        Value::Text(text) => Some(cut(text).into()),
+        Value::Number(text) | Value::Json(text) => serde_json::from_str(text).ok().map(bounded),
+        Value::Bool(value) => Some(value.into()),
+    }
+}
+
+/// Long texts cut; what is nested and long is shown as text, cut.
+fn bounded(value: Json) -> Json {
+    match value {
+        Json::String(text) => cut(&text).into(),
+        Json::Array(_) | Json::Object(_) => {
+            let text = value.to_string();
+            if text.chars().count() > MAX_SHOWN_TEXT { cut(&text).into() } else { value }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => value,
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
