@@ -1,10 +1,343 @@
-//! soon
-use super::{Exit, Failure};
-/// Arguments
+//! `larum explain`: why a rule fired for a group at a time, or why not.
+//!
+//! The records run through the engine that the daemon runs, with one rule watched; what is told is
+//! what the engine decided, not a second opinion.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::engine::{Decision, Engine, Fresh, Generation, Limits, Outcome, Step, Traced};
+use crate::record::{Batch, Columns, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
+use crate::rule::compile::{Program, key_text};
+use crate::rule::spec::Mode;
+use crate::rule::verb::Reason;
+use crate::rule::why::{Why, why};
+
+use super::feed::{FileArguments, Watcher};
+use super::load::{RuleArguments, load};
+use super::{Exit, Failure, Output, show};
+
+/// Records of the group that are told besides the one that is asked for.
+const TOLD_BEFORE: usize = 10;
+
+/// Arguments of `larum explain`.
 #[derive(Debug, clap::Args)]
-pub struct Explain {}
+pub struct Explain {
+    /// The rule's id
+    rule: RuleId,
+    /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The group: a field of the rule's `by` and its value; once a field
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_pair)]
+    group: Vec<(String, String)>,
+    /// The time asked about: the last record of the group at or before it is explained
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Timestamp,
+    #[command(flatten)]
+    rules: RuleArguments,
+    #[command(flatten)]
+    reading: FileArguments,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let (field, value) = text.split_once('=').ok_or("write it as field=value, such as user=ana")?;
+    Ok((field.to_owned(), value.to_owned()))
+}
+
+/// A time of the command line.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "write it as 2026-01-05T09:08:00Z".to_owned())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ExplainError {
+    #[error("no rule `{0}`; there are: {1}")]
+    NoSuchRule(RuleId, String),
+    #[error("rule `{rule}` groups by {by}: give {missing}")]
+    Group { rule: RuleId, by: String, missing: String },
+}
+
+/// What is told.
+#[derive(Debug, Serialize)]
+struct Explanation {
+    rule: String,
+    group: serde_json::Map<String, Json>,
+    asked: String,
+    fired: bool,
+    /// One of the closed list.
+    reason: &'static str,
+    /// In words.
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<Why>,
+    before: Vec<Before>,
+}
+
+/// A record of the group that came before.
+#[derive(Debug, Serialize)]
+struct Before {
+    at: String,
+    reason: &'static str,
+    detail: String,
+}
+
 impl Explain {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        let mapping = self.reading.mapping()?;
+        let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
+        let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
+        if loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
+            loaded.complain();
+            return self.tell(&self.not_loaded());
+        }
+        let known: Vec<String> = loaded.rules.iter().map(|rule| rule.rule().id().to_string()).collect();
+        let rules: Vec<_> = loaded.rules.into_iter().filter(|rule| *rule.rule().id() == self.rule).collect();
+        if rules.is_empty() {
+            return Err(ExplainError::NoSuchRule(self.rule, known.join(", ")).into());
+        }
+        let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+        let key = self.key(&generation.programs.list[0])?;
+        let mut engine = Engine::new(generation.clone(), "default");
+        engine.watch(&self.rule);
+        let mut gathering = Gathering {
+            generation: &generation,
+            key,
+            until: self.at,
+            records: BTreeMap::new(),
+            traced: Vec::new(),
+        };
+        self.reading.feed(&self.files, &mapping, engine, &mut gathering)?;
+        let explanation = gathering.explain(self.rule.as_str(), self.at);
+        self.tell(&explanation)
+    }
+
+    fn tell(&self, explanation: &Explanation) -> Result<Exit, Failure> {
+        match self.output {
+            Output::Text => show::line(&explanation.text())?,
+            Output::Json => show::line(&serde_json::to_string(explanation)?)?,
+        }
         Ok(Exit::Fine)
+    }
+
+    fn not_loaded(&self) -> Explanation {
+        Explanation {
+            rule: self.rule.to_string(),
+            group: self.group.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+            asked: self.at.to_string(),
+            fired: false,
+            reason: "rule_disabled",
+            detail: "the rule does not load".to_owned(),
+            at: None,
+            record: None,
+            matched: None,
+            before: Vec::new(),
+        }
+    }
+
+    /// The group's key as the engine spells it.
+    fn key(&self, program: &Program) -> Result<Box<[u8]>, ExplainError> {
+        let mut key = Vec::new();
+        for part in &program.by {
+            let value = self.group.iter().find(|(name, _)| FieldName::declared(name) == part.field);
+            let text = value.and_then(|(_, value)| key_text(Value::Text(value), part.field.kind()));
+            let Some(text) = text else {
+                let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
+                let (rule, missing) = (self.rule.clone(), format!("--group {}=…", part.field));
+                return Err(ExplainError::Group { rule, by: by.join(", "), missing });
+            };
+            Program::push_key_part(&mut key, Some(&text));
+        }
+        Ok(key.into_boxed_slice())
+    }
+}
+
+/// What a run shows of the group.
+struct Gathering<'a> {
+    generation: &'a Generation,
+    key: Box<[u8]>,
+    until: Timestamp,
+    /// The group's last records up to the time, in event order.
+    records: BTreeMap<(Timestamp, Phase, RecordId), Looked>,
+    traced: Vec<Traced>,
+}
+
+struct Looked {
+    id: RecordId,
+    matched: Why,
+}
+
+impl Watcher for Gathering<'_> {
+    fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
+        let program = &self.generation.programs.list[0];
+        for one in fresh.iter().filter(|one| one.at <= self.until && program.accepts(one.phase)) {
+            let record = batch.record(one.row, one.phase);
+            if program.key(record).as_deref() != Some(&*self.key) {
+                continue;
+            }
+            let mut columns = (*self.generation.columns).clone();
+            let matched = why(&program.rule.spec.matches, record, &mut columns);
+            let order = (one.at, one.phase, record.id());
+            self.records.insert(order, Looked { id: record.id(), matched });
+            if self.records.len() > TOLD_BEFORE + 1 {
+                self.records.pop_first();
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        let until = self.until;
+        self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && *traced.key == *self.key));
+    }
+}
+
+impl Gathering<'_> {
+    fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
+        let program = &self.generation.programs.list[0];
+        let group = program.group(&self.key).into_iter();
+        let mut explanation = Explanation {
+            rule: rule.to_owned(),
+            group: group.map(|(field, value)| (field.to_string(), value.into())).collect(),
+            asked: asked.to_string(),
+            fired: false,
+            reason: "no_match",
+            detail: "no record of this group up to then".to_owned(),
+            at: None,
+            record: None,
+            matched: None,
+            before: Vec::new(),
+        };
+        let judged = |id: RecordId| self.traced.iter().rev().find(|traced| traced.id == id);
+        let exact = |order: &&(Timestamp, Phase, RecordId)| order.0 == asked;
+        // The record at that very time, else the last hit, else the last record.
+        let subject = self
+            .records
+            .keys()
+            .rev()
+            .find(exact)
+            .or_else(|| self.records.keys().rev().find(|order| judged(order.2).is_some()))
+            .or_else(|| self.records.keys().next_back());
+        for (order, looked) in &self.records {
+            let (fired, reason, detail) = match judged(looked.id) {
+                Some(traced) => self.told(&traced.step),
+                None => (false, "no_match", no_match(&looked.matched)),
+            };
+            if Some(order) == subject {
+                (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
+                explanation.at = Some(order.0.to_string());
+                explanation.record = Some(looked.id.to_string());
+                explanation.matched = Some(looked.matched.clone());
+            } else {
+                explanation.before.push(Before { at: order.0.to_string(), reason, detail });
+            }
+        }
+        let last_hit = subject.map_or(Timestamp::MIN, |order| order.0);
+        let evicted = |traced: &&Traced| traced.step == Step::Evicted && traced.at >= last_hit;
+        if let Some(traced) = self.traced.iter().find(evicted) {
+            explanation.fired = false;
+            explanation.reason = "evicted";
+            explanation.detail = format!("the rule had too many groups at {} and let this one go", traced.at);
+        }
+        explanation
+    }
+
+    /// Whether a step fired, its reason of the closed list, and in words.
+    fn told(&self, step: &Step) -> (bool, &'static str, String) {
+        let rule = &self.generation.programs.list[0].rule;
+        match step {
+            Step::Decided(Decision::Fired { id, late }) => {
+                let observe = rule.spec.mode == Mode::Observe;
+                let late = if *late { ", late" } else { "" };
+                (true, if observe { "observe" } else { "fired" }, format!("alert {id}{late}"))
+            }
+            Step::Decided(Decision::Cooldown { until }) => {
+                (false, "cooldown_until", format!("joined the open alert; the group may fire again at {until}"))
+            }
+            Step::Decided(Decision::Cleared) => {
+                (false, "below_threshold", "the record met `unless` and cleared the group".to_owned())
+            }
+            Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
+            Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
+            Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
+            Step::GroupFieldMissing => (false, "group_field_missing", "a field of `by` is missing".to_owned()),
+            Step::ValueMissing => (false, "group_field_missing", "the verb's field is missing".to_owned()),
+            Step::Excepted(number) => {
+                let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
+                (false, "exception", format!("except[{number}]: {because}"))
+            }
+            Step::Decided(Decision::Short(reason)) => short(reason),
+        }
+    }
+}
+
+fn short(reason: &Reason) -> (bool, &'static str, String) {
+    match reason {
+        Reason::BelowThreshold { what, actual, needed } => {
+            (false, "below_threshold", format!("{actual}/{needed} {what}"))
+        }
+        Reason::Learning { until } => (false, "learning", until.clone()),
+        Reason::KnownValue { value, last } => {
+            (false, "known_value", format!("{value} was last used at {last}"))
+        }
+        Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
+        Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
+    }
+}
+
+/// The first look at a field that failed.
+fn no_match(tree: &Why) -> String {
+    if let Some(actual) = &tree.actual {
+        return format!("{} does not hold: it is {actual}", tree.what);
+    }
+    match tree.parts.iter().find(|part| !part.held) {
+        Some(part) if !tree.held && tree.what == "all of" => no_match(part),
+        Some(_) | None => format!("`{}` does not hold", tree.what),
+    }
+}
+
+impl Explanation {
+    fn text(&self) -> String {
+        let group: Vec<String> =
+            self.group.iter().map(|(name, value)| format!("{name} {}", show::plain(value))).collect();
+        let whom = if group.is_empty() { "all records".to_owned() } else { group.join(", ") };
+        let verdict = if self.fired { "fired" } else { "did not fire" };
+        let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);
+        let _ = writeln!(text, "  {}  {}", self.reason, show::safe(&self.detail));
+        if let (Some(at), Some(record)) = (&self.at, &self.record) {
+            let _ = writeln!(text, "  record of {at}, {record}");
+        }
+        if let Some(matched) = &self.matched {
+            tree(&mut text, matched, 1);
+        }
+        if !self.before.is_empty() {
+            let _ = writeln!(text, "  other records of the group:");
+            for before in &self.before {
+                let _ = writeln!(text, "    {}  {}  {}", before.at, before.reason, show::safe(&before.detail));
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+fn tree(text: &mut String, part: &Why, depth: usize) {
+    let mark = if part.held { "yes" } else { "no " };
+    let actual = part.actual.as_ref().map(|actual| format!("  (it is {actual})")).unwrap_or_default();
+    let line = format!("{}{actual}", part.what);
+    let _ = writeln!(text, "{}{mark}  {}", "  ".repeat(depth), show::safe(&line));
+    for inner in &part.parts {
+        tree(text, inner, depth + 1);
     }
 }

@@ -452,18 +452,26 @@ impl Program {
     pub fn key(&self, record: Record<'_>) -> Option<Box<[u8]>> {
         let mut key = Vec::with_capacity(32);
         for part in &self.by {
-            match key_text(record.get(part.column), part.field.kind()) {
-                Some(text) => {
-                    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                    key.push(1);
-                    key.extend_from_slice(&length.to_le_bytes());
-                    key.extend_from_slice(text.as_bytes());
-                }
-                None if self.missing_own => key.push(0),
-                None => return None,
+            let text = key_text(record.get(part.column), part.field.kind());
+            if text.is_none() && !self.missing_own {
+                return None;
             }
+            Self::push_key_part(&mut key, text.as_deref());
         }
         Some(key.into_boxed_slice())
+    }
+
+    /// Adds one part to a key: a value, or that there is none.
+    pub fn push_key_part(key: &mut Vec<u8>, text: Option<&str>) {
+        match text {
+            Some(text) => {
+                let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                key.push(1);
+                key.extend_from_slice(&length.to_le_bytes());
+                key.extend_from_slice(text.as_bytes());
+            }
+            None => key.push(0),
+        }
     }
 
     /// The fields and values that `key` stands for; none for a value that was missing.
