@@ -35,11 +35,18 @@ impl Datum {
             FieldKind::Bool => match value {
                 Value::Text("true") => Self::Bool(true),
                 Value::Text("false") => Self::Bool(false),
-                other => Self::plain(other),
+                Value::Absent
+                | Value::Null
+                | Value::Text(_)
+                | Value::Number(_)
+                | Value::Bool(_)
+                | Value::Json(_) => Self::plain(value),
             },
             FieldKind::Any => match value {
                 Value::Number(text) => Number::parse(text).map_or_else(|| Self::text(text), Self::Number),
-                other => Self::plain(other),
+                Value::Absent | Value::Null | Value::Text(_) | Value::Bool(_) | Value::Json(_) => {
+                    Self::plain(value)
+                }
             },
             FieldKind::Text | FieldKind::Time | FieldKind::Address => {
                 value.text().map_or_else(|| Self::plain(value), Self::text)
@@ -82,7 +89,9 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let long = "é".repeat(MAX_TEXT);
-        let Datum::Text(kept) = Datum::of(Value::Text(&format!("x{long}")), FieldKind::Text) else { panic!() };
+        let Datum::Text(kept) = Datum::of(Value::Text(&format!("x{long}")), FieldKind::Text) else {
+            panic!()
+        };
         assert_eq!(kept.len(), MAX_TEXT - 1);
         assert!(kept.ends_with('é'));
     }

@@ -3,16 +3,17 @@
 //! Rhai looks functions and properties up when it reaches them, which in a rule may be weeks after
 //! it was written. Here every call and every property is held against what there is. Only names
 //! are judged, never types: a script that passes may still fail when it runs.
+#![expect(clippy::wildcard_enum_match_arm, reason = "Rhai's syntax tree is open to additions")]
 
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTFlags, ASTNode, BinaryExpr, Expr, FnCallExpr, Position, Stmt, is_valid_identifier};
 
 use super::helpers::{self, Patterns};
-use super::limits::{Known, REFUSED};
+use super::limits::{Known, REFUSED, SCOPE};
 use super::view::Layout;
-use crate::record::field::{RAW, VOCABULARY};
 use crate::record::FieldName;
+use crate::record::field::{RAW, VOCABULARY};
 use crate::rule::suggest::nearest;
 
 /// A fault and where in the script it is.
@@ -35,7 +36,9 @@ pub(super) struct Findings {
 /// Walks `ast` against what the engine knows.
 pub(super) fn check(ast: &AST, known: &Known) -> Findings {
     let mut names = Names::default();
-    names.functions.extend(ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())));
+    names
+        .functions
+        .extend(ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())));
     names.visit_all(ast);
     let mut checker = Checker { known, names, findings: Findings::default() };
     checker.visit_all(ast);
@@ -107,6 +110,7 @@ impl Visitor for Checker<'_> {
             }
             Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.call(call, 1, *at),
             Some(ASTNode::Expr(expr)) if is_chain_root(path) => {
+                self.race(expr);
                 for run in runs(expr) {
                     self.properties(&run);
                 }
@@ -133,7 +137,11 @@ impl Checker<'_> {
         let of_map = receiver == 1 && self.names.keys.contains(name);
         let native = self.known.get(name);
         // A method call may reach a function of the script with the receiver as its `this`.
-        if of_map || own(count) || (receiver == 1 && own(count - 1)) || native.is_some_and(|n| n.contains(&count)) {
+        if of_map
+            || own(count)
+            || (receiver == 1 && own(count - 1))
+            || native.is_some_and(|n| n.contains(&count))
+        {
             return;
         }
         let own_counts = self.names.functions.iter().filter(|(own, _)| own == name).map(|(_, count)| *count);
@@ -147,6 +155,30 @@ impl Checker<'_> {
             let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
             let message = format!("`{name}` takes {} arguments, not {count}{receiver}", counts.join(" or "));
             self.fault(at, message, None);
+        }
+    }
+
+    /// `all.map(|x| all.len())`: while a method runs over a variable, its closure cannot read it.
+    fn race(&mut self, chain: &Expr) {
+        let Expr::Dot(x, ..) = chain else { return };
+        let first = match &x.rhs {
+            Expr::Dot(next, ..) | Expr::Index(next, ..) => &next.lhs,
+            last => last,
+        };
+        let (Expr::Variable(variable, ..), Expr::MethodCall(call, at)) = (&x.lhs, first) else { return };
+        let name = variable.1.as_str();
+        // A closure that captures is a block which first marks what it shares.
+        let reads = |arg: &Expr| {
+            match arg {
+            Expr::Stmt(block) => block.iter().any(
+                |stmt| matches!(stmt, Stmt::Share(shared) if shared.iter().any(|(ident, _)| ident.name == name)),
+            ),
+            _ => false,
+        }
+        };
+        if !SCOPE.contains(&name) && call.args.iter().any(reads) {
+            let message = format!("the closure reads `{name}` while `{}` runs over it", call.name);
+            self.fault(*at, message, Some(format!("copy it first: `let copy = {name};`")));
         }
     }
 
@@ -239,7 +271,8 @@ impl Checker<'_> {
             _ => (run[0].0.to_owned(), run[0].1),
         };
         let keys = self.names.keys.iter().map(String::as_str);
-        let spelt = VOCABULARY.iter().flat_map(|info| std::iter::once(info.name).chain(info.aliases.iter().copied()));
+        let spelt =
+            VOCABULARY.iter().flat_map(|info| std::iter::once(info.name).chain(info.aliases.iter().copied()));
         let hint = nearest(&name, spelt.chain(keys)).map_or_else(
             || format!("a vendor field without a name here is read as `raw.{name}`"),
             |near| format!("did you mean `{near}`?"),

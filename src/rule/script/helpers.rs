@@ -2,6 +2,8 @@
 //!
 //! What a helper is given may come from a record: it answers `false` or `()` for what it cannot
 //! read. What the script's author wrote (a network, a zone, a pattern) is a fault when it is wrong.
+#![expect(clippy::needless_pass_by_value, reason = "Rhai hands arguments over by value")]
+#![expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -95,7 +97,8 @@ fn register_numbers(engine: &mut Engine) {
     engine.register_fn("to_float", |x: INT| x as FLOAT);
     #[expect(clippy::cast_possible_truncation, reason = "what the script asks for; it saturates")]
     engine.register_fn("to_int", |x: FLOAT| x as INT);
-    engine.register_fn("parse_int", |text: &str| text.trim().parse::<INT>().map_or(Dynamic::UNIT, Into::into));
+    engine
+        .register_fn("parse_int", |text: &str| text.trim().parse::<INT>().map_or(Dynamic::UNIT, Into::into));
     engine.register_fn("parse_float", |text: &str| {
         text.trim().parse::<FLOAT>().ok().filter(|x| x.is_finite()).map_or(Dynamic::UNIT, Into::into)
     });
@@ -156,14 +159,14 @@ pub(super) fn time_zone(text: &str) -> Result<Tz, String> {
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {
-    Pattern::new(text, true).map(|pattern| pattern.regex).map_err(|error| match error {
-        regex::Error::CompiledTooBig(limit) => format!("regular expression needs more than {limit} bytes"),
-        other => {
-            // The last line of the parser's message says what is wrong; the others draw it.
-            let message = other.to_string();
-            let last = message.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-            format!("`{text}` is no regular expression: {last}")
+    Pattern::new(text, true).map(|pattern| pattern.regex).map_err(|error| {
+        if let regex::Error::CompiledTooBig(limit) = error {
+            return format!("regular expression needs more than {limit} bytes");
         }
+        // The last line of the parser's message says what is wrong; the others draw it.
+        let message = error.to_string();
+        let last = message.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+        format!("`{text}` is no regular expression: {last}")
     })
 }
 
