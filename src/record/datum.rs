@@ -59,6 +59,16 @@ impl Datum {
         Self::Text(text[..text.floor_char_boundary(MAX_TEXT)].into())
     }
 
+    /// As JSON, for texts and receivers.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Absent => serde_json::Value::Null,
+            Self::Text(text) => (**text).into(),
+            Self::Number(number) => number.to_i64().map_or_else(|| number.to_f64().into(), Into::into),
+            Self::Bool(truth) => (*truth).into(),
+        }
+    }
+
     /// `value` as it was read.
     fn plain(value: Value<'_>) -> Self {
         match value {
@@ -84,6 +94,14 @@ mod tests {
         assert_eq!(Datum::of(Value::Absent, FieldKind::Text), Datum::Absent);
         assert_eq!(Datum::of(Value::Text("fast"), FieldKind::Number), Datum::text("fast"));
         assert_eq!(Datum::of(Value::Number("7"), FieldKind::Any), number("7"));
+    }
+
+    #[test]
+    fn a_value_is_shown_as_it_is() {
+        let json = |text| Datum::of(Value::Number(text), FieldKind::Number).to_json().to_string();
+        assert_eq!((json("5.0"), json("312.50")), ("5".to_owned(), "312.5".to_owned()));
+        assert_eq!(Datum::text("5").to_json(), "5");
+        assert!(Datum::Absent.to_json().is_null());
     }
 
     #[test]

@@ -152,8 +152,10 @@ impl Checker<'_> {
             let hint = self.function_hint(name);
             self.fault(at, format!("no function `{name}` with {given}{receiver}"), hint);
         } else {
+            let plural = if counts.last() == Some(&1) { "" } else { "s" };
             let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
-            let message = format!("`{name}` takes {} arguments, not {count}{receiver}", counts.join(" or "));
+            let message =
+                format!("`{name}` takes {} argument{plural}, not {count}{receiver}", counts.join(" or "));
             self.fault(at, message, None);
         }
     }

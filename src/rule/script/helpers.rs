@@ -29,6 +29,9 @@ const MAX_PATTERNS: usize = 64;
 /// on what ran before.
 const PATTERN_OPERATIONS: u64 = 2_000;
 
+/// Bytes of text that a match looks through in what counts as one operation.
+const MATCHED_BYTES: u64 = 32;
+
 /// Mean radius of the Earth in km (IUGG).
 const EARTH_RADIUS: f64 = 6371.0088;
 
@@ -79,7 +82,9 @@ pub(super) fn register(engine: &mut Engine, patterns: &Arc<Patterns>) {
     engine.register_fn("hour", hour);
     engine.register_fn("matches", move |text: Dynamic, regex: &str| -> Outcome<bool> {
         let regex = patterns.find(regex)?;
-        Ok(text.as_immutable_string_ref().is_ok_and(|text| regex.is_match(&text)))
+        let Ok(text) = text.as_immutable_string_ref() else { return Ok(false) };
+        charge(1 + text.len() as u64 / MATCHED_BYTES);
+        Ok(regex.is_match(&text))
     });
     register_numbers(engine);
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything is set here explicitly, so that a debug and a release build agree. There is no
 //! clock among the limits: a slow machine decides nothing. An edge that wants a watchdog on wall
-//! time adds it in [`engine`]'s progress callback, which runs once an operation.
+//! time adds it in the engine's progress callback, which runs once an operation.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,39 +6,30 @@
 //! around it. What a sink must escape beyond that, the sink escapes. Templates include nothing,
 //! define nothing and loop over what they are given.
 
+mod language;
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io;
-use std::ops::Range;
-use std::sync::LazyLock;
 
-use minijinja::value::{Rest, Serde, Value, ValueKind};
-use minijinja::{Environment, Error, Output, State, UndefinedBehavior, filters};
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Error};
 
-use super::problem::{Problems, Span};
+use super::problem::Problems;
 use super::spec::{HavingTest, Template, Verb};
 use super::suggest::nearest;
 use crate::record::FieldName;
 use crate::record::field::VOCABULARY;
+pub use language::MAX_VALUE;
+use language::{ENVIRONMENT, FILTERS, STATEMENTS, TESTS, clean};
+use words::{Role, locate, words};
 
 /// Characters of a title: a line in a chat or a mail's subject.
 pub const MAX_TITLE: usize = 512;
 /// Bytes of a runbook.
 pub const MAX_RUNBOOK: usize = 4096;
-/// Characters of one value in a text, so that room is left for the words around it.
-pub const MAX_VALUE: usize = 256;
-/// Instructions of one rendering. A text of a few lines needs tens; a loop over all the values that a
-/// group may keep some ten thousand.
-const FUEL: u64 = 100_000;
-/// Templates within templates' own recursion; ours have none.
-const RECURSION: usize = 16;
-/// What an absent value looks like.
-const ABSENT: &str = "-";
 /// The template's name in its own environment.
 const NAME: &str = "text";
-
-/// Statements that a text may use. All others define, include or escape.
-const STATEMENTS: [&str; 6] = ["if", "elif", "else", "endif", "for", "endfor"];
 
 /// Which text of an alert it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,138 +204,6 @@ impl Text {
     }
 }
 
-/// Filters by name and function. Each leaves an absent value absent, but for `default`.
-macro_rules! filters {
-    ($($name:ident),* $(,)?) => {
-        const FILTERS: &[&str] = &["default", "d", "round", $(stringify!($name)),*];
-
-        fn add_filters(environment: &mut Environment<'static>) {
-            environment.add_filter("default", default);
-            environment.add_filter("d", default);
-            environment.add_filter("round", round);
-            $({
-                let inner = concat!("of_a_value_", stringify!($name));
-                environment.add_filter(inner, filters::$name);
-                environment.add_filter(stringify!($name), move |state: &mut State, value: Value, rest: Rest<Value>| {
-                    if is_absent(&value) {
-                        return Ok(Value::UNDEFINED);
-                    }
-                    let arguments: Vec<Value> = std::iter::once(value).chain(rest.0).collect();
-                    state.apply_filter(inner, &arguments)
-                });
-            })*
-        }
-    };
-}
-
-filters!(
-    abs, bool, capitalize, first, float, int, join, last, length, list, lower, max, min, replace, reverse,
-    sort, split, string, sum, title, trim, unique, upper,
-);
-
-/// Rounded as people do, a half away from zero; absent and text stay what they are.
-fn round(value: Value, places: Option<i32>) -> Value {
-    match f64::try_from(value.clone()) {
-        Ok(number) if value.kind() == ValueKind::Number => {
-            let scale = 10_f64.powi(places.unwrap_or(0).clamp(0, 9));
-            Value::from((number * scale).round() / scale)
-        }
-        Ok(_) | Err(_) => value,
-    }
-}
-
-/// The tests of `{% if x is .. %}`, by name and function.
-macro_rules! tests {
-    ($($name:literal: $test:expr),* $(,)?) => {
-        const TESTS: &[&str] = &[$($name),*];
-
-        fn add_tests(environment: &mut Environment<'static>) {
-            $(environment.add_test($name, $test);)*
-        }
-    };
-}
-
-tests! {
-    "defined": |value: &Value| !is_absent(value),
-    "undefined": is_absent,
-    "none": is_absent,
-    "number": |value: &Value| value.kind() == ValueKind::Number,
-    "integer": |value: &Value| value.is_integer(),
-    "string": |value: &Value| value.kind() == ValueKind::String,
-    "startingwith": |value: &Value, other: &str| value.as_str().is_some_and(|text| text.starts_with(other)),
-    "endingwith": |value: &Value, other: &str| value.as_str().is_some_and(|text| text.ends_with(other)),
-}
-
-fn is_absent(value: &Value) -> bool {
-    value.is_undefined() || value.is_none()
-}
-
-/// The value, or `other` where it is absent.
-fn default(value: Value, other: Option<Value>) -> Value {
-    if is_absent(&value) { other.unwrap_or_else(|| Value::from("")) } else { value }
-}
-
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::empty();
-    add_filters(&mut environment);
-    add_tests(&mut environment);
-    environment.set_debug(true);
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(RECURSION);
-    // Names are held against the scope when a text loads; what is absent then is a value's affair.
-    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-    environment.set_formatter(show);
-    environment
-});
-
-/// Writes one value as people read it.
-fn show(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
-    out.write_str(&clean(&shown(value), MAX_VALUE)).map_err(Error::from)
-}
-
-fn shown(value: &Value) -> String {
-    match value.kind() {
-        ValueKind::Undefined | ValueKind::None => ABSENT.to_owned(),
-        ValueKind::Bool => value.is_true().to_string(),
-        ValueKind::Number if !value.is_integer() => {
-            f64::try_from(value.clone()).map_or_else(|_| value.to_string(), |number| number.to_string())
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            let parts = value.try_iter().map(|items| items.map(|item| shown(&item)).collect::<Vec<_>>());
-            parts.unwrap_or_default().join(", ")
-        }
-        _ => value.to_string(),
-    }
-}
-
-/// One line of at most `most` characters: breaks become spaces, and what would steer a terminal or
-/// turn the reading direction is spelt out.
-fn clean(text: &str, most: usize) -> String {
-    let mut cleaned = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == most {
-            while cleaned.chars().count() >= most {
-                cleaned.pop();
-            }
-            cleaned.push('…');
-            break;
-        }
-        match c {
-            '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => cleaned.push(' '),
-            c if is_hidden(c) => write!(cleaned, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default(),
-            c => cleaned.push(c),
-        }
-    }
-    cleaned
-}
-
-/// True for characters that are not seen but act: controls, directions, joiners, tags.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 fn cut_bytes(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most - '…'.len_utf8()));
@@ -390,111 +249,10 @@ fn put(map: &mut serde_json::Map<String, serde_json::Value>, path: &str, value: 
     }
 }
 
-/// What a word of a template is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Name,
-    Filter,
-    Test,
-    Statement,
-}
-
-struct Word {
-    text: String,
-    range: Range<usize>,
-    role: Role,
-}
-
-/// The words in a template's `{{ }}` and `{% %}`, strings left out. The template has been parsed
-/// already; this only finds places and names that minijinja does not tell.
-fn words(template: &str) -> Vec<Word> {
-    let mut words: Vec<Word> = Vec::new();
-    let mut at = 0;
-    while let Some((open, statement)) = next_code(template, at) {
-        let close = if statement { "%}" } else { "}}" };
-        let mut role = if statement { Role::Statement } else { Role::Name };
-        at = open;
-        while at < template.len() && !template[at..].starts_with(close) {
-            let rest = &template[at..];
-            let c = rest.chars().next().unwrap_or_default();
-            let length = match c {
-                '"' | '\'' => string_length(rest, c),
-                c if c.is_alphabetic() || c == '_' => word_length(rest),
-                c => c.len_utf8(),
-            };
-            let text = &rest[..length];
-            if c.is_alphabetic() || c == '_' {
-                role = match (role, text) {
-                    (Role::Name, "is") | (Role::Test, "not") => Role::Test,
-                    (role, _) => {
-                        words.push(Word { text: text.to_owned(), range: at..at + length, role });
-                        Role::Name
-                    }
-                };
-            } else if !c.is_whitespace() && !(role == Role::Statement && matches!(c, '-' | '+')) {
-                role = if c == '|' { Role::Filter } else { Role::Name };
-            }
-            at += length;
-        }
-    }
-    words
-}
-
-/// Where the next code begins, and whether it is a statement. Comments are passed over.
-fn next_code(template: &str, from: usize) -> Option<(usize, bool)> {
-    let mut at = from;
-    loop {
-        at += template[at..].find('{')?;
-        match template[at..].as_bytes().get(1) {
-            Some(b'{') => return Some((at + 2, false)),
-            Some(b'%') => return Some((at + 2, true)),
-            Some(b'#') => at += template[at..].find("#}")?,
-            Some(_) | None => at += 1,
-        }
-    }
-}
-
-fn word_length(rest: &str) -> usize {
-    rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len())
-}
-
-fn string_length(rest: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            '\\' if !escaped => escaped = true,
-            c if c == quote && !escaped => return at + 1,
-            _ => escaped = false,
-        }
-    }
-    rest.len()
-}
-
-/// The place in the YAML file of `range` in the template: exact where the scalar is spelt as it is,
-/// its line where the file indents or folds it, else the whole scalar.
-fn locate(template: &Template, range: Option<Range<usize>>, problems: &Problems) -> Span {
-    let (Some(range), Some(scalar)) = (range, problems.source.get(template.span.start..template.span.end))
-    else {
-        return template.span;
-    };
-    let shifted = |by: usize| Span { start: by + range.start, end: by + range.end };
-    if let Some(at) = scalar.find(&template.text) {
-        return shifted(template.span.start + at);
-    }
-    let start = template.text[..range.start].rfind('\n').map_or(0, |end| end + 1);
-    let line = template.text[start..].lines().next().unwrap_or_default();
-    match scalar.find(line) {
-        Some(at) if !line.is_empty() && range.end <= start + line.len() => {
-            let by = template.span.start + at;
-            Span { start: by + range.start - start, end: by + range.end - start }
-        }
-        Some(_) | None => template.span,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::problem::Span;
     use serde_json::json;
 
     fn compile(text: &str, form: Form, names: &Scope) -> Result<Text, Vec<String>> {
@@ -640,16 +398,39 @@ mod tests {
     #[test]
     fn unknown_filters_tests_and_statements_are_told() {
         faults("{{ user | uper }}", &["[uper] no filter `uper` in an alert's text; did you mean `upper`?"]);
-        faults("{% if user is nothing %}{% endif %}", &[""]);
-        faults("{% set x = 1 %}", &[""]);
-        faults("{{ user | safe }}", &[""]);
+        faults(
+            "{% if user is strng %}{% endif %}",
+            &["[strng] no test `strng` in an alert's text; did you mean `string`?"],
+        );
+        faults(
+            "{% set x = 1 %}",
+            &["[set] no statement `set` in an alert's text; known: if, elif, else, endif, for, endfor"],
+        );
+        for text in
+            ["{{ user | safe }}", "{% filter upper %}{% endfilter %}", "{%- with x = 1 %}{% endwith %}"]
+        {
+            assert!(compile(text, Form::Title, &scope()).is_err(), "{text}");
+        }
     }
 
     #[test]
     fn syntax_faults_are_told_in_place() {
         faults("{{ user", &["[user] unexpected end of input, expected end of variable block"]);
-        faults("{{ user }} {% include 'x' %}", &[""]);
-        faults("a {% if user %} b", &[""]);
+        faults("{{ user }} {% include 'x' %}", &["[include] unknown statement include"]);
+        faults("{% macro m() %}{% endmacro %}", &["[macro] unknown statement macro"]);
+        assert_eq!(compile("a {% if user %} b", Form::Title, &scope()).unwrap_err().len(), 1);
+        assert_eq!(compile(&"{{ (".repeat(1000), Form::Title, &scope()).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_fault_in_a_block_scalar_is_told_at_its_line() {
+        let yaml = "alert:\n  runbook: |\n    look at {{ user }}\n    then {{ usr }}\n";
+        let span = Span { start: yaml.find('|').unwrap(), end: yaml.len() };
+        let template = Template { text: "look at {{ user }}\nthen {{ usr }}\n".to_owned(), span };
+        let mut problems = Problems::new("rule.yaml", yaml);
+        assert!(Text::compile(&template, Form::Runbook, &scope(), &mut problems).is_none());
+        let span = problems.sorted()[0].span;
+        assert_eq!((&yaml[span.start..span.end], span.start), ("usr", yaml.find("usr").unwrap()));
     }
 
     #[test]
