@@ -35,11 +35,18 @@ impl Datum {
             FieldKind::Bool => match value {
                 Value::Text("true") => Self::Bool(true),
                 Value::Text("false") => Self::Bool(false),
-                other => Self::plain(other),
+                Value::Absent
+                | Value::Null
+                | Value::Text(_)
+                | Value::Number(_)
+                | Value::Bool(_)
+                | Value::Json(_) => Self::plain(value),
             },
             FieldKind::Any => match value {
                 Value::Number(text) => Number::parse(text).map_or_else(|| Self::text(text), Self::Number),
-                other => Self::plain(other),
+                Value::Absent | Value::Null | Value::Text(_) | Value::Bool(_) | Value::Json(_) => {
+                    Self::plain(value)
+                }
             },
             FieldKind::Text | FieldKind::Time | FieldKind::Address => {
                 value.text().map_or_else(|| Self::plain(value), Self::text)
@@ -50,6 +57,16 @@ impl Datum {
     /// `text`, cut at [`MAX_TEXT`] bytes on a character's boundary.
     pub fn text(text: &str) -> Self {
         Self::Text(text[..text.floor_char_boundary(MAX_TEXT)].into())
+    }
+
+    /// As JSON, for texts and receivers.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Absent => serde_json::Value::Null,
+            Self::Text(text) => (**text).into(),
+            Self::Number(number) => number.to_i64().map_or_else(|| number.to_f64().into(), Into::into),
+            Self::Bool(truth) => (*truth).into(),
+        }
     }
 
     /// `value` as it was read.
@@ -77,6 +94,14 @@ mod tests {
         assert_eq!(Datum::of(Value::Absent, FieldKind::Text), Datum::Absent);
         assert_eq!(Datum::of(Value::Text("fast"), FieldKind::Number), Datum::text("fast"));
         assert_eq!(Datum::of(Value::Number("7"), FieldKind::Any), number("7"));
+    }
+
+    #[test]
+    fn a_value_is_shown_as_it_is() {
+        let json = |text| Datum::of(Value::Number(text), FieldKind::Number).to_json().to_string();
+        assert_eq!((json("5.0"), json("312.50")), ("5".to_owned(), "312.5".to_owned()));
+        assert_eq!(Datum::text("5").to_json(), "5");
+        assert!(Datum::Absent.to_json().is_null());
     }
 
     #[test]

@@ -3,13 +3,14 @@
 //! Rhai looks functions and properties up when it reaches them, which in a rule may be weeks after
 //! it was written. Here every call and every property is held against what there is. Only names
 //! are judged, never types: a script that passes may still fail when it runs.
+#![expect(clippy::wildcard_enum_match_arm, reason = "Rhai's syntax tree is open to additions")]
 
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTFlags, ASTNode, BinaryExpr, Expr, FnCallExpr, Position, Stmt, is_valid_identifier};
 
 use super::helpers::{self, Patterns};
-use super::limits::{Known, REFUSED};
+use super::limits::{Known, REFUSED, SCOPE};
 use super::view::Layout;
 use crate::record::FieldName;
 use crate::record::field::{RAW, VOCABULARY};
@@ -109,6 +110,7 @@ impl Visitor for Checker<'_> {
             }
             Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.call(call, 1, *at),
             Some(ASTNode::Expr(expr)) if is_chain_root(path) => {
+                self.race(expr);
                 for run in runs(expr) {
                     self.properties(&run);
                 }
@@ -150,9 +152,35 @@ impl Checker<'_> {
             let hint = self.function_hint(name);
             self.fault(at, format!("no function `{name}` with {given}{receiver}"), hint);
         } else {
+            let plural = if counts.last() == Some(&1) { "" } else { "s" };
             let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
-            let message = format!("`{name}` takes {} arguments, not {count}{receiver}", counts.join(" or "));
+            let message =
+                format!("`{name}` takes {} argument{plural}, not {count}{receiver}", counts.join(" or "));
             self.fault(at, message, None);
+        }
+    }
+
+    /// `all.map(|x| all.len())`: while a method runs over a variable, its closure cannot read it.
+    fn race(&mut self, chain: &Expr) {
+        let Expr::Dot(x, ..) = chain else { return };
+        let first = match &x.rhs {
+            Expr::Dot(next, ..) | Expr::Index(next, ..) => &next.lhs,
+            last => last,
+        };
+        let (Expr::Variable(variable, ..), Expr::MethodCall(call, at)) = (&x.lhs, first) else { return };
+        let name = variable.1.as_str();
+        // A closure that captures is a block which first marks what it shares.
+        let reads = |arg: &Expr| {
+            match arg {
+            Expr::Stmt(block) => block.iter().any(
+                |stmt| matches!(stmt, Stmt::Share(shared) if shared.iter().any(|(ident, _)| ident.name == name)),
+            ),
+            _ => false,
+        }
+        };
+        if !SCOPE.contains(&name) && call.args.iter().any(reads) {
+            let message = format!("the closure reads `{name}` while `{}` runs over it", call.name);
+            self.fault(*at, message, Some(format!("copy it first: `let copy = {name};`")));
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! What a helper is given may come from a record: it answers `false` or `()` for what it cannot
 //! read. What the script's author wrote (a network, a zone, a pattern) is a fault when it is wrong.
+#![expect(clippy::needless_pass_by_value, reason = "Rhai hands arguments over by value")]
+#![expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,6 +28,9 @@ const MAX_PATTERNS: usize = 64;
 /// What compiling a pattern at run time counts for, kept compiled or not: the count must not depend
 /// on what ran before.
 const PATTERN_OPERATIONS: u64 = 2_000;
+
+/// Bytes of text that a match looks through in what counts as one operation.
+const MATCHED_BYTES: u64 = 32;
 
 /// Mean radius of the Earth in km (IUGG).
 const EARTH_RADIUS: f64 = 6371.0088;
@@ -77,7 +82,9 @@ pub(super) fn register(engine: &mut Engine, patterns: &Arc<Patterns>) {
     engine.register_fn("hour", hour);
     engine.register_fn("matches", move |text: Dynamic, regex: &str| -> Outcome<bool> {
         let regex = patterns.find(regex)?;
-        Ok(text.as_immutable_string_ref().is_ok_and(|text| regex.is_match(&text)))
+        let Ok(text) = text.as_immutable_string_ref() else { return Ok(false) };
+        charge(1 + text.len() as u64 / MATCHED_BYTES);
+        Ok(regex.is_match(&text))
     });
     register_numbers(engine);
 }
@@ -157,14 +164,14 @@ pub(super) fn time_zone(text: &str) -> Result<Tz, String> {
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {
-    Pattern::new(text, true).map(|pattern| pattern.regex).map_err(|error| match error {
-        regex::Error::CompiledTooBig(limit) => format!("regular expression needs more than {limit} bytes"),
-        other => {
-            // The last line of the parser's message says what is wrong; the others draw it.
-            let message = other.to_string();
-            let last = message.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-            format!("`{text}` is no regular expression: {last}")
+    Pattern::new(text, true).map(|pattern| pattern.regex).map_err(|error| {
+        if let regex::Error::CompiledTooBig(limit) = error {
+            return format!("regular expression needs more than {limit} bytes");
         }
+        // The last line of the parser's message says what is wrong; the others draw it.
+        let message = error.to_string();
+        let last = message.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+        format!("`{text}` is no regular expression: {last}")
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything is set here explicitly, so that a debug and a release build agree. There is no
 //! clock among the limits: a slow machine decides nothing. An edge that wants a watchdog on wall
-//! time adds it in [`engine`]'s progress callback, which runs once an operation.
+//! time adds it in the engine's progress callback, which runs once an operation.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicStringPackage,
     LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
+use rhai::{Dynamic, Engine, EvalAltResult, Module, OptimizationLevel, Position, Shared};
 
 /// Operations of one run; the only limit with a verdict of its own. A run over 64 records needs a
 /// few thousand; this is some ten milliseconds.
@@ -27,11 +27,14 @@ pub const MAX_ARRAY: usize = 256;
 /// Entries of one map, counted with those of the maps within it.
 pub const MAX_MAP: usize = 256;
 /// Expressions within expressions; the parser and the evaluator recurse as deep.
-pub const MAX_EXPR_DEPTH: usize = 32;
+pub const MAX_EXPR_DEPTH: usize = 64;
 /// Variables that exist at once; `record`, `history` and `lists` are three of them.
 pub const MAX_VARIABLES: usize = 64;
 /// Functions that a script defines, closures included.
 pub const MAX_FUNCTIONS: usize = 32;
+
+/// The names that a script finds in scope.
+pub(super) const SCOPE: [&str; 3] = ["record", "history", "lists"];
 
 /// Words that are functions in other Rhai hosts and are none here: they would read a clock, wait,
 /// write out, or run text as a script.
@@ -75,7 +78,8 @@ pub(super) fn engine() -> Engine {
     for package in PACKAGES.iter() {
         engine.register_global_module(package.clone());
     }
-    for word in ["eval", "print", "debug"] {
+    // Without `try` every fault ends its run.
+    for word in ["eval", "print", "debug", "try"] {
         engine.disable_symbol(word);
     }
     // An optimiser would run parts of a script while it compiles, and has had faults of its own.
@@ -89,11 +93,52 @@ pub(super) fn engine() -> Engine {
     engine.set_max_map_size(MAX_MAP);
     engine.set_max_variables(MAX_VARIABLES);
     engine.set_max_functions(MAX_FUNCTIONS);
+    watch_variables(&mut engine);
     engine.on_progress(|_| {
         charge(1);
         (OPERATIONS.get() > MAX_OPERATIONS).then_some(Dynamic::UNIT)
     });
     engine
+}
+
+/// Looks at every variable as it is read, where Rhai leaves something open.
+///
+/// A map that grows by `map[key] = value` is not held against its limit. A variable that a closure
+/// captures is shared behind a lock, and a lock that is taken is waited for, in wall time.
+#[expect(deprecated, reason = "the method is marked so because its form may change, not to be removed")]
+fn watch_variables(engine: &mut Engine) {
+    engine.on_var(|name, _, context| {
+        let Some(value) = context.scope().get(name) else { return Ok(None) };
+        if value.is_shared() {
+            if SCOPE.contains(&name) {
+                // Constants: a copy does as well, and no lock is ever taken on them.
+                return Ok(Some(value.flatten_clone()));
+            }
+            if value.is_locked() {
+                let message =
+                    format!("a closure reads `{name}` while `{name}` runs it: `let copy = {name};` first");
+                return Err(Box::new(EvalAltResult::ErrorTerminated(message.into(), Position::NONE)));
+            }
+        }
+        let mut left = MAX_MAP;
+        if fits(value, &mut left) {
+            return Ok(None);
+        }
+        let what = "Size of object map".to_owned();
+        Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)))
+    });
+}
+
+/// True when the maps in `value` have no more than `left` entries together.
+fn fits(value: &Dynamic, left: &mut usize) -> bool {
+    let Ok(map) = value.as_map_ref() else { return true };
+    match left.checked_sub(map.len()) {
+        Some(rest) => {
+            *left = rest;
+            map.values().all(|value| fits(value, left))
+        }
+        None => false,
+    }
 }
 
 /// The functions an engine knows: name to numbers of arguments, a method's receiver counted. A

@@ -22,15 +22,12 @@ use super::problem::{Problems, Span};
 use super::spec::ScriptText;
 use super::suggest::nearest;
 use crate::record::{Datum, FieldName};
-use limits::{MAX_ARRAY, MAX_CALL_DEPTH, MAX_MAP, MAX_OPERATIONS, MAX_STRING, MAX_VARIABLES};
+use limits::{MAX_ARRAY, MAX_CALL_DEPTH, MAX_MAP, MAX_OPERATIONS, MAX_STRING, MAX_VARIABLES, SCOPE};
 pub use view::ScriptRecord;
 use view::{Layout, View};
 
 /// Characters of a fault's message; a script may throw text from a record.
 const MAX_MESSAGE: usize = 512;
-
-/// The names that a script finds in scope.
-const SCOPE: [&str; 3] = ["record", "history", "lists"];
 
 /// A script, ready to run.
 pub struct Script {
@@ -214,6 +211,7 @@ fn span(text: &ScriptText, at: Position) -> Span {
     Span { start: start_of_line + from, end: start_of_line + from + length }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "Rhai has many faults; the rest keep its words")]
 /// A fault of syntax in the words of this project, and the way out.
 fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
     let known = || format!("known: {}", SCOPE.map(|name| format!("`{name}`")).join(", "));
@@ -230,6 +228,12 @@ fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
                 Some("a script has no clock, no output and cannot run text as a script".to_owned()),
             )
         }
+        ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
+            if word == "try" =>
+        {
+            let hint = "a fault ends the run: look first at what may be absent, as in `r.e2e_rtt != ()`";
+            ("no `try` in a script".to_owned(), Some(hint.to_owned()))
+        }
         ParseErrorType::ExprTooDeep => {
             (format!("expressions are nested deeper than {}", limits::MAX_EXPR_DEPTH), None)
         }
@@ -240,14 +244,20 @@ fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "Rhai has many faults; the rest keep its words")]
 /// A fault of a run in the words of this project.
 fn told_run(error: &EvalAltResult) -> String {
     match error {
-        EvalAltResult::ErrorTooManyOperations(_) | EvalAltResult::ErrorTerminated(..) => {
-            format!("more than {MAX_OPERATIONS} operations")
-        }
+        EvalAltResult::ErrorTooManyOperations(_) => format!("more than {MAX_OPERATIONS} operations"),
+        EvalAltResult::ErrorTerminated(reason, _) => match reason.as_immutable_string_ref() {
+            Ok(message) => message.to_string(),
+            Err(_) => format!("more than {MAX_OPERATIONS} operations"),
+        },
         EvalAltResult::ErrorStackOverflow(_) => format!("calls are nested deeper than {MAX_CALL_DEPTH}"),
         EvalAltResult::ErrorTooManyVariables(_) => format!("more than {MAX_VARIABLES} variables"),
+        EvalAltResult::ErrorDataRace(..) => {
+            "a closure reads a variable while it runs over it: give it a copy (`let copy = all;`)".to_owned()
+        }
         EvalAltResult::ErrorDataTooLarge(what, _) => {
             let (what, limit) = match what.as_str() {
                 "Length of string" => ("text", format!("{MAX_STRING} bytes")),
