@@ -2,7 +2,9 @@
 
 use crate::record::{FieldName, Millis, Timestamp};
 
-use super::problem::Span;
+use super::problem::{Problems, Span};
+use super::suggest::nearest;
+use super::template::Scope;
 
 /// One test of a rule.
 #[derive(Debug, Clone)]
@@ -48,5 +50,19 @@ pub struct Expected {
     /// the text it must show as.
     pub values: Vec<(String, Span, String)>,
 }
-/// stub
-pub fn check_names(_: &[Case], _: &super::template::Scope, _: &mut super::problem::Problems) {}
+/// What a test may assert of an alert besides the names that its texts may use.
+const OF_ALERTS: [&str; 5] = ["title", "state", "late", "repeats", "observe"];
+
+/// Notes every name that a test asserts and no alert of the rule has.
+pub fn check_names(tests: &[Case], scope: &Scope, problems: &mut Problems) {
+    for (name, span, _) in tests.iter().flat_map(|test| &test.alerts).flat_map(|alert| &alert.values) {
+        if OF_ALERTS.contains(&name.as_str()) || scope.knows(name) {
+            continue;
+        }
+        let message = format!("an alert of this rule has no `{name}`");
+        match nearest(name, scope.all().chain(OF_ALERTS)) {
+            Some(near) => problems.error_hint(*span, message, format!("did you mean `{near}`?")),
+            None => problems.error(*span, message),
+        }
+    }
+}

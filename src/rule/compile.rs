@@ -17,7 +17,7 @@ use super::problem::Problems;
 use super::revision_of;
 use super::script::Script;
 use super::spec::{self, Cooldown, Expr, Grouping, SameNet, Spec};
-use super::template::{Scope, Text};
+use super::template::{Form as TextForm, Scope, Text};
 use super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
 use crate::alert::Revision;
 
@@ -163,8 +163,8 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
         Some(_) | None => None,
     };
     let scope = scope(&spec, script.as_ref());
-    let title = spec.alert.title.as_ref().and_then(|text| Text::compile(text, &scope, problems));
-    let runbook = spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, &scope, problems));
+    let title = spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
+    let runbook = spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, TextForm::Runbook, &scope, problems));
     super::case::check_names(&spec.tests, &scope, problems);
     if problems.has_errors() {
         return None;
@@ -173,28 +173,13 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
     Some((Arc::new(Rule { spec, revision, title, runbook }), script))
 }
 
-/// Names that the rule's texts and tests may use, besides every field.
+/// Names that the rule's texts may use, besides every field.
 fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
-    let mut scope = Scope::fields();
-    for name in
-        ["count", "repeats", "rule", "level", "title", "at", "late", "state", "first_seen", "last_seen"]
-    {
-        scope.add(name);
+    let scope = Scope::of(spec.verb.as_ref());
+    match script {
+        Some(script) => scope.with(script.alert_names().iter().map(String::as_str)),
+        None => scope,
     }
-    match &spec.verb {
-        None => {}
-        Some(spec::Verb::Count(verb)) => verb.having.iter().for_each(|having| scope.add(&having.name)),
-        Some(spec::Verb::Distinct(_)) => scope.add("values"),
-        Some(spec::Verb::FirstSeen(_)) => ["value", "usual", "known"].iter().for_each(|name| scope.add(name)),
-        Some(spec::Verb::Measure(_)) => ["value", "samples"].iter().for_each(|name| scope.add(name)),
-        Some(spec::Verb::Script(_)) => {
-            script.iter().flat_map(|script| script.alert_names()).for_each(|name| scope.add(name));
-        }
-    }
-    if spec.verb.is_some() {
-        scope.add("threshold");
-    }
-    scope
 }
 
 impl Programs {

@@ -67,7 +67,7 @@ pub struct RenderFault {
 impl Scope {
     /// What every alert has: its rule, level and group, and how many hits it stands for.
     pub fn common() -> Self {
-        Self::default().with(["rule", "level", "group", "count"])
+        Self::default().with(["rule", "level", "group", "count", "at", "first_seen", "last_seen"])
     }
 
     /// What the alerts of a rule with this verb have. A script's own names are added by [`Self::with`].
@@ -82,7 +82,7 @@ impl Scope {
                 scope.with(["threshold"]).with(names)
             }
             Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
-            Some(Verb::FirstSeen(_)) => scope.with(["value"]),
+            Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
         }
     }
@@ -94,7 +94,13 @@ impl Scope {
         self
     }
 
-    fn all(&self) -> impl Iterator<Item = &str> {
+    /// Whether `name` is in scope.
+    pub fn knows(&self, name: &str) -> bool {
+        self.names.contains(name) || FieldName::resolve(name).is_some()
+    }
+
+    /// Every name in scope.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str).chain(VOCABULARY.iter().map(|info| info.name))
     }
 }
