@@ -205,7 +205,10 @@ pub fn parse(problems: &mut Problems) -> Option<Node> {
                 }
             }
             Err(error) => {
-                builder.syntax(&error);
+                // A fault that was told already is the cause of this one.
+                if !builder.broken {
+                    builder.syntax(&error);
+                }
                 return None;
             }
         }
@@ -258,7 +261,9 @@ impl Builder<'_> {
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
                     ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
                 };
-                let scalar = Scalar { text: text.into_owned(), style };
+                // The parser gives `~` where no value is written.
+                let text = if span.start == span.end { String::new() } else { text.into_owned() };
+                let scalar = Scalar { text, style };
                 self.count(span) && self.place_node(Node { kind: Kind::Scalar(scalar), span })
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -458,9 +463,10 @@ impl Builder<'_> {
                 | ErrorKind::TabInIndentation
                 | ErrorKind::TabInPlainScalar
         );
-        let rest = &self.source[here..];
-        let line = rest.split('\n').next().unwrap_or(rest);
-        if about_tabs { line.find('\t').map(|n| here + n) } else { None }
+        // The parser points at the text that a later line breaks off.
+        let mut lines = self.source[here..].match_indices('\n').map(|(at, _)| here + at + 1);
+        let inside = self.source[here..].find('\t').map(|at| here + at);
+        if about_tabs { lines.find_map(tab_in).or(inside) } else { None }
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod cases;
 mod condition;
-mod predicate;
+pub(super) mod predicate;
 mod rule;
 mod selection;
 mod suggest;

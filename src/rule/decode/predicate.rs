@@ -13,7 +13,7 @@ use crate::record::fold::fold;
 use crate::record::{FieldKind, FieldName, Number};
 
 /// The modifiers of the language, and whether this version runs them.
-pub(super) const MODIFIERS: &[(&str, bool)] = &[
+pub(in crate::rule) const MODIFIERS: &[(&str, bool)] = &[
     ("contains", true),
     ("startswith", true),
     ("endswith", true),
@@ -35,7 +35,7 @@ pub(super) const MODIFIERS: &[(&str, bool)] = &[
 
 /// Facts that have few values. Another one is legal, because a file source may give its own, but
 /// no producer makes it.
-pub(super) const WORDS: &[(&str, &[&str])] = &[
+pub(in crate::rule) const WORDS: &[(&str, &[&str])] = &[
     ("kind", &["login", "app_launch", "session", "user_event"]),
     ("service", &["desktop", "app"]),
     ("phase", &["start", "end", "amended"]),
@@ -45,7 +45,7 @@ pub(super) const WORDS: &[(&str, &[&str])] = &[
 
 /// What a field is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
+pub(in crate::rule) enum Op {
     Equals,
     Contains,
     StartsWith,
@@ -58,7 +58,8 @@ pub(super) enum Op {
 }
 
 impl Op {
-    fn of(modifier: &str) -> Option<Self> {
+    /// What a modifier asks; none for `all`, `cased` and what is unknown.
+    pub fn of(modifier: &str) -> Option<Self> {
         Some(match modifier {
             "contains" => Self::Contains,
             "startswith" => Self::StartsWith,
@@ -249,7 +250,7 @@ fn unknown_modifier(cx: &mut Cx<'_>, word: &str, span: Span) {
         cx.fault(
             span,
             format!("the modifier `{word}` is not supported by this version yet"),
-            "take it out, or list the values",
+            if word == "in" { "list the values here" } else { "take it out" },
         );
         return;
     }

@@ -315,7 +315,9 @@ pub(super) fn first_key(node: &Node) -> Span {
 fn zero_hint(key: &KeyDoc) -> String {
     match key.takes {
         Takes::OffOr(_) => format!("0 never switches anything off: write `{}: off`", key.name),
-        _ if key.required => format!("0 never switches anything off; write `{}`", key.example),
+        _ if key.required || key.name == "at_least" => {
+            format!("0 never switches anything off; write `{}`", key.example)
+        }
         _ => format!("0 never switches anything off: leave `{}` out, or write `{}`", key.name, key.example),
     }
 }
@@ -336,11 +338,12 @@ fn unknown_key(cx: &mut Cx<'_>, doc: &'static MapDoc, entry: &Entry) -> Option<&
     let names = || doc.keys.iter().map(|key| key.name);
     let synonym = || SYNONYMS.iter().filter(|(other, _)| *other == word).find_map(|(_, ours)| doc.key(ours));
     let meant = suggest::nearest(word, names()).or_else(|| synonym().map(|key| key.name));
-    let home = || MAPS.iter().find(|map| map.open == Open::Closed && map.key(word).is_some());
-    let hint = match (meant, home()) {
+    let homes = || MAPS.iter().filter(|map| map.open == Open::Closed && map.key(word).is_some());
+    let homes: Vec<&str> = homes().map(|map| map.name).collect();
+    let hint = match (meant, homes.as_slice()) {
         (Some(meant), _) => format!("did you mean `{meant}`?"),
-        (None, Some(home)) => format!("`{word}` belongs in {}", home.name),
-        (None, None) => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+        (None, [_, ..]) => format!("`{word}` belongs in {}", homes.join(", ")),
+        (None, []) => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
     };
     cx.fault(entry.key.span, format!("unknown key `{word}` in {}", doc.name), hint);
     meant
