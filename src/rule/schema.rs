@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::decode::predicate::{MODIFIERS, Op, WORDS};
+use super::decode::literal::WORDS;
+use super::decode::predicate::{MODIFIERS, Op};
 use super::keys::{EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, Takes};
 use crate::record::FieldKind;
 use crate::record::field::{FieldInfo, VOCABULARY};

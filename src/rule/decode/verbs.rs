@@ -226,6 +226,9 @@ fn first_seen(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<FirstSeenSpec> {
         );
     }
     let group = map.grouping(cx);
+    if value.is_empty() {
+        return None;
+    }
     Some(FirstSeenSpec { group, value, learn, forget, same_net, first_value_alerts })
 }
 

@@ -149,3 +149,13 @@ fn anchors_aliases_tags_and_merge_keys_are_refused() {
     assert!(tells("<<: {a: 1}\n", "merge keys"));
     assert!(tells("? [a, b]\n: 1\n", "a key must be plain text"));
 }
+
+#[test]
+fn a_flood_of_unknown_keys_is_survived() {
+    use std::fmt::Write as _;
+    let mut source = String::from("match:\n");
+    for number in 0..MAX_NODES - 10 {
+        let _ = writeln!(source, "  client_nam{number}|contain: a");
+    }
+    survives(&source);
+}

@@ -301,9 +301,11 @@ fn each_line_of_a_script_is_found_in_the_file() {
     let block = format!(
         "{HEAD}match: {{}}\nscript:\n  by: [user]\n  when: |\n    let x = 1;\n\n      x > 2 &&\n    true\n"
     );
+    let closure =
+        format!("{HEAD}match: {{}}\nscript:\n  when: |2-\n\n    |x|\n    || x |\n    x > 2\nmode: live\n");
     let folded = format!("{HEAD}match: {{}}\nscript:\n  when: record.e2e_rtt > 3\n");
     let quoted = format!("{HEAD}match: {{}}\nscript: {{when: \"a == 'é' && b\"}}\n");
-    for source in [&block, &folded, &quoted] {
+    for source in [&block, &closure, &folded, &quoted] {
         let spec = good(source);
         let Some(Verb::Script(script)) = &spec.verb else { panic!() };
         assert_eq!(script.when.text.lines().count(), script.when.lines.len());
