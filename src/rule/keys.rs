@@ -73,6 +73,8 @@ pub enum Takes {
     Amount,
     /// `true` or `false`.
     Flag,
+    /// A statistic: a percentile or one of [`STATS`].
+    Stat,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A field's name.
@@ -112,6 +114,7 @@ impl Takes {
             Self::Number => "a number".to_owned(),
             Self::Amount => "a whole number or a share such as 50%".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
+            Self::Stat => format!("a percentile (`p1` to `p99`), {}", one_of(STATS)),
             Self::Word(words) => one_of(words),
             Self::Field => "a field's name".to_owned(),
             Self::Fields => "a list of fields".to_owned(),
@@ -452,12 +455,7 @@ pub static MEASURE: MapDoc = MapDoc {
     open: Open::Closed,
     keys: &[
         need("field", Takes::Field, "the number field", "field: e2e_rtt"),
-        need(
-            "stat",
-            Takes::Word(&["median", "mean", "min", "max", "sum", "p90"]),
-            "which statistic; p1 to p99 are percentiles",
-            "stat: p90",
-        ),
+        need("stat", Takes::Stat, "which statistic; percentiles are nearest-rank", "stat: p90"),
         may("above", Takes::Number, "fires strictly above, in the field's own unit", "above: 300"),
         may("below", Takes::Number, "fires strictly below, in the field's own unit", "below: 5"),
         WITHIN,

@@ -329,12 +329,28 @@ mod tests {
 
     #[test]
     fn a_fault_shows_its_line_and_a_caret_run() {
-        insta::assert_snapshot!(shown("a: 1\nbee: 2\nc: 3\n", 5, 8), @"");
+        insta::assert_snapshot!(shown("a: 1\nbee: 2\nc: 3\n", 5, 8), @r"
+        error: unknown key `b`
+         --> rules/a.yaml:2:1
+          |
+        2 | bee: 2
+          | ^^^
+          |
+          = help: did you mean `c`?
+        ");
     }
 
     #[test]
     fn carets_stand_under_wide_and_accented_text() {
-        insta::assert_snapshot!(shown("é: 登录 bee\n", 11, 14), @"");
+        insta::assert_snapshot!(shown("é: 登录 bee\n", 11, 14), @r"
+        error: unknown key `b`
+         --> rules/a.yaml:1:7
+          |
+        1 | é: 登录 bee
+          |         ^^^
+          |
+          = help: did you mean `c`?
+        ");
     }
 
     #[test]
@@ -342,19 +358,51 @@ mod tests {
         let source = "a: \u{1b}[31m\u{202e}bee\u{7}\u{9b}\n";
         let text = shown(source, 11, 14);
         assert!(!text.chars().any(|c| c != '\n' && deceives(c)), "{text:?}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        error: unknown key `b`
+         --> rules/a.yaml:1:22
+          |
+        1 | a: \u{1b}[31m\u{202e}bee\u{7}\u{9b}
+          |                      ^^^
+          |
+          = help: did you mean `c`?
+        ");
         assert_eq!(printable("a\nb\u{2028}\u{200b}"), "a\\nb\\u{2028}\\u{200b}");
     }
 
     #[test]
     fn a_fault_over_several_lines_is_shown_on_its_first() {
-        insta::assert_snapshot!(shown("a: 1\nbee: {x: 1,\n  y: 2}\n", 10, 25), @"");
+        insta::assert_snapshot!(shown("a: 1\nbee: {x: 1,\n  y: 2}\n", 10, 25), @r"
+        error: unknown key `b`
+         --> rules/a.yaml:2:6
+          |
+        2 | bee: {x: 1,
+          |      ^^^^^^
+          |
+          = help: did you mean `c`?
+        ");
     }
 
     #[test]
     fn a_fault_past_the_end_and_in_an_empty_file_is_shown() {
-        insta::assert_snapshot!(shown("", 0, 0), @"");
-        insta::assert_snapshot!(shown("a: 1\n", 5, 5), @"");
+        insta::assert_snapshot!(shown("", 0, 0), @r"
+        error: unknown key `b`
+         --> rules/a.yaml:1:1
+          |
+        1 |
+          | ^
+          |
+          = help: did you mean `c`?
+        ");
+        insta::assert_snapshot!(shown("a: 1\n", 5, 5), @r"
+        error: unknown key `b`
+         --> rules/a.yaml:2:1
+          |
+        2 |
+          | ^
+          |
+          = help: did you mean `c`?
+        ");
     }
 
     #[test]

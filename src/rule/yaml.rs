@@ -5,11 +5,11 @@
 //! rule file (anchors, aliases, tags, merge keys, second documents, keys that stand twice) is
 //! refused here, in words. Never knows what a key means, never reads a file.
 
-use std::collections::HashMap;
+mod build;
 
-use serde_saphyr::granit_parser::{self as granit, ErrorKind, Event, Parser, ScalarStyle, ScanError};
+use super::problem::Span;
 
-use super::problem::{Problems, Span};
+pub use build::parse;
 
 /// Bytes of one file; a rule is a page or two.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -130,15 +130,8 @@ impl Scalar {
 pub fn line_starts(source: &str, node: &Node) -> Vec<usize> {
     let Some(scalar) = node.scalar() else { return vec![node.span.start] };
     let mut starts = Vec::new();
-    // A block's first line is its header (`|`), which is none of its text.
-    let header =
-        |at: usize| source.get(at..node.span.end).and_then(|rest| rest.find('\n')).map(|n| at + n + 1);
-    let mut cursor = match scalar.style {
-        Style::Block if !scalar.text.is_empty() && source[node.span.start..].starts_with(['|', '>']) => {
-            header(node.span.start).unwrap_or(node.span.start)
-        }
-        Style::Plain | Style::Quoted | Style::Block => node.span.start,
-    };
+    // A block's place is its text: the header (`|`) is before it.
+    let mut cursor = node.span.start;
     for line in scalar.text.lines() {
         let rest = source.get(cursor..node.span.end).unwrap_or("");
         if line.is_empty() {
@@ -176,350 +169,92 @@ pub fn inside(source: &str, node: &Node, start: usize, end: usize) -> Span {
     if source.get(span.start..span.end) == Some(wanted) { span } else { node.span }
 }
 
-/// The document in `problems.source`. None when there is nothing to go on with: a syntax fault, an
-/// empty file, a bound hit, an alias. Keys that stand twice are noted, and the first is kept.
-pub fn parse(problems: &mut Problems) -> Option<Node> {
-    let source = problems.source.clone();
-    if source.len() > MAX_BYTES {
-        let size = source.len();
-        problems.error_hint(
-            Span::default(),
-            format!("the file has {size} bytes; a rule file has at most {MAX_BYTES}"),
-            "one file holds one rule: split it, and keep long lists of values in a list file",
-        );
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::problem::Problems;
+
+    fn tree(source: &str) -> Node {
+        let mut problems = Problems::new("a.yaml", source);
+        let node = parse(&mut problems);
+        assert!(problems.is_empty(), "{}", problems.render(false));
+        node.expect("a document")
     }
-    let options = granit::options! {
-        emit_unresolved_aliases: true,
-        flow_nesting_limit: MAX_DEPTH * 2,
-        block_nesting_limit: MAX_DEPTH * 2,
-    };
-    let mut builder =
-        Builder { source: &source, problems, open: Vec::new(), root: None, nodes: 0, broken: false };
-    for event in Parser::new_from_str_with_options(&source, options) {
-        match event {
-            Ok((event, span)) => {
-                let span = builder.place(span);
-                if !builder.take(event, span) {
-                    break;
+
+    /// Every node with what the source says at its place.
+    fn spelt(source: &str, node: &Node, lines: &mut Vec<String>) {
+        let there = &source[node.span.start..node.span.end];
+        match &node.kind {
+            Kind::Scalar(scalar) => lines.push(format!("{:?} {:?} at {there:?}", scalar.style, scalar.text)),
+            Kind::List(nodes) => {
+                lines.push(format!("list at {there:?}"));
+                for node in nodes {
+                    spelt(source, node, lines);
                 }
             }
-            Err(error) => {
-                builder.syntax(&error);
-                return None;
+            Kind::Map(entries) => {
+                lines.push(format!("map at {there:?}"));
+                for Entry { key, value } in entries {
+                    lines.push(format!("key {:?} at {:?}", key.text, &source[key.span.start..key.span.end]));
+                    spelt(source, value, lines);
+                }
             }
         }
     }
-    if builder.broken {
-        return None;
+
+    #[test]
+    fn every_value_is_as_spelt_and_at_its_place() {
+        let source = "a: NO # not false\n'b': [042, 1.50, \"é\\t\", 'it''s']\nc:\n  - d: ~\n    e:\n  - f: |\n      x\n      y\n\ng: {h: 1}\n";
+        let mut lines = Vec::new();
+        spelt(source, &tree(source), &mut lines);
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        map at "a: NO # not false\n'b': [042, 1.50, \"é\\t\", 'it''s']\nc:\n  - d: ~\n    e:\n  - f: |\n      x\n      y\n\ng: {h: 1}"
+        key "a" at "a"
+        Plain "NO" at "NO"
+        key "b" at "'b'"
+        list at "[042, 1.50, \"é\\t\", 'it''s']"
+        Plain "042" at "042"
+        Plain "1.50" at "1.50"
+        Quoted "é\t" at "\"é\\t\""
+        Quoted "it's" at "'it''s'"
+        key "c" at "c"
+        list at "- d: ~\n    e:\n  - f: |\n      x\n      y\n\n"
+        map at "d: ~\n    e"
+        key "d" at "d"
+        Plain "~" at "~"
+        key "e" at "e"
+        Plain "" at ""
+        map at "f: |\n      x\n      y\n\n"
+        key "f" at "f"
+        Block "x\ny\n" at "x\n      y\n\n"
+        key "g" at "g"
+        map at "{h: 1}"
+        key "h" at "h"
+        Plain "1" at "1"
+        "#);
     }
-    let root = builder.root.take();
-    if root.is_none() {
-        problems.error_hint(
-            Span::default(),
-            "the file is empty",
-            "a rule needs at least `rule`, `title`, `level` and `match`",
-        );
-    }
-    root
-}
 
-/// A list or map whose end has not come yet.
-struct Open {
-    start: usize,
-    /// One past the last byte of what it holds so far.
-    end: usize,
-    items: Items,
-}
-
-enum Items {
-    List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<Key> },
-}
-
-struct Builder<'a> {
-    source: &'a str,
-    problems: &'a mut Problems,
-    open: Vec<Open>,
-    root: Option<Node>,
-    nodes: usize,
-    /// The tree is not what the author meant: nothing is decoded from it.
-    broken: bool,
-}
-
-impl Builder<'_> {
-    /// Takes in one event; false to stop.
-    fn take(&mut self, event: Event<'_>, span: Span) -> bool {
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_properties(anchor, tag.is_some(), span);
-                let style = match style {
-                    ScalarStyle::Plain => Style::Plain,
-                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
-                    ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
-                };
-                let scalar = Scalar { text: text.into_owned(), style };
-                self.count(span) && self.place_node(Node { kind: Kind::Scalar(scalar), span })
-            }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.refuse_properties(anchor, tag.is_some(), span);
-                self.push(span, Items::List(Vec::new()))
-            }
-            Event::MappingStart(_, anchor, tag) => {
-                self.refuse_properties(anchor, tag.is_some(), span);
-                self.push(span, Items::Map { entries: Vec::new(), seen: HashMap::new(), key: None })
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.pop(span),
-            Event::Alias(_) | Event::UnresolvedAlias(_) => self.alias(span),
-            Event::DocumentStart(..) if self.root.is_some() => {
-                self.problems.error_hint(
-                    span,
-                    "a second document begins here; a file holds one rule",
-                    "put each rule in its own file, and take the `---` away",
-                );
-                false
-            }
-            Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(..)
-            | Event::DocumentEnd
-            | Event::Anchor(..) => true,
-            _ => true,
+    #[test]
+    fn a_part_of_a_text_is_found_in_the_source() {
+        for source in [
+            "a: é failed and not office",
+            "a: 'é failed and not office'",
+            "a: |\n    é failed\n    and not office\n",
+        ] {
+            let tree = tree(source);
+            let node = &tree.map().unwrap()[0].value;
+            let text = &node.scalar().unwrap().text;
+            let start = text.find("office").unwrap();
+            let span = inside(source, node, start, start + 6);
+            assert_eq!(&source[span.start..span.end], "office", "{source}");
         }
     }
 
-    /// The parser's span in bytes, held to the source and to whole characters.
-    fn place(&self, span: granit::Span) -> Span {
-        let range = span.byte_range().unwrap_or(0..0);
-        let start = floor(self.source, range.start);
-        Span { start, end: floor(self.source, range.end).max(start) }
+    #[test]
+    fn a_part_that_is_spelt_otherwise_is_the_whole_value() {
+        let source = "a: \"x\\ty\"";
+        let tree = tree(source);
+        let node = &tree.map().unwrap()[0].value;
+        assert_eq!(inside(source, node, 1, 3), node.span);
     }
-
-    fn count(&mut self, span: Span) -> bool {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            self.problems.error_hint(
-                span,
-                format!("the file has more than {MAX_NODES} values"),
-                "keep long lists of values in a list file",
-            );
-            self.broken = true;
-        }
-        self.nodes <= MAX_NODES
-    }
-
-    fn push(&mut self, span: Span, items: Items) -> bool {
-        if self.open.len() == MAX_DEPTH {
-            self.problems
-                .error(span, format!("lists and maps are more than {MAX_DEPTH} deep inside each other"));
-            self.broken = true;
-            return false;
-        }
-        self.open.push(Open { start: span.start, end: span.end, items });
-        self.count(span)
-    }
-
-    fn pop(&mut self, span: Span) -> bool {
-        let Some(open) = self.open.pop() else { return true };
-        // The end of a block collection is the next token's place; that of `}` and `]` is its own.
-        let closed = self.source[..span.end].ends_with(['}', ']']) && span.end > span.start;
-        let end = if closed { span.end } else { open.end };
-        let kind = match open.items {
-            Items::List(nodes) => Kind::List(nodes),
-            Items::Map { entries, .. } => Kind::Map(entries),
-        };
-        self.place_node(Node { kind, span: Span { start: open.start, end: end.max(open.start) } })
-    }
-
-    /// Puts a finished node where it belongs.
-    fn place_node(&mut self, node: Node) -> bool {
-        let Some(open) = self.open.last_mut() else {
-            self.root = Some(node);
-            return true;
-        };
-        open.end = open.end.max(node.span.end);
-        match &mut open.items {
-            Items::List(nodes) => nodes.push(node),
-            Items::Map { key, .. } => match key.take() {
-                Some(key) => self.enter(key, node),
-                None => match node.kind {
-                    Kind::Scalar(scalar) => *key = Some(Key { text: scalar.text, span: node.span }),
-                    Kind::List(_) | Kind::Map(_) => {
-                        *key = Some(Key { text: String::new(), span: node.span });
-                        self.no_key(node.span);
-                    }
-                },
-            },
-        }
-        true
-    }
-
-    fn enter(&mut self, key: Key, value: Node) {
-        let Some(Open { items: Items::Map { entries, seen, .. }, .. }) = self.open.last_mut() else { return };
-        if key.text == "<<" {
-            self.problems.error_hint(key.span, "merge keys (`<<`) are not read", "write the keys out");
-            return;
-        }
-        if let Some(first) = seen.get(&key.text) {
-            let also = (*first, "it stands here first");
-            let message = format!("`{}` stands twice in one map", key.text);
-            self.problems.error_with(key.span, message, "keep one of them", also);
-            return;
-        }
-        seen.insert(key.text.clone(), key.span);
-        entries.push(Entry { key, value });
-    }
-
-    fn no_key(&mut self, span: Span) {
-        let braces = self.source.get(span.start..).is_some_and(|rest| rest.starts_with("{"))
-            && self.source[..span.start].ends_with('{');
-        if braces {
-            self.problems.error_hint(
-                Span { start: span.start - 1, end: span.end },
-                "text that begins with `{{` must be in quotes, or YAML takes it for a map",
-                "write it as \"{{ user }} …\"",
-            );
-        } else {
-            self.problems.error_hint(span, "a key must be plain text", "put the text in quotes");
-        }
-        self.broken = true;
-    }
-
-    fn alias(&mut self, span: Span) -> bool {
-        self.problems.error_hint(
-            span,
-            "a value that begins with `*` is a YAML alias, which rule files do not read",
-            "put text in quotes; to match a part of a field use `|contains`, `|startswith` or `|endswith`",
-        );
-        self.broken = true;
-        let scalar = Scalar { text: String::new(), style: Style::Plain };
-        self.count(span) && self.place_node(Node { kind: Kind::Scalar(scalar), span })
-    }
-
-    fn refuse_properties(&mut self, anchor: usize, tagged: bool, span: Span) {
-        if anchor != 0 {
-            self.problems.error_hint(
-                span,
-                "YAML anchors (`&name`) are not read in rule files",
-                "put text that begins with `&` in quotes; write shared values out",
-            );
-        }
-        if tagged {
-            self.problems.error_hint(
-                span,
-                "YAML tags (`!name`) are not read in rule files",
-                "put text that begins with `!` in quotes; in a condition write `not`",
-            );
-        }
-    }
-
-    fn syntax(&mut self, error: &ScanError) {
-        let at = error.marker().byte_offset().unwrap_or(self.source.len());
-        let at = floor(self.source, at);
-        if let Some(tab) = self.tab_near(at, error.kind()) {
-            self.problems.error_hint(
-                Span { start: tab, end: tab + 1 },
-                "tabs cannot indent YAML",
-                "indent this line with spaces",
-            );
-            return;
-        }
-        let rest = self.source.get(at..).unwrap_or("");
-        let end = at + rest.chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
-        let (message, hint) = plain_words(error.kind());
-        let span = Span { start: at, end };
-        match hint {
-            Some(hint) => self.problems.error_hint(span, message, hint),
-            None => self.problems.error(span, message),
-        }
-    }
-
-    /// A tab in the indentation of the faulty line, or of the line before it.
-    fn tab_near(&self, at: usize, kind: &ErrorKind) -> Option<usize> {
-        let line_start = |at: usize| self.source[..at].rfind('\n').map_or(0, |n| n + 1);
-        let tab_in = |start: usize| {
-            let rest = &self.source[start..];
-            let indent = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-            rest[..indent].find('\t').map(|n| start + n)
-        };
-        let here = line_start(at);
-        if let Some(tab) = tab_in(here) {
-            return Some(tab);
-        }
-        let before = (here > 0).then(|| line_start(here - 1)).and_then(tab_in);
-        if before.is_some() {
-            return before;
-        }
-        let about_tabs = matches!(
-            kind,
-            ErrorKind::TabNotAllowed
-                | ErrorKind::TabInBlockIndentation
-                | ErrorKind::TabAtBlockScalarStart
-                | ErrorKind::TabInIndentation
-                | ErrorKind::TabInPlainScalar
-        );
-        let rest = &self.source[here..];
-        let line = rest.split('\n').next().unwrap_or(rest);
-        if about_tabs { line.find('\t').map(|n| here + n) } else { None }
-    }
-}
-
-/// A syntax fault in plain words, and what usually mends it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the parser's own words do for the rare ones")]
-fn plain_words(kind: &ErrorKind) -> (String, Option<&'static str>) {
-    let known = match kind {
-        ErrorKind::UnclosedQuotedScalar => {
-            ("this quote is never closed", "close it, or write '' for a single quote inside single quotes")
-        }
-        ErrorKind::UnclosedFlowCollection { open } => {
-            return (format!("this `{open}` is never closed"), Some("close the bracket"));
-        }
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
-            return (
-                format!("`{open}` is closed by `{close}`"),
-                Some("close each bracket with its own kind"),
-            );
-        }
-        ErrorKind::MappingValueNotAllowed => (
-            "a `:` cannot stand here",
-            "put text that holds `: ` in quotes, and check the indentation of this line",
-        ),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::InvalidIndentation => (
-            "this line does not fit the lines above it",
-            "keys of one map begin in the same column; check the indentation",
-        ),
-        ErrorKind::ExpectedBlockSequenceEntry | ErrorKind::BlockSequenceEntryNotAllowed => (
-            "this line does not fit the list it stands in",
-            "entries of a list begin with `- ` in the same column",
-        ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
-            ("a key without `:`", "write `key: value`, with a space after the colon")
-        }
-        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::UnexpectedEofFlowMapping => {
-            ("`,` or `}` is missing before this", "write {key: value, key: value}")
-        }
-        ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => {
-            ("`,` or `]` is missing before this", "write [value, value]")
-        }
-        ErrorKind::UnexpectedCharacter { character } => {
-            return (format!("a value cannot begin with `{character}`"), Some("put the value in quotes"));
-        }
-        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => (
-            "text goes on after its closing quote",
-            "put the whole value in quotes; within '…' write '' for a quote",
-        ),
-        ErrorKind::UnknownQuotedScalarEscape => {
-            ("this escape is unknown in \"…\"", "use '…', where a backslash is a backslash")
-        }
-        ErrorKind::RecursionLimitExceeded => {
-            return (format!("lists and maps are more than {MAX_DEPTH} deep inside each other"), None);
-        }
-        other => return (format!("this is no YAML: {other}"), None),
-    };
-    (known.0.to_owned(), Some(known.1))
-}
-
-/// `at`, moved back to the start of a character and into the text.
-fn floor(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at)
 }

@@ -49,17 +49,16 @@ fn line(cx: &mut Cx<'_>, map: &Taken<'_>) -> EventLine {
     let mut fields = Vec::new();
     for entry in map.rest() {
         let Some(field) = field_of(cx, entry, LINE_KEYS, &mut seen) else { continue };
-        let value = match entry.value.scalar() {
-            Some(scalar) => value(cx, &field, scalar, place(entry)),
-            None => {
-                let message = format!("`{field}` of a record is one value, not {}", entry.value.what());
-                cx.fault(
-                    entry.value.span,
-                    message,
-                    format!("for several records write `each: {{{field}: [a, b]}}`"),
-                );
-                None
-            }
+        let value = if let Some(scalar) = entry.value.scalar() {
+            value(cx, &field, scalar, place(entry))
+        } else {
+            let message = format!("`{field}` of a record is one value, not {}", entry.value.what());
+            cx.fault(
+                entry.value.span,
+                message,
+                format!("for several records write `each: {{{field}: [a, b]}}`"),
+            );
+            None
         };
         fields.extend(value.map(|value| (field, value)));
     }
@@ -235,7 +234,9 @@ fn asserted(cx: &mut Cx<'_>, prefix: &str, entry: &Entry, values: &mut Vec<(Stri
         Kind::Scalar(scalar) => values.push((name, place(entry), scalar.text.clone())),
         Kind::Map(entries) => {
             let prefix = format!("{name}.");
-            entries.iter().for_each(|entry| asserted(cx, &prefix, entry, values));
+            for entry in entries {
+                asserted(cx, &prefix, entry, values);
+            }
         }
         Kind::List(_) => {
             cx.fault(

@@ -146,30 +146,34 @@ fn without_condition(cx: &mut Cx<'_>, entries: &[&Entry], others: &[&str]) -> Op
         }
         return None;
     }
-    for selection in &selections {
-        let name = &selection.key.text;
-        let dotted = selection.value.map().and_then(|entries| entries.first());
-        let dotted = dotted
-            .map(|entry| format!("{name}.{}", entry.key.text))
-            .filter(|name| FieldName::resolve(name.split('|').next().unwrap_or(name)).is_some());
-        let (message, hint) = match dotted {
-            Some(dotted) => {
-                (format!("`{name}` holds a map, and a field holds values"), format!("write `{dotted}: …`"))
-            }
-            None => (
-                format!("`{name}` is a named selection, and there is no `condition` that uses it"),
-                format!("add `condition: {}`", names.join(" and ")),
-            ),
-        };
-        cx.fault(selection.key.span, message, hint);
-        if FieldName::resolve(name).is_none() {
-            selection_of(cx, selection);
-        }
-    }
+    no_condition(cx, &selections, &names);
     for entry in entries.iter().filter(|entry| !holds_maps(&entry.value)) {
         predicate(cx, entry, others);
     }
     None
+}
+
+/// Tells of maps where fields hold values: a dotted name taken apart, or selections that nothing uses.
+fn no_condition(cx: &mut Cx<'_>, selections: &[&&Entry], names: &[&str]) {
+    let mut told = false;
+    for selection in selections {
+        let name = &selection.key.text;
+        let part = selection.value.map().and_then(|entries| entries.first());
+        let dotted = part.map(|entry| format!("{name}.{}", entry.key.text));
+        let field =
+            dotted.filter(|name| FieldName::resolve(name.split('|').next().unwrap_or(name)).is_some());
+        if let Some(dotted) = field {
+            let message = format!("`{name}` holds a map, and a field holds values");
+            cx.fault(selection.key.span, message, format!("write `{dotted}: …`"));
+            continue;
+        }
+        if !told {
+            told = true;
+            let message = format!("`{name}` is a named selection, and there is no `condition` that uses it");
+            cx.fault(selection.key.span, message, format!("add `condition: {}`", names.join(" and ")));
+        }
+        selection_of(cx, selection);
+    }
 }
 
 /// Adds `kind: login` and `phase: start`, each unless the expression speaks of that field.

@@ -1,13 +1,14 @@
 //! A rule file's text to a [`Spec`], and every fault of it at once.
 //!
-//! Each file here reads one part of the language: `rule` the top level, `condition` and `predicate`
-//! what a record must be, `selection` the words of a `condition`, `verbs` the stateful part,
+//! Each file here reads one part of the language: `rule` the top level, `condition`, `predicate` and
+//! `literal` what a record must be, `selection` the words of a `condition`, `verbs` the stateful part,
 //! `cases` the tests; `taken` opens maps by the table of keys and `values` reads single values.
 //! A fault is noted and reading goes on. Nothing here compiles, opens a file or knows a template.
 
 mod cases;
 mod condition;
-mod predicate;
+pub(super) mod literal;
+pub(super) mod predicate;
 mod rule;
 mod selection;
 mod suggest;

@@ -172,6 +172,7 @@ fn techniques(cx: &mut Cx<'_>, map: &Taken<'_>) -> Vec<String> {
         }
         let bare = text.rsplit('.').next().unwrap_or(&text);
         let upper = text.strip_prefix("attack.").unwrap_or(&text).to_uppercase();
+        let upper = if upper.starts_with('T') { upper } else { format!("T{upper}") };
         let hint = if is_technique(&upper) {
             format!("write `{upper}`")
         } else if suggest::nearest(bare, ["initial_access", "credential_access", "persistence"]).is_some() {

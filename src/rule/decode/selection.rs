@@ -115,7 +115,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
             start = Some(at);
         }
         if single {
-            words.push((at, &text[at..at + 1]));
+            words.push((at, &text[at..=at]));
         }
     }
     words.extend(start.map(|start| (start, &text[start..])));
@@ -244,7 +244,9 @@ impl<'a> Parser<'a, '_, '_> {
             return None;
         }
         self.at += 1;
-        found.iter().for_each(|number| self.used[*number] = true);
+        for number in &found {
+            self.used[*number] = true;
+        }
         let parts = found.into_iter().map(Tree::Selection).collect();
         Some(if every { Tree::All(parts) } else { Tree::Any(parts) })
     }

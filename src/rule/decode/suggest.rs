@@ -12,9 +12,12 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
     let mut best: Option<(usize, &str)> = None;
     let mut part = None;
     for candidate in candidates {
-        let distance = strsim::damerau_levenshtein(&wanted, &plain(candidate));
-        if distance <= reach && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        // A candidate much longer or shorter is not measured: a file may have twenty thousand slips.
+        if candidate.len().abs_diff(wanted.len()) <= reach {
+            let distance = strsim::osa_distance(&wanted, &plain(candidate));
+            if distance <= reach && best.is_none_or(|(least, _)| distance < least) {
+                best = Some((distance, candidate));
+            }
         }
         if part.is_none() && candidate.rsplit_once('.').is_some_and(|(_, last)| last == wanted) {
             part = Some(candidate);

@@ -11,6 +11,9 @@ use super::values::{self, MAX_LENGTH, NoDuration};
 use super::{Cx, suggest};
 use crate::record::{FieldName, Millis, Number};
 
+/// Fields of one list; each makes every group's key, or every alert, longer.
+const MAX_FIELDS: usize = 32;
+
 /// A map of the language whose keys have been looked at.
 #[derive(Clone, Copy)]
 pub(super) struct Taken<'n> {
@@ -40,9 +43,8 @@ impl<'n> Taken<'n> {
         for entry in entries {
             match doc.key(&entry.key.text) {
                 Some(key) if !key.built => not_yet(cx, entry),
-                Some(_) => {}
                 None if doc.open == Open::Closed => meant.extend(unknown_key(cx, doc, entry)),
-                None => {}
+                Some(_) | None => {}
             }
         }
         let excused =
@@ -283,6 +285,16 @@ impl Taken<'_> {
     /// A list of fields, none twice.
     pub fn fields(&self, cx: &mut Cx<'_>, name: &str) -> Vec<FieldName> {
         let mut seen: Vec<FieldName> = Vec::new();
+        if let Some(Kind::List(nodes)) = self.get(name).map(|entry| &entry.value.kind)
+            && let Some(node) = nodes.get(MAX_FIELDS)
+        {
+            cx.fault(
+                node.span,
+                format!("`{name}` lists more than {MAX_FIELDS} fields"),
+                "keep those that matter",
+            );
+            return seen;
+        }
         self.list(cx, name, |cx, scalar, span| {
             let field = cx.field(&scalar.text, span, &[])?;
             if seen.contains(&field) {
@@ -313,10 +325,12 @@ pub(super) fn first_key(node: &Node) -> Span {
 }
 
 fn zero_hint(key: &KeyDoc) -> String {
-    match key.takes {
-        Takes::OffOr(_) => format!("0 never switches anything off: write `{}: off`", key.name),
-        _ if key.required => format!("0 never switches anything off; write `{}`", key.example),
-        _ => format!("0 never switches anything off: leave `{}` out, or write `{}`", key.name, key.example),
+    if matches!(key.takes, Takes::OffOr(_)) {
+        format!("0 never switches anything off: write `{}: off`", key.name)
+    } else if key.required || key.name == "at_least" {
+        format!("0 never switches anything off; write `{}`", key.example)
+    } else {
+        format!("0 never switches anything off: leave `{}` out, or write `{}`", key.name, key.example)
     }
 }
 
@@ -336,11 +350,12 @@ fn unknown_key(cx: &mut Cx<'_>, doc: &'static MapDoc, entry: &Entry) -> Option<&
     let names = || doc.keys.iter().map(|key| key.name);
     let synonym = || SYNONYMS.iter().filter(|(other, _)| *other == word).find_map(|(_, ours)| doc.key(ours));
     let meant = suggest::nearest(word, names()).or_else(|| synonym().map(|key| key.name));
-    let home = || MAPS.iter().find(|map| map.open == Open::Closed && map.key(word).is_some());
-    let hint = match (meant, home()) {
+    let homes = || MAPS.iter().filter(|map| map.open == Open::Closed && map.key(word).is_some());
+    let homes: Vec<&str> = homes().map(|map| map.name).collect();
+    let hint = match (meant, homes.as_slice()) {
         (Some(meant), _) => format!("did you mean `{meant}`?"),
-        (None, Some(home)) => format!("`{word}` belongs in {}", home.name),
-        (None, None) => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+        (None, [_, ..]) => format!("`{word}` belongs in {}", homes.join(", ")),
+        (None, []) => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
     };
     cx.fault(entry.key.span, format!("unknown key `{word}` in {}", doc.name), hint);
     meant

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::keys::{
     COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MAX_AT_LEAST, MEASURE, RECOVER, SAME_NET,
-    SCRIPT, VERBS,
+    SCRIPT, STATS, VERBS,
 };
 use super::super::spec::{
     Amount, CountSpec, DistinctSpec, FirstSeenSpec, Having, HavingTest, Learn, Limit, MeasureSpec, SameNet,
@@ -226,6 +226,9 @@ fn first_seen(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<FirstSeenSpec> {
         );
     }
     let group = map.grouping(cx);
+    if value.is_empty() {
+        return None;
+    }
     Some(FirstSeenSpec { group, value, learn, forget, same_net, first_value_alerts })
 }
 
@@ -321,7 +324,7 @@ fn stat(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Stat> {
         let near = match text {
             "avg" | "average" => Some("mean"),
             "p100" => Some("max"),
-            _ => suggest::nearest(text, super::super::keys::STATS.iter().copied()),
+            _ => suggest::nearest(text, STATS.iter().copied()),
         };
         let known = "known: median, p1 to p99, mean, min, max, sum";
         let hint = near.map_or(known.to_owned(), |near| format!("did you mean `{near}`? {known}"));

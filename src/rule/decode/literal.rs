@@ -1,0 +1,315 @@
+//! The values of a predicate, typed by the field and by what is asked of it.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::super::keys::one_of;
+use super::super::problem::Span;
+use super::super::spec::{Bound, Literal, Pattern, Test};
+use super::super::yaml::{Node, Scalar, Style};
+use super::predicate::{Asked, Op};
+use super::{Cx, suggest, values};
+use crate::record::fold::fold;
+use crate::record::{FieldKind, FieldName, Millis, Number};
+
+/// Facts that have few values. Another one is legal, because a file source may give its own, but
+/// no producer makes it.
+pub(in crate::rule) const WORDS: &[(&str, &[&str])] = &[
+    ("kind", &["login", "app_launch", "session", "user_event"]),
+    ("service", &["desktop", "app"]),
+    ("phase", &["start", "end", "amended"]),
+    ("outcome", &["success", "failure"]),
+    ("failure_kind", &["credentials", "unknown_user", "locked", "policy", "network", "server", "unknown"]),
+];
+
+/// The values, typed by what is asked of the field.
+pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Option<Test> {
+    match asked.op {
+        Op::Equals => {
+            let literals: Vec<_> =
+                scalars.iter().map(|(scalar, node)| literal(cx, asked, scalar, node)).collect();
+            literals.into_iter().collect::<Option<Vec<_>>>().map(Test::Equals)
+        }
+        Op::Contains => needles(cx, asked, scalars).map(Test::Contains),
+        Op::StartsWith => needles(cx, asked, scalars).map(Test::StartsWith),
+        Op::EndsWith => needles(cx, asked, scalars).map(Test::EndsWith),
+        Op::Regex => {
+            let patterns: Vec<_> =
+                scalars.iter().map(|(scalar, node)| pattern(cx, asked, scalar, node)).collect();
+            patterns.into_iter().collect::<Option<Vec<_>>>().map(Test::Regex)
+        }
+        Op::Cidr => {
+            let nets: Vec<_> = scalars.iter().map(|(scalar, node)| network(cx, scalar, node.span)).collect();
+            nets.into_iter().collect::<Option<Vec<_>>>().map(Test::Cidr)
+        }
+        Op::Compare(ordering) => {
+            let (scalar, node) = single(cx, asked, scalars)?;
+            bound(cx, asked, scalar, node.span).map(|bound| Test::Compare(ordering, bound))
+        }
+        Op::Exists => {
+            let (scalar, node) = single(cx, asked, scalars)?;
+            let flag = scalar.boolean();
+            if flag.is_none() {
+                cx.fault(
+                    node.span,
+                    format!("`exists` takes `true` or `false`, not `{}`", scalar.text),
+                    "`true`: present and not null; `false`: absent or null",
+                );
+            }
+            flag.map(Test::Exists)
+        }
+        Op::FieldRef => {
+            let (scalar, node) = single(cx, asked, scalars)?;
+            cx.field(&scalar.text, node.span, &[]).map(Test::FieldRef)
+        }
+    }
+}
+
+fn single<'s>(
+    cx: &mut Cx<'_>,
+    asked: &Asked,
+    scalars: &[(&'s Scalar, &'s Node)],
+) -> Option<(&'s Scalar, &'s Node)> {
+    if let [_, (_, second), ..] = scalars {
+        cx.fault(
+            second.span,
+            format!("`{}` takes one value", asked.word),
+            "for alternatives write a list of maps",
+        );
+        return None;
+    }
+    scalars.first().copied()
+}
+
+/// True, and told, for `true`, `false` and `null` where text is wanted.
+fn bare_word(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> bool {
+    let boolean = scalar.boolean().is_some() && asked.field.kind() != FieldKind::Any;
+    if boolean || scalar.is_null() {
+        let word = &scalar.text;
+        let what = if boolean { "a boolean" } else { "null" };
+        let message = format!(
+            "unquoted `{word}` is {what}, and `{}` is {}",
+            asked.field,
+            kind_words(asked.field.kind())
+        );
+        cx.fault(span, message, format!("to compare with the text write `'{word}'`"));
+        return true;
+    }
+    false
+}
+
+/// One value that the field may equal.
+fn literal(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, node: &Node) -> Option<Literal> {
+    let (text, span) = (scalar.text.as_str(), node.span);
+    if scalar.style == Style::Plain && matches!(text, "null" | "~") {
+        return Some(Literal::Null);
+    }
+    let field = &asked.field;
+    match field.kind() {
+        FieldKind::Number => {
+            let number = Number::parse(text).map(Literal::Number);
+            if number.is_none() {
+                no_number(cx, field, text, span);
+            }
+            number
+        }
+        FieldKind::Bool => {
+            let flag = match text {
+                "true" => Some(true),
+                "false" => Some(false),
+                _ => scalar.boolean(),
+            };
+            if flag.is_none() {
+                cx.fault(
+                    span,
+                    format!("`{field}` is true or false, not `{text}`"),
+                    "write `true` or `false`",
+                );
+            }
+            flag.map(Literal::Bool)
+        }
+        FieldKind::Duration => length(cx, field, text, span).map(Literal::Length),
+        FieldKind::Address => match text.parse::<IpAddr>() {
+            Ok(address) => Some(Literal::Address(address.to_canonical())),
+            Err(_) => text_literal(cx, asked, scalar, span),
+        },
+        FieldKind::Text | FieldKind::Time | FieldKind::Any => text_literal(cx, asked, scalar, span),
+    }
+}
+
+fn text_literal(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> Option<Literal> {
+    if bare_word(cx, asked, scalar, span) {
+        return None;
+    }
+    let (field, text) = (&asked.field, scalar.text.as_str());
+    if text.contains('*') {
+        let message =
+            format!("`*` is an ordinary character here: `{field}` must be `{text}` letter for letter");
+        cx.warn(
+            span,
+            message,
+            format!("for a part of a text use `{field}|startswith`, `{field}|contains` or `{field}|re`"),
+        );
+    } else if field.kind() == FieldKind::Address && text.parse::<IpNet>().is_ok() {
+        let message = format!("`{field}` is one address and never equals the network `{text}`");
+        cx.warn(span, message, format!("write `{field}|cidr: {text}`"));
+    }
+    let words = WORDS.iter().find(|(name, _)| *name == field.as_str()).map_or(&[][..], |(_, words)| words);
+    if !words.is_empty() && !text.contains('*') && !words.iter().any(|word| *word == fold(text)) {
+        let hint = match suggest::nearest(text, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? it is {}", one_of(words)),
+            None => format!("it is {}", one_of(words)),
+        };
+        cx.warn(span, format!("`{field}` is never `{text}`"), hint);
+    }
+    Some(Literal::Text(folded(asked, text)))
+}
+
+fn folded(asked: &Asked, text: &str) -> String {
+    if asked.cased { text.to_owned() } else { fold(text).into_owned() }
+}
+
+fn needles(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Option<Vec<String>> {
+    let mut needles = Vec::new();
+    for (scalar, node) in scalars {
+        if bare_word(cx, asked, scalar, node.span) {
+            continue;
+        }
+        if scalar.text.is_empty() {
+            let message = format!("every text passes `{}` with an empty value", asked.word);
+            cx.fault(
+                node.span,
+                message,
+                format!("write the text to look for, or `{}|exists: true`", asked.field),
+            );
+            continue;
+        }
+        needles.push(folded(asked, &scalar.text));
+    }
+    (needles.len() == scalars.len()).then_some(needles)
+}
+
+fn pattern(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, node: &Node) -> Option<Pattern> {
+    if bare_word(cx, asked, scalar, node.span) {
+        return None;
+    }
+    match Pattern::new(&scalar.text, asked.cased) {
+        Ok(pattern) => Some(pattern),
+        Err(regex::Error::CompiledTooBig(limit)) => {
+            let message = format!("this regular expression takes more than {limit} bytes once compiled");
+            cx.fault(node.span, message, "make its repetitions smaller, or list the values");
+            None
+        }
+        Err(error) => {
+            let (reason, at) = regex_reason(&error.to_string());
+            let span = match at.and_then(|at| scalar.text.char_indices().nth(at)) {
+                Some((at, c)) => cx.inside(node, at, at + c.len_utf8()),
+                None => node.span,
+            };
+            cx.fault(
+                span,
+                format!("this is no regular expression: {reason}"),
+                "a character with a meaning is written with `\\` before it; put the expression in '…'",
+            );
+            None
+        }
+    }
+}
+
+/// The last line of the regex crate's message, and the character that its caret points at.
+fn regex_reason(message: &str) -> (String, Option<usize>) {
+    let reason = message.lines().last().unwrap_or(message);
+    let reason = reason.strip_prefix("error: ").unwrap_or(reason).trim_end_matches('.').to_owned();
+    // Of a pattern of one line: four spaces, the pattern; four spaces, spaces, carets.
+    let lines: Vec<&str> = message.lines().collect();
+    let at = match lines.as_slice() {
+        [_, _, carets, _] => carets.find('^').and_then(|at| at.checked_sub(4)),
+        _ => None,
+    };
+    (reason, at)
+}
+
+fn network(cx: &mut Cx<'_>, scalar: &Scalar, span: Span) -> Option<IpNet> {
+    let text = scalar.text.as_str();
+    let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let Some(net) = net else {
+        cx.fault(span, format!("`{text}` is no network"), "write it as `203.0.113.0/24` or `2001:db8::/32`");
+        return None;
+    };
+    if net.trunc() != net {
+        cx.warn(
+            span,
+            format!("`{text}` has bits set behind its prefix"),
+            format!("it is read as `{}`", net.trunc()),
+        );
+    }
+    Some(match net.trunc() {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
+            Some(v4) => Ipv4Net::new(v4, v6.prefix_len() - 96).map_or(IpNet::V6(v6), IpNet::V4),
+            None => IpNet::V6(v6),
+        },
+        IpNet::V4(v4) => IpNet::V4(v4),
+        IpNet::V6(v6) => IpNet::V6(v6),
+    })
+}
+
+fn bound(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> Option<Bound> {
+    let text = scalar.text.as_str();
+    match asked.field.kind() {
+        FieldKind::Duration => length(cx, &asked.field, text, span).map(Bound::Length),
+        FieldKind::Time => {
+            let at = values::instant(text).map(Bound::Time);
+            if at.is_none() {
+                cx.fault(span, format!("`{text}` is no instant"), "write it as `2026-01-05T09:00:00Z`");
+            }
+            at
+        }
+        FieldKind::Number | FieldKind::Any | FieldKind::Text | FieldKind::Bool | FieldKind::Address => {
+            let number = Number::parse(text).map(Bound::Number);
+            if number.is_none() {
+                no_number(cx, &asked.field, text, span);
+            }
+            number
+        }
+    }
+}
+
+fn no_number(cx: &mut Cx<'_>, field: &FieldName, text: &str, span: Span) {
+    let hint = match values::duration(text) {
+        Ok(length) => format!("`{field}` is a plain number; in ms that is `{}`", length.0),
+        Err(_) => "write digits, such as `300` or `1.5`".to_owned(),
+    };
+    cx.fault(span, format!("`{field}` is a number, and `{text}` is none"), hint);
+}
+
+fn length(cx: &mut Cx<'_>, field: &FieldName, text: &str, span: Span) -> Option<Millis> {
+    let length = values::duration(text);
+    match &length {
+        Ok(_) => {}
+        Err(values::NoDuration::NoUnit) => {
+            cx.fault(
+                span,
+                format!("`{field}: {text}` has no unit; a duration needs one"),
+                format!("write `{text}s`, `{text}m` or `{text}h`"),
+            );
+        }
+        Err(values::NoDuration::Unreadable) => {
+            cx.fault(span, format!("`{text}` is no duration"), "write it as `90s`, `10m` or `1h30m`");
+        }
+    }
+    length.ok()
+}
+
+/// What a field of this kind is, in words.
+pub(super) fn kind_words(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Text => "text",
+        FieldKind::Number => "a number",
+        FieldKind::Bool => "true or false",
+        FieldKind::Time => "a time",
+        FieldKind::Duration => "a duration",
+        FieldKind::Address => "an address",
+        FieldKind::Any => "any value",
+    }
+}

@@ -1,0 +1,809 @@
+//! One mistake, and the message that must be enough to mend it.
+
+use super::{SKELETON, messages, told, told_of};
+
+const OK: &str = "match: {outcome: failure}\n";
+
+fn told_after_match(rest: &str) -> String {
+    told(&format!("{OK}{rest}"))
+}
+
+#[test]
+fn a_misspelt_key_is_told_with_the_right_one() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: 5, witin: 10m}\n"), @r"
+    error: unknown key `witin` in `count`
+     --> rules/r.yaml:5:22
+      |
+    5 | count: {at_least: 5, witin: 10m}
+      |                      ^^^^^
+      |
+      = help: did you mean `within`?
+    ");
+}
+
+#[test]
+fn a_misspelt_condition_is_told() {
+    insta::assert_snapshot!(told("match:\n  failed: {outcome: failure}\n  office: {public_ip|cidr: 203.0.113.0/24}\n  conditon: failed and not office\n"), @r"
+    error: unknown key `conditon`
+     --> rules/r.yaml:7:3
+      |
+    7 |   conditon: failed and not office
+      |   ^^^^^^^^
+      |
+      = help: did you mean `condition`?
+    ");
+}
+
+#[test]
+fn a_condition_by_another_name_is_told() {
+    insta::assert_snapshot!(told("match:\n  failed: {outcome: failure}\n  office: {public_ip|cidr: 203.0.113.0/24}\n  when: failed and not office\n"), @r"
+    error: unknown key `when`
+     --> rules/r.yaml:7:3
+      |
+    7 |   when: failed and not office
+      |   ^^^^
+      |
+      = help: did you mean `condition`?
+    ");
+}
+
+#[test]
+fn selections_without_a_condition_are_told() {
+    insta::assert_snapshot!(told("match:\n  failed: {outcome: failure}\n  office: {public_ip|cidr: 203.0.113.0/24}\n"), @r"
+    error: `failed` is a named selection, and there is no `condition` that uses it
+     --> rules/r.yaml:5:3
+      |
+    5 |   failed: {outcome: failure}
+      |   ^^^^^^
+      |
+      = help: add `condition: failed and office`
+    ");
+}
+
+#[test]
+fn a_misspelt_selection_is_told_at_its_word() {
+    insta::assert_snapshot!(told("match:\n  failed: {outcome: failure}\n  office: {public_ip|cidr: 203.0.113.0/24}\n  condition: failed and not ofice\n"), @r"
+    error: no selection is called `ofice`
+     --> rules/r.yaml:7:29
+      |
+    7 |   condition: failed and not ofice
+      |                             ^^^^^
+      |
+      = help: did you mean `office`?
+    ");
+}
+
+#[test]
+fn a_condition_that_counts_is_told() {
+    insta::assert_snapshot!(told("match:\n  failed: {outcome: failure}\n  condition: failed | count() > 5\n"), @r"
+    error: `|` does not count here
+     --> rules/r.yaml:6:21
+      |
+    6 |   condition: failed | count() > 5
+      |                     ^
+      |
+      = help: to count, give the rule a verb: `count: {at_least: 5, within: 10m}`
+    ");
+}
+
+#[test]
+fn a_misspelt_until_in_except_is_told() {
+    insta::assert_snapshot!(told_after_match("except:\n  - {user: ana, because: she knows, untill: 2027-01-31}\n"), @r"
+    error: unknown field `untill`
+     --> rules/r.yaml:6:37
+      |
+    6 |   - {user: ana, because: she knows, untill: 2027-01-31}
+      |                                     ^^^^^^
+      |
+      = help: did you mean `until`?
+    ");
+}
+
+#[test]
+fn an_unknown_field_is_told() {
+    insta::assert_snapshot!(told("match: {colour: red}\n"), @r"
+    error: unknown field `colour`
+     --> rules/r.yaml:4:9
+      |
+    4 | match: {colour: red}
+      |         ^^^^^^
+      |
+      = help: a field that the vendor sends and that has no name here is read as `raw.colour`
+    ");
+}
+
+#[test]
+fn a_misspelt_alias_is_told() {
+    insta::assert_snapshot!(told("match: {computer_nam: ws-1}\n"), @r"
+    error: unknown field `computer_nam`
+     --> rules/r.yaml:4:9
+      |
+    4 | match: {computer_nam: ws-1}
+      |         ^^^^^^^^^^^^
+      |
+      = help: did you mean `computer_name`?
+    ");
+}
+
+#[test]
+fn a_field_by_its_last_part_is_told() {
+    insta::assert_snapshot!(told("match: {country: NO}\n"), @r"
+    error: unknown field `country`
+     --> rules/r.yaml:4:9
+      |
+    4 | match: {country: NO}
+      |         ^^^^^^^
+      |
+      = help: did you mean `geo.country`?
+    ");
+}
+
+#[test]
+fn two_verbs_are_told_with_both_places() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: 5, within: 10m}\ndistinct: {field: user, at_least: 5, within: 10m}\n"), @r"
+    error: a rule has one verb, and this has `count` and `distinct`
+     --> rules/r.yaml:6:1
+      |
+    5 | count: {at_least: 5, within: 10m}
+      | ----- the first verb
+    6 | distinct: {field: user, at_least: 5, within: 10m}
+      | ^^^^^^^^
+      |
+      = help: make two rules of it, or put further conditions under `count: {having: …}`
+    ");
+}
+
+#[test]
+fn a_verb_without_within_is_told() {
+    insta::assert_snapshot!(told_after_match("count:\n  at_least: 5\n  by: [user]\n"), @r"
+    error: `count` needs `within`
+     --> rules/r.yaml:5:1
+      |
+    5 | count:
+      | ^^^^^
+      |
+      = help: add `within: 10m`
+    ");
+}
+
+#[test]
+fn a_duration_without_unit_is_told() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: 5, within: 10}\n"), @r"
+    error: `within: 10` has no unit; a duration needs one
+     --> rules/r.yaml:5:30
+      |
+    5 | count: {at_least: 5, within: 10}
+      |                              ^^
+      |
+      = help: write `10s`, `10m`, `10h` or `10d`
+    ");
+}
+
+#[test]
+fn at_least_0_is_told() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: 0, within: 10m}\n"), @r"
+    error: `at_least` takes a whole number from 1 to 10000, not `0`
+     --> rules/r.yaml:5:19
+      |
+    5 | count: {at_least: 0, within: 10m}
+      |                   ^
+      |
+      = help: 0 never switches anything off; write `at_least: 5`
+    ");
+}
+
+#[test]
+fn at_least_five_is_told() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: five, within: 10m}\n"), @r"
+    error: `at_least` takes a whole number from 1 to 10000, not `five`
+     --> rules/r.yaml:5:19
+      |
+    5 | count: {at_least: five, within: 10m}
+      |                   ^^^^
+      |
+      = help: in digits: `at_least: 5`
+    ");
+}
+
+#[test]
+fn at_least_beyond_the_bound_is_told() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: 20000, within: 10m}\n"), @r"
+    error: `at_least` takes a whole number from 1 to 10000, not `20000`
+     --> rules/r.yaml:5:19
+      |
+    5 | count: {at_least: 20000, within: 10m}
+      |                   ^^^^^
+      |
+      = help: 10000 is the most that is kept; write a smaller number
+    ");
+}
+
+#[test]
+fn a_bad_regex_is_told_where_it_is_bad() {
+    insta::assert_snapshot!(told("match: {user_name|re: '^adm(in'}\n"), @r"
+    error: this is no regular expression: unclosed group
+     --> rules/r.yaml:4:28
+      |
+    4 | match: {user_name|re: '^adm(in'}
+      |                            ^
+      |
+      = help: a character with a meaning is written with `\` before it; put the expression in '…'
+    ");
+}
+
+#[test]
+fn a_regex_too_big_is_told() {
+    insta::assert_snapshot!(told("match: {user_name|re: '(\\w{1000}){1000}'}\n"), @r"
+    error: this regular expression takes more than 1048576 bytes once compiled
+     --> rules/r.yaml:4:23
+      |
+    4 | match: {user_name|re: '(\w{1000}){1000}'}
+      |                       ^^^^^^^^^^^^^^^^^^
+      |
+      = help: make its repetitions smaller, or list the values
+    ");
+}
+
+#[test]
+fn a_bad_cidr_is_told() {
+    insta::assert_snapshot!(told("match: {public_ip|cidr: 203.0.113.0/33}\n"), @r"
+    error: `203.0.113.0/33` is no network
+     --> rules/r.yaml:4:25
+      |
+    4 | match: {public_ip|cidr: 203.0.113.0/33}
+      |                         ^^^^^^^^^^^^^^
+      |
+      = help: write it as `203.0.113.0/24` or `2001:db8::/32`
+    ");
+}
+
+#[test]
+fn host_bits_in_a_cidr_are_only_warned_of() {
+    insta::assert_snapshot!(told("match: {public_ip|cidr: 10.0.0.1/8}\n"), @r"
+    warning: `10.0.0.1/8` has bits set behind its prefix
+     --> rules/r.yaml:4:25
+      |
+    4 | match: {public_ip|cidr: 10.0.0.1/8}
+      |                         ^^^^^^^^^^
+      |
+      = help: it is read as `10.0.0.0/8`
+    ");
+}
+
+#[test]
+fn an_unquoted_true_against_text_is_told() {
+    insta::assert_snapshot!(told("match: {user: true}\n"), @r"
+    error: unquoted `true` is a boolean, and `user` is text
+     --> rules/r.yaml:4:15
+      |
+    4 | match: {user: true}
+      |               ^^^^
+      |
+      = help: to compare with the text write `'true'`
+    ");
+}
+
+#[test]
+fn a_wildcard_in_plain_text_is_warned_of() {
+    insta::assert_snapshot!(told("match: {user: adm*}\n"), @r"
+    warning: `*` is an ordinary character here: `user` must be `adm*` letter for letter
+     --> rules/r.yaml:4:15
+      |
+    4 | match: {user: adm*}
+      |               ^^^^
+      |
+      = help: for a part of a text use `user|startswith`, `user|contains` or `user|re`
+    ");
+}
+
+#[test]
+fn a_fact_with_an_impossible_value_is_warned_of() {
+    insta::assert_snapshot!(told("match: {outcome: failed}\n"), @r"
+    warning: `outcome` is never `failed`
+     --> rules/r.yaml:4:18
+      |
+    4 | match: {outcome: failed}
+      |                  ^^^^^^
+      |
+      = help: it is `success` or `failure`
+    ");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_told_with_both_places() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nmatch: {outcome: failure}\nlevel: high\n"), @r"
+    error: `level` stands twice in one map
+     --> rules/r.yaml:5:1
+      |
+    3 | level: low
+      | ----- it stands here first
+    4 | match: {outcome: failure}
+    5 | level: high
+      | ^^^^^
+      |
+      = help: keep one of them
+    ");
+}
+
+#[test]
+fn a_tab_is_told_at_its_line() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nmatch:\n\toutcome: failure\n"), @r"
+    error: tabs cannot indent YAML
+     --> rules/r.yaml:5:1
+      |
+    5 |     outcome: failure
+      | ^^^^
+      |
+      = help: indent this line with spaces
+    ");
+}
+
+#[test]
+fn a_tab_after_spaces_is_told_at_its_line() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nmatch:\n  outcome: failure\n  \tuser: ana\n"), @r"
+    error: tabs cannot indent YAML
+     --> rules/r.yaml:6:3
+      |
+    6 |       user: ana
+      |   ^^^^
+      |
+      = help: indent this line with spaces
+    ");
+}
+
+#[test]
+fn an_unknown_modifier_is_told() {
+    insta::assert_snapshot!(told("match: {user|contain: adm}\n"), @r"
+    error: unknown modifier `contain`
+     --> rules/r.yaml:4:14
+      |
+    4 | match: {user|contain: adm}
+      |              ^^^^^^^
+      |
+      = help: did you mean `contains`?
+    ");
+}
+
+#[test]
+fn a_modifier_of_a_later_version_is_told() {
+    insta::assert_snapshot!(told("match: {public_ip|new: true}\n"), @r"
+    error: the modifier `new` is not supported by this version yet
+     --> rules/r.yaml:4:19
+      |
+    4 | match: {public_ip|new: true}
+      |                   ^^^
+      |
+      = help: take it out
+    ");
+}
+
+#[test]
+fn gt_on_text_is_told() {
+    insta::assert_snapshot!(told("match: {failed_code|gt: 6000}\n"), @r"
+    error: `gt` does not fit `failed_code`, which is text
+     --> rules/r.yaml:4:9
+      |
+    4 | match: {failed_code|gt: 6000}
+      |         ^^^^^^^^^^^^^^
+      |
+      = help: list the values, or use `startswith` or `re`; `gt` and its kin are for numbers, times and durations
+    ");
+}
+
+#[test]
+fn cidr_on_a_number_is_told() {
+    insta::assert_snapshot!(told("match: {e2e_rtt|cidr: 10.0.0.0/8}\n"), @r"
+    error: `cidr` does not fit `e2e_rtt`, which is a number
+     --> rules/r.yaml:4:9
+      |
+    4 | match: {e2e_rtt|cidr: 10.0.0.0/8}
+      |         ^^^^^^^^^^^^
+      |
+      = help: `cidr` is for addresses: public_ip, client_ip, machine_ip, source_ip, virtual_ip
+    ");
+}
+
+#[test]
+fn two_modifiers_that_exclude_each_other_are_told() {
+    insta::assert_snapshot!(told("match: {user|contains|endswith: x}\n"), @r"
+    error: `contains` and `endswith` do not go together
+     --> rules/r.yaml:4:23
+      |
+    4 | match: {user|contains|endswith: x}
+      |                       ^^^^^^^^
+      |
+      = help: one key asks one thing; write two keys
+    ");
+}
+
+#[test]
+fn a_number_with_a_unit_is_told() {
+    insta::assert_snapshot!(told("match: {e2e_rtt|gte: 250ms}\n"), @r"
+    error: `e2e_rtt` is a number, and `250ms` is none
+     --> rules/r.yaml:4:22
+      |
+    4 | match: {e2e_rtt|gte: 250ms}
+      |                      ^^^^^
+      |
+      = help: `e2e_rtt` is a plain number; in ms that is `250`
+    ");
+}
+
+#[test]
+fn by_as_a_single_value_is_told() {
+    insta::assert_snapshot!(told_after_match("count: {at_least: 5, within: 10m, by: user}\n"), @r"
+    error: `by` is a list, not a single value
+     --> rules/r.yaml:5:39
+      |
+    5 | count: {at_least: 5, within: 10m, by: user}
+      |                                       ^^^^
+      |
+      = help: write `by: [user]`
+    ");
+}
+
+#[test]
+fn an_unknown_level_is_told() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: severe\nmatch: {outcome: failure}\n"), @r"
+    error: `level` cannot be `severe`
+     --> rules/r.yaml:3:8
+      |
+    3 | level: severe
+      |        ^^^^^^
+      |
+      = help: write one of: informational, low, medium, high, critical
+    ");
+}
+
+#[test]
+fn a_test_with_an_unknown_field_is_told() {
+    insta::assert_snapshot!(told_after_match("tests:\n  - name: t\n    events: [{user_nam: ana, times: 2}]\n    alerts: none\n"), @r"
+    error: unknown field `user_nam`
+     --> rules/r.yaml:7:15
+      |
+    7 |     events: [{user_nam: ana, times: 2}]
+      |               ^^^^^^^^
+      |
+      = help: did you mean `user_name`?
+    ");
+}
+
+#[test]
+fn a_test_without_alerts_is_told() {
+    insta::assert_snapshot!(told_after_match("tests:\n  - name: t\n    events: [{user: ana}]\n"), @r"
+    error: a test needs `alerts`
+     --> rules/r.yaml:6:5
+      |
+    6 |   - name: t
+      |     ^^^^
+      |
+      = help: add `alerts: none`
+    ");
+}
+
+#[test]
+fn except_without_because_is_told() {
+    insta::assert_snapshot!(told_after_match("except:\n  - {public_ip|cidr: 203.0.113.0/24}\n"), @r"
+    error: an entry of `except` needs `because`
+     --> rules/r.yaml:6:6
+      |
+    6 |   - {public_ip|cidr: 203.0.113.0/24}
+      |      ^^^^^^^^^^^^^^
+      |
+      = help: add `because: head office`
+    ");
+}
+
+#[test]
+fn a_verb_of_a_later_version_is_told() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nsequence: {by: [user], within: 30m, steps: []}\n"), @r"
+    error: this version does not run `sequence` yet
+     --> rules/r.yaml:4:1
+      |
+    4 | sequence: {by: [user], within: 30m, steps: []}
+      | ^^^^^^^^
+      |
+      = help: take it out; what this version runs is in `larum schema rule`
+    ");
+}
+
+#[test]
+fn a_sigma_document_is_told() {
+    insta::assert_snapshot!(told_of("title: T\nlogsource: {product: windows}\ndetection:\n  sel: {EventID: 4625}\n  condition: sel\n"), @r"
+    error: `detection` makes this a Sigma document, not a Larum rule
+     --> rules/r.yaml:3:1
+      |
+    3 | detection:
+      | ^^^^^^^^^
+      |
+      = help: Sigma files are loaded from their own folder (`sigma:` in the configuration); in a rule write `match:`
+    ");
+}
+
+#[test]
+fn an_unquoted_template_is_told() {
+    insta::assert_snapshot!(told_after_match("alert:\n  title: {{ user }} failed\n"), @r#"
+    error: text that begins with `{{` must be in quotes, or YAML takes it for a map
+     --> rules/r.yaml:6:10
+      |
+    6 |   title: {{ user }} failed
+      |          ^^^^^^^^^
+      |
+      = help: write it as "{{ user }} …"
+    "#);
+}
+
+#[test]
+fn an_unquoted_star_is_told() {
+    insta::assert_snapshot!(told("match: {user: *admin}\n"), @r"
+    error: a value that begins with `*` is a YAML alias, which rule files do not read
+     --> rules/r.yaml:4:15
+      |
+    4 | match: {user: *admin}
+      |               ^^^^^^
+      |
+      = help: put text in quotes; to match a part of a field use `|contains`, `|startswith` or `|endswith`
+    ");
+}
+
+#[test]
+fn an_unclosed_bracket_is_told() {
+    insta::assert_snapshot!(told("match: {user: [ana, bob}\n"), @r"
+    error: `[` is closed by `}`
+     --> rules/r.yaml:4:15
+      |
+    4 | match: {user: [ana, bob}
+      |               ^
+      |
+      = help: close each bracket with its own kind
+    ");
+}
+
+#[test]
+fn text_with_a_colon_is_told() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: Failures: one user\nlevel: low\n"), @r"
+    error: a `:` cannot stand here
+     --> rules/r.yaml:2:16
+      |
+    2 | title: Failures: one user
+      |                ^
+      |
+      = help: put text that holds `: ` in quotes, and check the indentation of this line
+    ");
+}
+
+#[test]
+fn a_second_document_is_told() {
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nmatch: {outcome: failure}\n---\nrule: s\n"), @r"
+    error: a second document begins here; a file holds one rule
+     --> rules/r.yaml:5:1
+      |
+    5 | ---
+      | ^^^
+      |
+      = help: put each rule in its own file, and take the `---` away
+    ");
+}
+
+#[test]
+fn a_file_without_anything_is_told() {
+    insta::assert_snapshot!(told_of("# later\n"), @r"
+    error: the file is empty
+     --> rules/r.yaml:1:1
+      |
+    1 | # later
+      | ^
+      |
+      = help: a rule needs at least `rule`, `title`, `level` and `match`
+    ");
+}
+
+#[test]
+fn a_missing_value_is_told() {
+    insta::assert_snapshot!(told("match:\n  outcome:\n"), @r"
+    error: `outcome` has no value
+     --> rules/r.yaml:5:3
+      |
+    5 |   outcome:
+      |   ^^^^^^^
+      |
+      = help: write `''` for empty text, or `null` for null or absent
+    ");
+}
+
+#[test]
+fn a_list_where_a_rule_is_wanted_is_told() {
+    insta::assert_snapshot!(told_of("- rule: r\n"), @r"
+    error: a rule is a map of keys, not a list
+     --> rules/r.yaml:1:1
+      |
+    1 | - rule: r
+      | ^^^^^^^^^
+      |
+      = help: write `rule: failure-burst`
+    ");
+}
+
+#[test]
+fn a_rule_id_with_capitals_is_told() {
+    insta::assert_snapshot!(told_of("rule: Failure Burst\ntitle: T\nlevel: low\nmatch: {outcome: failure}\n"), @r"
+    error: `Failure Burst` is no rule id: use 1 to 64 of a-z, 0-9 and -
+     --> rules/r.yaml:1:7
+      |
+    1 | rule: Failure Burst
+      |       ^^^^^^^^^^^^^
+      |
+      = help: write `rule: failure-burst`
+    ");
+}
+
+#[test]
+fn a_fault_in_a_block_condition_is_told_at_its_line() {
+    insta::assert_snapshot!(told("match:\n  failed: {outcome: failure}\n  condition: |\n    failed\n    and not offce\n"), @r"
+    error: no selection is called `offce`
+     --> rules/r.yaml:8:13
+      |
+    8 |     and not offce
+      |             ^^^^^
+      |
+      = help: selections: failed
+    ");
+}
+
+#[test]
+fn recover_on_the_wrong_side_is_told() {
+    insta::assert_snapshot!(told_after_match("measure: {field: e2e_rtt, stat: p90, above: 300, within: 30m, recover: {below: 400}}\n"), @r"
+    error: `recover` holds while the rule still fires
+     --> rules/r.yaml:5:63
+      |
+    5 | measure: {field: e2e_rtt, stat: p90, above: 300, within: 30m, recover: {below: 400}}
+      |                                                               ^^^^^^^
+      |
+      = help: write `recover: {below: …}` with 300 or less
+    ");
+}
+
+#[test]
+fn a_misplaced_key_is_told_its_place() {
+    insta::assert_snapshot!(told_after_match("within: 10m\n"), @r"
+    error: unknown key `within` in a rule
+     --> rules/r.yaml:5:1
+      |
+    5 | within: 10m
+      | ^^^^^^
+      |
+      = help: `within` belongs in `count`, `distinct`, `measure`
+    ");
+}
+
+#[test]
+fn a_tactic_for_a_technique_is_told() {
+    insta::assert_snapshot!(told_after_match("attack: [attack.t1110]\n"), @r"
+    error: `attack.t1110` is no ATT&CK technique
+     --> rules/r.yaml:5:10
+      |
+    5 | attack: [attack.t1110]
+      |          ^^^^^^^^^^^^
+      |
+      = help: write `T1110`
+    ");
+}
+
+#[test]
+fn control_characters_are_spelt_out() {
+    insta::assert_snapshot!(told("match: {\"us\\e[31mer\\u202e\": x}\n"), @r#"
+    error: unknown field `us\u{1b}[31mer\u{202e}`
+     --> rules/r.yaml:4:9
+      |
+    4 | match: {"us\e[31mer\u202e": x}
+      |         ^^^^^^^^^^^^^^^^^^
+      |
+      = help: a field that the vendor sends and that has no name here is read as `raw.us\u{1b}[31mer\u{202e}`
+    "#);
+}
+
+#[test]
+fn ten_faults_of_one_file_are_told_at_once() {
+    let source = SKELETON
+        .replace("rule: failure-burst ", "rule: Failure_Burst ")
+        .replace("level: medium", "level: severe")
+        .replace("[T1110.001]", "[1110]")
+        .replace("tags:", "tgas:")
+        .replace("  outcome: failure\n", "  outcom: failure\n")
+        .replace("at_least: 5", "at_least: five")
+        .replace("within: 10m", "within: 10")
+        .replace("by: [user]", "by: user")
+        .replace("because: head office, ", "")
+        .replace("alerts: none", "alerts: nothing");
+    let text = told_of(&source);
+    assert_eq!(text.matches("error: ").count(), 10, "{text}");
+    insta::assert_snapshot!(text, @r"
+    error: `Failure_Burst` is no rule id: use 1 to 64 of a-z, 0-9 and -
+     --> rules/r.yaml:1:7
+      |
+    1 | rule: Failure_Burst                # unique id, [a-z0-9-]
+      |       ^^^^^^^^^^^^^
+      |
+      = help: write `rule: failure-burst`
+
+    error: `level` cannot be `severe`
+     --> rules/r.yaml:3:8
+      |
+    3 | level: severe                      # informational low medium high critical
+      |        ^^^^^^
+      |
+      = help: write one of: informational, low, medium, high, critical
+
+    error: `1110` is no ATT&CK technique
+     --> rules/r.yaml:4:10
+      |
+    4 | attack: [1110]                # MITRE ATT&CK, version pinned in the documentation
+      |          ^^^^
+      |
+      = help: write `T1110`
+
+    error: unknown key `tgas` in a rule
+     --> rules/r.yaml:7:1
+      |
+    7 | tgas: [identity]
+      | ^^^^
+      |
+      = help: did you mean `tags`?
+
+    error: unknown field `outcom`
+      --> rules/r.yaml:10:3
+       |
+    10 |   outcom: failure
+       |   ^^^^^^
+       |
+       = help: did you mean `outcome`?
+
+    error: `at_least` takes a whole number from 1 to 10000, not `five`
+      --> rules/r.yaml:14:13
+       |
+    14 |   at_least: five
+       |             ^^^^
+       |
+       = help: in digits: `at_least: 5`
+
+    error: `within: 10` has no unit; a duration needs one
+      --> rules/r.yaml:15:11
+       |
+    15 |   within: 10
+       |           ^^
+       |
+       = help: write `10s`, `10m`, `10h` or `10d`
+
+    error: `by` is a list, not a single value
+      --> rules/r.yaml:16:7
+       |
+    16 |   by: user
+       |       ^^^^
+       |
+       = help: write `by: [user]`
+
+    error: an entry of `except` needs `because`
+      --> rules/r.yaml:19:6
+       |
+    19 |   - {public_ip|cidr: 203.0.113.0/24, until: 2027-01-31}
+       |      ^^^^^^^^^^^^^^
+       |
+       = help: add `because: head office`
+
+    error: `alerts` is `none` or a list of maps, not `nothing`
+      --> rules/r.yaml:35:13
+       |
+    35 |     alerts: nothing
+       |             ^^^^^^^
+       |
+       = help: write `alerts: none`, or a list: `alerts: [{user: ana, count: 5}]`
+    ");
+}
+
+#[test]
+fn faults_of_yaml_and_of_meaning_are_told_together() {
+    assert_eq!(
+        messages("level: high\nmatch: {colour: red}\n"),
+        ["`level` stands twice in one map", "unknown field `colour`"]
+    );
+}
