@@ -141,6 +141,41 @@ impl Batch {
         }
     }
 
+    /// The whole row as it was read; empty where it was not read from text.
+    pub fn line(&self, row: usize) -> &str {
+        self.text_of(self.rows[row].line)
+    }
+
+    fn text_of(&self, slot: Slot) -> &str {
+        &self.text[slot.start as usize..(slot.start + slot.len) as usize]
+    }
+
+    /// Adds a copy of a row of another batch with the same columns, not held.
+    pub fn push_row_of(&mut self, other: &Self, row: usize) {
+        let mut copy = |slot: Slot, within: Option<(Slot, Slot)>| {
+            if slot.len == 0 {
+                return Slot { start: 0, ..slot };
+            }
+            // What stands in the row's line is there already.
+            if let Some((old, new)) = within
+                && slot.start >= old.start
+                && slot.start + slot.len <= old.start + old.len
+            {
+                return Slot { start: new.start + (slot.start - old.start), ..slot };
+            }
+            // A batch is bounded far below: see `scan::MAX_BLOCK`.
+            let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+            self.text.push_str(other.text_of(slot));
+            Slot { start, ..slot }
+        };
+        let old = other.rows[row].line;
+        let line = copy(old, None);
+        let width = other.columns.len();
+        let slots = &other.slots[row * width..(row + 1) * width];
+        self.slots.extend(slots.iter().map(|slot| copy(*slot, Some((old, line)))));
+        self.rows.push(Row { line, held: false, ..other.rows[row] });
+    }
+
     /// The record that row number `row` is in `phase`. `changed` is a JSON array of names, for the
     /// amended phase only.
     pub fn record(&self, row: usize, phase: Phase) -> Record<'_> {

@@ -143,13 +143,13 @@ const CODES: [(&str, FailureKind); 4] = [
 /// Reasons whose kind is known from the start; the first that matches counts, so the more specific
 /// stands before the more general.
 ///
-/// A text that blames name *or* password ("Incorrect username or password", "Unknown user name or
-/// bad password") tells nothing of the account: credentials. A locked account is locked, whatever
-/// was typed. "password" stands before "network": Windows speaks of "the specified network
+/// A locked account is locked, whatever was typed; what is blocked is not locked. A text that blames
+/// name *or* password ("Incorrect username or password", "Unknown user name or bad password") tells
+/// nothing of the account: credentials. "password" stands before "network": Windows speaks of "the specified network
 /// password". A machine that is not ready in time is the server's fault, not the line's.
 const REASONS: [(&str, FailureKind); 7] = [
+    (r"(^|[^a-z])(locked|disabled)", FailureKind::Locked),
     (r"user ?(name|id)? (or|and|/) (\w+ )?password", FailureKind::Credentials),
-    (r"locked|disabled", FailureKind::Locked),
     (r"user does not exist|unknown user", FailureKind::UnknownUser),
     (r"password", FailureKind::Credentials),
     (r"not ready", FailureKind::Server),
@@ -267,6 +267,8 @@ mod tests {
             ("unknown user ana", "unknown_user"),
             ("The account is locked, you typed the wrong password too often", "locked"),
             ("ACCOUNT DISABLED", "locked"),
+            ("STATUS_ACCOUNT_LOCKED_OUT", "locked"),
+            ("login with a leaked password; further attempts are blocked", "credentials"),
             ("connection timed out", "network"),
             ("Time out", "network"),
             ("gateway timeout", "network"),

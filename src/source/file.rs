@@ -1,0 +1,498 @@
+//! Files of lines: plain, gzip or zstd, told by their first bytes, or standard input.
+//!
+//! Reading is in blocks of whole lines, in memory bounded by the longest line that is accepted,
+//! whatever the file holds; places are counted in the text as it is unpacked. Unpacking runs on a
+//! thread of its own. A line can be fetched again by its place: evidence is shown, not kept.
+//! Nothing here looks into a line.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::record::batch::BadRow;
+use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
+use crate::record::{Batch, Locator};
+
+/// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
+const BLOCK: usize = 256 << 10;
+/// Room behind a block for what scanning adds to it.
+const ROOM: usize = 32 << 10;
+/// Unpacked blocks that wait to be read.
+const AHEAD: usize = 4;
+/// The path that means standard input.
+const STDIN: &str = "-";
+/// What a byte-order mark is in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A file that cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`", path.display())]
+pub struct ReadError {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// A file to be read, once or again.
+#[derive(Debug)]
+pub struct Input {
+    path: PathBuf,
+    /// For standard input, which cannot be read again: a copy of what was read.
+    spool: Option<Arc<Mutex<File>>>,
+}
+
+/// Whole lines of a file.
+#[derive(Debug)]
+pub struct Block {
+    /// Where its first byte is, in the file as unpacked.
+    pub offset: u64,
+    /// The lines.
+    pub bytes: Vec<u8>,
+    /// Lines before these that were too long to be read; located in the file as unpacked.
+    pub faults: Vec<BadRow>,
+}
+
+impl Block {
+    /// Scans the block. `file` is the locator of the file's first byte: places within the file are
+    /// added to it.
+    pub fn scan(self, scanner: &Scanner, file: Locator) -> Batch {
+        let mut batch = scanner.scan_bytes(self.bytes, Locator(file.0 + self.offset));
+        batch.read += self.faults.len() as u64;
+        let skipped = self.faults.into_iter();
+        let skipped = skipped.map(|bad| BadRow { locator: Locator(file.0 + bad.locator.0), ..bad });
+        batch.faults.splice(0..0, skipped);
+        batch
+    }
+}
+
+impl Input {
+    /// The file at `path`; `-` is standard input.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let spool = if path == Path::new(STDIN) {
+            let file = tempfile::tempfile();
+            Some(Arc::new(Mutex::new(file.map_err(|source| ReadError { path: path.into(), source })?)))
+        } else {
+            None
+        };
+        Ok(Self { path: path.to_owned(), spool })
+    }
+
+    /// Reads it from its beginning. Standard input gives itself once.
+    pub fn blocks(&self) -> Result<Blocks, ReadError> {
+        let raw: Box<dyn Read + Send> = match &self.spool {
+            Some(spool) => Box::new(Spooled { from: io::stdin(), spool: Arc::clone(spool) }),
+            None => Box::new(self.file()?),
+        };
+        let (form, raw) = told(raw).map_err(|source| self.error(source))?;
+        let unpacked = unpack(form, raw).map_err(|source| self.error(source))?;
+        Ok(Blocks::new(self.path.clone(), unpacked))
+    }
+
+    /// The lines at `offsets`, which are sorted; an empty one where there is none. Of a packed file
+    /// all that stands before the last one is read again.
+    pub fn fetch(&self, offsets: &[u64]) -> Result<Vec<String>, ReadError> {
+        self.lines_at(offsets).map_err(|source| self.error(source))
+    }
+
+    fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<String>> {
+        let mut file = match &self.spool {
+            Some(spool) => spool.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?,
+            None => open(&self.path)?,
+        };
+        file.rewind()?;
+        let mut first = [0; 4];
+        let len = fill(&mut file, &mut first)?;
+        let form = Form::of(&first[..len]);
+        file.rewind()?;
+        let mut lines = Vec::with_capacity(offsets.len());
+        if form == Form::Plain {
+            let mut file = BufReader::new(file);
+            for offset in offsets {
+                file.seek(SeekFrom::Start(*offset))?;
+                lines.push(line_here(&mut file)?);
+            }
+            return Ok(lines);
+        }
+        let mut unpacked = BufReader::new(unpack(form, Box::new(file))?);
+        let mut at = 0;
+        for (number, offset) in offsets.iter().enumerate() {
+            if number > 0 && offsets[number - 1] == *offset {
+                lines.push(lines[number - 1].clone());
+                continue;
+            }
+            at += io::copy(&mut unpacked.by_ref().take(offset.saturating_sub(at)), &mut io::sink())?;
+            let mut bytes = Vec::new();
+            at += read_line(&mut unpacked, &mut bytes)?;
+            lines.push(shown(&bytes));
+        }
+        Ok(lines)
+    }
+
+    fn file(&self) -> Result<File, ReadError> {
+        open(&self.path).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: io::Error) -> ReadError {
+        ReadError { path: self.path.clone(), source }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "files are read here and nowhere else")]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+fn line_here(file: &mut impl BufRead) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    read_line(file, &mut bytes)?;
+    Ok(shown(&bytes))
+}
+
+/// Reads one line, or as much of it as a line may have.
+fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<u64> {
+    Ok(file.take(MAX_LINE as u64 + 1).read_until(b'\n', bytes)? as u64)
+}
+
+fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.trim_ascii()).into_owned()
+}
+
+/// How a file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Form {
+    fn of(first: &[u8]) -> Self {
+        match first {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or one to be skipped before the first.
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Tells a stream's form; gives the whole stream back.
+fn told(mut raw: Box<dyn Read + Send>) -> io::Result<(Form, Box<dyn Read + Send>)> {
+    let mut first = [0; 4];
+    let len = fill(&mut raw, &mut first)?;
+    let form = Form::of(&first[..len]);
+    Ok((form, Box::new(Cursor::new(first[..len].to_vec()).chain(raw))))
+}
+
+/// Reads until `into` is full or the stream ends.
+fn fill(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < into.len() {
+        match from.read(&mut into[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+fn unpack(form: Form, raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match form {
+        Form::Plain => raw,
+        Form::Gzip => Box::new(Unpacked::new(flate2::read::MultiGzDecoder::new(raw))),
+        Form::Zstd => Box::new(Unpacked::new(zstd::stream::read::Decoder::new(raw)?)),
+    })
+}
+
+/// What a thread unpacks, in order. The thread ends when the reader is gone.
+struct Unpacked {
+    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    chunk: Cursor<Vec<u8>>,
+}
+
+impl Unpacked {
+    fn new(mut packed: impl Read + Send + 'static) -> Self {
+        let (send, chunks) = mpsc::sync_channel(AHEAD);
+        std::thread::spawn(move || {
+            loop {
+                let mut chunk = Vec::with_capacity(BLOCK);
+                // Keeps what was unpacked before an error.
+                let end = packed.by_ref().take(BLOCK as u64).read_to_end(&mut chunk);
+                let done = chunk.is_empty();
+                if send.send(Ok(chunk)).is_err() {
+                    return;
+                }
+                if let Err(error) = end {
+                    // The reader may be gone; then nobody asks.
+                    let _ = send.send(Err(error));
+                    return;
+                }
+                if done {
+                    return;
+                }
+            }
+        });
+        Self { chunks, chunk: Cursor::default() }
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.position() == self.chunk.get_ref().len() as u64 {
+            match self.chunks.recv() {
+                Ok(Ok(chunk)) => self.chunk = Cursor::new(chunk),
+                Ok(Err(error)) => return Err(error),
+                Err(mpsc::RecvError) => return Ok(0),
+            }
+        }
+        self.chunk.read(into)
+    }
+}
+
+/// A stream that is copied to a file while it is read.
+struct Spooled<R> {
+    from: R,
+    spool: Arc<Mutex<File>>,
+}
+
+impl<R: Read> Read for Spooled<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let len = self.from.read(into)?;
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner).write_all(&into[..len])?;
+        Ok(len)
+    }
+}
+
+/// The blocks of one file, in order. After an error there are no more.
+pub struct Blocks {
+    path: PathBuf,
+    from: Box<dyn Read + Send>,
+    /// Where `pending` begins.
+    offset: u64,
+    /// Read, and not yet given.
+    pending: Vec<u8>,
+    faults: Vec<BadRow>,
+    error: Option<io::Error>,
+    done: bool,
+}
+
+impl Blocks {
+    fn new(path: PathBuf, from: Box<dyn Read + Send>) -> Self {
+        let (pending, faults) = (Vec::new(), Vec::new());
+        Self { path, from, offset: 0, pending, faults, error: None, done: false }
+    }
+
+    /// Bytes of the file, as unpacked, that were given.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Reads up to a block more; an error ends the file and is told when all before it is given.
+    fn read_on(&mut self) {
+        let before = self.pending.len();
+        self.pending.reserve(BLOCK.saturating_sub(before).max(4 << 10) + ROOM);
+        let more = BLOCK.saturating_sub(before).max(BLOCK / 4);
+        match self.from.by_ref().take(more as u64).read_to_end(&mut self.pending) {
+            Ok(0) => self.done = true,
+            Ok(_) => {}
+            Err(error) => {
+                self.error = Some(error);
+                self.done = true;
+                // The line in which it broke off is no line.
+                let whole = memchr::memrchr(b'\n', &self.pending).map_or(0, |last| last + 1);
+                self.pending.truncate(whole);
+            }
+        }
+        if self.offset == 0 && before == 0 && self.pending.starts_with(BOM) {
+            self.pending.drain(..BOM.len());
+            self.offset = BOM.len() as u64;
+        }
+    }
+
+    /// Passes over the rest of a line that is too long, whose beginning is pending.
+    fn skip_line(&mut self) {
+        let shown = String::from_utf8_lossy(&self.pending[..MAX_EXCERPT]).into_owned();
+        let bad = BadRow { locator: Locator(self.offset), fault: Fault::TooLong, excerpt: excerpt(&shown) };
+        self.faults.push(bad);
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.pending) {
+                self.pending.drain(..=end);
+                self.offset += end as u64 + 1;
+                return;
+            }
+            self.offset += self.pending.len() as u64;
+            self.pending.clear();
+            if self.done {
+                return;
+            }
+            self.read_on();
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Block {
+        let mut rest = Vec::with_capacity(BLOCK + ROOM);
+        rest.extend_from_slice(&self.pending[len..]);
+        let mut bytes = std::mem::replace(&mut self.pending, rest);
+        bytes.truncate(len);
+        let offset = self.offset;
+        self.offset += len as u64;
+        Block { offset, bytes, faults: std::mem::take(&mut self.faults) }
+    }
+}
+
+impl Iterator for Blocks {
+    type Item = Result<Block, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if !self.done && self.pending.len() < BLOCK {
+                self.read_on();
+            }
+            let enough = self.done || self.pending.len() >= BLOCK;
+            match memchr::memrchr(b'\n', &self.pending) {
+                Some(last) if enough => return Some(Ok(self.take(last + 1))),
+                None if self.pending.len() > MAX_LINE => self.skip_line(),
+                Some(_) => {}
+                None if self.done => break,
+                None => self.read_on(),
+            }
+        }
+        if !self.pending.is_empty() || !self.faults.is_empty() {
+            return Some(Ok(self.take(self.pending.len())));
+        }
+        let source = self.error.take()?;
+        Some(Err(ReadError { path: self.path.clone(), source }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file_of(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::encode_all(bytes, 1).unwrap()
+    }
+
+    /// Lines by place, and the error at the end.
+    fn read(input: &Input) -> (Vec<(u64, String)>, Option<String>) {
+        let (mut lines, mut error) = (Vec::new(), None);
+        for block in input.blocks().unwrap() {
+            match block {
+                Ok(block) => {
+                    let mut offset = block.offset;
+                    for line in block.bytes.split_inclusive(|byte| *byte == b'\n') {
+                        lines.push((offset, shown(line)));
+                        offset += line.len() as u64;
+                    }
+                }
+                Err(bad) => error = Some(bad.to_string()),
+            }
+        }
+        (lines, error)
+    }
+
+    fn text(lines: usize) -> String {
+        (0..lines).map(|n| format!("line {n} {}\n", "x".repeat(1 + n % 1000))).collect()
+    }
+
+    #[test]
+    fn every_packing_gives_the_same_lines_at_the_same_places() {
+        let text = text(3_000);
+        let (first, second) = text.as_bytes().split_at(text.len() / 2);
+        let plain = file_of(text.as_bytes());
+        let input = Input::open(plain.path()).unwrap();
+        let (lines, error) = read(&input);
+        assert_eq!((lines.len(), error), (3_000, None));
+        let some: Vec<u64> = lines.iter().step_by(317).map(|(offset, _)| *offset).collect();
+        let fetched: Vec<&String> = lines.iter().step_by(317).map(|(_, line)| line).collect();
+        for packed in [
+            text.clone().into_bytes(),
+            gzip(text.as_bytes()),
+            [gzip(first), gzip(second)].concat(),
+            zstd(text.as_bytes()),
+            [zstd(first), zstd(second)].concat(),
+        ] {
+            let file = file_of(&packed);
+            let input = Input::open(file.path()).unwrap();
+            assert_eq!(read(&input), (lines.clone(), None));
+            assert_eq!(input.fetch(&some).unwrap().iter().collect::<Vec<_>>(), fetched);
+        }
+    }
+
+    #[test]
+    fn a_last_line_needs_no_newline_and_a_byte_order_mark_is_passed_over() {
+        let file = file_of(b"\xef\xbb\xbfone\r\n\ntwo");
+        let input = Input::open(file.path()).unwrap();
+        let meant = [(3, "one".to_owned()), (8, String::new()), (9, "two".to_owned())];
+        assert_eq!(read(&input), (meant.to_vec(), None));
+        assert_eq!(input.fetch(&[3, 9, 9, 900]).unwrap(), ["one", "two", "two", ""]);
+        let empty = file_of(b"");
+        assert_eq!(read(&Input::open(empty.path()).unwrap()), (vec![], None));
+    }
+
+    #[test]
+    fn what_stands_before_a_corruption_is_read() {
+        let text = text(3_000);
+        for mut packed in [gzip(text.as_bytes()), zstd(text.as_bytes())] {
+            packed.truncate(packed.len() * 2 / 3);
+            let file = file_of(&packed);
+            let (lines, error) = read(&Input::open(file.path()).unwrap());
+            assert_eq!(error.unwrap(), format!("cannot read `{}`", file.path().display()));
+            assert!(lines.len() > 100, "{}", lines.len());
+            assert!(text.starts_with(&lines.iter().map(|(_, line)| format!("{line}\n")).collect::<String>()));
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_passed_over_in_bounded_memory() {
+        let huge = "x".repeat(MAX_LINE * 3);
+        let text = format!("before\n{huge}\nafter\n{huge}");
+        let file = file_of(&zstd(text.as_bytes()));
+        let (mut lines, mut faults) = (String::new(), Vec::new());
+        for block in Input::open(file.path()).unwrap().blocks().unwrap() {
+            let block = block.unwrap();
+            assert!(block.bytes.capacity() < MAX_LINE + 4 * BLOCK);
+            lines.push_str(std::str::from_utf8(&block.bytes).unwrap());
+            faults.extend(block.faults);
+        }
+        assert_eq!(lines, "before\nafter\n");
+        let places: Vec<u64> = faults.iter().map(|bad| bad.locator.0).collect();
+        assert_eq!(places, [7, 7 + huge.len() as u64 + 7]);
+        assert!(faults.iter().all(|bad| bad.fault == Fault::TooLong && bad.excerpt.len() == MAX_EXCERPT));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Input::open(Path::new("no/such/file")).unwrap().blocks().err().unwrap();
+        assert_eq!(error.to_string(), "cannot read `no/such/file`");
+    }
+
+    #[test]
+    fn a_spooled_stream_is_fetched_again() {
+        let spool = Arc::new(Mutex::new(tempfile::tempfile().unwrap()));
+        let packed = gzip(b"one\ntwo\n");
+        let mut stream = Spooled { from: packed.as_slice(), spool: Arc::clone(&spool) };
+        io::copy(&mut stream, &mut io::sink()).unwrap();
+        let input = Input { path: STDIN.into(), spool: Some(spool) };
+        assert_eq!(input.fetch(&[4]).unwrap(), ["two"]);
+    }
+}

@@ -1,0 +1,354 @@
+//! What "now" is in a file: the newest time that a second record confirms.
+//!
+//! One row with a wrong date would carry a replay's clock away with it, and every timer would ring.
+//! So a row ahead of now is held until another row, dated within a day of it, shows that time has
+//! really come so far; what nobody confirms is quarantined. Rows are judged in the order they are
+//! read. Nothing here reads a clock.
+
+use std::collections::BTreeSet;
+
+use crate::record::batch::BadRow;
+use crate::record::scan::{Fault, excerpt};
+use crate::record::{Batch, Millis, RowId, Timestamp};
+
+/// How far ahead of now a row may be dated: clocks differ.
+pub const AHEAD: Millis = Millis::mins(5);
+/// How near another row must be dated to confirm a time: longer than a night without logins.
+pub const CONFIRMS: Millis = Millis::hours(24);
+/// Rows held at once. Rows that differ confirm each other or lie days apart, so only one row
+/// repeated can reach it.
+pub const MAX_HELD: usize = 100_000;
+/// Text of the rows held at once.
+pub const MAX_HELD_BYTES: usize = 64 << 20;
+/// Ends remembered that lie far ahead of every start.
+const MAX_FAR_ENDS: usize = 10_000;
+
+/// Judges the times of one file's rows.
+#[derive(Debug)]
+pub struct NowGuard {
+    fixed: Option<Timestamp>,
+    /// The newest confirmed time.
+    now: Option<Timestamp>,
+    /// The two newest admitted rows that are not one row.
+    newest: [Option<(Timestamp, RowId)>; 2],
+    /// In the order they were read.
+    held: Vec<Held>,
+    held_bytes: usize,
+    ends: Ends,
+}
+
+#[derive(Debug)]
+struct Held {
+    time: Timestamp,
+    id: RowId,
+    at: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Row number of the batch that is being judged.
+    Here(usize),
+    /// A batch of one row.
+    Kept(Box<Batch>),
+}
+
+/// The newest end that is not far ahead of every start.
+#[derive(Debug, Default)]
+struct Ends {
+    near: Option<Timestamp>,
+    far: BTreeSet<Timestamp>,
+}
+
+impl NowGuard {
+    /// Now is `fixed`, or what the rows tell.
+    pub fn new(fixed: Option<Timestamp>) -> Self {
+        Self { fixed, now: fixed, newest: [None; 2], held: Vec::new(), held_bytes: 0, ends: Ends::default() }
+    }
+
+    /// Judges a batch in the order of its rows. Rows of it that are ahead are marked as held: they
+    /// make no records now. Gives rows of earlier batches whose time was confirmed: they come
+    /// before `batch`.
+    ///
+    /// Where now is fixed, and past the bounds, what is ahead is a fault of the batch at once; an
+    /// end ahead of a fixed now is no end.
+    pub fn admit(&mut self, batch: &mut Batch) -> Option<Batch> {
+        let mut released = None;
+        let faults = batch.faults.len();
+        for number in 0..batch.rows.len() {
+            self.judge(batch, number, &mut released);
+        }
+        for held in &mut self.held {
+            if let Place::Here(number) = held.at {
+                let mut kept = Batch::new(batch.columns.clone());
+                kept.push_row_of(batch, number);
+                self.held_bytes += kept.text.len();
+                held.at = Place::Kept(Box::new(kept));
+            }
+        }
+        if batch.faults.len() > faults {
+            batch.faults.sort_by_key(|bad| bad.locator);
+        }
+        released
+    }
+
+    /// The file is at its end: rows whose time nobody confirmed are future. If no time was ever
+    /// confirmed, now is the newest there is, and every row is admitted.
+    pub fn finish(&mut self) -> (Option<Batch>, Vec<BadRow>) {
+        let Some(now) = self.now else {
+            self.now = self.held.iter().map(|held| held.time).max();
+            let mut released = None;
+            self.release(None, &mut released);
+            return (released, Vec::new());
+        };
+        let mut faults = Vec::new();
+        for held in std::mem::take(&mut self.held) {
+            if let Place::Kept(kept) = &held.at {
+                faults.push(future(kept, 0, held.time - now));
+            }
+        }
+        self.held_bytes = 0;
+        (None, faults)
+    }
+
+    /// The newest start of an admitted row: how far a file that is still read is known.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest[0].map(|(time, _)| time)
+    }
+
+    /// The time of the last record of a file that was read to its end: the newest start, or an end
+    /// no more than [`CONFIRMS`] after it. An end further ahead does not move the clock.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.newest().max(self.ends.near)
+    }
+
+    fn judge(&mut self, batch: &mut Batch, number: usize, released: &mut Option<Batch>) {
+        let (time, id) = (batch.rows[number].start, batch.rows[number].id);
+        let is_ahead = |now: Timestamp| time > now + AHEAD;
+        if let Some(now) = self.fixed {
+            if is_ahead(now) {
+                refuse(batch, number, time - now);
+            } else {
+                let row = &mut batch.rows[number];
+                row.end = row.end.filter(|end| *end <= now + AHEAD);
+                self.note(time, id, row.end);
+            }
+            return;
+        }
+        if let Some(confirmed) = self.confirmed_by(time, id) {
+            self.now = self.now.max(Some(confirmed));
+            self.note(time, id, batch.rows[number].end);
+            self.release(Some(batch), released);
+        } else if self.now.is_some_and(|now| !is_ahead(now)) {
+            self.note(time, id, batch.rows[number].end);
+        } else if self.held.len() >= MAX_HELD || self.held_bytes >= MAX_HELD_BYTES {
+            refuse(batch, number, time - self.now.unwrap_or(time));
+        } else {
+            batch.rows[number].held = true;
+            self.held.push(Held { time, id, at: Place::Here(number) });
+        }
+    }
+
+    /// The newest time that this row and another one confirm, if there is another one near it.
+    fn confirmed_by(&self, time: Timestamp, id: RowId) -> Option<Timestamp> {
+        let is_near = |other: Timestamp| if other > time { other - time } else { time - other } <= CONFIRMS;
+        let admitted = self.newest.iter().flatten().copied();
+        let held = self.held.iter().map(|held| (held.time, held.id));
+        let near = admitted.chain(held).filter(|(other, whose)| *whose != id && is_near(*other));
+        near.map(|(other, _)| other.max(time)).max()
+    }
+
+    /// Lets go of every held row that is not ahead any more.
+    fn release(&mut self, mut batch: Option<&mut Batch>, released: &mut Option<Batch>) {
+        if self.held.is_empty() {
+            return;
+        }
+        let limit = self.now.map(|now| now + AHEAD);
+        let (free, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|held| Some(held.time) <= limit);
+        self.held = held;
+        for held in Vec::<Held>::from(free) {
+            let end = match held.at {
+                Place::Here(number) => batch.as_deref_mut().and_then(|batch| {
+                    batch.rows[number].held = false;
+                    batch.rows[number].end
+                }),
+                Place::Kept(kept) => {
+                    self.held_bytes -= kept.text.len();
+                    released.get_or_insert_with(|| Batch::new(kept.columns.clone())).push_row_of(&kept, 0);
+                    kept.rows[0].end
+                }
+            };
+            self.note(held.time, held.id, end);
+        }
+    }
+
+    /// Notes an admitted row.
+    fn note(&mut self, time: Timestamp, id: RowId, end: Option<Timestamp>) {
+        let [first, second] = &mut self.newest;
+        match first {
+            Some((newest, whose)) if *whose == id => *newest = time.max(*newest),
+            Some((newest, _)) if time <= *newest => {
+                if second.is_none_or(|(older, _)| time > older) {
+                    *second = Some((time, id));
+                }
+            }
+            Some(_) | None => {
+                *second = *first;
+                *first = Some((time, id));
+            }
+        }
+        self.ends.note(end, self.newest());
+    }
+}
+
+impl Ends {
+    fn note(&mut self, end: Option<Timestamp>, newest: Option<Timestamp>) {
+        let Some(limit) = newest.map(|newest| newest + CONFIRMS) else { return };
+        match end {
+            Some(end) if end > limit => {
+                self.far.insert(end);
+                if self.far.len() > MAX_FAR_ENDS {
+                    self.far.pop_last();
+                }
+            }
+            Some(_) | None => self.near = self.near.max(end),
+        }
+        while self.far.first().is_some_and(|end| *end <= limit) {
+            self.near = self.near.max(self.far.pop_first());
+        }
+    }
+}
+
+fn refuse(batch: &mut Batch, number: usize, ahead: Millis) {
+    batch.rows[number].held = true;
+    let bad = future(batch, number, ahead);
+    batch.faults.push(bad);
+}
+
+fn future(batch: &Batch, number: usize, ahead: Millis) -> BadRow {
+    let row = &batch.rows[number];
+    let excerpt = excerpt(batch.line(number));
+    BadRow { locator: row.locator, fault: Fault::Future { ahead }, excerpt }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::record::fact::Facts;
+    use crate::record::scan::{Origin, Scanner};
+    use crate::record::{Columns, Locator};
+
+    /// Batches (`|`) of rows `id@hours`, with an end `id@hours-hours`; what is admitted, in order,
+    /// then `!` and what is future.
+    fn judged(guard: &mut NowGuard, text: &str) -> String {
+        let mut columns = Columns::default();
+        columns.want_known("id");
+        let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), Origin::default());
+        let (mut admitted, mut future) = (Vec::new(), Vec::new());
+        let names = |batch: &Batch, admitted: &mut Vec<String>| {
+            for number in (0..batch.rows.len()).filter(|number| !batch.rows[*number].held) {
+                let id = batch.record(number, crate::record::Phase::Start).get(crate::record::Column(0));
+                admitted.push(id.text().unwrap().to_owned());
+            }
+        };
+        let told = |faults: &[BadRow], future: &mut Vec<String>| {
+            for bad in faults {
+                assert!(matches!(bad.fault, Fault::Future { .. }));
+                future.push(bad.excerpt.split('"').nth(3).unwrap().to_owned());
+            }
+        };
+        for (number, part) in text.split('|').enumerate() {
+            let line = |row: &str| {
+                let (id, times) = row.split_once('@').unwrap();
+                let (start, end) = times.split_once('-').unwrap_or((times, ""));
+                let at = |hours: &str| hours.parse().map_or(String::new(), |h: f64| hour(h).to_string());
+                format!("{{\"id\":\"{id}\",\"start_time\":\"{}\",\"end_time\":\"{}\"}}\n", at(start), at(end))
+            };
+            let block: String = part.split_whitespace().map(line).collect();
+            let mut batch = scanner.scan(block, Locator(number as u64 * 1_000));
+            if let Some(before) = guard.admit(&mut batch) {
+                names(&before, &mut admitted);
+            }
+            names(&batch, &mut admitted);
+            told(&batch.faults, &mut future);
+        }
+        let (rest, faults) = guard.finish();
+        rest.iter().for_each(|batch| names(batch, &mut admitted));
+        told(&faults, &mut future);
+        format!("{}!{}", admitted.join(" "), future.join(" "))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "small numbers in tests")]
+    fn hour(hours: f64) -> Timestamp {
+        Timestamp(1_767_225_600_000 + (hours * 3_600_000.0) as i64)
+    }
+
+    fn check(text: &str, meant: &str) {
+        assert_eq!(judged(&mut NowGuard::new(None), text), meant, "{text}");
+    }
+
+    #[test]
+    fn a_second_row_within_a_day_confirms_a_time() {
+        check("a@0 b@1 c@2", "a b c!");
+        check("a@0 b@24", "a b!");
+        check("a@0 | b@1 | c@2", "a b c!");
+    }
+
+    #[test]
+    fn a_lone_row_ahead_is_future() {
+        check("a@0 b@1 z@100 c@2", "a b c!z");
+        check("z@100 a@0 b@1", "a b!z");
+        check("z@100 | a@0 | b@1", "a b!z");
+        check("a@0 b@1 z@25.1", "a b!z");
+    }
+
+    #[test]
+    fn time_goes_on_after_a_weekend() {
+        check("a@0 b@1 c@60 d@61", "a b c d!");
+        check("a@0 b@1 c@60 | d@61", "a b c d!");
+        check("a@0 b@1 | c@60 | e@0.5 | d@61", "a b e c d!");
+    }
+
+    #[test]
+    fn five_minutes_ahead_need_no_other_row() {
+        check("a@0 b@0.05 b@24.05", "a b!b");
+        let mut guard = NowGuard::new(Some(hour(0.0)));
+        assert_eq!(judged(&mut guard, "a@0.08 b@0.09"), "a!b");
+    }
+
+    #[test]
+    fn a_row_repeated_does_not_confirm_itself() {
+        check("a@0 b@1 z@100 z@100 z@101", "a b!z z z");
+        check("a@0 b@1 z@100 z@100 y@101", "a b z z y!");
+    }
+
+    #[test]
+    fn where_nothing_is_confirmed_now_is_the_newest_time() {
+        check("a@0", "a!");
+        check("a@0 b@100 c@200", "a b c!");
+        check("a@0 a@0.5", "a a!");
+        check("", "!");
+    }
+
+    #[test]
+    fn a_fixed_now_is_kept() {
+        let mut guard = NowGuard::new(Some(hour(10.0)));
+        assert_eq!(judged(&mut guard, "a@0 b@100 | c@10 d@101"), "a c!b d");
+        assert_eq!(guard.newest(), Some(hour(10.0)));
+    }
+
+    #[test]
+    fn the_last_record_may_be_an_end_but_no_end_far_ahead() {
+        let mut guard = NowGuard::new(None);
+        judged(&mut guard, "a@0-9 b@1-1000");
+        assert_eq!((guard.newest(), guard.last()), (Some(hour(1.0)), Some(hour(9.0))));
+        let mut guard = NowGuard::new(None);
+        judged(&mut guard, "a@0-30 b@1 c@10");
+        assert_eq!((guard.newest(), guard.last()), (Some(hour(10.0)), Some(hour(30.0))));
+        let mut guard = NowGuard::new(Some(hour(10.0)));
+        judged(&mut guard, "a@0-30");
+        assert_eq!(guard.last(), Some(hour(0.0)));
+    }
+}
