@@ -199,7 +199,9 @@ impl Watcher for Gathering<'_> {
 
     fn outcome(&mut self, outcome: Outcome) {
         let until = self.until;
-        self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && *traced.key == *self.key));
+        self.traced.extend(
+            outcome.traced.into_iter().filter(|traced| traced.at <= until && *traced.key == *self.key),
+        );
     }
 }
 
@@ -262,16 +264,20 @@ impl Gathering<'_> {
                 let late = if *late { ", late" } else { "" };
                 (true, if observe { "observe" } else { "fired" }, format!("alert {id}{late}"))
             }
-            Step::Decided(Decision::Cooldown { until }) => {
-                (false, "cooldown_until", format!("joined the open alert; the group may fire again at {until}"))
-            }
+            Step::Decided(Decision::Cooldown { until }) => (
+                false,
+                "cooldown_until",
+                format!("joined the open alert; the group may fire again at {until}"),
+            ),
             Step::Decided(Decision::Cleared) => {
                 (false, "below_threshold", "the record met `unless` and cleared the group".to_owned())
             }
             Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
             Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
             Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
-            Step::GroupFieldMissing => (false, "group_field_missing", "a field of `by` is missing".to_owned()),
+            Step::GroupFieldMissing => {
+                (false, "group_field_missing", "a field of `by` is missing".to_owned())
+            }
             Step::ValueMissing => (false, "group_field_missing", "the verb's field is missing".to_owned()),
             Step::Excepted(number) => {
                 let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
@@ -324,7 +330,8 @@ impl Explanation {
         if !self.before.is_empty() {
             let _ = writeln!(text, "  other records of the group:");
             for before in &self.before {
-                let _ = writeln!(text, "    {}  {}  {}", before.at, before.reason, show::safe(&before.detail));
+                let _ =
+                    writeln!(text, "    {}  {}  {}", before.at, before.reason, show::safe(&before.detail));
             }
         }
         text.truncate(text.trim_end().len());

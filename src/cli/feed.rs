@@ -1,9 +1,34 @@
-//! Records into the engine, one batch after the other.
+//! Files of records into the engine, in the order that makes the same alerts whatever the number of
+//! threads and the size of blocks.
+//!
+//! Each file is a source of its own: the one that is furthest behind is read on, a fixed number of
+//! blocks at a time. Blocks are read and scanned in parallel; what is ordered stays in order.
 
-use crate::engine::{Engine, Outcome, Scratch};
-use crate::record::Batch;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// An engine and what its scanning needs.
+use rayon::prelude::*;
+
+use crate::engine::{Engine, Fresh, Hit, Outcome, Scratch, SourceId};
+use crate::record::batch::BadRow;
+use crate::record::describe::Describer;
+use crate::record::fact::Facts;
+use crate::record::scan::{Mapping, Origin, Scanner};
+use crate::record::{Batch, Locator, Millis, Timestamp};
+use crate::source::{Block, Blocks, Input, NowGuard};
+
+use super::Failure;
+use super::explain::parse_time;
+use super::progress::Progress;
+
+/// Blocks of one file that are read at a time. Fixed, so that the order in which several files are
+/// read does not depend on the number of threads.
+const BLOCKS_AT_A_TIME: usize = 8;
+/// Bits of a locator that say where in its file a line is; the others say which file.
+const OFFSET_BITS: u32 = 48;
+
+/// An engine and what its scanning needs, for records that are at hand already.
 #[derive(Debug)]
 pub struct Feed {
     /// The engine.
@@ -23,4 +48,313 @@ impl Feed {
         let hits = self.engine.scan(batch, &fresh, &mut self.scratch);
         self.engine.advance(batch, hits)
     }
+}
+
+/// How files are read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FileArguments {
+    /// How the records' keys are named: a YAML map of our field to theirs
+    #[arg(long, value_name = "FILE")]
+    fields: Option<PathBuf>,
+    /// Now: records dated more than 5 minutes ahead of it are set aside [default: the newest time
+    /// that a second record confirms within 24 hours]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    now: Option<Timestamp>,
+    /// How far records may be out of order and still be judged in order
+    #[arg(long, value_name = "LENGTH", default_value = "60s", value_parser = parse_length)]
+    settle: Millis,
+    /// Threads [default: one a processor]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+fn parse_length(text: &str) -> Result<Millis, String> {
+    Millis::parse(text).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FeedError {
+    #[error("cannot read the field map `{path}`")]
+    Fields { path: PathBuf, source: std::io::Error },
+    #[error("field map `{path}`: {fault}")]
+    BadFields { path: PathBuf, fault: String },
+    #[error("too many files: {0}; at most 65535 at a time")]
+    TooManyFiles(usize),
+    #[error("no threads can be started")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Somebody who looks on.
+pub trait Watcher: Send {
+    /// These records of a batch are new.
+    fn batch(&mut self, _batch: &Batch, _fresh: &[Fresh]) {}
+    /// This came of them.
+    fn outcome(&mut self, outcome: Outcome);
+}
+
+/// What reading came to.
+#[derive(Debug)]
+pub struct Fed {
+    /// The engine, at the end.
+    pub engine: Engine,
+    /// The files, for fetching lines again.
+    pub archive: Archive,
+    /// Lines or rows looked at.
+    pub read: u64,
+    /// Lines that make no record, by reason: how many, and the first.
+    pub quarantined: BTreeMap<String, (u64, BadRow)>,
+    /// Records further behind than `settle`.
+    pub disordered: u64,
+    /// Files that could not be read to their end, with why.
+    pub broken: Vec<Failure>,
+}
+
+/// The files that were read: lines can be fetched by locator.
+#[derive(Debug)]
+pub struct Archive {
+    inputs: Vec<Input>,
+    describer: Describer,
+    paths: Vec<PathBuf>,
+}
+
+impl Archive {
+    /// Reads lines whole.
+    pub fn describer(&self) -> &Describer {
+        &self.describer
+    }
+
+    /// The lines at `locators`, in that order.
+    pub fn lines(&self, locators: &[Locator]) -> Result<BTreeMap<Locator, String>, Failure> {
+        let mut lines = BTreeMap::new();
+        let mut wanted: Vec<Locator> = locators.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for (number, input) in self.inputs.iter().enumerate() {
+            let here = |locator: &&Locator| (locator.0 >> OFFSET_BITS) as usize == number;
+            let of_file: Vec<Locator> = wanted.iter().filter(here).copied().collect();
+            if of_file.is_empty() {
+                continue;
+            }
+            let offsets: Vec<u64> =
+                of_file.iter().map(|locator| locator.0 & ((1 << OFFSET_BITS) - 1)).collect();
+            lines.extend(of_file.into_iter().zip(input.fetch(&offsets)?));
+        }
+        Ok(lines)
+    }
+
+    /// Where `locator` is, for a person.
+    pub fn place(&self, locator: Locator) -> String {
+        let number = usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
+        let path = self.paths.get(number).map_or_else(|| "?".to_owned(), |path| path.display().to_string());
+        format!("{path} at byte {}", locator.0 & ((1 << OFFSET_BITS) - 1))
+    }
+}
+
+/// One file that is being read.
+struct Reading {
+    source: SourceId,
+    base: Locator,
+    blocks: Blocks,
+    guard: NowGuard,
+    /// Newest start among the rows that were taken in.
+    newest: Option<Timestamp>,
+    done: bool,
+}
+
+/// Everything that goes on while files are read.
+struct Reader<'a> {
+    engine: Engine,
+    scanner: Scanner,
+    settle: Millis,
+    watcher: &'a mut dyn Watcher,
+    read: u64,
+    quarantined: BTreeMap<String, (u64, BadRow)>,
+    disordered: u64,
+    broken: Vec<Failure>,
+}
+
+impl FileArguments {
+    /// The field map, if one is given.
+    pub fn mapping(&self) -> Result<Mapping, Failure> {
+        let Some(path) = &self.fields else { return Ok(Mapping::default()) };
+        #[expect(clippy::disallowed_methods, reason = "the field map is read at this edge")]
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| FeedError::Fields { path: path.clone(), source })?;
+        Mapping::from_yaml(&text).map_err(|fault| FeedError::BadFields { path: path.clone(), fault }.into())
+    }
+
+    /// Feeds `files` to `engine`.
+    pub fn feed(
+        &self,
+        files: &[PathBuf],
+        mapping: &Mapping,
+        engine: Engine,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Fed, Failure> {
+        if files.len() > usize::from(u16::MAX) {
+            return Err(FeedError::TooManyFiles(files.len()).into());
+        }
+        let (facts, origin) = (Arc::new(Facts::default()), Origin::file(mapping.clone()));
+        let inputs = files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut readings = Vec::new();
+        for (number, input) in inputs.iter().enumerate() {
+            let blocks = input.blocks()?;
+            readings.push(Reading {
+                source: SourceId(u16::try_from(number)?),
+                base: Locator((number as u64) << OFFSET_BITS),
+                blocks,
+                guard: NowGuard::new(self.now),
+                newest: None,
+                done: false,
+            });
+        }
+        let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
+        let mut reader = Reader {
+            engine,
+            scanner,
+            settle: self.settle,
+            watcher,
+            read: 0,
+            quarantined: BTreeMap::new(),
+            disordered: 0,
+            broken: Vec::new(),
+        };
+        let threads = self.threads.map_or(0, usize::from);
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(FeedError::Threads)?;
+        let mut progress = Progress::new(files);
+        pool.install(|| reader.run(&mut readings, &mut progress));
+        progress.finish();
+        let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
+        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths: files.to_vec() };
+        Ok(Fed { engine, archive, read, quarantined, disordered, broken })
+    }
+}
+
+impl Reader<'_> {
+    fn run(&mut self, readings: &mut [Reading], progress: &mut Progress) {
+        for reading in readings.iter() {
+            self.engine.add_source(reading.source);
+        }
+        // The file that is furthest behind goes on; the first one of those.
+        while let Some(reading) = readings
+            .iter_mut()
+            .filter(|reading| !reading.done)
+            .min_by_key(|reading| (reading.newest, reading.source))
+        {
+            let blocks = self.next_blocks(reading);
+            progress.read(blocks.iter().map(|block| block.bytes.len() as u64).sum(), self.read);
+            self.take_blocks(reading, blocks);
+            let outcome = if reading.done { self.end(reading) } else { self.progress(reading) };
+            self.watcher.outcome(outcome);
+        }
+    }
+
+    fn next_blocks(&mut self, reading: &mut Reading) -> Vec<Block> {
+        let mut blocks = Vec::with_capacity(BLOCKS_AT_A_TIME);
+        while blocks.len() < BLOCKS_AT_A_TIME {
+            match reading.blocks.next() {
+                Some(Ok(block)) => blocks.push(block),
+                Some(Err(error)) => {
+                    self.broken.push(error.into());
+                    reading.done = true;
+                    break;
+                }
+                None => {
+                    reading.done = true;
+                    break;
+                }
+            }
+        }
+        blocks
+    }
+
+    fn take_blocks(&mut self, reading: &mut Reading, blocks: Vec<Block>) {
+        let (scanner, base) = (&self.scanner, reading.base);
+        let batches: Vec<Batch> = blocks.into_par_iter().map(|block| block.scan(scanner, base)).collect();
+        let mut ready = Vec::with_capacity(batches.len());
+        for mut batch in batches {
+            let released = reading.guard.admit(&mut batch);
+            self.count(&batch);
+            for batch in released.into_iter().chain([batch]) {
+                let fresh = self.engine.take_in(&batch);
+                ready.push((batch, fresh));
+            }
+        }
+        self.judge(reading, ready);
+    }
+
+    /// Scans in parallel, then advances in order.
+    fn judge(&mut self, reading: &mut Reading, ready: Vec<(Batch, Vec<Fresh>)>) {
+        let engine = &self.engine;
+        let scan =
+            |scratch: &mut Scratch, (batch, fresh): &(Batch, Vec<Fresh>)| engine.scan(batch, fresh, scratch);
+        let hits: Vec<Vec<Hit>> = ready.par_iter().map_init(Scratch::default, scan).collect();
+        for ((batch, fresh), hits) in ready.iter().zip(hits) {
+            self.watcher.batch(batch, fresh);
+            self.advance(reading, batch, hits);
+        }
+    }
+
+    /// A row that is further behind than `settle` comes after the watermark that the rows before it
+    /// made, wherever blocks happen to end.
+    fn advance(&mut self, reading: &mut Reading, batch: &Batch, hits: Vec<Hit>) {
+        let mut hits = hits.into_iter().peekable();
+        for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
+            let behind = reading.newest.is_some_and(|newest| row.start <= newest - self.settle);
+            if behind {
+                self.disordered += 1;
+                let before: Vec<Hit> = std::iter::from_fn(|| hits.next_if(|hit| hit.row < number)).collect();
+                let outcome = self.engine.advance(batch, before);
+                self.watcher.outcome(outcome);
+                let outcome = self.progress(reading);
+                self.watcher.outcome(outcome);
+            }
+            reading.newest = reading.newest.max(Some(row.start));
+        }
+        let outcome = self.engine.advance(batch, hits.collect());
+        self.watcher.outcome(outcome);
+    }
+
+    fn progress(&mut self, reading: &Reading) -> Outcome {
+        match reading.newest {
+            Some(newest) => {
+                let watermark = newest - self.settle;
+                self.engine.progress(reading.source, watermark, watermark)
+            }
+            None => Outcome::default(),
+        }
+    }
+
+    /// The file is at its end: what nobody confirmed is future, and its last record is its watermark.
+    fn end(&mut self, reading: &mut Reading) -> Outcome {
+        let (rest, faults) = reading.guard.finish();
+        for fault in faults {
+            self.quarantine(&fault);
+        }
+        if let Some(batch) = rest {
+            let fresh = self.engine.take_in(&batch);
+            self.judge(reading, vec![(batch, fresh)]);
+        }
+        let last = reading.guard.last().unwrap_or(Timestamp::MIN);
+        self.engine.finish(reading.source, last)
+    }
+
+    fn count(&mut self, batch: &Batch) {
+        self.read += batch.read;
+        for fault in &batch.faults {
+            self.quarantine(fault);
+        }
+    }
+
+    fn quarantine(&mut self, bad: &BadRow) {
+        let reason = bad.fault.reason().to_owned();
+        let entry = self.quarantined.entry(reason).or_insert_with(|| (0, bad.clone()));
+        entry.0 += 1;
+    }
+}
+
+/// The name of a file, for people.
+pub fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod feed;
 mod load;
+mod progress;
 mod replay;
 mod schema;
 mod show;

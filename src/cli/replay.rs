@@ -1,10 +1,222 @@
-//! soon
-use super::{Exit, Failure};
-/// Arguments
+//! `larum replay`: rules over files of records, with the code that the daemon runs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::alert::{Alert, AlertId, Draft, Fired, Sight};
+use crate::engine::{Counters, Engine, Generation, Limits, Note, Outcome, tell};
+use crate::record::{Columns, Locator, RuleId};
+
+use super::feed::{Archive, Fed, FileArguments, Watcher};
+use super::load::{Loaded, RuleArguments, load};
+use super::{Exit, Failure, Output, show};
+
+/// Alerts whose evidence is fetched together: files are read again once for so many.
+const TOLD_AT_A_TIME: usize = 4_096;
+
+/// Arguments of `larum replay`.
 #[derive(Debug, clap::Args)]
-pub struct Replay {}
+pub struct Replay {
+    /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    rules: RuleArguments,
+    #[command(flatten)]
+    reading: FileArguments,
+    /// How to print alerts
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    /// Print what became of alerts too: updates, closings, recoveries
+    #[arg(long)]
+    revisions: bool,
+}
+
+/// Keeps what a run tells.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// In the order they came; sorted at the end.
+    pub drafts: Vec<Draft>,
+    notes: Vec<Note>,
+    known: HashSet<AlertId>,
+    /// Whether changes are wanted.
+    revisions: bool,
+}
+
+impl Watcher for Kept {
+    fn outcome(&mut self, outcome: Outcome) {
+        for draft in outcome.drafts {
+            let wanted = match &draft {
+                // An alert that exists already is nothing: its row came again after it was forgotten.
+                Draft::Fired(fired) => self.known.insert(fired.id),
+                Draft::Changed(_) => self.revisions,
+            };
+            if wanted {
+                self.drafts.push(draft);
+            }
+        }
+        self.notes.extend(outcome.notes);
+    }
+}
+
 impl Replay {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        Ok(Exit::Fine)
+        let mapping = self.reading.mapping()?;
+        let declared: Vec<String> = mapping.fields.iter().map(|map| map.field.to_string()).collect();
+        let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
+        loaded.complain();
+        let exit = if loaded.has_errors() { Exit::Findings } else { Exit::Fine };
+        let Loaded { rules, .. } = loaded;
+        let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+        let engine = Engine::new(generation.clone(), "default");
+        let mut kept = Kept { revisions: self.revisions, ..Kept::default() };
+        #[expect(clippy::disallowed_methods, reason = "measures for the summary, decides nothing")]
+        let begun = Instant::now();
+        let fed = self.reading.feed(&self.files, &mapping, engine, &mut kept)?;
+        let alerts = print(&generation, &fed.archive, &mut kept, self.output)?;
+        summary(&fed, &kept, &alerts, begun.elapsed());
+        Ok(if fed.broken.is_empty() { exit } else { Exit::CouldNotRun })
+    }
+}
+
+/// Tells every draft in order; how many alerts each rule raised.
+fn print(
+    generation: &Generation,
+    archive: &Archive,
+    kept: &mut Kept,
+    output: Output,
+) -> Result<BTreeMap<RuleId, u64>, Failure> {
+    let colour = show::colour_on_stdout();
+    let mut raised = BTreeMap::new();
+    tell_all(generation, archive, &mut kept.drafts, &mut |alert| {
+        if alert.revision == 1 {
+            *raised.entry(alert.rule.clone()).or_insert(0) += 1;
+        }
+        match output {
+            Output::Text => show::line(&show::alert(alert, colour))?,
+            Output::Json => show::line(&serde_json::to_string(alert)?)?,
+        }
+        Ok(())
+    })?;
+    Ok(raised)
+}
+
+/// Tells `drafts` in order: alerts as they fired and, where they are among the drafts, their changes.
+pub fn tell_all(
+    generation: &Generation,
+    archive: &Archive,
+    drafts: &mut [Draft],
+    told: &mut dyn FnMut(&Alert) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    drafts.sort_by_cached_key(Draft::order);
+    let changes = drafts.iter().any(|draft| matches!(draft, Draft::Changed(_)));
+    let mut alerts: HashMap<AlertId, Alert> = HashMap::new();
+    for some in drafts.chunks(TOLD_AT_A_TIME) {
+        let sights: Vec<Locator> = some.iter().flat_map(sights_of).map(|sight| sight.locator).collect();
+        let lines = archive.lines(&sights)?;
+        let rows = |fired: &Fired| -> Vec<Option<tell::Told>> {
+            let row = |sight: &Sight| archive.describer().describe(lines.get(&sight.locator)?, sight.phase);
+            fired.sights.iter().map(row).collect()
+        };
+        for draft in some {
+            match draft {
+                Draft::Fired(fired) => {
+                    let alert = tell::alert(generation, fired, &rows(fired));
+                    told(&alert)?;
+                    if changes {
+                        alerts.insert(alert.id, alert);
+                    }
+                }
+                Draft::Changed(change) => {
+                    if let Some(alert) = alerts.get_mut(&change.id) {
+                        *alert = tell::changed(alert, change);
+                        told(alert)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sights_of(draft: &Draft) -> &[Sight] {
+    match draft {
+        Draft::Fired(fired) => &fired.sights,
+        Draft::Changed(_) => &[],
+    }
+}
+
+/// What the run came to, for people.
+fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::time::Duration) {
+    let rows = fed.engine.rows();
+    let rate = fed.read as f64 / took.as_secs_f64().max(1e-6);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+    let rate = show::thousands(rate as u64);
+    show::note(&format!(
+        "{} records in {:.1} s ({rate} a second): {} new, {} unchanged, {} amended",
+        show::thousands(fed.read),
+        took.as_secs_f64(),
+        show::thousands(rows.new),
+        show::thousands(rows.unchanged),
+        show::thousands(rows.amended),
+    ));
+    for (reason, (count, first)) in &fed.quarantined {
+        let place = fed.archive.place(first.locator);
+        show::note(&format!(
+            "quarantined: {} {reason}; the first in {place}: {}",
+            show::thousands(*count),
+            first.fault
+        ));
+        show::note(&format!("    {}", show::safe(&first.excerpt)));
+    }
+    if fed.disordered > 0 {
+        show::note(&format!(
+            "warning: {} came further behind than --settle allows and were judged as late; sort them first, or raise --settle",
+            show::many(usize::try_from(fed.disordered).unwrap_or(usize::MAX), "record"),
+        ));
+    }
+    for (rule, counters) in fed.engine.counters() {
+        rule_summary(rule, counters, alerts.get(rule).copied().unwrap_or(0));
+    }
+    for note in &kept.notes {
+        show::note(&format!("warning: {}", show::safe(&told(note))));
+    }
+    for failure in &fed.broken {
+        show::failure(&**failure);
+    }
+}
+
+fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64) {
+    let mut line = format!(
+        "{rule}: {}, {} hits",
+        show::many(usize::try_from(alerts).unwrap_or(usize::MAX), "alert"),
+        show::thousands(counters.hits)
+    );
+    for (count, what) in [
+        (counters.group_field_missing, "without a group"),
+        (counters.value_missing, "without the value"),
+        (counters.excepted, "excepted"),
+        (counters.late, "late"),
+        (counters.too_late, "too late"),
+        (counters.groups_evicted, "groups evicted"),
+        (counters.records_dropped, "records dropped from full groups"),
+        (counters.values_dropped, "values forgotten in full groups"),
+        (counters.script_faults, "script faults"),
+    ] {
+        if count > 0 {
+            line.push_str(&format!(", {} {what}", show::thousands(count)));
+        }
+    }
+    show::note(&line);
+}
+
+fn told(note: &Note) -> String {
+    match note {
+        Note::GroupsFull { rule, at, limit } => {
+            format!("rule {rule} reached its bound of {limit} groups at {at}; the quietest groups are let go")
+        }
+        Note::ScriptFault { rule, at, fault } => format!("rule {rule}, record of {at}: {fault}"),
     }
 }

@@ -163,8 +163,10 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
         Some(_) | None => None,
     };
     let scope = scope(&spec, script.as_ref());
-    let title = spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
-    let runbook = spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, TextForm::Runbook, &scope, problems));
+    let title =
+        spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
+    let runbook =
+        spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, TextForm::Runbook, &scope, problems));
     super::case::check_names(&spec.tests, &scope, problems);
     if problems.has_errors() {
         return None;

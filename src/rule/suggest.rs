@@ -1,22 +1,59 @@
-//! The nearest right name for a wrong one. Never more than one: a list is not a way out.
+//! What somebody may have meant by a word that is not known.
 
-/// The candidate nearest to `word`, if one is near enough to be what was meant.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // One slip in a short word, one in three letters of a longer one.
-    let allowed = (word.chars().count() / 3).max(1);
-    let distance = |candidate: &'a str| (strsim::damerau_levenshtein(word, candidate), candidate);
-    candidates.into_iter().map(distance).filter(|(slips, _)| *slips <= allowed).min().map(|(_, name)| name)
+/// The candidate nearest to `word`, if one is near enough to be a slip of the fingers, or else one
+/// whose last part `word` is (`country` for `geo.country`).
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
+    let wanted = plain(word);
+    if wanted.is_empty() || wanted.len() > MAX_WORD {
+        return None;
+    }
+    let reach = (wanted.chars().count() / 3).clamp(1, 3);
+    let mut best: Option<(usize, &str)> = None;
+    let mut part = None;
+    for candidate in candidates {
+        // A candidate much longer or shorter is not measured: a file may have twenty thousand slips.
+        if candidate.len().abs_diff(wanted.len()) <= reach {
+            let distance = strsim::osa_distance(&wanted, &plain(candidate));
+            if distance <= reach && best.is_none_or(|(least, _)| distance < least) {
+                best = Some((distance, candidate));
+            }
+        }
+        if part.is_none() && candidate.rsplit_once('.').is_some_and(|(_, last)| last == wanted) {
+            part = Some(candidate);
+        }
+    }
+    best.map(|(_, candidate)| candidate).or(part)
 }
+
+/// Words longer than this are no slip of the fingers, and cost a table of their length squared.
+const MAX_WORD: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::nearest;
 
     #[test]
-    fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
-        let names = ["user", "user_name", "network_rtt", "public_ip"];
-        assert_eq!(nearest("usr", names), Some("user"));
-        assert_eq!(nearest("netwrok_rtt", names), Some("network_rtt"));
-        assert_eq!(nearest("colour", names), None);
+    fn a_slip_finds_its_word() {
+        for (slip, word) in [
+            ("witin", "within"),
+            ("conditon", "condition"),
+            ("computer_nam", "computer_name"),
+            ("public-ip", "public_ip"),
+            ("Outcome", "outcome"),
+            ("country", "geo.country"),
+            ("untill", "until"),
+        ] {
+            let words =
+                ["within", "condition", "computer_name", "public_ip", "outcome", "geo.country", "until"];
+            assert_eq!(nearest(slip, words), Some(word), "{slip}");
+        }
+    }
+
+    #[test]
+    fn what_is_far_from_everything_suggests_nothing() {
+        assert_eq!(nearest("colour", ["within", "user", "kind"]), None);
+        assert_eq!(nearest("", ["a"]), None);
+        assert_eq!(nearest(&"a".repeat(100_000), ["a"]), None);
     }
 }

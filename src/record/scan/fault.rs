@@ -45,6 +45,21 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The reason without its particulars, for counting.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotJson { .. } => "not JSON",
+            Self::NotObject => "not a JSON object",
+            Self::NotUtf8 => "not UTF-8",
+            Self::TooLong => "too long",
+            Self::TooManyFields => "too many fields",
+            Self::TooDeep => "nested too deep",
+            Self::NoTime => "no time",
+            Self::UnreadableTime(_) => "unreadable time",
+            Self::Future { .. } => "ahead of now",
+        }
+    }
+
     /// What the reader found, in a line that begins at `start`.
     pub(super) fn of(bad: Bad, start: usize) -> Self {
         match bad.why {

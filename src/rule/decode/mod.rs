@@ -11,7 +11,7 @@ pub(super) mod literal;
 pub(super) mod predicate;
 mod rule;
 mod selection;
-mod suggest;
+use super::suggest;
 mod taken;
 #[cfg(test)]
 mod tests;
