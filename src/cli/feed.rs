@@ -68,6 +68,12 @@ pub struct FileArguments {
     threads: Option<u16>,
 }
 
+impl Default for FileArguments {
+    fn default() -> Self {
+        Self { fields: None, now: None, settle: Millis::secs(60), threads: None }
+    }
+}
+
 fn parse_length(text: &str) -> Result<Millis, String> {
     Millis::parse(text).map_err(|error| error.to_string())
 }

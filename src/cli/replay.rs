@@ -169,7 +169,7 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
             show::thousands(*count),
             first.fault
         ));
-        show::note(&format!("    {}", show::safe(&first.excerpt)));
+        show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
     }
     if fed.disordered > 0 {
         show::note(&format!(

@@ -4,9 +4,12 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::alert::{Alert, State};
+
+/// Values of a field that a line for people names.
+const SHOWN_VALUES: usize = 5;
 
 /// Prints one line of data.
 pub fn line(text: &str) -> std::io::Result<()> {
@@ -90,13 +93,8 @@ pub fn alert(alert: &Alert, colour: bool) -> String {
             .filter(|(name, _)| *name != "count")
             .map(|(name, value)| format!("{name} {}", plain(value))),
     );
-    facts.extend(
-        alert
-            .show
-            .iter()
-            .filter(|(_, value)| **value != Json::Array(Vec::new()))
-            .map(|(name, value)| format!("{name} {}", plain(value))),
-    );
+    let shown = alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new()));
+    facts.extend(shown.map(|(name, value)| format!("{name} {}", some(value))));
     if alert.late {
         facts.push("late".to_owned());
     }
@@ -128,9 +126,17 @@ pub fn plain(value: &Json) -> String {
     }
 }
 
-/// `{a: 1, b: 2}` for people.
-pub fn pairs(map: &Map<String, Json>) -> String {
-    map.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", ")
+/// The first values of a list, and how many more there are.
+fn some(value: &Json) -> String {
+    match value {
+        Json::Array(items) if items.len() > SHOWN_VALUES => {
+            let first: Vec<String> = items[..SHOWN_VALUES].iter().map(plain).collect();
+            format!("{} +{} more", first.join(", "), items.len() - SHOWN_VALUES)
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+            plain(value)
+        }
+    }
 }
 
 /// `1 234 567`
