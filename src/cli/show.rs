@@ -11,6 +11,9 @@ use crate::alert::{Alert, State};
 /// Values of a field that a line for people names.
 const SHOWN_VALUES: usize = 5;
 
+/// Facts that a line for people says elsewhere: the number of hits, a value that the title names.
+const UNTOLD: [&str; 3] = ["count", "value", "known"];
+
 /// Prints one line of data.
 pub fn line(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -90,7 +93,7 @@ pub fn alert(alert: &Alert, colour: bool) -> String {
         alert
             .actual
             .iter()
-            .filter(|(name, _)| *name != "count")
+            .filter(|(name, _)| !UNTOLD.contains(&name.as_str()))
             .map(|(name, value)| format!("{name} {}", plain(value))),
     );
     let shown = alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new()));
