@@ -155,6 +155,8 @@ struct Scratch {
     learnt: Learnt,
     sink: Sink,
     memo: Memo,
+    /// Rows of the block before, to make room for as many.
+    rows: usize,
 }
 
 impl fmt::Debug for Scanner {
@@ -199,7 +201,10 @@ impl Scanner {
             return batch;
         }
         let mut scratch = self.idle().pop().unwrap_or_else(|| self.scratch());
+        batch.rows.reserve(scratch.rows);
+        batch.slots.reserve(scratch.rows * self.columns.len());
         self.read_lines(&block, base, &mut scratch, &mut batch);
+        scratch.rows = batch.rows.len();
         batch.text = block;
         batch.text.push_str(scratch.sink.tail.as_str());
         self.idle().push(scratch);
@@ -217,11 +222,12 @@ impl Scanner {
             learnt: Learnt::default(),
             sink: Sink::new(self.plan.targets(), self.plan.fields().len()),
             memo: Memo::default(),
+            rows: 0,
         }
     }
 
     fn read_lines(&self, block: &str, base: Locator, scratch: &mut Scratch, batch: &mut Batch) {
-        let Scratch { stops, learnt, sink, memo } = scratch;
+        let Scratch { stops, learnt, sink, memo, .. } = scratch;
         stops.find(block.as_bytes());
         sink.tail.begin(block.len(), self.maker.words());
         let mut at = if base.0 == 0 && block.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
