@@ -36,11 +36,7 @@ impl Number {
         };
         let (int, frac) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if int.is_empty()
-            || !all_digits(int)
-            || !all_digits(frac)
-            || (mantissa.contains('.') && frac.is_empty())
-        {
+        if int.is_empty() || !all_digits(int) || !all_digits(frac) || (mantissa.contains('.') && frac.is_empty()) {
             return None;
         }
         let value = scaled(int, frac, exponent)?;
@@ -151,9 +147,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_number() {
-        for text in
-            ["", "-", "five", "1.", ".5", "1e", "0x10", "1_000", "+1", "1e999", "1000000000000000000000"]
-        {
+        for text in ["", "-", "five", "1.", ".5", "1e", "0x10", "1_000", "+1", "1e999", "1000000000000000000000"] {
             assert_eq!(shown(text), "none", "{text}");
         }
     }

@@ -43,7 +43,7 @@ struct Key {
     /// The one slot that its value fills, or `NOBODY`.
     target: u16,
     /// Set where one slot is not all there is to it.
-    plan: Option<KeyPlan>,
+    plan: Option<Box<KeyPlan>>,
 }
 
 /// No key, no slot.
@@ -226,7 +226,7 @@ impl Learnt {
             next: START,
             marks: means.map_or(0, |key| key.marks),
             target: means.and_then(|key| key.targets.first().copied()).unwrap_or(NOBODY),
-            plan: if single { None } else { means.cloned() },
+            plan: if single { None } else { means.cloned().map(Box::new) },
         };
         match free {
             Some(place) if self.keys.len() < MAX_KEYS_LEARNT => {
@@ -265,7 +265,7 @@ impl Key {
     fn unusual(&self, block: &str, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let mut reader = Reader::new(block, plan, at, block.len());
         if self.plan.is_some() {
-            reader.field(self.plan.as_ref(), 2, sink).ok()?;
+            reader.field(self.plan.as_deref(), 2, sink).ok()?;
         } else {
             let wanted = self.target != NOBODY;
             let slot = reader.value(2, wanted, None, sink).ok()?;
