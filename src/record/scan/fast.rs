@@ -249,19 +249,36 @@ impl Key {
     #[inline]
     fn value(&self, block: &str, stops: &Stops, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let bytes = block.as_bytes();
-        if self.plan.is_none() && *bytes.get(at)? == b'"' {
-            let close = stops.next(at + 1);
-            if *bytes.get(close)? == b'"' {
-                if self.target != NOBODY {
-                    sink.put(self.target, span(at + 1, close, SlotKind::Text));
+        if self.plan.is_none() {
+            let (slot, after) = match *bytes.get(at)? {
+                b'"' => {
+                    let close = stops.next(at + 1);
+                    if *bytes.get(close)? != b'"' {
+                        return self.unusual(block, plan, at, sink);
+                    }
+                    (span(at + 1, close, SlotKind::Text), close + 1)
                 }
-                return Some(close + 1);
+                b'1'..=b'9' => {
+                    let mut end = at + 1;
+                    while bytes.get(end)?.is_ascii_digit() {
+                        end += 1;
+                    }
+                    if !matches!(*bytes.get(end)?, b',' | b'}') {
+                        return self.unusual(block, plan, at, sink);
+                    }
+                    (span(at, end, SlotKind::Number), end)
+                }
+                _ => return self.unusual(block, plan, at, sink),
+            };
+            if self.target != NOBODY {
+                sink.put(self.target, slot);
             }
+            return Some(after);
         }
         self.unusual(block, plan, at, sink)
     }
 
-    /// Reads a value that is no clean string, or that fills more than one slot.
+    /// Reads a value that is no clean string or whole number, or that fills more than one slot.
     fn unusual(&self, block: &str, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let mut reader = Reader::new(block, plan, at, block.len());
         if self.plan.is_some() {
