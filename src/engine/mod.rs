@@ -291,7 +291,7 @@ impl Engine {
 
     /// Which records `batch` brings. Ordered: call it once for each batch, in journal order.
     pub fn take_in(&mut self, batch: &Batch) -> Vec<Fresh> {
-        self.seen.take_in(batch, self.horizon, &mut self.rows)
+        self.seen.take_in(batch, &mut self.rows)
     }
 
     /// The hits of `fresh` records of `batch`. Pure: chunks of them may be scanned in any order.
@@ -317,8 +317,7 @@ impl Engine {
         // The row's own record: a later version of the row makes it come again.
         let own = hit.phase == row.only.unwrap_or(Phase::Start);
         if own && matches!(hit.outcome, HitOutcome::Grouped { .. }) {
-            let program = u32::try_from(number).unwrap_or(u32::MAX);
-            if !self.seen.first_hit(row, program) {
+            if !self.seen.first_hit(row, number) {
                 return;
             }
         }

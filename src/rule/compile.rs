@@ -82,8 +82,6 @@ pub enum Form {
     Key,
     /// As `Key`, but an address is its network.
     Net(SameNet),
-    /// As spelt.
-    Spelt,
     /// By the field's kind.
     Typed,
     /// A number, or no value.
@@ -300,10 +298,7 @@ fn verb(
         }
         Some(spec::Verb::FirstSeen(spec)) => {
             let form = spec.same_net.map_or(Form::Key, Form::Net);
-            let carries = vec![
-                carry(&spec.value, form, true, columns),
-                carry(&spec.value, Form::Spelt, false, columns),
-            ];
+            let carries = vec![carry(&spec.value, form, true, columns)];
             let verb = first_seen::FirstSeen {
                 learn: spec.learn,
                 forget: spec.forget,
@@ -388,7 +383,6 @@ impl Carry {
         match self.form {
             Form::Typed => Datum::of(value, kind),
             Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
-            Form::Spelt => value.text().map_or(Datum::Absent, |text| Datum::Text(cut(text).into())),
             Form::Key => key_text(value, kind).map_or(Datum::Absent, |text| Datum::Text(text.into())),
             Form::Net(net) => {
                 let Some(text) = key_text(value, kind) else { return Datum::Absent };

@@ -163,10 +163,10 @@ impl NowGuard {
             return;
         }
         let limit = self.now.map(|now| now + AHEAD);
-        let (free, held) =
-            std::mem::take(&mut self.held).into_iter().partition(|held| Some(held.time) <= limit);
+        let all = std::mem::take(&mut self.held).into_iter();
+        let (free, held): (Vec<Held>, Vec<Held>) = all.partition(|held| Some(held.time) <= limit);
         self.held = held;
-        for held in Vec::<Held>::from(free) {
+        for held in free {
             let end = match held.at {
                 Place::Here(number) => batch.as_deref_mut().and_then(|batch| {
                     batch.rows[number].held = false;
@@ -275,7 +275,9 @@ mod tests {
             told(&batch.faults, &mut future);
         }
         let (rest, faults) = guard.finish();
-        rest.iter().for_each(|batch| names(batch, &mut admitted));
+        if let Some(batch) = &rest {
+            names(batch, &mut admitted);
+        }
         told(&faults, &mut future);
         format!("{}!{}", admitted.join(" "), future.join(" "))
     }
