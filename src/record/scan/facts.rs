@@ -13,6 +13,8 @@ use crate::record::{Number, Phase, Timestamp};
 
 /// Reasons whose kind is remembered: patterns are slow. Hostile reasons may be all different.
 const MAX_REMEMBERED: usize = 4_096;
+/// Longest code and reason that is remembered; longer ones hardly come twice.
+const MAX_REMEMBERED_LEN: usize = 1 << 10;
 
 /// Failure kinds by code and reason.
 #[derive(Debug, Default)]
@@ -82,10 +84,12 @@ impl Maker {
             return *kind;
         }
         let kind = self.facts.failure_kind(code, reason);
-        if memo.kinds.len() >= MAX_REMEMBERED {
-            memo.kinds.clear();
+        if memo.key.len() <= MAX_REMEMBERED_LEN {
+            if memo.kinds.len() >= MAX_REMEMBERED {
+                memo.kinds.clear();
+            }
+            memo.kinds.insert(memo.key.clone(), kind);
         }
-        memo.kinds.insert(memo.key.clone(), kind);
         kind
     }
 

@@ -393,6 +393,18 @@ fn a_mapping_names_foreign_fields() {
 }
 
 #[test]
+fn threads_share_a_scanner() {
+    let scanner = scanner(WANTED, Origin::default());
+    let line = "{\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"Ana\",\"failed_code\":\"500\"}\n";
+    let scan = |_| shown(&scanner.scan(line.repeat(50), Locator(7)));
+    let all: Vec<Vec<String>> = std::thread::scope(|threads| {
+        let started: Vec<_> = (0..4).map(|n| threads.spawn(move || (0..20).map(scan).nth(n))).collect();
+        started.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(all.len() == 4 && all.iter().all(|one| *one == all[0]));
+}
+
+#[test]
 fn facts_do_not_grow_a_batch_with_its_rows() {
     let line = "{\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"ana\",\"failed_code\":\"500\"}\n";
     let produced = |rows: usize| scan(&line.repeat(rows)).text.len() - line.len() * rows;
