@@ -1,0 +1,7 @@
+//! What must hold whatever else changes: the laws, the verbs against slow models, real records,
+//! and who may name whom.
+
+mod laws;
+mod models;
+mod slow;
+mod world;
