@@ -1,1 +1,233 @@
-//! The laws of the design, each as a test that fails without it.
+//! The laws of the design, each as a test that fails when it is broken.
+
+use larum::alert::Draft;
+use larum::engine::{Counters, Fresh, Hit, Scratch};
+use larum::record::RuleId;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::models::{logins, verbs};
+use super::world::{Login, MINUTE, Run, SECOND, World, cases, rule, time};
+
+/// Rules besides those of the models: exceptions, levels, phases, a script that may break.
+fn others() -> Vec<String> {
+    let until = time(3 * MINUTE);
+    vec![
+        rule(
+            "except-until",
+            &format!(
+                "match: {{outcome: failure}}\nexcept:\n  - {{public_ip: 203.0.113.1, because: a drill, until: {until}}}\n"
+            ),
+        ),
+        rule(
+            "levels",
+            "match: {outcome: failure}\ncount: {at_least: 2, within: 2m, by: [user_name]}\nlevels:\n  - {level: critical, when: {e2e_rtt|gt: 400}}\n  - {level: high, when: {public_ip: 203.0.113.2}}\n",
+        ),
+        rule("ends", "match: {phase: end}\ncount: {at_least: 2, within: 1m, by: [user_name]}\n"),
+        rule(
+            "all-phases",
+            "match: {phase: [start, end]}\ncount: {at_least: 3, within: 1m, by: [public_ip], missing: own}\n",
+        ),
+        rule(
+            "missing-own",
+            "match: {outcome: failure}\ndistinct: {field: user_name, at_least: 2, within: 1m, by: [public_ip], missing: own}\n",
+        ),
+        rule(
+            "breaks",
+            "match: {outcome: [failure, success]}\nscript:\n  by: [user_name]\n  keep: 2\n  when: |\n    record.e2e_rtt > 300\n",
+        ),
+        rule(
+            "tuple",
+            "match: {outcome: success}\nfirst_seen: {value: [public_ip, outcome], by: [user_name]}\ncooldown: 1m\n",
+        ),
+    ]
+}
+
+fn every_rule() -> World {
+    let files: Vec<String> = verbs().iter().map(|case| case.file()).chain(others()).collect();
+    World::new(&files)
+}
+
+/// Logins, some of which end.
+fn visits(most: usize) -> impl Strategy<Value = Vec<Login>> {
+    (logins(most), prop::collection::vec(prop::option::of(0..12_i64), most)).prop_map(|(logins, ends)| {
+        let ended = |(login, end): (Login, Option<i64>)| Login {
+            end: end.filter(|_| !login.failure).map(|after| login.at + after * 10 * SECOND),
+            ..login
+        };
+        logins.into_iter().zip(ends).map(ended).collect()
+    })
+}
+
+/// The same logins in another order, in batches, some of them read again.
+fn shuffled(logins: &[Login], order: &[u64], again: &[Index], cuts: &[Index]) -> Vec<Vec<Login>> {
+    let mut rows: Vec<(u64, Login)> =
+        logins.iter().cloned().zip(order).map(|(login, place)| (*place, login)).collect();
+    if !logins.is_empty() {
+        rows.extend(
+            again.iter().enumerate().map(|(place, index)| (place as u64 * 997, index.get(logins).clone())),
+        );
+    }
+    rows.sort_by_key(|(place, _)| *place);
+    let rows: Vec<Login> = rows.into_iter().map(|(_, login)| login).collect();
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(rows.len() + 1)).collect();
+    cuts.extend([0, rows.len()]);
+    cuts.sort_unstable();
+    cuts.windows(2).map(|cut| rows[cut[0]..cut[1]].to_vec()).collect()
+}
+
+fn counted(run: &Run<'_>) -> Vec<(RuleId, Counters)> {
+    run.counters()
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn order_batching_and_repetition_ahead_of_the_watermark_change_nothing(
+        logins in visits(50),
+        order in prop::collection::vec(0..50_000_u64, 50),
+        again in prop::collection::vec(any::<Index>(), 0..10),
+        cuts in prop::collection::vec(any::<Index>(), 0..6),
+    ) {
+        let world = every_rule();
+        let (mut whole, mut parts) = (world.run(), world.run());
+        whole.take(&logins);
+        whole.finish();
+        for part in shuffled(&logins, &order, &again, &cuts) {
+            parts.take(&part);
+        }
+        parts.finish();
+        prop_assert_eq!(counted(&whole), counted(&parts));
+        prop_assert_eq!(whole.told.sorted(), parts.told.sorted());
+    }
+
+    #[test]
+    fn rows_that_come_again_behind_the_watermark_change_nothing(
+        logins in visits(40),
+        again in prop::collection::vec((any::<Index>(), 0..60_i64), 0..20),
+    ) {
+        let world = every_rule();
+        let (mut once, mut often) = (world.run(), world.run());
+        once.take(&logins);
+        often.take(&logins);
+        for (index, at) in again.iter().filter(|_| !logins.is_empty()) {
+            often.progress(at * 10 * SECOND);
+            often.take(&[index.get(&logins).clone()]);
+        }
+        once.finish();
+        often.finish();
+        prop_assert_eq!(counted(&once), counted(&often));
+        prop_assert_eq!(once.told.sorted(), often.told.sorted());
+    }
+
+    #[test]
+    fn a_watermark_in_steps_is_one_at_the_end(
+        logins in visits(50),
+        steps in prop::collection::vec(0..600 * SECOND, 0..12),
+    ) {
+        let world = every_rule();
+        let (mut once, mut slowly) = (world.run(), world.run());
+        once.take(&logins);
+        slowly.take(&logins);
+        let arrivals = slowly.told.drafts.len();
+        let mut steps = steps;
+        steps.sort_unstable();
+        steps.into_iter().for_each(|at| slowly.progress(at));
+        slowly.finish();
+        once.finish();
+        let behind = &slowly.told.drafts[arrivals..];
+        prop_assert!(behind.is_sorted_by_key(Draft::at), "what is told behind the watermark never goes back");
+        prop_assert_eq!(counted(&once), counted(&slowly));
+        prop_assert_eq!(once.told.sorted(), slowly.told.sorted());
+    }
+
+    #[test]
+    fn each_row_just_ahead_of_the_watermark_is_as_good_as_all_at_once(logins in visits(50)) {
+        let world = every_rule();
+        let (mut once, mut live) = (world.run(), world.run());
+        once.take(&logins);
+        once.finish();
+        let mut logins = logins;
+        logins.sort_by_key(|login| login.at);
+        for login in logins {
+            live.progress(login.at - 1);
+            live.take(&[login]);
+        }
+        live.finish();
+        prop_assert_eq!(counted(&once), counted(&live));
+        prop_assert_eq!(once.told.sorted(), live.told.sorted());
+    }
+
+    #[test]
+    fn a_life_after_a_snapshot_is_the_same_life(
+        logins in visits(40),
+        late in prop::collection::vec((any::<Index>(), any::<bool>()), 0..6),
+        every in 1..6_usize,
+    ) {
+        let world = every_rule();
+        let (mut one, mut many) = (world.run(), world.run());
+        let mut logins = logins;
+        let mut held: Vec<Login> = Vec::new();
+        for (index, _) in late {
+            if !logins.is_empty() {
+                held.push(logins.remove(index.index(logins.len())));
+            }
+        }
+        logins.sort_by_key(|login| login.at);
+        let mut step = 0;
+        for login in logins {
+            let at = login.at;
+            for run in [&mut one, &mut many] {
+                run.take(std::slice::from_ref(&login));
+                run.progress(at - 5 * SECOND);
+            }
+            if step % 5 == 0 && let Some(late) = held.pop() {
+                for run in [&mut one, &mut many] {
+                    run.take(std::slice::from_ref(&late));
+                }
+            }
+            step += 1;
+            if step % every == 0 {
+                many.restart();
+            }
+        }
+        one.finish();
+        many.restart();
+        many.finish();
+        prop_assert_eq!(counted(&one), counted(&many));
+        prop_assert_eq!(one.engine.rows(), many.engine.rows());
+        prop_assert_eq!(one.told, many.told);
+    }
+
+    #[test]
+    fn chunks_may_be_scanned_in_any_order_and_at_once(
+        logins in visits(50),
+        cuts in prop::collection::vec(any::<Index>(), 0..6),
+    ) {
+        let world = every_rule();
+        let lines: Vec<String> = logins.iter().map(Login::line).collect();
+        let batch = world.batch(&lines);
+        let mut run = world.run();
+        let fresh = run.engine.take_in(&batch);
+        let engine = &run.engine;
+        let text = |hits: &[Hit]| hits.iter().map(|hit| format!("{hit:?}")).collect::<Vec<_>>();
+        let whole = text(&engine.scan(&batch, &fresh, &mut Scratch::default()));
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(fresh.len() + 1)).collect();
+        cuts.extend([0, fresh.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[Fresh]> = cuts.windows(2).map(|cut| &fresh[cut[0]..cut[1]]).collect();
+        let at_once: Vec<String> = std::thread::scope(|scope| {
+            let scan = |chunk: &[Fresh]| engine.scan(&batch, chunk, &mut Scratch::default());
+            let threads: Vec<_> =
+                chunks.iter().copied().map(|chunk| scope.spawn(move || scan(chunk))).collect();
+            threads.into_iter().flat_map(|thread| text(&thread.join().unwrap())).collect()
+        });
+        let mut scratch = Scratch::default();
+        let mut backwards: Vec<Vec<String>> =
+            chunks.iter().rev().map(|chunk| text(&engine.scan(&batch, chunk, &mut scratch))).collect();
+        backwards.reverse();
+        prop_assert_eq!(&whole, &at_once);
+        prop_assert_eq!(whole, backwards.concat());
+    }
+}
