@@ -6,8 +6,9 @@ use larum::record::RuleId;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::models::{logins, verbs};
-use super::world::{Login, MINUTE, Run, SECOND, World, cases, rule, time};
+use super::models::{Case, Seen, alerts_of, alerts_of_model, ids, logins, verbs};
+use super::slow::{Hit as _, Slow, Window};
+use super::world::{Login, MINUTE, Run, SECOND, Told, World, cases, rule, time};
 
 /// Rules besides those of the models: exceptions, levels, phases, a script that may break.
 fn others() -> Vec<String> {
@@ -230,4 +231,153 @@ proptest! {
         prop_assert_eq!(&whole, &at_once);
         prop_assert_eq!(whole, backwards.concat());
     }
+}
+
+// --- late records
+
+const LATE_WITHIN: i64 = 5 * MINUTE;
+
+/// A rule of the models and all that its slow model has been told.
+struct Watched<'c> {
+    case: &'c Case,
+    slow: Slow<'c, Seen>,
+    waiting: Vec<(String, Seen)>,
+    late: usize,
+    too_late: usize,
+}
+
+impl<'c> Watched<'c> {
+    fn new(case: &'c Case) -> Self {
+        Self { case, slow: Slow::new(&case.rule), waiting: Vec::new(), late: 0, too_late: 0 }
+    }
+
+    /// Rules without state run on arrival, however late.
+    fn on_arrival(&self) -> bool {
+        matches!(self.case.rule.window, Window::Alone) && self.case.rule.cooldown == 0
+    }
+
+    fn progress(&mut self, watermark: i64) {
+        self.waiting.sort_by_key(|(_, hit)| hit.order());
+        let due = self.waiting.partition_point(|(_, hit)| hit.at() <= watermark);
+        for (key, hit) in self.waiting.drain(..due) {
+            self.slow.group(&key).observe(hit, &self.case.rule);
+        }
+    }
+
+    fn arrive(&mut self, login: &Login, id: [u8; 16], watermark: i64) {
+        let Some((key, hit)) = self.case.sees(login, id) else { return };
+        if self.on_arrival() {
+            self.slow.group(&key).observe(hit, &self.case.rule);
+        } else if hit.at() > watermark {
+            self.waiting.push((key, hit));
+        } else if hit.at() > watermark - LATE_WITHIN {
+            self.late += 1;
+            self.slow.group(&key).observe_late(hit, &self.case.rule);
+        } else {
+            self.too_late += 1;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(192))]
+
+    #[test]
+    fn a_late_record_raises_one_late_alert_where_the_condition_now_holds_and_no_alert_covers_it(
+        logins in logins(60),
+        delays in prop::collection::vec(prop::option::weighted(0.3, 0..48_i64), 0..60),
+    ) {
+        // What `recover` does to late alerts is pinned apart from this.
+        let cases: Vec<Case> = verbs().into_iter().filter(|case| case.rule.recovered.is_none()).collect();
+        let files: Vec<String> = cases.iter().map(|case| case.file() + "late_within: 5m\n").collect();
+        let world = World::new(&files);
+        let lines: Vec<String> = logins.iter().map(Login::line).collect();
+        let ids = ids(&world.batch(&lines));
+        let mut arrivals: Vec<(i64, usize)> = logins
+            .iter()
+            .enumerate()
+            .map(|(number, login)| {
+                let delay = delays.get(number).copied().flatten().unwrap_or(0);
+                (login.at + delay * 10 * SECOND, number)
+            })
+            .collect();
+        arrivals.sort_unstable();
+        let mut run = world.run();
+        let mut watched: Vec<Watched<'_>> = cases.iter().map(Watched::new).collect();
+        for (arrival, number) in arrivals {
+            run.progress(arrival - 1);
+            run.take(&logins[number..=number]);
+            for one in &mut watched {
+                one.progress(arrival - 1);
+                one.arrive(&logins[number], ids[number], arrival - 1);
+            }
+        }
+        run.finish();
+        let counters = run.counters();
+        for one in &mut watched {
+            one.progress(i64::MAX);
+            let (name, told) = (one.case.name, alerts_of(&run.told, one.case.name));
+            prop_assert_eq!(&told, &alerts_of_model(&one.slow), "alerts of {}", name);
+            let late = told.iter().filter(|(_, _, _, late)| *late).count();
+            prop_assert!(late <= one.late, "{}: {} late alerts of {} late records", name, late, one.late);
+            let counted = &counters.iter().find(|(rule, _)| rule.as_str() == name).unwrap().1;
+            prop_assert_eq!(counted.too_late, one.too_late as u64, "too late for {}", name);
+            prop_assert_eq!(counted.late, one.late as u64, "late for {}", name);
+        }
+        let mut fired: Vec<_> = run.told.fired().map(|fired| fired.id).collect();
+        let all = fired.len();
+        fired.sort_unstable();
+        fired.dedup();
+        prop_assert_eq!(fired.len(), all, "no alert is told twice");
+    }
+}
+
+/// What `rule` tells of `logins`, taken in by themselves with the watermark just before each time.
+fn live(rule: &str, logins: &[(i64, Login)]) -> Told {
+    let world = World::new(&[rule]);
+    let mut run = world.run();
+    for (arrival, login) in logins {
+        run.progress(arrival - 1);
+        run.take(std::slice::from_ref(login));
+    }
+    run.finish();
+    run.told
+}
+
+fn on_time(logins: impl IntoIterator<Item = Login>) -> Vec<(i64, Login)> {
+    logins.into_iter().map(|login| (login.at, login)).collect()
+}
+
+#[test]
+fn a_late_hit_does_not_bring_back_the_hits_that_a_restart_emptied() {
+    let rule = rule(
+        "r",
+        "match: {outcome: failure}\ncount: {at_least: 3, within: 1m, by: [user_name], restart: true}\n",
+    );
+    let mut logins = on_time((0..3).map(|n| Login::failure(n, i64::from(n) * SECOND, "ana")));
+    logins.push((10 * SECOND, Login::failure(3, SECOND, "ana")));
+    logins.push((20 * SECOND, Login::failure(4, 20 * SECOND, "ana")));
+    assert_eq!(live(&rule, &logins).times(), [2 * SECOND]);
+}
+
+#[test]
+fn a_late_record_of_a_script_still_has_the_records_before_it() {
+    let body = "match: {e2e_rtt|exists: true}\nscript:\n  by: [user_name]\n  keep: 2\n  when: |\n    history.len() == 2 && history[0].e2e_rtt == 7\nlate_within: 1m\n";
+    let mut logins = on_time(
+        [(0, 0, 7), (1, 50 * SECOND, 1), (2, 65 * SECOND, 1), (3, 70 * SECOND, 1)]
+            .map(|(id, at, rtt)| Login::success(id, at, "ana").rtt(rtt)),
+    );
+    logins.push((71 * SECOND, Login::success(4, 20 * SECOND, "ana").rtt(1)));
+    let told = live(&rule("r", body), &logins);
+    let late: Vec<bool> = told.fired().map(|fired| fired.late).collect();
+    assert_eq!((told.times(), late), (vec![50 * SECOND, 20 * SECOND], vec![false, true]));
+}
+
+#[test]
+fn a_late_hit_before_a_clearing_record_judges_nothing_after_it() {
+    let body = "match: {outcome: [failure, success]}\ncount:\n  within: 10m\n  by: [user_name]\n  unless: {public_ip: 203.0.113.9}\n  having:\n    all: {match: {outcome: failure}, at_least: 100%}\n";
+    let mut logins = on_time([Login::success(0, 0, "ana"), Login::failure(1, 20 * SECOND, "ana")]);
+    logins.push((30 * SECOND, Login::success(2, 10 * SECOND, "ana").from("203.0.113.9")));
+    logins.push((40 * SECOND, Login::success(3, 5 * SECOND, "ana")));
+    assert_eq!(live(&rule("r", body), &logins).times(), [0; 0]);
 }
