@@ -137,7 +137,7 @@ impl Group {
     pub fn insert_late(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
-        let place = self.live().partition_point(|other| other.order() < order);
+        let place = self.live().partition_point(|other| other.order() <= order);
         self.entries.insert(self.head + place, entry);
         if !clears {
             self.hits += 1;

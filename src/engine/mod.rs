@@ -33,7 +33,7 @@ use program::{Place, ProgramState};
 pub use scan::{Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
-use seen::SeenRows;
+use seen::{SeenRows, Was};
 
 /// Groups a rule keeps. Past this the group with the fewest hits goes first, then the oldest, then
 /// by key: a flood of invented names costs memory chosen in advance and cannot push out a slow burn.
@@ -314,11 +314,10 @@ impl Engine {
         let seat = hit.outcome.seat();
         let number = hit.program;
         let program = &self.generation.programs.list[number];
-        // The row's own record: a later version of the row makes it come again.
-        let own = hit.phase == row.only.unwrap_or(Phase::Start);
-        if own && matches!(hit.outcome, HitOutcome::Grouped { .. }) {
+        // A later version of the row makes its records come again, all but its end.
+        if let HitOutcome::Grouped { entry, .. } = &hit.outcome {
             let program = u32::try_from(number).unwrap_or(u32::MAX);
-            if !self.seen.first_hit(row, program) {
+            if !self.seen.first_time(row, Was { program, phase: hit.phase, clears: entry.clears }) {
                 return;
             }
         }

@@ -35,10 +35,33 @@ pub struct Fresh {
 struct Seen {
     version: u64,
     start: Timestamp,
+    /// Time of its last record.
+    last: Timestamp,
     ended: bool,
     open: bool,
-    /// Programs that the start record hit; none counts it twice.
-    hit: Vec<u32>,
+    /// What its records were to programs; none counts one twice.
+    hit: Vec<Was>,
+}
+
+/// What a record of a row was to a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Was {
+    /// The program's number.
+    pub program: u32,
+    /// Which record.
+    pub phase: Phase,
+    /// It cleared its group, and was no hit.
+    pub clears: bool,
+}
+
+impl Seen {
+    /// The minute in which it may be forgotten: no record of it can be put in any more.
+    fn due(&self, horizon: Millis) -> i64 {
+        let kept = horizon.max(LOOKBACK);
+        let closed = self.last + kept;
+        let forgotten = if self.open { closed.max(self.start + OPEN_ROWS_KEPT) } else { closed };
+        forgotten.0.div_euclid(BUCKET) + 1
+    }
 }
 
 /// Rows seen so far.
@@ -90,6 +113,7 @@ impl SeenRows {
                 let seen = Seen {
                     version: row.version,
                     start: row.start,
+                    last: end.map_or(row.start, |end| end.max(row.start)),
                     ended: end.is_some(),
                     open: row.open,
                     hit: Vec::new(),
@@ -107,27 +131,26 @@ impl SeenRows {
                 if !seen.ended {
                     fresh.extend(end.map(|end| record(Phase::End, end, false)));
                     seen.ended = end.is_some();
+                    seen.last = seen.last.max(end.unwrap_or(seen.last));
                 }
             }
         }
     }
 
     fn schedule(&mut self, key: RecordId, seen: &Seen, horizon: Millis) {
-        let kept = if seen.open { OPEN_ROWS_KEPT } else { horizon.max(LOOKBACK) };
-        let minute = (seen.start + kept).0.div_euclid(BUCKET) + 1;
-        self.due.entry(minute).or_default().push(key);
+        self.due.entry(seen.due(horizon)).or_default().push(key);
     }
 
-    /// Notes that `program` was hit by the start record of `row`; false if it was before.
-    pub fn first_hit(&mut self, row: &Row, program: u32) -> bool {
-        match self.rows.get_mut(&key(row)) {
-            Some(seen) if seen.hit.contains(&program) => false,
-            Some(seen) => {
-                seen.hit.push(program);
-                true
-            }
-            None => true,
+    /// Notes what a record of `row` was; false if the program has counted that record before. A
+    /// record that only cleared its group may still become a hit.
+    pub fn first_time(&mut self, row: &Row, was: Was) -> bool {
+        let Some(seen) = self.rows.get_mut(&key(row)) else { return true };
+        let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
+        let first = !seen.hit.iter().any(counted);
+        if first {
+            seen.hit.push(was);
         }
+        first
     }
 
     /// Forgets what cannot matter any more at `watermark`.
@@ -139,8 +162,7 @@ impl SeenRows {
             }
             for key in entry.remove() {
                 let Some(seen) = self.rows.get(&key) else { continue };
-                let kept = if seen.open { OPEN_ROWS_KEPT } else { horizon.max(LOOKBACK) };
-                if (seen.start + kept).0.div_euclid(BUCKET) < minute {
+                if seen.due(horizon) <= minute {
                     self.rows.remove(&key);
                 } else {
                     let seen = seen.clone();

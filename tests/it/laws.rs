@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::models::{Case, Seen, alerts_of, alerts_of_model, ids, logins, verbs};
 use super::slow::{Hit as _, Slow, Window};
-use super::world::{Login, MINUTE, Run, SECOND, Told, World, cases, rule, time};
+use super::world::{HOUR, Login, MINUTE, Run, SECOND, Told, World, cases, rule, time};
 
 /// Rules besides those of the models: exceptions, levels, phases, a script that may break.
 fn others() -> Vec<String> {
@@ -380,4 +380,130 @@ fn a_late_hit_before_a_clearing_record_judges_nothing_after_it() {
     logins.push((30 * SECOND, Login::success(2, 10 * SECOND, "ana").from("203.0.113.9")));
     logins.push((40 * SECOND, Login::success(3, 5 * SECOND, "ana")));
     assert_eq!(live(&rule("r", body), &logins).times(), [0; 0]);
+}
+
+// --- rows read again
+
+#[test]
+fn a_value_that_appears_later_counts_once() {
+    let world = World::new(&[rule("slow", "match: {e2e_rtt|gte: 400}\n")]);
+    let login = Login::success(0, 0, "ana");
+    let mut run = world.run();
+    for login in [login.clone(), login.clone().rtt(450), login.clone().rtt(460), login.rtt(460)] {
+        run.take(&[login]);
+    }
+    run.finish();
+    assert_eq!(run.told.times(), [0]);
+    let rows = run.engine.rows();
+    assert_eq!((rows.new, rows.amended, rows.unchanged), (1, 2, 1));
+}
+
+#[test]
+fn an_amended_row_keeps_the_time_of_its_first_sight() {
+    let world = World::new(&[rule("slow", "match: {e2e_rtt|gte: 400}\n")]);
+    let mut run = world.run();
+    run.take(&[Login::success(0, MINUTE, "ana")]);
+    run.take(&[Login::success(0, 2 * MINUTE, "ana").rtt(450)]);
+    run.finish();
+    assert_eq!(run.told.times(), [MINUTE]);
+}
+
+#[test]
+fn an_end_that_appears_later_makes_one_end_record() {
+    let world =
+        World::new(&[rule("ends", "match: {phase: end}\n"), rule("starts", "match: {outcome: success}\n")]);
+    let login = Login::success(0, 0, "ana");
+    let mut run = world.run();
+    for login in [login.clone(), login.clone().ends(HOUR), login.clone().ends(HOUR).rtt(7), login.ends(HOUR)]
+    {
+        run.take(&[login]);
+    }
+    run.finish();
+    let told: Vec<_> = run.told.fired().map(|fired| (fired.rule.as_str(), fired.at)).collect();
+    assert_eq!(told, [("starts", time(0)), ("ends", time(HOUR))]);
+}
+
+#[test]
+fn the_end_of_a_long_session_counts_once_however_often_it_is_read() {
+    let world = World::new(&[rule(
+        "ends",
+        "match: {phase: end}\ncount: {at_least: 2, within: 1h, by: [user_name]}\n",
+    )]);
+    let login = Login::success(0, 0, "ana").ends(5 * HOUR);
+    let mut run = world.run();
+    run.take(&[login.clone()]);
+    run.progress(5 * HOUR + 10 * MINUTE);
+    run.take(&[login]);
+    run.finish();
+    assert_eq!((run.told.times(), run.engine.rows().unchanged), (vec![], 1));
+}
+
+#[test]
+fn an_amended_record_is_there_for_rules_that_ask_and_counts_once() {
+    let world = World::new(&[
+        rule("amended", "match: {phase: amended}\n"),
+        rule("plain", "match: {outcome: success}\n"),
+    ]);
+    let login = Login::success(0, 0, "ana");
+    let mut run = world.run();
+    for login in [login.clone(), login.clone(), login.clone().rtt(1), login.rtt(2)] {
+        run.take(&[login]);
+    }
+    run.finish();
+    let told: Vec<_> = run.told.fired().map(|fired| fired.rule.as_str()).collect();
+    assert_eq!(told, ["plain", "amended"]);
+}
+
+#[test]
+fn a_row_that_cleared_its_group_may_still_turn_out_a_hit() {
+    let body = "match: {outcome: failure}\ncount: {at_least: 1, within: 1h, by: [user_name], unless: {outcome: success}}\n";
+    let world = World::new(&[rule("r", body)]);
+    for late in [false, true] {
+        let mut run = world.run();
+        run.take(&[Login::success(0, MINUTE, "ana")]);
+        if late {
+            run.progress(2 * MINUTE);
+        }
+        run.take(&[Login::failure(0, MINUTE, "ana")]);
+        run.finish();
+        assert_eq!(run.told.times(), [MINUTE], "late: {late}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
+
+    #[test]
+    fn a_row_counts_for_a_rule_as_the_first_of_its_versions_that_hits(
+        logins in logins(20),
+        versions in prop::collection::vec((any::<Index>(), any::<bool>(), prop::option::of(300..600_u32)), 0..30),
+    ) {
+        let world = World::new(&[
+            rule("slow", "match: {outcome: [failure, success], e2e_rtt|gte: 400}\n"),
+            rule("many", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user_name]}\n"),
+            rule("median", "match: {outcome: [failure, success]}\nmeasure: {field: e2e_rtt, stat: median, above: 300, within: 2m, at_least: 2, by: [user_name]}\n"),
+        ]);
+        let hits: [(&str, fn(&Login) -> bool); 3] = [
+            ("slow", |login| login.rtt >= Some(400)),
+            ("many", |login| login.failure),
+            ("median", |login| login.rtt.is_some()),
+        ];
+        let mut run = world.run();
+        run.take(&logins);
+        let mut first: Vec<[Option<Login>; 3]> =
+            logins.iter().map(|login| hits.map(|(_, hit)| Some(login.clone()).filter(hit))).collect();
+        for (index, failure, rtt) in versions.into_iter().filter(|_| !logins.is_empty()) {
+            let number = index.index(logins.len());
+            let version = Login { failure, rtt, ..logins[number].clone() };
+            for (known, (_, hit)) in first[number].iter_mut().zip(hits) {
+                *known = known.take().or_else(|| Some(version.clone()).filter(hit));
+            }
+            run.take(&[version]);
+        }
+        run.finish();
+        for (place, (name, _)) in hits.into_iter().enumerate() {
+            let counted: Vec<Login> = first.iter().filter_map(|known| known[place].clone()).collect();
+            prop_assert_eq!(alerts_of(&run.told, name), alerts_of(&world.told(&counted), name), "{}", name);
+        }
+    }
 }
