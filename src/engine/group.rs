@@ -60,6 +60,9 @@ pub struct Group {
     low: usize,
     #[serde(skip)]
     tally: Option<Box<Tally>>,
+    /// When its program will look at it, as it has noted. Derived.
+    #[serde(skip)]
+    pub timer: Option<Timestamp>,
 }
 
 /// What happened to one hit.
@@ -419,11 +422,14 @@ impl Group {
             if verb.tallies() {
                 window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));
             }
-            let (verdict, finding) = verb.judge(&tally, window);
-            if verdict == Verdict::Holds {
-                let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
-                let id = self.fire(start, end, finding, true, around);
-                return Decision::Fired { id, late: true };
+            match verb.judge(&tally, window) {
+                (Verdict::Holds, finding) => {
+                    let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
+                    let id = self.fire(start, end, finding, true, around);
+                    return Decision::Fired { id, late: true };
+                }
+                (Verdict::Short(Reason::ScriptFault { fault }), _) => *around.fault = Some(fault),
+                (Verdict::Short(_), _) => {}
             }
         }
         Decision::Late

@@ -4,6 +4,7 @@
 //! wants of a record, and its lifecycle. Compiling notes the faults that decoding cannot see
 //! (scripts, names in texts); a rule that has none always compiles.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::record::fold::fold;
@@ -21,8 +22,11 @@ use super::template::{Scope, Text};
 use super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
 use crate::alert::Revision;
 
-/// Values cut at this many bytes before they are kept in state or compared as groups.
+/// Bytes that state keeps of a value; a longer one is cut and told apart by a digest of the whole.
 pub const MAX_KEPT_TEXT: usize = 4_096;
+
+/// Lines of `levels` and shares of `having` in one rule: a hit keeps one bit of each.
+pub const MAX_MARKS: usize = 32;
 
 /// A rule as people meet it: its words and their templates.
 #[derive(Debug)]
@@ -166,11 +170,29 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
     let title = spec.alert.title.as_ref().and_then(|text| Text::compile(text, &scope, problems));
     let runbook = spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, &scope, problems));
     super::case::check_names(&spec.tests, &scope, problems);
+    check_marks(&spec, problems);
     if problems.has_errors() {
         return None;
     }
     let revision = revision_of(&spec);
     Some((Arc::new(Rule { spec, revision, title, runbook }), script))
+}
+
+/// A hit has only so many bits.
+fn check_marks(spec: &Spec, problems: &mut Problems) {
+    let is_share = |having: &&spec::Having| matches!(having.test, spec::HavingTest::Share { .. });
+    let shares = match &spec.verb {
+        Some(spec::Verb::Count(count)) => count.having.iter().filter(is_share).count(),
+        Some(_) | None => 0,
+    };
+    let marks = spec.levels.len() + shares;
+    if marks > MAX_MARKS {
+        problems.error_hint(
+            spec.id_span,
+            format!("`levels` and the shares of `having` are {marks} conditions together, and {MAX_MARKS} are the most"),
+            "join lines of one level: a list of maps is OR",
+        );
+    }
 }
 
 /// Names that the rule's texts and tests may use, besides every field.
@@ -390,7 +412,7 @@ impl Carry {
                 joined.push('\u{1f}');
             }
             match self.single(record.get(*column), *kind) {
-                Datum::Text(text) => joined.push_str(&text),
+                Datum::Text(text) => push_part(&mut joined, &text),
                 Datum::Absent | Datum::Number(_) | Datum::Bool(_) => return Datum::Absent,
             }
         }
@@ -412,6 +434,17 @@ impl Carry {
     }
 }
 
+/// Adds one part of a tuple. What separates parts is escaped: no two tuples are one text.
+fn push_part(joined: &mut String, part: &str) {
+    for character in part.chars() {
+        match character {
+            '\u{1e}' => joined.push_str("\u{1e}e"),
+            '\u{1f}' => joined.push_str("\u{1e}f"),
+            _ => joined.push(character),
+        }
+    }
+}
+
 /// The network of `address`, as text; the address itself when every bit counts.
 fn network(address: std::net::IpAddr, net: SameNet) -> Option<String> {
     let (bits, all) = match address {
@@ -425,7 +458,7 @@ fn network(address: std::net::IpAddr, net: SameNet) -> Option<String> {
 /// A value as groups and distinct values compare it: folded, an address in one spelling. None if
 /// absent, null, empty or the unknown address.
 pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
-    let text = cut(value.text()?);
+    let text = value.text()?;
     if text.is_empty() {
         return None;
     }
@@ -433,13 +466,23 @@ pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
         FieldKind::Address => match address(text) {
             Some(address) if address.is_unspecified() => None,
             Some(address) => Some(address.to_string()),
-            None => Some(fold(text).into_owned()),
+            None => Some(kept(fold(text))),
         },
         FieldKind::Number | FieldKind::Duration => {
-            Some(value.number().map_or_else(|| text.to_owned(), |number| number.to_string()))
+            Some(value.number().map_or_else(|| kept(text.into()), |number| number.to_string()))
         }
-        FieldKind::Text | FieldKind::Bool | FieldKind::Time | FieldKind::Any => Some(fold(text).into_owned()),
+        FieldKind::Text | FieldKind::Bool | FieldKind::Time | FieldKind::Any => Some(kept(fold(text))),
     }
+}
+
+/// What is kept of a value that is compared: texts that differ stay different. A text that was cut
+/// is longer than any that was not.
+fn kept(text: Cow<'_, str>) -> String {
+    if text.len() <= MAX_KEPT_TEXT {
+        return text.into_owned();
+    }
+    let digest = blake3::hash(text.as_bytes()).to_hex();
+    format!("{}#{}", cut(&text), &digest[..32])
 }
 
 /// `text` cut to what state keeps.
