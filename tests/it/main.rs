@@ -2,6 +2,8 @@
 //! and who may name whom.
 
 mod laws;
+mod layers;
 mod models;
+mod real;
 mod slow;
 mod world;

@@ -107,6 +107,13 @@ impl Login {
     }
 }
 
+/// Where a line is found again: by itself.
+pub fn locator(line: &str) -> Locator {
+    let mut hasher = DefaultHasher::new();
+    line.hash(&mut hasher);
+    Locator(hasher.finish())
+}
+
 /// Rules, compiled, and the scanner that reads records for them.
 #[derive(Debug)]
 pub struct World {
@@ -138,9 +145,7 @@ impl World {
         let mut batch = self.scanner.scan(text, Locator(0));
         assert!(batch.faults.is_empty(), "{:?}", batch.faults);
         for (row, line) in batch.rows.iter_mut().zip(lines) {
-            let mut hasher = DefaultHasher::new();
-            line.as_ref().hash(&mut hasher);
-            row.locator = Locator(hasher.finish());
+            row.locator = locator(line.as_ref());
         }
         batch
     }
