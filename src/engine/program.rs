@@ -67,7 +67,7 @@ type Worth = (u64, Option<Timestamp>, Key);
 /// State of one program.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
-    groups: HashMap<Key, Group>,
+    groups: HashMap<Key, Group, foldhash::fast::RandomState>,
     /// Hits ahead of the watermark; sorted up to `sorted`.
     waiting: Vec<Waiting>,
     watermark: Option<Timestamp>,
@@ -104,15 +104,7 @@ impl ProgramState {
     }
 
     /// Takes in a hit: fires now, waits, or is put in late.
-    pub fn admit(
-        &mut self,
-        key: Box<[u8]>,
-        entry: Entry,
-        place: &Place<'_>,
-        watched: bool,
-        out: &mut Outcome,
-    ) {
-        let key: Key = key.into();
+    pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
         if place.program.on_arrival {
             self.fire_now(&key, entry, place, watched, out);
             return;

@@ -495,7 +495,8 @@ impl Program {
 
     /// The values that the verb wants of `record`; none if it lacks one that is required.
     pub fn values(&self, record: Record<'_>) -> Option<Arc<[Datum]>> {
-        let value = |carry: &Carry| Some(carry.of(record)).filter(|value| !carry.required || *value != Datum::Absent);
+        let value =
+            |carry: &Carry| Some(carry.of(record)).filter(|value| !carry.required || *value != Datum::Absent);
         self.carries.iter().map(value).collect()
     }
 

@@ -3,16 +3,14 @@
 //! Values of an entry: the field's. A value with more hits than `each_at_most` leaves the count
 //! for as long as it has them: many tries on one account are brute force, not a spray.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use serde_json::Value as Json;
 
 use crate::alert::Finding;
 use crate::record::{Millis, Number};
 
 use super::{
-    Counted, Entry, Needed, Reason, Tally, Verdict, Window, count_in, count_out, required, single, text_of,
+    Counted, Entry, Needed, Reason, Tally, Values, Verdict, Window, count_in, count_out, required, single,
+    text_of,
 };
 
 /// Values that an alert names; further ones are only counted.
@@ -46,7 +44,7 @@ impl Distinct {
     }
 
     fn counted(tally: &Tally) -> u32 {
-        let all = tally.values.first().map_or(0, HashMap::len);
+        let all = tally.values.first().map_or(0, Values::len);
         u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(tally.crowded)
     }
 
@@ -85,9 +83,9 @@ impl Distinct {
 }
 
 /// The one map of values that this verb keeps.
-fn values_of(tally: &mut Tally) -> &mut HashMap<Arc<str>, u32> {
+fn values_of(tally: &mut Tally) -> &mut Values<u32> {
     if tally.values.is_empty() {
-        tally.values.push(HashMap::new());
+        tally.values.push(Values::default());
     }
     &mut tally.values[0]
 }

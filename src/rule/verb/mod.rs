@@ -28,6 +28,9 @@ pub const MAX_RECORDS: usize = 10_000;
 /// Values a `first_seen` group remembers; past this the longest unused is forgotten and counted.
 pub const MAX_VALUES: usize = 10_000;
 
+/// Values of records and what is kept of each. Never iterated where order could be seen.
+pub type Values<T> = HashMap<Arc<str>, T, foldhash::fast::RandomState>;
+
 /// Place of a hit in event order: time, start before end, record id.
 pub type Order = (Timestamp, Phase, RecordId);
 
@@ -82,14 +85,14 @@ pub struct Base {
     /// Records that left.
     pub records: u64,
     /// Values and when each was last used, among the records that left.
-    pub values: HashMap<Arc<str>, Timestamp>,
+    pub values: Values<Timestamp>,
 }
 
 /// What a verb counts over a window. Derived: never part of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
     /// Per condition, how often each value is in the window.
-    pub values: Vec<HashMap<Arc<str>, u32>>,
+    pub values: Vec<Values<u32>>,
     /// Per share, how many hits of the window bear its mark.
     pub shares: Vec<u32>,
     /// Values that `distinct` leaves out because they are too many.
@@ -99,7 +102,7 @@ pub struct Tally {
     /// Their sum.
     pub sum: Number,
     /// `first_seen`: value to its last use in the window and the one before.
-    pub recent: HashMap<Arc<str>, (Timestamp, Option<Timestamp>)>,
+    pub recent: Values<(Timestamp, Option<Timestamp>)>,
 }
 
 /// What a verb says of the last hit of a window.
@@ -323,14 +326,14 @@ fn required(datum: &Datum) -> &str {
 }
 
 /// Adds one `value`; true if it is new.
-fn count_in(values: &mut HashMap<Arc<str>, u32>, value: &Arc<str>) -> u32 {
+fn count_in(values: &mut Values<u32>, value: &Arc<str>) -> u32 {
     let count = values.entry(value.clone()).or_insert(0);
     *count += 1;
     *count
 }
 
 /// Takes one `value` out; how many are left.
-fn count_out(values: &mut HashMap<Arc<str>, u32>, value: &str) -> u32 {
+fn count_out(values: &mut Values<u32>, value: &str) -> u32 {
     match values.get_mut(value) {
         Some(count) if *count > 1 => {
             *count -= 1;
