@@ -244,13 +244,13 @@ impl SeenRows {
         }
         self.since = Some(watermark);
         self.age = self.age.wrapping_add(1);
-        // The ages are about equally long.
-        let next = Rows::with_capacity_and_hasher(self.young.len(), BuildHasherDefault::default());
-        let oldest = std::mem::replace(&mut self.old, std::mem::replace(&mut self.young, next));
-        for (key, seen) in oldest.into_iter().filter(|(_, seen)| seen.open || seen.last + kept > watermark) {
+        let mut oldest = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+        for (key, seen) in oldest.drain(..).filter(|(_, seen)| seen.open || seen.last + kept > watermark) {
             self.due.entry(seen.due(kept)).or_default().push(key);
             self.open.insert(key, seen);
         }
+        // Ages are about equally large: the room of the one that went is the new one's.
+        self.young = oldest;
         while let Some(entry) = self.due.first_entry() {
             if *entry.key() > watermark.0.div_euclid(DAY.0) {
                 break;
