@@ -46,7 +46,7 @@ fn others() -> Vec<String> {
 }
 
 fn every_rule() -> World {
-    let files: Vec<String> = verbs().iter().map(|case| case.file()).chain(others()).collect();
+    let files: Vec<String> = verbs().iter().map(Case::file).chain(others()).collect();
     World::new(&files)
 }
 
@@ -135,7 +135,9 @@ proptest! {
         let arrivals = slowly.told.drafts.len();
         let mut steps = steps;
         steps.sort_unstable();
-        steps.into_iter().for_each(|at| slowly.progress(at));
+        for at in steps {
+            slowly.progress(at);
+        }
         slowly.finish();
         once.finish();
         let behind = &slowly.told.drafts[arrivals..];
@@ -241,7 +243,7 @@ const LATE_WITHIN: i64 = 5 * MINUTE;
 /// A rule of the models and all that its slow model has been told.
 struct Watched<'c> {
     case: &'c Case,
-    slow: Slow<'c, Seen>,
+    slow: Slow<Seen>,
     waiting: Vec<(String, Seen)>,
     late: usize,
     too_late: usize,
@@ -249,7 +251,7 @@ struct Watched<'c> {
 
 impl<'c> Watched<'c> {
     fn new(case: &'c Case) -> Self {
-        Self { case, slow: Slow::new(&case.rule), waiting: Vec::new(), late: 0, too_late: 0 }
+        Self { case, slow: Slow::new(), waiting: Vec::new(), late: 0, too_late: 0 }
     }
 
     /// Rules without state run on arrival, however late.
@@ -261,19 +263,19 @@ impl<'c> Watched<'c> {
         self.waiting.sort_by_key(|(_, hit)| hit.order());
         let due = self.waiting.partition_point(|(_, hit)| hit.at() <= watermark);
         for (key, hit) in self.waiting.drain(..due) {
-            self.slow.group(&key).observe(hit, &self.case.rule);
+            self.slow.group(&key).observe(&hit, &self.case.rule);
         }
     }
 
     fn arrive(&mut self, login: &Login, id: [u8; 16], watermark: i64) {
         let Some((key, hit)) = self.case.sees(login, id) else { return };
         if self.on_arrival() {
-            self.slow.group(&key).observe(hit, &self.case.rule);
+            self.slow.group(&key).observe(&hit, &self.case.rule);
         } else if hit.at() > watermark {
             self.waiting.push((key, hit));
         } else if hit.at() > watermark - LATE_WITHIN {
             self.late += 1;
-            self.slow.group(&key).observe_late(hit, &self.case.rule);
+            self.slow.group(&key).observe_late(&hit, &self.case.rule);
         } else {
             self.too_late += 1;
         }
@@ -385,6 +387,8 @@ fn a_late_hit_before_a_clearing_record_judges_nothing_after_it() {
 
 // --- rows read again
 
+type IsHit = fn(&Login) -> bool;
+
 #[test]
 fn a_value_that_appears_later_counts_once() {
     let world = World::new(&[rule("slow", "match: {e2e_rtt|gte: 400}\n")]);
@@ -432,7 +436,7 @@ fn the_end_of_a_long_session_counts_once_however_often_it_is_read() {
     )]);
     let login = Login::success(0, 0, "ana").ends(5 * HOUR);
     let mut run = world.run();
-    run.take(&[login.clone()]);
+    run.take(std::slice::from_ref(&login));
     run.progress(5 * HOUR + 10 * MINUTE);
     run.take(&[login]);
     run.finish();
@@ -484,7 +488,7 @@ proptest! {
             rule("many", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user_name]}\n"),
             rule("median", "match: {outcome: [failure, success]}\nmeasure: {field: e2e_rtt, stat: median, above: 300, within: 2m, at_least: 2, by: [user_name]}\n"),
         ]);
-        let hits: [(&str, fn(&Login) -> bool); 3] = [
+        let hits: [(&str, IsHit); 3] = [
             ("slow", |login| login.rtt >= Some(400)),
             ("many", |login| login.failure),
             ("median", |login| login.rtt.is_some()),
