@@ -588,17 +588,10 @@ fn an_alert_closes_at_exactly_the_end_of_its_cooldown() {
     let world = World::new(&[rule("r", "match: {outcome: failure}\ncooldown: {for: 1m, by: [user_name]}\n")]);
     let mut run = world.run();
     run.take(&[Login::failure(0, 0, "ana"), Login::failure(1, 7, "ana")]);
-    let states = |told: &Told| -> Vec<(State, i64, u64)> {
-        let changes = told.drafts.iter().filter_map(|draft| match draft {
-            Draft::Changed(change) => Some((change.state, change.at.0 - time(0).0, change.repeats)),
-            Draft::Fired(_) => None,
-        });
-        changes.collect()
-    };
     run.progress(MINUTE - 1);
-    assert_eq!(states(&run.told), []);
+    assert_eq!(changes(&run.told), []);
     run.progress(MINUTE);
-    assert_eq!(states(&run.told), [(State::Closed, MINUTE, 1)]);
+    assert_eq!(changes(&run.told), [(State::Closed, MINUTE, 1)]);
 }
 
 #[test]
@@ -909,4 +902,62 @@ fn a_tuple_is_its_parts_however_they_are_spelt() {
         let logins = [login(0, parts[0].0, parts[0].1), login(1, parts[1].0, parts[1].1)];
         assert_eq!(world.told(&logins).times(), [1], "{parts:?}");
     }
+}
+
+// --- the life of an alert
+
+/// What became of alerts: state, time, repeats.
+fn changes(told: &Told) -> Vec<(State, i64, u64)> {
+    let changes = told.drafts.iter().filter_map(|draft| match draft {
+        Draft::Changed(change) => Some((change.state, change.at.0 - time(0).0, change.repeats)),
+        Draft::Fired(_) => None,
+    });
+    changes.collect()
+}
+
+#[test]
+fn ten_times_the_count_is_news_and_so_is_ten_times_that() {
+    let world = World::new(&[rule("r", "match: {outcome: failure}\ncooldown: {for: 1h, by: [user_name]}\n")]);
+    let logins: Vec<Login> = (0..150).map(|id| Login::failure(id, i64::from(id), "ana")).collect();
+    let expected = [(State::Updated, 9, 9), (State::Updated, 99, 99), (State::Closed, HOUR, 149)];
+    assert_eq!(changes(&world.told(&logins)), expected);
+}
+
+#[test]
+fn a_late_alert_older_than_the_open_one_is_over_as_it_is_told() {
+    let body =
+        "match: {outcome: failure}\ncount: {at_least: 2, within: 10s, by: [user_name]}\ncooldown: 1h\n";
+    let mut logins = on_time([
+        Login::failure(0, 0, "ana"),
+        Login::failure(1, MINUTE, "ana"),
+        Login::failure(2, MINUTE + 1, "ana"),
+    ]);
+    logins.push((2 * MINUTE, Login::failure(3, SECOND, "ana")));
+    logins.push((3 * MINUTE, Login::failure(4, 3 * MINUTE, "ana")));
+    let told = live(&rule("r", body), &logins);
+    let fired: Vec<_> = told.fired().map(|fired| (fired.at, fired.late)).collect();
+    assert_eq!(fired, [(time(MINUTE + 1), false), (time(SECOND), true)]);
+    let closed = [(State::Closed, SECOND, 0), (State::Closed, MINUTE + 1 + HOUR, 1)];
+    assert_eq!(changes(&told), closed);
+}
+
+#[test]
+fn a_late_alert_is_resolved_by_the_next_sample_that_says_so() {
+    let body = "match: {e2e_rtt|exists: true}\nmeasure: {field: e2e_rtt, stat: median, above: 300, last: 1, within: 1h, by: [user_name], recover: {below: 200}}\n";
+    let mut logins = on_time([Login::success(0, 10 * SECOND, "ana").rtt(100)]);
+    logins.push((15 * SECOND, Login::success(1, 5 * SECOND, "ana").rtt(500)));
+    logins.push((20 * SECOND, Login::success(2, 20 * SECOND, "ana").rtt(100)));
+    logins.push((30 * SECOND, Login::success(3, 30 * SECOND, "ana").rtt(500)));
+    let told = live(&rule("r", body), &logins);
+    assert_eq!(told.times(), [5 * SECOND, 30 * SECOND], "a relapse is told, cooldown or not");
+    assert_eq!(changes(&told)[0], (State::Resolved, 20 * SECOND, 1));
+}
+
+#[test]
+fn a_late_hit_in_the_cooldown_of_the_open_alert_is_one_of_its_repeats() {
+    let body = "match: {outcome: failure}\ncooldown: {for: 1h, by: [user_name]}\n";
+    let mut logins = on_time([Login::failure(0, 0, "ana"), Login::failure(1, MINUTE, "ana")]);
+    logins.push((2 * MINUTE, Login::failure(2, SECOND, "ana")));
+    let told = live(&rule("r", body), &logins);
+    assert_eq!((told.times(), changes(&told)), (vec![0], vec![(State::Closed, HOUR, 2)]));
 }
