@@ -1,8 +1,8 @@
 //! Which rows have been seen: an unchanged row read again is nothing, a changed one is an
 //! amendment, and a row that shows its end for the first time makes its end record.
 //!
-//! Closed rows are remembered for as long as a late record may still be put in at its own time, at
-//! least the lookback; open ones for as long as the service keeps them. Beyond that, a row that
+//! Closed rows are remembered for as long as a record of theirs may still be put in late at its own
+//! time, at least the lookback; open ones for as long as the service keeps them. Beyond that, a row that
 //! comes again counts as new, and is too late for any window.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,7 +1,7 @@
 //! The laws of the design, each as a test that fails when it is broken.
 
 use larum::alert::{Draft, State};
-use larum::engine::{CheckedRule, Counters, Fresh, Hit, Limits, Note, Scratch};
+use larum::engine::{CheckedRule, Counters, Fresh, Hit, Limits, Note, Scratch, SourceId};
 use larum::record::{Level, RuleId};
 use larum::rule::decode::{Options, decode};
 use proptest::prelude::*;
@@ -472,6 +472,22 @@ fn a_row_that_cleared_its_group_may_still_turn_out_a_hit() {
         run.take(&[Login::failure(0, MINUTE, "ana")]);
         run.finish();
         assert_eq!(run.told.times(), [MINUTE], "late: {late}");
+    }
+}
+
+#[test]
+fn a_late_version_that_hits_stands_after_the_clear_that_it_was() {
+    let body = "match: {outcome: failure}\ncount: {at_least: 2, within: 1h, by: [user_name], unless: {outcome: success}}\n";
+    let world = World::new(&[rule("r", body)]);
+    for late in [false, true] {
+        let mut run = world.run();
+        run.take(&[Login::success(0, MINUTE, "ana"), Login::failure(1, 2 * MINUTE, "ana")]);
+        if late {
+            run.progress(3 * MINUTE);
+        }
+        run.take(&[Login::failure(0, MINUTE, "ana")]);
+        run.finish();
+        assert_eq!(run.told.times(), [2 * MINUTE], "late: {late}");
     }
 }
 
@@ -960,4 +976,45 @@ fn a_late_hit_in_the_cooldown_of_the_open_alert_is_one_of_its_repeats() {
     logins.push((2 * MINUTE, Login::failure(2, SECOND, "ana")));
     let told = live(&rule("r", body), &logins);
     assert_eq!((told.times(), changes(&told)), (vec![0], vec![(State::Closed, HOUR, 2)]));
+}
+
+// --- watermarks
+
+/// How many alerts there are once each of these sources has told how far it is.
+fn alerts_after(body: &str, sources: &[(u16, i64, i64)]) -> usize {
+    let world = World::new(&[rule("r", body)]);
+    let mut run = world.run();
+    run.engine.add_source(SourceId(1));
+    run.take(&[Login::success(0, MINUTE, "ana").ends(HOUR)]);
+    let mut alerts = run.told.fired().count();
+    for (source, start, end) in sources {
+        let outcome = run.engine.progress(SourceId(*source), time(*start), time(*end));
+        alerts += outcome.drafts.iter().filter(|draft| matches!(draft, Draft::Fired(_))).count();
+    }
+    alerts
+}
+
+#[test]
+fn a_rule_waits_for_the_slowest_source_that_it_may_hear_from() {
+    let body = "match: {outcome: success}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(body, &[]), 0);
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0)]), 0);
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0), (1, MINUTE - 1, 0)]), 0);
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0), (1, MINUTE, 0)]), 1, "and not for ends");
+}
+
+#[test]
+fn a_rule_of_ends_waits_for_ends_and_one_of_both_for_both() {
+    let ends = "match: {phase: end}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(ends, &[(0, 2 * HOUR, HOUR), (1, 2 * HOUR, HOUR - 1)]), 0);
+    assert_eq!(alerts_after(ends, &[(0, 0, HOUR), (1, 0, HOUR)]), 1);
+    let both = "match: {phase: [start, end]}\ncount: {at_least: 2, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(both, &[(0, 2 * HOUR, HOUR - 1), (1, 2 * HOUR, HOUR)]), 0);
+    assert_eq!(alerts_after(both, &[(0, HOUR, HOUR), (1, HOUR, HOUR)]), 1);
+}
+
+#[test]
+fn a_watermark_never_goes_back() {
+    let body = "match: {outcome: success}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0), (0, 0, 0), (1, HOUR, 0), (1, 0, 0)]), 1);
 }
