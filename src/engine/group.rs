@@ -485,7 +485,7 @@ impl Group {
         };
         around.counters.alerts += 1;
         let until = at + program.cooldown;
-        let firing = Firing { at, tip: tip_id, from: self.covers_from(from, at, program), until };
+        let firing = Firing { at, tip: tip_id, from: covers_from(from, at, program), until };
         let place = self.firings.partition_point(|other| other.at <= at);
         self.firings.insert(place, firing);
         let open = Open {
@@ -537,17 +537,6 @@ impl Group {
             }
             Reach::Records(_) => first,
             Reach::Folded | Reach::Alone => at - Millis(1),
-        }
-    }
-
-    /// From where on an alert tells of its group's hits already. Verbs that judge single records
-    /// tell of the one record.
-    fn covers_from(&self, from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
-        match program.verb.reach() {
-            Reach::Time(_) | Reach::Last(..) => from,
-            Reach::Records(_) | Reach::Folded | Reach::Alone => {
-                at - Millis(i64::from(program.cooldown > Millis::ZERO))
-            }
         }
     }
 
@@ -612,6 +601,17 @@ impl Group {
         if let Some(mut open) = self.open.take() {
             open.revision += 1;
             around.drafts.push(Draft::Changed(change(&open, state, at, around.program)));
+        }
+    }
+}
+
+/// From where on an alert tells of its group's hits already. Verbs that judge single records
+/// tell of the one record.
+fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
+    match program.verb.reach() {
+        Reach::Time(_) | Reach::Last(..) => from,
+        Reach::Records(_) | Reach::Folded | Reach::Alone => {
+            at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }
 }

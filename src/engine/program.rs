@@ -125,7 +125,7 @@ impl ProgramState {
         self.work(&key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
             let decision = group.insert_late(entry, around);
-            watched.then(|| (id, at, decision))
+            watched.then_some((id, at, decision))
         });
     }
 

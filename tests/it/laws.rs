@@ -1,7 +1,7 @@
 //! The laws of the design, each as a test that fails when it is broken.
 
 use larum::alert::{Draft, State};
-use larum::engine::{CheckedRule, Counters, Fresh, Hit, Limits, Note, Scratch};
+use larum::engine::{CheckedRule, Counters, Fresh, Hit, Limits, Note, Scratch, SourceId};
 use larum::record::{Level, RuleId};
 use larum::rule::decode::{Options, decode};
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ fn others() -> Vec<String> {
 }
 
 fn every_rule() -> World {
-    let files: Vec<String> = verbs().iter().map(|case| case.file()).chain(others()).collect();
+    let files: Vec<String> = verbs().iter().map(Case::file).chain(others()).collect();
     World::new(&files)
 }
 
@@ -135,7 +135,9 @@ proptest! {
         let arrivals = slowly.told.drafts.len();
         let mut steps = steps;
         steps.sort_unstable();
-        steps.into_iter().for_each(|at| slowly.progress(at));
+        for at in steps {
+            slowly.progress(at);
+        }
         slowly.finish();
         once.finish();
         let behind = &slowly.told.drafts[arrivals..];
@@ -241,7 +243,7 @@ const LATE_WITHIN: i64 = 5 * MINUTE;
 /// A rule of the models and all that its slow model has been told.
 struct Watched<'c> {
     case: &'c Case,
-    slow: Slow<'c, Seen>,
+    slow: Slow<Seen>,
     waiting: Vec<(String, Seen)>,
     late: usize,
     too_late: usize,
@@ -249,7 +251,7 @@ struct Watched<'c> {
 
 impl<'c> Watched<'c> {
     fn new(case: &'c Case) -> Self {
-        Self { case, slow: Slow::new(&case.rule), waiting: Vec::new(), late: 0, too_late: 0 }
+        Self { case, slow: Slow::new(), waiting: Vec::new(), late: 0, too_late: 0 }
     }
 
     /// Rules without state run on arrival, however late.
@@ -261,19 +263,19 @@ impl<'c> Watched<'c> {
         self.waiting.sort_by_key(|(_, hit)| hit.order());
         let due = self.waiting.partition_point(|(_, hit)| hit.at() <= watermark);
         for (key, hit) in self.waiting.drain(..due) {
-            self.slow.group(&key).observe(hit, &self.case.rule);
+            self.slow.group(&key).observe(&hit, &self.case.rule);
         }
     }
 
     fn arrive(&mut self, login: &Login, id: [u8; 16], watermark: i64) {
         let Some((key, hit)) = self.case.sees(login, id) else { return };
         if self.on_arrival() {
-            self.slow.group(&key).observe(hit, &self.case.rule);
+            self.slow.group(&key).observe(&hit, &self.case.rule);
         } else if hit.at() > watermark {
             self.waiting.push((key, hit));
         } else if hit.at() > watermark - LATE_WITHIN {
             self.late += 1;
-            self.slow.group(&key).observe_late(hit, &self.case.rule);
+            self.slow.group(&key).observe_late(&hit, &self.case.rule);
         } else {
             self.too_late += 1;
         }
@@ -385,6 +387,8 @@ fn a_late_hit_before_a_clearing_record_judges_nothing_after_it() {
 
 // --- rows read again
 
+type IsHit = fn(&Login) -> bool;
+
 #[test]
 fn a_value_that_appears_later_counts_once() {
     let world = World::new(&[rule("slow", "match: {e2e_rtt|gte: 400}\n")]);
@@ -432,7 +436,7 @@ fn the_end_of_a_long_session_counts_once_however_often_it_is_read() {
     )]);
     let login = Login::success(0, 0, "ana").ends(5 * HOUR);
     let mut run = world.run();
-    run.take(&[login.clone()]);
+    run.take(std::slice::from_ref(&login));
     run.progress(5 * HOUR + 10 * MINUTE);
     run.take(&[login]);
     run.finish();
@@ -471,6 +475,22 @@ fn a_row_that_cleared_its_group_may_still_turn_out_a_hit() {
     }
 }
 
+#[test]
+fn a_late_version_that_hits_stands_after_the_clear_that_it_was() {
+    let body = "match: {outcome: failure}\ncount: {at_least: 2, within: 1h, by: [user_name], unless: {outcome: success}}\n";
+    let world = World::new(&[rule("r", body)]);
+    for late in [false, true] {
+        let mut run = world.run();
+        run.take(&[Login::success(0, MINUTE, "ana"), Login::failure(1, 2 * MINUTE, "ana")]);
+        if late {
+            run.progress(3 * MINUTE);
+        }
+        run.take(&[Login::failure(0, MINUTE, "ana")]);
+        run.finish();
+        assert_eq!(run.told.times(), [2 * MINUTE], "late: {late}");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(64))]
 
@@ -484,7 +504,7 @@ proptest! {
             rule("many", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user_name]}\n"),
             rule("median", "match: {outcome: [failure, success]}\nmeasure: {field: e2e_rtt, stat: median, above: 300, within: 2m, at_least: 2, by: [user_name]}\n"),
         ]);
-        let hits: [(&str, fn(&Login) -> bool); 3] = [
+        let hits: [(&str, IsHit); 3] = [
             ("slow", |login| login.rtt >= Some(400)),
             ("many", |login| login.failure),
             ("median", |login| login.rtt.is_some()),
@@ -584,17 +604,10 @@ fn an_alert_closes_at_exactly_the_end_of_its_cooldown() {
     let world = World::new(&[rule("r", "match: {outcome: failure}\ncooldown: {for: 1m, by: [user_name]}\n")]);
     let mut run = world.run();
     run.take(&[Login::failure(0, 0, "ana"), Login::failure(1, 7, "ana")]);
-    let states = |told: &Told| -> Vec<(State, i64, u64)> {
-        let changes = told.drafts.iter().filter_map(|draft| match draft {
-            Draft::Changed(change) => Some((change.state, change.at.0 - time(0).0, change.repeats)),
-            Draft::Fired(_) => None,
-        });
-        changes.collect()
-    };
     run.progress(MINUTE - 1);
-    assert_eq!(states(&run.told), []);
+    assert_eq!(changes(&run.told), []);
     run.progress(MINUTE);
-    assert_eq!(states(&run.told), [(State::Closed, MINUTE, 1)]);
+    assert_eq!(changes(&run.told), [(State::Closed, MINUTE, 1)]);
 }
 
 #[test]
@@ -905,4 +918,103 @@ fn a_tuple_is_its_parts_however_they_are_spelt() {
         let logins = [login(0, parts[0].0, parts[0].1), login(1, parts[1].0, parts[1].1)];
         assert_eq!(world.told(&logins).times(), [1], "{parts:?}");
     }
+}
+
+// --- the life of an alert
+
+/// What became of alerts: state, time, repeats.
+fn changes(told: &Told) -> Vec<(State, i64, u64)> {
+    let changes = told.drafts.iter().filter_map(|draft| match draft {
+        Draft::Changed(change) => Some((change.state, change.at.0 - time(0).0, change.repeats)),
+        Draft::Fired(_) => None,
+    });
+    changes.collect()
+}
+
+#[test]
+fn ten_times_the_count_is_news_and_so_is_ten_times_that() {
+    let world = World::new(&[rule("r", "match: {outcome: failure}\ncooldown: {for: 1h, by: [user_name]}\n")]);
+    let logins: Vec<Login> = (0..150).map(|id| Login::failure(id, i64::from(id), "ana")).collect();
+    let expected = [(State::Updated, 9, 9), (State::Updated, 99, 99), (State::Closed, HOUR, 149)];
+    assert_eq!(changes(&world.told(&logins)), expected);
+}
+
+#[test]
+fn a_late_alert_older_than_the_open_one_is_over_as_it_is_told() {
+    let body =
+        "match: {outcome: failure}\ncount: {at_least: 2, within: 10s, by: [user_name]}\ncooldown: 1h\n";
+    let mut logins = on_time([
+        Login::failure(0, 0, "ana"),
+        Login::failure(1, MINUTE, "ana"),
+        Login::failure(2, MINUTE + 1, "ana"),
+    ]);
+    logins.push((2 * MINUTE, Login::failure(3, SECOND, "ana")));
+    logins.push((3 * MINUTE, Login::failure(4, 3 * MINUTE, "ana")));
+    let told = live(&rule("r", body), &logins);
+    let fired: Vec<_> = told.fired().map(|fired| (fired.at, fired.late)).collect();
+    assert_eq!(fired, [(time(MINUTE + 1), false), (time(SECOND), true)]);
+    let closed = [(State::Closed, SECOND, 0), (State::Closed, MINUTE + 1 + HOUR, 1)];
+    assert_eq!(changes(&told), closed);
+}
+
+#[test]
+fn a_late_alert_is_resolved_by_the_next_sample_that_says_so() {
+    let body = "match: {e2e_rtt|exists: true}\nmeasure: {field: e2e_rtt, stat: median, above: 300, last: 1, within: 1h, by: [user_name], recover: {below: 200}}\n";
+    let mut logins = on_time([Login::success(0, 10 * SECOND, "ana").rtt(100)]);
+    logins.push((15 * SECOND, Login::success(1, 5 * SECOND, "ana").rtt(500)));
+    logins.push((20 * SECOND, Login::success(2, 20 * SECOND, "ana").rtt(100)));
+    logins.push((30 * SECOND, Login::success(3, 30 * SECOND, "ana").rtt(500)));
+    let told = live(&rule("r", body), &logins);
+    assert_eq!(told.times(), [5 * SECOND, 30 * SECOND], "a relapse is told, cooldown or not");
+    assert_eq!(changes(&told)[0], (State::Resolved, 20 * SECOND, 1));
+}
+
+#[test]
+fn a_late_hit_in_the_cooldown_of_the_open_alert_is_one_of_its_repeats() {
+    let body = "match: {outcome: failure}\ncooldown: {for: 1h, by: [user_name]}\n";
+    let mut logins = on_time([Login::failure(0, 0, "ana"), Login::failure(1, MINUTE, "ana")]);
+    logins.push((2 * MINUTE, Login::failure(2, SECOND, "ana")));
+    let told = live(&rule("r", body), &logins);
+    assert_eq!((told.times(), changes(&told)), (vec![0], vec![(State::Closed, HOUR, 2)]));
+}
+
+// --- watermarks
+
+/// How many alerts there are once each of these sources has told how far it is.
+fn alerts_after(body: &str, sources: &[(u16, i64, i64)]) -> usize {
+    let world = World::new(&[rule("r", body)]);
+    let mut run = world.run();
+    run.engine.add_source(SourceId(1));
+    run.take(&[Login::success(0, MINUTE, "ana").ends(HOUR)]);
+    let mut alerts = run.told.fired().count();
+    for (source, start, end) in sources {
+        let outcome = run.engine.progress(SourceId(*source), time(*start), time(*end));
+        alerts += outcome.drafts.iter().filter(|draft| matches!(draft, Draft::Fired(_))).count();
+    }
+    alerts
+}
+
+#[test]
+fn a_rule_waits_for_the_slowest_source_that_it_may_hear_from() {
+    let body = "match: {outcome: success}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(body, &[]), 0);
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0)]), 0);
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0), (1, MINUTE - 1, 0)]), 0);
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0), (1, MINUTE, 0)]), 1, "and not for ends");
+}
+
+#[test]
+fn a_rule_of_ends_waits_for_ends_and_one_of_both_for_both() {
+    let ends = "match: {phase: end}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(ends, &[(0, 2 * HOUR, HOUR), (1, 2 * HOUR, HOUR - 1)]), 0);
+    assert_eq!(alerts_after(ends, &[(0, 0, HOUR), (1, 0, HOUR)]), 1);
+    let both = "match: {phase: [start, end]}\ncount: {at_least: 2, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(both, &[(0, 2 * HOUR, HOUR - 1), (1, 2 * HOUR, HOUR)]), 0);
+    assert_eq!(alerts_after(both, &[(0, HOUR, HOUR), (1, HOUR, HOUR)]), 1);
+}
+
+#[test]
+fn a_watermark_never_goes_back() {
+    let body = "match: {outcome: success}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
+    assert_eq!(alerts_after(body, &[(0, HOUR, 0), (0, 0, 0), (1, HOUR, 0), (1, 0, 0)]), 1);
 }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// last cleared: how many it counts, if the condition holds.
 pub type Holds<H> = Box<dyn Fn(&[H]) -> Option<u64>>;
 
+/// Whether the same hits tell that all is well again.
+pub type Recovered<H> = Box<dyn Fn(&[H]) -> bool>;
+
 /// Which earlier hits a hit looks back on.
 #[derive(Debug, Clone, Copy)]
 pub enum Window {
@@ -31,7 +34,7 @@ pub struct SlowRule<H> {
     pub cooldown_given: bool,
     pub restart: bool,
     /// The recovery condition, over the same hits.
-    pub recovered: Option<Box<dyn Fn(&[H]) -> bool>>,
+    pub recovered: Option<Recovered<H>>,
 }
 
 /// What the model needs to know of a hit.
@@ -69,7 +72,7 @@ impl<H: Hit> SlowGroup<H> {
     }
 
     /// The next hit in event order.
-    pub fn observe(&mut self, hit: H, rule: &SlowRule<H>) {
+    pub fn observe(&mut self, hit: &H, rule: &SlowRule<H>) {
         let at = hit.at();
         self.hits.push(hit.clone());
         if hit.clears() {
@@ -97,7 +100,7 @@ impl<H: Hit> SlowGroup<H> {
     }
 
     /// A hit that comes behind the watermark, within `late_within`.
-    pub fn observe_late(&mut self, hit: H, rule: &SlowRule<H>) {
+    pub fn observe_late(&mut self, hit: &H, rule: &SlowRule<H>) {
         let place = self.hits.partition_point(|other| other.order() < hit.order());
         self.hits.insert(place, hit.clone());
         if hit.clears() {
@@ -106,7 +109,7 @@ impl<H: Hit> SlowGroup<H> {
         for later in place..self.hits.len() {
             let judged = self.hits[later].clone();
             let window = self.window(later, rule);
-            if judged.clears() || !window.contains(&hit) || self.covered(&judged) {
+            if judged.clears() || !window.contains(hit) || self.covered(&judged) {
                 continue;
             }
             if let Some(count) = (rule.holds)(&window) {
@@ -180,14 +183,13 @@ impl<H: Hit> SlowGroup<H> {
 }
 
 /// All groups of one rule.
-pub struct Slow<'r, H> {
-    pub rule: &'r SlowRule<H>,
+pub struct Slow<H> {
     pub groups: BTreeMap<String, SlowGroup<H>>,
 }
 
-impl<'r, H: Hit> Slow<'r, H> {
-    pub fn new(rule: &'r SlowRule<H>) -> Self {
-        Self { rule, groups: BTreeMap::new() }
+impl<H: Hit> Slow<H> {
+    pub fn new() -> Self {
+        Self { groups: BTreeMap::new() }
     }
 
     pub fn group(&mut self, key: &str) -> &mut SlowGroup<H> {
