@@ -23,7 +23,8 @@ impl Check {
         match self.output {
             Output::Text => {
                 for problems in &loaded.problems {
-                    show::line(&problems.render(show::colour_on_stdout()))?;
+                    show::line(problems.render(show::colour_on_stdout()).trim_end())?;
+                    show::line("")?;
                 }
             }
             Output::Json => {

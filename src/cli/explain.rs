@@ -99,7 +99,8 @@ impl Explain {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
         let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
-        if loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
+        let runs = loaded.rules.iter().any(|rule| *rule.rule().id() == self.rule);
+        if !runs && loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
             loaded.complain();
             return self.tell(&self.not_loaded());
         }
@@ -139,7 +140,7 @@ impl Explain {
             asked: self.at.to_string(),
             fired: false,
             reason: "rule_disabled",
-            detail: "the rule does not load".to_owned(),
+            detail: "the rule does not load; its faults are told above".to_owned(),
             at: None,
             record: None,
             matched: None,

@@ -190,9 +190,9 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
 
 fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64) {
     let mut line = format!(
-        "{rule}: {}, {} hits",
+        "{rule}: {}, {}",
         show::many(usize::try_from(alerts).unwrap_or(usize::MAX), "alert"),
-        show::thousands(counters.hits)
+        show::many(usize::try_from(counters.hits).unwrap_or(usize::MAX), "hit")
     );
     for (count, what) in [
         (counters.group_field_missing, "without a group"),
