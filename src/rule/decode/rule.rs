@@ -53,6 +53,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         title,
         level,
         matches,
+        declared: cx.options.declared.to_vec(),
         verb,
         except,
         levels,
