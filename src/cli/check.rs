@@ -1,5 +1,7 @@
 //! `larum check`: every fault of every rule file, with its place and the way out.
 
+use crate::rule::problem::Problems;
+
 use super::load::{RuleArguments, load};
 use super::{Exit, Failure, Output, show};
 
@@ -23,19 +25,25 @@ impl Check {
         match self.output {
             Output::Text => {
                 for problems in &loaded.problems {
-                    show::line(&problems.render(show::colour_on_stdout()))?;
+                    show::line(problems.render(show::colour_on_stdout()).trim_end())?;
+                    show::line("")?;
                 }
             }
             Output::Json => {
                 for problem in loaded.problems.iter().flat_map(|problems| problems.to_json()) {
-                    show::line(&problem.to_string())?;
+                    show::json(&problem)?;
                 }
             }
         }
-        let faults: usize = loaded.problems.iter().map(|problems| problems.sorted().len()).sum();
-        let faults = if faults == 0 { "no faults".to_owned() } else { show::many(faults, "fault") };
+        let told: usize = loaded.problems.iter().map(|problems| problems.sorted().len()).sum();
+        let faults: usize = loaded.problems.iter().map(Problems::errors).sum();
+        let warnings = told - faults;
+        let mut found = if faults == 0 { "no faults".to_owned() } else { show::many(faults, "fault") };
+        if warnings > 0 {
+            found = format!("{found}, {}", show::many(warnings, "warning"));
+        }
         let (files, rules) = (show::many(loaded.files, "file"), show::many(loaded.rules.len(), "rule"));
-        show::note(&format!("{files}, {rules} fit to run, {faults}"));
+        show::note(&format!("{files}, {rules} fit to run, {found}"));
         Ok(if loaded.has_errors() { Exit::Findings } else { Exit::Fine })
     }
 }

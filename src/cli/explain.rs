@@ -49,7 +49,9 @@ pub struct Explain {
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
-    let (field, value) = text.split_once('=').ok_or("write it as field=value, such as user=ana")?;
+    let (field, value) = text
+        .split_once('=')
+        .ok_or("write it as field=value, such as user=ana; user= for records without one")?;
     Ok((field.to_owned(), value.to_owned()))
 }
 
@@ -99,9 +101,11 @@ impl Explain {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
         let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
-        if loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
+        let runs = loaded.rules.iter().any(|rule| *rule.rule().id() == self.rule);
+        if !runs && loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
             loaded.complain();
-            return self.tell(&self.not_loaded());
+            self.tell(&self.not_loaded())?;
+            return Ok(Exit::Findings);
         }
         let known: Vec<String> = loaded.rules.iter().map(|rule| rule.rule().id().to_string()).collect();
         let rules: Vec<_> = loaded.rules.into_iter().filter(|rule| *rule.rule().id() == self.rule).collect();
@@ -119,27 +123,44 @@ impl Explain {
             records: BTreeMap::new(),
             traced: Vec::new(),
         };
-        self.reading.feed(&self.files, &mapping, engine, &mut gathering)?;
-        let explanation = gathering.explain(self.rule.as_str(), self.at);
-        self.tell(&explanation)
+        let fed = self.reading.feed(&self.files, &mapping, engine, &mut gathering)?;
+        let mut explanation = gathering.explain(self.rule.as_str(), self.at);
+        if explanation.group.is_empty() {
+            explanation.group = self.asked_group();
+        }
+        self.tell(&explanation)?;
+        let quarantined: u64 = fed.quarantined.values().map(|(count, _)| count).sum();
+        if quarantined > 0 {
+            let lines = show::many(usize::try_from(quarantined).unwrap_or(usize::MAX), "line");
+            show::note(&format!("{lines} made no record; `larum replay` tells which and why"));
+        }
+        for failure in &fed.broken {
+            show::failure(&**failure);
+        }
+        Ok(if fed.broken.is_empty() { Exit::Fine } else { Exit::CouldNotRun })
     }
 
-    fn tell(&self, explanation: &Explanation) -> Result<Exit, Failure> {
+    fn tell(&self, explanation: &Explanation) -> Result<(), Failure> {
         match self.output {
             Output::Text => show::line(&explanation.text())?,
-            Output::Json => show::line(&serde_json::to_string(explanation)?)?,
+            Output::Json => show::json(explanation)?,
         }
-        Ok(Exit::Fine)
+        Ok(())
+    }
+
+    /// The group as it was asked for.
+    fn asked_group(&self) -> serde_json::Map<String, Json> {
+        self.group.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect()
     }
 
     fn not_loaded(&self) -> Explanation {
         Explanation {
             rule: self.rule.to_string(),
-            group: self.group.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+            group: self.asked_group(),
             asked: self.at.to_string(),
             fired: false,
             reason: "rule_disabled",
-            detail: "the rule does not load".to_owned(),
+            detail: "the rule does not load; its faults are told above".to_owned(),
             at: None,
             record: None,
             matched: None,
@@ -147,11 +168,18 @@ impl Explain {
         }
     }
 
-    /// The group's key as the engine spells it.
-    fn key(&self, program: &Program) -> Result<Box<[u8]>, ExplainError> {
+    /// The group's key as the engine spells it; none where a field is asked for as empty.
+    fn key(&self, program: &Program) -> Result<Option<Box<[u8]>>, ExplainError> {
         let mut key = Vec::new();
         for part in &program.by {
-            let value = self.group.iter().find(|(name, _)| FieldName::declared(name) == part.field);
+            let value = self.group.iter().find(|(name, _)| named(name) == part.field);
+            if value.is_some_and(|(_, value)| value.is_empty()) {
+                if !program.missing_own {
+                    return Ok(None);
+                }
+                Program::push_key_part(&mut key, None);
+                continue;
+            }
             let text = value.and_then(|(_, value)| key_text(Value::Text(value), part.field.kind()));
             let Some(text) = text else {
                 let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
@@ -160,14 +188,20 @@ impl Explain {
             };
             Program::push_key_part(&mut key, Some(&text));
         }
-        Ok(key.into_boxed_slice())
+        Ok(Some(key.into_boxed_slice()))
     }
+}
+
+/// The field that a person means: by our name, the vendor's, or one that a map declares.
+fn named(name: &str) -> FieldName {
+    FieldName::resolve(name).unwrap_or_else(|| FieldName::declared(name))
 }
 
 /// What a run shows of the group.
 struct Gathering<'a> {
     generation: &'a Generation,
-    key: Box<[u8]>,
+    /// None: the records that lack a field of `by`.
+    key: Option<Box<[u8]>>,
     until: Timestamp,
     /// The group's last records up to the time, in event order.
     records: BTreeMap<(Timestamp, Phase, RecordId), Looked>,
@@ -182,9 +216,10 @@ struct Looked {
 impl Watcher for Gathering<'_> {
     fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
         let program = &self.generation.programs.list[0];
-        for one in fresh.iter().filter(|one| one.at <= self.until && program.accepts(one.phase)) {
+        let until = self.until;
+        for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
             let record = batch.record(one.row, one.phase);
-            if program.key(record).as_deref() != Some(&*self.key) {
+            if program.key(record).as_deref() != self.key.as_deref() {
                 continue;
             }
             let mut columns = (*self.generation.columns).clone();
@@ -192,23 +227,35 @@ impl Watcher for Gathering<'_> {
             let order = (one.at, one.phase, record.id());
             self.records.insert(order, Looked { id: record.id(), matched });
             if self.records.len() > TOLD_BEFORE + 1 {
-                self.records.pop_first();
+                self.forget_one();
             }
         }
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        let until = self.until;
-        self.traced.extend(
-            outcome.traced.into_iter().filter(|traced| traced.at <= until && *traced.key == *self.key),
-        );
+        let (until, key) = (self.until, self.key.as_deref());
+        let ours = |traced: &Traced| match key {
+            Some(key) => *traced.key == *key && traced.step != Step::GroupFieldMissing,
+            None => traced.step == Step::GroupFieldMissing,
+        };
+        self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && ours(traced)));
     }
 }
 
 impl Gathering<'_> {
+    /// Lets the oldest record go, but not the last one that matched: it is what is asked about most.
+    fn forget_one(&mut self) {
+        let last_match = self.records.iter().rev().find(|(_, looked)| looked.matched.held);
+        let last_match = last_match.map(|(order, _)| *order);
+        let oldest = self.records.keys().find(|order| Some(**order) != last_match).copied();
+        if let Some(order) = oldest {
+            self.records.remove(&order);
+        }
+    }
+
     fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
         let program = &self.generation.programs.list[0];
-        let group = program.group(&self.key).into_iter();
+        let group = self.key.as_deref().map(|key| program.group(key)).unwrap_or_default().into_iter();
         let mut explanation = Explanation {
             rule: rule.to_owned(),
             group: group.map(|(field, value)| (field.to_string(), value.into())).collect(),
@@ -275,10 +322,14 @@ impl Gathering<'_> {
             Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
             Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
             Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
-            Step::GroupFieldMissing => {
-                (false, "group_field_missing", "a field of `by` is missing".to_owned())
+            Step::GroupFieldMissing => (
+                false,
+                "group_field_missing",
+                "it has no group: a field of `by` is absent, empty or unknown".to_owned(),
+            ),
+            Step::ValueMissing => {
+                (false, "group_field_missing", "the field that the verb looks at is missing".to_owned())
             }
-            Step::ValueMissing => (false, "group_field_missing", "the verb's field is missing".to_owned()),
             Step::Excepted(number) => {
                 let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
                 (false, "exception", format!("except[{number}]: {because}"))
@@ -302,9 +353,11 @@ impl Gathering<'_> {
             Reason::Learning(Learning::FirstValue) => {
                 (false, "learning", "the group's first value is learnt".to_owned())
             }
-            Reason::Learning(Learning::Until(until)) => (false, "learning", format!("until {until}")),
+            Reason::Learning(Learning::Until(until)) => {
+                (false, "learning", format!("the group learns until {until}"))
+            }
             Reason::Learning(Learning::Records(seen, needed)) => {
-                (false, "learning", format!("{seen}/{needed} records"))
+                (false, "learning", format!("the group has learnt {seen}/{needed} records"))
             }
             Reason::KnownValue { last } => (false, "known_value", format!("last used at {last}")),
             Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
@@ -339,8 +392,11 @@ fn no_match(tree: &Why) -> String {
 
 impl Explanation {
     fn text(&self) -> String {
-        let group: Vec<String> =
-            self.group.iter().map(|(name, value)| format!("{name} {}", show::plain(value))).collect();
+        let group: Vec<String> = self
+            .group
+            .iter()
+            .map(|(name, value)| format!("{name} {}", or_none(show::plain(value))))
+            .collect();
         let whom = if group.is_empty() { "all records".to_owned() } else { group.join(", ") };
         let verdict = if self.fired { "fired" } else { "did not fire" };
         let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);
@@ -361,6 +417,11 @@ impl Explanation {
         text.truncate(text.trim_end().len());
         text
     }
+}
+
+/// An empty value, seen.
+fn or_none(value: String) -> String {
+    if value.is_empty() { "(none)".to_owned() } else { value }
 }
 
 fn tree(text: &mut String, part: &Why, depth: usize) {

@@ -43,7 +43,8 @@ impl Loaded {
     /// Prints what there is to tell to stderr.
     pub fn complain(&self) {
         for problems in &self.problems {
-            show::note(&problems.render(show::colour_on_stderr()));
+            show::note(problems.render(show::colour_on_stderr()).trim_end());
+            show::note("");
         }
     }
 }
@@ -84,26 +85,35 @@ pub fn load_texts(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded
     let mut taken: BTreeMap<RuleId, String> = BTreeMap::new();
     for (name, text) in texts {
         let (spec, mut problems) = decode(&name, &text, options);
+        let broken = problems.has_errors();
         let rule = spec.and_then(|spec| {
+            if broken {
+                return CheckedRule::new(spec, &mut problems);
+            }
             if let Some(other) = taken.get(&spec.id) {
                 let message = format!("rule `{}` is in `{other}` already", spec.id);
                 problems.error_hint(spec.id_span, message, "give one of them another id");
                 return None;
             }
             taken.insert(spec.id.clone(), name.clone());
-            let id = spec.id.to_string();
-            let rule = CheckedRule::new(spec, &mut problems);
-            if rule.is_none() {
-                loaded.failed.push(id);
-            }
-            rule
+            CheckedRule::new(spec, &mut problems)
         });
+        if rule.is_none() {
+            loaded.failed.extend(id_of(&text));
+        }
         loaded.rules.extend(rule);
         if !problems.is_empty() {
             loaded.problems.push(problems);
         }
     }
     loaded
+}
+
+/// The id of a rule that does not load, as far as one line of the file gives it.
+fn id_of(text: &str) -> Option<String> {
+    let rest = text.lines().find_map(|line| line.strip_prefix("rule:"))?;
+    let id = rest.split(" #").next()?.trim().trim_matches(['"', '\'']);
+    Some(id.to_owned())
 }
 
 /// Rule files at or below `path`, by name.

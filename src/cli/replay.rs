@@ -96,7 +96,7 @@ fn print(
         }
         match output {
             Output::Text => show::line(&show::alert(alert, colour))?,
-            Output::Json => show::line(&serde_json::to_string(alert)?)?,
+            Output::Json => show::json(alert)?,
         }
         Ok(())
     })?;
@@ -164,11 +164,10 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
     ));
     for (reason, (count, first)) in &fed.quarantined {
         let place = fed.archive.place(first.locator);
-        show::note(&format!(
-            "quarantined: {} {reason}; the first in {place}: {}",
-            show::thousands(*count),
-            first.fault
-        ));
+        let fault = first.fault.to_string();
+        let detail = if fault == *reason { String::new() } else { format!(": {fault}") };
+        let lines = show::many(usize::try_from(*count).unwrap_or(usize::MAX), "line");
+        show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
     }
     if fed.disordered > 0 {
@@ -190,9 +189,9 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
 
 fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64) {
     let mut line = format!(
-        "{rule}: {}, {} hits",
+        "{rule}: {}, {}",
         show::many(usize::try_from(alerts).unwrap_or(usize::MAX), "alert"),
-        show::thousands(counters.hits)
+        show::many(usize::try_from(counters.hits).unwrap_or(usize::MAX), "hit")
     );
     for (count, what) in [
         (counters.group_field_missing, "without a group"),

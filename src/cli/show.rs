@@ -21,6 +21,23 @@ pub fn line(text: &str) -> std::io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// Prints `value` as one line of JSON. Characters that a terminal could take for more than text are
+/// spelt `\uXXXX`, which every reader of JSON takes for the same.
+pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
+    let plain = serde_json::to_string(value)?;
+    let mut safe = String::with_capacity(plain.len());
+    for c in plain.chars() {
+        if hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    Ok(line(&safe)?)
+}
+
 /// Prints something that is no data.
 pub fn note(text: &str) {
     // Nobody is left to tell if stderr is gone.

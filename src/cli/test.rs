@@ -102,7 +102,7 @@ fn print_json(rule: &str, case: &Case, outcome: &Outcome) -> Result<(), Failure>
         "rule": rule, "test": case.name, "passed": outcome.faults.is_empty(), "faults": outcome.faults,
         "raised": outcome.raised,
     });
-    Ok(show::line(&line.to_string())?)
+    show::json(&line)
 }
 
 fn headline(alert: &Alert) -> String {

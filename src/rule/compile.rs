@@ -200,7 +200,7 @@ fn check_marks(spec: &Spec, problems: &mut Problems) {
 
 /// Names that the rule's texts may use, besides every field.
 fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
-    let scope = Scope::of(spec.verb.as_ref());
+    let scope = Scope::of(spec.verb.as_ref()).with(spec.declared.iter().map(String::as_str));
     match script {
         Some(script) => scope.with(script.alert_names().iter().map(String::as_str)),
         None => scope,

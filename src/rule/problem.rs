@@ -109,7 +109,12 @@ impl Problems {
 
     /// True when the file does not load.
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|problem| problem.severity == Severity::Error)
+        self.errors() > 0
+    }
+
+    /// How many of them keep the file from loading.
+    pub fn errors(&self) -> usize {
+        self.list.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
     /// True when there is nothing to tell.

@@ -28,6 +28,8 @@ pub struct Spec {
     pub level: Level,
     /// What a record must be to be a hit.
     pub matches: Expr,
+    /// Fields that have a name only because a source's map gives them one.
+    pub declared: Vec<String>,
     /// The stateful verb, if any.
     pub verb: Option<Verb>,
     /// Records that are no hits although they match.

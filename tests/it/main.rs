@@ -1,5 +1,5 @@
 //! What must hold whatever else changes: the laws, the verbs against slow models, real records,
-//! and who may name whom.
+//! who may name whom, and what the commands print.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,4 +8,5 @@ mod layers;
 mod models;
 mod real;
 mod slow;
+mod transcripts;
 mod world;

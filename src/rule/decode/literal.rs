@@ -210,7 +210,7 @@ fn pattern(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, node: &Node) -> Opti
             cx.fault(
                 span,
                 format!("this is no regular expression: {reason}"),
-                "a character with a meaning is written with `\\` before it; put the expression in '…'",
+                "for a character such as `(` itself write `\\(`, and put the expression in single quotes: '…'",
             );
             None
         }

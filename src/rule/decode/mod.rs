@@ -44,8 +44,8 @@ impl Default for Options<'_> {
     }
 }
 
-/// Reads the rule that `source` holds; `file` only names it in messages. A rule comes back unless a
-/// problem is an error.
+/// Reads the rule that `source` holds; `file` only names it in messages. A rule comes back where
+/// enough of it could be read for the checks that come next; it may run if no problem is an error.
 pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>, Problems) {
     // A byte order mark is no part of the text; editors on Windows write it.
     let source: Arc<str> = source.strip_prefix('\u{feff}').unwrap_or(source).into();
@@ -53,7 +53,6 @@ pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>,
     let Some(root) = yaml::parse(&mut problems) else { return (None, problems) };
     let mut cx = Cx { problems, source, options };
     let spec = rule::rule(&mut cx, &root);
-    let spec = if cx.problems.has_errors() { None } else { spec };
     (spec, cx.problems)
 }
 

@@ -2,7 +2,9 @@
 
 use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
 use super::super::problem::Span;
-use super::super::spec::{About, AlertText, Cooldown, Exception, Grouping, LevelLine, Mode, Spec, Verb};
+use super::super::spec::{
+    About, AlertText, Cooldown, Exception, Expr, Grouping, LevelLine, Mode, Spec, Verb,
+};
 use super::super::yaml::{Kind, Node};
 use super::condition::{Defaults, expression, of_map};
 use super::taken::{Taken, first_key};
@@ -16,16 +18,20 @@ const LATE_WITHIN: Millis = Millis::hours(1);
 pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let sigma = root.map().and_then(|entries| entries.iter().find(|entry| entry.key.text == "detection"));
     if let Some(entry) = sigma {
-        let hint = "Sigma files are loaded from their own folder (`sigma:` in the configuration); in a rule write `match:`";
+        let hint = "this version does not read Sigma documents: take the file out of this folder, or write it as a rule with `match:`";
         cx.fault(entry.key.span, "`detection` makes this a Sigma document, not a Larum rule", hint);
         return None;
     }
     let map = Taken::open(cx, root, &RULE, first_key(root), "rule: failure-burst")?;
+    let unknown_keys = cx.problems.has_errors();
     let id = id(cx, &map);
     let title = map.text(cx, "title");
     let level = level(cx, &map);
     let matches = map.get("match").and_then(|entry| expression(cx, entry, Defaults::Login));
+    let before = cx.problems.errors();
     let verb = verbs::verb(cx, &map);
+    // Texts and tests use the verb's names: against half a verb they would be blamed for its faults.
+    let verb_is_sure = !unknown_keys && cx.problems.errors() == before;
     let except = map.maps(cx, "except", &EXCEPTION).iter().filter_map(|map| exception(cx, map)).collect();
     let levels = map.maps(cx, "levels", &LEVEL_LINE).iter().filter_map(|map| level_line(cx, map)).collect();
     let cooldown = cooldown(cx, &map, verb.as_ref());
@@ -36,13 +42,18 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let alert = alert(cx, &map);
     let about = about(cx, &map);
     let tests = cases::cases(cx, &map);
-    let (id, id_span) = id?;
+    let (id, id_span) = id.filter(|_| verb_is_sure)?;
+    // What is missing here is told already; the rest of the rule can still be looked at.
+    let title = title.unwrap_or_default();
+    let level = level.unwrap_or(Level::Informational);
+    let matches = matches.unwrap_or(Expr::All(Vec::new()));
     Some(Spec {
         id,
         id_span,
-        title: title?,
-        level: level?,
-        matches: matches?,
+        title,
+        level,
+        matches,
+        declared: cx.options.declared.to_vec(),
         verb,
         except,
         levels,

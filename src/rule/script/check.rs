@@ -16,6 +16,16 @@ use crate::record::FieldName;
 use crate::record::field::{RAW, VOCABULARY};
 use crate::rule::suggest::nearest;
 
+/// What a script has besides Rhai, and how it is called.
+const HELPERS: [(&str, &str); 6] = [
+    ("alert", "alert(#{name: value})"),
+    ("cidr", "cidr(ip, net)"),
+    ("hour", "hour(time, zone)"),
+    ("km", "km(a, b)"),
+    ("matches", "matches(text, regex)"),
+    ("minutes", "minutes(a, b)"),
+];
+
 /// A fault and where in the script it is.
 pub(super) struct Fault {
     pub(super) at: Position,
@@ -156,7 +166,8 @@ impl Checker<'_> {
             let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
             let message =
                 format!("`{name}` takes {} argument{plural}, not {count}{receiver}", counts.join(" or "));
-            self.fault(at, message, None);
+            let helper = HELPERS.iter().find(|(helper, _)| *helper == name);
+            self.fault(at, message, helper.map(|(_, call)| format!("write `{call}`")));
         }
     }
 
@@ -190,7 +201,12 @@ impl Checker<'_> {
         }
         let own = self.names.functions.iter().map(|(name, _)| name.as_str());
         let known = self.known.keys().map(String::as_str).chain(own).filter(|name| is_valid_identifier(name));
-        nearest(name, known).map(|name| format!("did you mean `{name}`?"))
+        let near = nearest(name, known).map(|name| format!("did you mean `{name}`?"));
+        let all = || {
+            let helpers: Vec<String> = HELPERS.iter().map(|(_, call)| format!("`{call}`")).collect();
+            format!("there are {}, and Rhai's own for texts, arrays, maps and numbers", helpers.join(", "))
+        };
+        Some(near.unwrap_or_else(all))
     }
 
     /// What the helpers read of records, and what they are told in so many words.

@@ -86,8 +86,10 @@ impl Script {
         let ast = match catch_unwind(AssertUnwindSafe(|| engine.compile_with_scope(&names(), &text.text))) {
             Ok(Ok(ast)) => ast,
             Ok(Err(error)) => {
-                let (message, hint) = told_parse(error.err_type());
-                note(problems, span(text, error.position()), message, hint);
+                let at = span(text, error.position());
+                let word = problems.source.get(at.start..at.end).unwrap_or_default().to_owned();
+                let (message, hint) = told_parse(error.err_type(), &word);
+                note(problems, at, message, hint);
                 return None;
             }
             Err(_) => {
@@ -194,10 +196,15 @@ fn note(problems: &mut Problems, span: Span, message: String, hint: Option<Strin
     }
 }
 
-/// The word or character at `at`, in the YAML file; the first line where Rhai names no place.
+/// The word or character at `at`, in the YAML file; the first line where Rhai names no place, the
+/// end of the last one where it names a place behind it.
 fn span(text: &ScriptText, at: Position) -> Span {
-    let line = at.line().unwrap_or(1).saturating_sub(1);
-    let column = at.position().unwrap_or(1).saturating_sub(1);
+    let mut line = at.line().unwrap_or(1).saturating_sub(1);
+    let mut column = at.position().unwrap_or(1).saturating_sub(1);
+    let last = text.text.trim_end().lines().count().saturating_sub(1);
+    if line > last {
+        (line, column) = (last, usize::MAX);
+    }
     let content = text.text.lines().nth(line).unwrap_or_default();
     let start_of_line = text.lines.get(line).or(text.lines.last()).copied().unwrap_or_default();
     let from = content.char_indices().nth(column).map_or(content.len(), |(offset, _)| offset);
@@ -211,14 +218,61 @@ fn span(text: &ScriptText, at: Position) -> Span {
     Span { start: start_of_line + from, end: start_of_line + from + length }
 }
 
+/// Words of other languages, and what is written instead.
+const FOREIGN: [(&str, &str); 16] = [
+    ("and", "in a script `and` is written `&&`"),
+    ("or", "in a script `or` is written `||`"),
+    ("not", "in a script `not` is written `!`: `!(a == b)`"),
+    ("then", "take `then` out and put braces around what follows: `if a > b { true }`"),
+    ("elif", "in a script it is written `else if`"),
+    ("def", "a function begins with `fn`: `fn slow(r) { r.e2e_rtt > 500 }`"),
+    ("function", "a function begins with `fn`: `fn slow(r) { r.e2e_rtt > 500 }`"),
+    ("None", "an absent value is written `()`: `record.app_name == ()`"),
+    ("null", "an absent value is written `()`: `record.app_name == ()`"),
+    ("nil", "an absent value is written `()`: `record.app_name == ()`"),
+    ("True", "it is written `true`"),
+    ("False", "it is written `false`"),
+    ("?", "choose with `if a > b { x } else { y }`"),
+    ("++", "write `n += 1`"),
+    ("--", "write `n -= 1`"),
+    ("===", "in a script it is written `==`"),
+];
+
+/// The way out for a word that other languages have.
+fn foreign(word: &str) -> Option<String> {
+    FOREIGN.iter().find(|(name, _)| *name == word).map(|(_, hint)| (*hint).to_owned())
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "Rhai has many faults; the rest keep its words")]
-/// A fault of syntax in the words of this project, and the way out.
-fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
+/// A fault of syntax in the words of this project, and the way out. `word` stands at its place.
+fn told_parse(error: &ParseErrorType, word: &str) -> (String, Option<String>) {
     let known = || format!("known: {}", SCOPE.map(|name| format!("`{name}`")).join(", "));
     match error {
         ParseErrorType::VariableUndefined(name) => {
-            let hint = nearest(name, SCOPE).map_or_else(known, |near| format!("did you mean `{near}`?"));
+            let near = || nearest(name, SCOPE).map(|near| format!("did you mean `{near}`?"));
+            let hint = foreign(name).or_else(near).unwrap_or_else(known);
             (format!("no variable `{name}`"), Some(hint))
+        }
+        ParseErrorType::MissingToken(token, _) => {
+            let hint = foreign(word).unwrap_or_else(|| match token.as_str() {
+                ";" => "put `;` between this and the statement before it".to_owned(),
+                "{" => "put braces around the block: `if a > b { true }`".to_owned(),
+                token => format!("add `{token}` here, or before"),
+            });
+            (tidy(&error.to_string()), Some(hint))
+        }
+        ParseErrorType::UnknownOperator(symbol)
+        | ParseErrorType::BadInput(LexError::UnexpectedInput(symbol)) => {
+            (tidy(&error.to_string()), foreign(symbol))
+        }
+        ParseErrorType::BadInput(LexError::MalformedChar(_)) => {
+            (tidy(&error.to_string()), Some("text stands in double quotes: `\"…\"`".to_owned()))
+        }
+        ParseErrorType::BadInput(LexError::UnterminatedString) => {
+            (tidy(&error.to_string()), Some("close the text with `\"`".to_owned()))
+        }
+        ParseErrorType::UnexpectedEOF => {
+            ("the script ends in the middle of something".to_owned(), Some("finish its last line".to_owned()))
         }
         ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
             if limits::REFUSED.contains(&word.as_str()) =>
@@ -240,7 +294,7 @@ fn told_parse(error: &ParseErrorType) -> (String, Option<String>) {
         ParseErrorType::TooManyFunctions => {
             (format!("more than {} functions and closures", limits::MAX_FUNCTIONS), None)
         }
-        other => (tidy(&other.to_string()), None),
+        other => (tidy(&other.to_string()), foreign(word)),
     }
 }
 

@@ -296,7 +296,9 @@ mod loading {
     fn a_fault_of_syntax_is_told_at_its_line() {
         assert_eq!(
             faults("let a = 1;\nlet b = 2;\nif a > { true }"),
-            ["5 [] expecting `{` to start a statement block"]
+            [
+                "5 [] expecting `{` to start a statement block; put braces around the block: `if a > b { true }`"
+            ]
         );
     }
 
@@ -314,19 +316,45 @@ mod loading {
         assert_eq!(
             faults("let a = 1;\nfrobnicate(a, 2) && history.fliter(|r| true).len() > 1"),
             [
-                "4 [frobnicate] no function `frobnicate` with 2 arguments",
+                "4 [frobnicate] no function `frobnicate` with 2 arguments; there are `alert(#{name: value})`, `cidr(ip, net)`, `hour(time, zone)`, `km(a, b)`, `matches(text, regex)`, `minutes(a, b)`, and Rhai's own for texts, arrays, maps and numbers",
                 "4 [fliter] no function `fliter` with 2 arguments, what stands before the point counted; did you mean `filter`?"
             ]
         );
-        assert_eq!(faults("cidr(record.public_ip)"), ["3 [cidr] `cidr` takes 2 arguments, not 1"]);
+        assert_eq!(
+            faults("cidr(record.public_ip)"),
+            ["3 [cidr] `cidr` takes 2 arguments, not 1; write `cidr(ip, net)`"]
+        );
         assert_eq!(
             faults("fn twice(x) { x * 2 } twice(1, 2)"),
             ["3 [twice] `twice` takes 1 argument, not 2"]
         );
         assert_eq!(
             faults("loop { break nothing(); }"),
-            ["3 [nothing] no function `nothing` with 0 arguments"]
+            [
+                "3 [nothing] no function `nothing` with 0 arguments; there are `alert(#{name: value})`, `cidr(ip, net)`, `hour(time, zone)`, `km(a, b)`, `matches(text, regex)`, `minutes(a, b)`, and Rhai's own for texts, arrays, maps and numbers"
+            ]
         );
+    }
+
+    #[test]
+    fn words_of_other_languages_are_told_with_ours() {
+        for (script, told) in [
+            (
+                "1 > 2 and true",
+                "3 [and] expecting `;` to terminate this statement; in a script `and` is written `&&`",
+            ),
+            ("not true", "3 [not] no variable `not`; in a script `not` is written `!`: `!(a == b)`"),
+            ("None", "3 [None] no variable `None`; an absent value is written `()`: `record.app_name == ()`"),
+            ("1 > 2 ? true : false", "3 [?] unknown operator: `?`; choose with `if a > b { x } else { y }`"),
+            ("'ana' == 1", "3 ['] invalid character: `ana`; text stands in double quotes: `\"…\"`"),
+            (
+                "let x = 3\nx > 2",
+                "4 [x] expecting `;` to terminate this statement; put `;` between this and the statement before it",
+            ),
+            ("true &&", "3 [] the script ends in the middle of something; finish its last line"),
+        ] {
+            assert_eq!(faults(script), [told], "{script}");
+        }
     }
 
     #[test]

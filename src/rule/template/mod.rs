@@ -126,7 +126,11 @@ impl Text {
                 let message = format!("no value `{name}` in an alert of this rule");
                 match nearest(&name, names.all()) {
                     Some(near) => problems.error_hint(span, message, format!("did you mean `{near}`?")),
-                    None => problems.error(span, message),
+                    None => {
+                        let names: Vec<String> = names.names.iter().map(|name| format!("`{name}`")).collect();
+                        let hint = format!("there are the record's fields, and {}", names.join(", "));
+                        problems.error_hint(span, message, hint);
+                    }
                 }
             }
         }

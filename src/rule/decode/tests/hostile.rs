@@ -121,9 +121,12 @@ fn bounds_are_told() {
     assert!(first(&"#".repeat(MAX_BYTES + 1)).starts_with("the file has 1048577 bytes"));
     let many = format!("match: {{user: [{}]}}", "a,".repeat(MAX_NODES + 5));
     assert_eq!(first(&many), format!("the file has more than {MAX_NODES} values"));
-    for source in
-        ["[".repeat(40) + &"]".repeat(40), "a: {".repeat(100_000), "- ".repeat(100_000), "[".repeat(100_000)]
-    {
+    for source in [
+        "[".repeat(40) + "]".repeat(40).as_str(),
+        "a: {".repeat(100_000),
+        "- ".repeat(100_000),
+        "[".repeat(100_000),
+    ] {
         assert_eq!(
             first(&source),
             format!("lists and maps are more than {MAX_DEPTH} deep inside each other")

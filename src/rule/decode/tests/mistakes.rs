@@ -227,7 +227,7 @@ fn a_bad_regex_is_told_where_it_is_bad() {
     4 | match: {user_name|re: '^adm(in'}
       |                            ^
       |
-      = help: a character with a meaning is written with `\` before it; put the expression in '…'
+      = help: for a character such as `(` itself write `\(`, and put the expression in single quotes: '…'
     ");
 }
 
@@ -516,7 +516,7 @@ fn a_sigma_document_is_told() {
     3 | detection:
       | ^^^^^^^^^
       |
-      = help: Sigma files are loaded from their own folder (`sigma:` in the configuration); in a rule write `match:`
+      = help: this version does not read Sigma documents: take the file out of this folder, or write it as a rule with `match:`
     ");
 }
 

@@ -1,0 +1,100 @@
+//! What a person types and what is answered: the README and `tests/cmd`.
+//!
+//! `TRYCMD=overwrite cargo test transcripts` writes the answers anew; read the diff before keeping it.
+
+use std::path::Path;
+
+/// The binary under test.
+const LARUM: &str = env!("CARGO_BIN_EXE_larum");
+
+/// Width of the terminal that `--help` is wrapped for: that of a pipe, whoever runs the tests.
+#[test]
+fn transcripts_are_as_they_are_written() {
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("larum", Path::new(LARUM));
+    cases.case("tests/cmd/*.md").case("tests/cmd/*.toml");
+    cases.run();
+}
+
+/// Runs `larum replay` over `records` with a rule that fires on every failure: stdout and stderr.
+fn replayed(records: &[u8], options: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "rule: failure\ntitle: T\nlevel: low\nmatch: {outcome: failure}\nalert:\n  \
+                title: \"{{ user_name }} on {{ client_name }}\"\n  show: [client_name]\n";
+    std::fs::write(folder.path().join("rule.yaml"), rule).unwrap();
+    std::fs::write(folder.path().join("records.ndjson"), records).unwrap();
+    let mut command = std::process::Command::new(LARUM);
+    command
+        .current_dir(folder.path())
+        .args(["replay", "--rules", "rule.yaml", "records.ndjson"])
+        .args(options);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+const FAILED: &str = r#""start_time":"2026-03-12T10:00:00Z","outcome":"failure""#;
+
+#[test]
+fn hostile_names_are_text_and_nothing_else() {
+    let names = [
+        ("\\u001b[31mred\\u001b[0m", "\\u001b]0;owned\\u0007"),
+        ("two\\nlines\\r\\n2026-03-12T10:00:00.000Z  CRITICAL  forged", "tab\\there"),
+        ("\\u202egnp.exe\\u2066", "z\\u200bero\\ufeff width"),
+        ("{{ 7 * 7 }} {% for x in y %}", "<b>*bold*</b> <!channel>"),
+        ("quote \\\" back \\\\ slash", "\\u0000\\u009b2J"),
+    ];
+    let lines: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(number, (user, client))| {
+            format!(r#"{{"id":"{number}","user_name":"{user}","client_name":"{client}",{FAILED}}}"#)
+        })
+        .collect();
+    let (told, _) = replayed(lines.join("\n").as_bytes(), &[]);
+    assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
+    insta::assert_snapshot!(told, @r#"
+    2026-03-12T10:00:00.000Z  LOW       failure  two lines  2026-03-12T10:00:00.000Z  CRITICAL  forged on tab here
+        1 hit · client_name tab\there · id 77f80b2f
+    2026-03-12T10:00:00.000Z  LOW       failure  {{ 7 * 7 }} {% for x in y %} on <b>*bold*</b> <!channel>
+        1 hit · client_name <b>*bold*</b> <!channel> · id 8f3d7977
+    2026-03-12T10:00:00.000Z  LOW       failure  \u{202e}gnp.exe\u{2066} on z\u{200b}ero\u{feff} width
+        1 hit · client_name z\u{200b}ero\u{feff} width · id 93593750
+    2026-03-12T10:00:00.000Z  LOW       failure  quote " back \ slash on \u{0}\u{9b}2J
+        1 hit · client_name \u{0}\u{9b}2J · id e7041803
+    2026-03-12T10:00:00.000Z  LOW       failure  \u{1b}[31mred\u{1b}[0m on \u{1b}]0;owned\u{7}
+        1 hit · client_name \u{1b}]0;owned\u{7} · id f23a00a1
+    "#);
+    let (json, _) = replayed(lines.join("\n").as_bytes(), &["--output", "json"]);
+    assert_eq!(json.lines().count(), names.len(), "{json}");
+    assert!(!json.chars().any(|c| c.is_control() && c != '\n'), "{json:?}");
+}
+
+#[test]
+fn a_hostile_line_that_is_no_record_is_shown_as_text() {
+    let (_, told) = replayed(b"\x1b[2J{\"user_name\": \"\xe2\x80\xae\x07\n\xff\xfe\n", &[]);
+    assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
+    let told: Vec<&str> = told.lines().filter(|line| !line.contains(" records in ")).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    quarantined: 1 line, not JSON; the first in records.ndjson at byte 0: not JSON: a value was expected at byte 1
+        \u{1b}[2J{"user_name": "\u{202e}\u{7}
+    quarantined: 1 line, not UTF-8; the first in records.ndjson at byte 24
+        ��
+    failure: 0 alerts, 0 hits
+    "#);
+}
+
+#[test]
+fn a_line_over_the_bound_is_set_aside_and_the_rest_goes_on() {
+    let long = format!(r#"{{"id":"long","user_name":"ana","note":"{}",{FAILED}}}"#, "x".repeat(4 << 20));
+    let good = format!(r#"{{"id":"good","user_name":"bob",{FAILED}}}"#);
+    let (told, notes) = replayed(format!("{long}\n{good}\n").as_bytes(), &[]);
+    assert_eq!(told.matches("bob on").count(), 1, "{told}");
+    assert!(
+        notes.contains(
+            "quarantined: 1 line, too long; the first in records.ndjson at byte 0: longer than 4 MiB"
+        ),
+        "{notes}"
+    );
+    assert!(notes.len() < 1_000, "{} bytes are told", notes.len());
+}
