@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use larum::alert::{Draft, State};
 use larum::record::{Batch, Phase};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 use super::slow::{Hit, Holds, Slow, SlowAlert, SlowRule, Window};
 use super::world::{Login, MINUTE, SECOND, START, Told, World, cases, rule};
@@ -433,5 +434,26 @@ proptest! {
             prop_assert_eq!(alerts_of(&told, case.name), alerts_of_model(&slow), "alerts of {}", case.name);
             prop_assert_eq!(ends_of(&told, case.name), ends_of_model(&slow), "ends of {}", case.name);
         }
+    }
+}
+
+#[test]
+fn random_logins_make_every_verb_fire_and_stay_quiet() {
+    let world = World::new(&verbs().iter().map(Case::file).collect::<Vec<_>>());
+    let mut runner = proptest::test_runner::TestRunner::new(cases(1));
+    let mut fired: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for _ in 0..40 {
+        let logins = logins(60).new_tree(&mut runner).unwrap().current();
+        let told = world.told(&logins);
+        for case in verbs() {
+            let alerts = alerts_of(&told, case.name).len();
+            let (loud, quiet) = fired.entry(case.name).or_default();
+            *loud += usize::from(alerts > 0);
+            *quiet += logins.iter().filter(|login| (case.hits)(login)).count().saturating_sub(alerts);
+        }
+    }
+    for (name, (loud, quiet)) in fired {
+        assert!(loud >= 10, "{name} fired in {loud} of 40 runs");
+        assert!(name == "each" || quiet >= 40, "{name} was quiet at {quiet} hits");
     }
 }
