@@ -218,7 +218,7 @@ impl Watcher for Gathering<'_> {
         let program = &self.generation.programs.list[0];
         let until = self.until;
         for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
-            let record = batch.record(one.row, one.phase);
+            let record = one.record(batch);
             if program.key(record).as_deref() != self.key.as_deref() {
                 continue;
             }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Change, Draft};
+use crate::record::field::VOCABULARY;
 use crate::record::{Batch, Columns, Millis, Phase, RecordId, RuleId, Timestamp};
 use crate::rule::compile::{Programs, Rule};
 use crate::rule::problem::Problems;
@@ -33,7 +34,7 @@ use program::{Place, ProgramState};
 pub use scan::{Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
-use seen::{SeenRows, Was};
+use seen::{SeenRows, Wants, Was};
 
 /// Groups a rule keeps. Past this the group with the fewest hits goes first, then the oldest, then
 /// by key: a flood of invented names costs memory chosen in advance and cannot push out a slow burn.
@@ -90,6 +91,12 @@ impl Generation {
     pub fn new(rules: Vec<CheckedRule>, mut columns: Columns, limits: Limits) -> Self {
         let rules: Vec<_> = rules.into_iter().map(|checked| (checked.rule, checked.script)).collect();
         let programs = Programs::compile(rules, &mut columns);
+        if programs.list.iter().any(|program| program.accepts(Phase::Amended)) {
+            // What changed is told of every field with a name.
+            VOCABULARY.iter().filter(|info| !info.produced).for_each(|info| {
+                columns.want_known(info.name);
+            });
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(limits.groups as u64).to_le_bytes());
         for program in &programs.list {
@@ -228,8 +235,8 @@ pub struct Engine {
     lanes: BTreeMap<SourceId, Lane>,
     /// Longest lateness any rule still takes in.
     horizon: Millis,
-    /// Whether any rule looks at ends.
-    ends: bool,
+    /// What rules want of rows.
+    wants: Wants,
     /// The program that `explain` watches.
     watched: Option<usize>,
     tells_dirty: bool,
@@ -259,7 +266,10 @@ impl Engine {
         Self {
             states: list.iter().map(|_| ProgramState::default()).collect(),
             horizon: list.iter().map(|program| program.late_within).max().unwrap_or_default(),
-            ends: list.iter().any(|program| program.accepts(Phase::End)),
+            wants: Wants {
+                ends: list.iter().any(|program| program.accepts(Phase::End)),
+                amendments: list.iter().any(|program| program.accepts(Phase::Amended)),
+            },
             tenant: tenant.into(),
             seen: SeenRows::default(),
             rows: seen::Tally::default(),
@@ -294,7 +304,7 @@ impl Engine {
 
     /// Which records `batch` brings. Ordered: call it once for each batch, in journal order.
     pub fn take_in(&mut self, batch: &Batch) -> Vec<Fresh> {
-        self.seen.take_in(batch, self.ends, &mut self.rows)
+        self.seen.take_in(batch, self.wants, &mut self.rows)
     }
 
     /// The hits of `fresh` records of `batch`. Pure: chunks of them may be scanned in any order.

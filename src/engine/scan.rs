@@ -117,7 +117,7 @@ impl Programs {
         let Scratch { memo, found, interned } = scratch;
         for one in fresh {
             let first = hits.len();
-            let record = batch.record(one.row, one.phase);
+            let record = one.record(batch);
             self.index.candidates(record, found);
             memo.clear();
             for number in &*found {
@@ -154,7 +154,7 @@ impl Programs {
         interned: &mut Interned,
     ) -> HitOutcome {
         let program = &self.list[input.program];
-        let record = batch.record(fresh.row, fresh.phase);
+        let record = fresh.record(batch);
         let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
         let clears = input.role == Role::Clear;
         if !clears {

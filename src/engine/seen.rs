@@ -9,12 +9,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Batch, Millis, Phase, RecordId, Row, Timestamp};
+use serde_json::Value as Json;
+
+use crate::record::batch::Slot;
+use crate::record::field::lookup;
+use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 
 /// How far polling reads back; rows in it are read again and again.
 pub const LOOKBACK: Millis = Millis::mins(15);
@@ -24,7 +29,7 @@ pub const OPEN_ROWS_KEPT: Millis = Millis::days(31);
 const DAY: Millis = Millis::days(1);
 
 /// A record that exists because of a row that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fresh {
     /// The row's number in its batch.
     pub row: usize,
@@ -36,6 +41,28 @@ pub struct Fresh {
     pub again: bool,
     /// Where the row is remembered.
     pub seat: Seat,
+    /// Of an amended record, the names of the fields that changed, as a JSON array.
+    pub changed: Option<Arc<str>>,
+}
+
+impl Fresh {
+    /// The record itself.
+    pub fn record<'a>(&'a self, batch: &'a Batch) -> Record<'a> {
+        let record = batch.record(self.row, self.phase);
+        match &self.changed {
+            Some(changed) => record.with_changed(changed),
+            None => record,
+        }
+    }
+}
+
+/// What rules want of rows, besides their first records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wants {
+    /// Some rule looks at ends: a row is remembered until its end has come.
+    pub ends: bool,
+    /// Some rule looks at amendments: what a row held is remembered, a digest a field.
+    pub amendments: bool,
 }
 
 /// Where a row is remembered: its place in the age that was young when it was taken in. It need not
@@ -59,6 +86,8 @@ struct Seen {
     hit: u64,
     /// What else its records were.
     more: Option<Box<Vec<Was>>>,
+    /// Digests of its fields by column, where amendments are wanted.
+    fields: Option<Box<[u32]>>,
 }
 
 /// What a record of a row was to a program; none counts one twice.
@@ -145,59 +174,65 @@ pub struct Tally {
 }
 
 impl SeenRows {
-    /// The records that `batch` brings, in its order. `ends` says whether any rule looks at ends.
-    pub fn take_in(&mut self, batch: &Batch, ends: bool, tally: &mut Tally) -> Vec<Fresh> {
+    /// The records that `batch` brings, in its order.
+    pub fn take_in(&mut self, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
         let mut fresh = Vec::with_capacity(batch.rows.len() * 2);
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
-            self.take_in_row(number, row, ends, tally, &mut fresh);
+            self.take_in_row(batch, (number, row), wants, tally, &mut fresh);
         }
         fresh
     }
 
     fn take_in_row(
         &mut self,
-        number: usize,
-        row: &Row,
-        ends: bool,
+        batch: &Batch,
+        (number, row): (usize, &Row),
+        wants: Wants,
         tally: &mut Tally,
         fresh: &mut Vec<Fresh>,
     ) {
         let key = key(row);
         let phase = row.only.unwrap_or(Phase::Start);
         let end = row.end.filter(|_| row.only.is_none());
+        let counts_until = end.filter(|_| wants.ends).unwrap_or(row.start);
         let age = self.age;
-        let seat = |place: usize| Seat { key, age, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        let record = |phase, at, again, place: usize| {
+            let seat = Seat { key, age, place: u32::try_from(place).unwrap_or(u32::MAX) };
+            Fresh { row: number, phase, at, again, seat, changed: None }
+        };
+        let fields = || wants.amendments.then(|| digests(batch, number));
         match self.get_mut(key) {
             None => {
                 tally.new += 1;
-                let seat = seat(self.young.len());
-                let record = |phase, at, again| Fresh { row: number, phase, at, again, seat };
-                fresh.push(record(phase, row.start, false));
-                fresh.extend(end.map(|end| record(Phase::End, end, false)));
+                let place = self.young.len();
+                fresh.push(record(phase, row.start, false, place));
+                fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
                 let seen = Seen {
                     version: row.version,
                     start: row.start,
-                    last: row.start.max(end.filter(|_| ends).unwrap_or(row.start)),
+                    last: row.start.max(counts_until),
                     ended: end.is_some(),
                     open: row.open,
                     hit: 0,
                     more: None,
+                    fields: fields(),
                 };
                 self.young.insert(key, seen);
             }
             Some(seen) if seen.version == row.version => tally.unchanged += 1,
             Some(seen) => {
                 tally.amended += 1;
-                let seat = seat(usize::MAX);
-                let record = |phase, at, again| Fresh { row: number, phase, at, again, seat };
                 seen.version = row.version;
                 seen.open = row.open;
-                fresh.push(record(phase, seen.start, true));
-                fresh.push(record(Phase::Amended, seen.start, false));
+                let now = fields();
+                let changed = changed(batch, seen.fields.as_deref(), now.as_deref());
+                seen.fields = now;
+                fresh.push(record(phase, seen.start, true, usize::MAX));
+                fresh.push(Fresh { changed, ..record(Phase::Amended, seen.start, false, usize::MAX) });
                 if !seen.ended {
-                    fresh.extend(end.map(|end| record(Phase::End, end, false)));
+                    fresh.extend(end.map(|end| record(Phase::End, end, false, usize::MAX)));
                     seen.ended = end.is_some();
-                    seen.last = seen.last.max(end.filter(|_| ends).unwrap_or(seen.last));
+                    seen.last = seen.last.max(counts_until);
                 }
             }
         }
@@ -281,4 +316,25 @@ impl SeenRows {
 /// A row's identity; rows that are one phase only are apart by it.
 fn key(row: &Row) -> RecordId {
     RecordId::of(row.id, row.only.unwrap_or(Phase::Start))
+}
+
+/// A digest of each field of a row, by column: enough to tell that it changed.
+fn digests(batch: &Batch, row: usize) -> Box<[u32]> {
+    let width = batch.columns.len();
+    let digest = |slot: &Slot| {
+        let text = &batch.text[slot.start as usize..(slot.start + slot.len) as usize];
+        let whole = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
+        // The low half, and what the value is: "1" is not 1.
+        u32::try_from(whole & u64::from(u32::MAX)).unwrap_or(0).rotate_left(slot.kind as u32)
+    };
+    batch.slots[row * width..(row + 1) * width].iter().map(digest).collect()
+}
+
+/// The names of the fields that differ, facts left out, as a JSON array.
+fn changed(batch: &Batch, before: Option<&[u32]>, now: Option<&[u32]>) -> Option<Arc<str>> {
+    let (before, now) = (before?, now?);
+    let differs = before.iter().zip(now).map(|(before, now)| before != now);
+    let names = batch.columns.names().iter().zip(differs).filter(|(_, differs)| *differs).map(|(name, _)| name.as_str());
+    let read = names.filter(|name| lookup(name).is_none_or(|info| !info.produced));
+    Some(Json::from(read.collect::<Vec<_>>()).to_string().into())
 }

@@ -460,6 +460,25 @@ fn an_amended_record_is_there_for_rules_that_ask_and_counts_once() {
 }
 
 #[test]
+fn an_amended_record_names_the_fields_that_changed() {
+    let world = World::new(&[
+        rule("address", "match: {phase: amended, changed: public_ip}\n"),
+        rule("delay", "match: {phase: amended, changed: network_rtt}\n"),
+        rule("both", "match: {phase: amended, changed|all: [public_ip, network_rtt]}\n"),
+        rule("name", "match: {phase: amended, changed: user_name}\n"),
+    ]);
+    let login = Login::success(0, 0, "ana").rtt(1).ip("192.0.2.9");
+    let mut run = world.run();
+    for login in [login.clone(), login.clone().rtt(2), login.rtt(3).ip("203.0.113.4")] {
+        run.take(&[login]);
+    }
+    run.finish();
+    let mut told: Vec<_> = run.told.fired().map(|fired| fired.rule.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["address", "both", "delay"]);
+}
+
+#[test]
 fn a_row_that_cleared_its_group_may_still_turn_out_a_hit() {
     let body = "match: {outcome: failure}\ncount: {at_least: 1, within: 1h, by: [user_name], unless: {outcome: success}}\n";
     let world = World::new(&[rule("r", body)]);
