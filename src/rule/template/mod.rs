@@ -124,14 +124,12 @@ impl Text {
                 let at = words.iter().find(|word| word.text == name).map(|word| word.range.clone());
                 let span = locate(template, at, problems);
                 let message = format!("no value `{name}` in an alert of this rule");
-                match nearest(&name, names.all()) {
-                    Some(near) => problems.error_hint(span, message, format!("did you mean `{near}`?")),
-                    None => {
-                        let names: Vec<String> = names.names.iter().map(|name| format!("`{name}`")).collect();
-                        let hint = format!("there are the record's fields, and {}", names.join(", "));
-                        problems.error_hint(span, message, hint);
-                    }
-                }
+                let near = nearest(&name, names.all()).map(|near| format!("did you mean `{near}`?"));
+                let all = || {
+                    let names: Vec<String> = names.names.iter().map(|name| format!("`{name}`")).collect();
+                    format!("there are the record's fields, and {}", names.join(", "))
+                };
+                problems.error_hint(span, message, near.unwrap_or_else(all));
             }
         }
         for word in &words {
