@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Blocks of records come and go by the hundred kilobytes; this allocator keeps their pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     larum::cli::main()
 }

@@ -14,8 +14,8 @@ use serde_json::Value as Json;
 use crate::engine::{Decision, Engine, Fresh, Generation, Limits, Outcome, Step, Traced};
 use crate::record::{Batch, Columns, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
-use crate::rule::spec::Mode;
-use crate::rule::verb::Reason;
+use crate::rule::spec::{Limit, Mode};
+use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb};
 use crate::rule::why::{Why, why};
 
 use super::feed::{FileArguments, Watcher};
@@ -334,27 +334,48 @@ impl Gathering<'_> {
                 let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
                 (false, "exception", format!("except[{number}]: {because}"))
             }
-            Step::Decided(Decision::Short(reason)) => short(reason),
+            Step::Decided(Decision::Short(reason)) => self.short(reason),
         }
     }
-}
 
-fn short(reason: &Reason) -> (bool, &'static str, String) {
-    match reason {
-        Reason::BelowThreshold { what, actual, needed } => {
-            (false, "below_threshold", format!("{actual}/{needed} {what}"))
+    /// Why the verb did not fire, in words.
+    fn short(&self, reason: &Reason) -> (bool, &'static str, String) {
+        match reason {
+            Reason::BelowThreshold { what, actual, needed } => {
+                let needed = match needed {
+                    Needed::AtLeast(number) => number.to_string(),
+                    Needed::Share(percent) => format!("{percent}%"),
+                    Needed::Beyond(Limit::Above(number)) => format!("more than {number}"),
+                    Needed::Beyond(Limit::Below(number)) => format!("less than {number}"),
+                };
+                (false, "below_threshold", format!("{actual}/{needed} {}", self.counted(*what)))
+            }
+            Reason::Learning(Learning::FirstValue) => {
+                (false, "learning", "the group's first value is learnt".to_owned())
+            }
+            Reason::Learning(Learning::Until(until)) => {
+                (false, "learning", format!("the group learns until {until}"))
+            }
+            Reason::Learning(Learning::Records(seen, needed)) => {
+                (false, "learning", format!("the group has learnt {seen}/{needed} records"))
+            }
+            Reason::KnownValue { last } => (false, "known_value", format!("last used at {last}")),
+            Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
+            Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
         }
-        Reason::Learning { until } => {
-            let until = until.as_str();
-            let time = Timestamp::parse(until).map(|_| format!("the group learns until {until}"));
-            let count = until.ends_with(" records").then(|| format!("the group has learnt {until}"));
-            (false, "learning", time.or(count).unwrap_or_else(|| until.to_owned()))
+    }
+
+    fn counted(&self, what: Counted) -> String {
+        match (what, &self.generation.programs.list[0].verb) {
+            (Counted::Hits, _) => "hits".to_owned(),
+            (Counted::DistinctValues, _) => "distinct values".to_owned(),
+            (Counted::Samples, _) => "samples".to_owned(),
+            (Counted::Stat(stat), _) => stat.to_string(),
+            (Counted::Having(number), Verb::Count(count)) => {
+                count.having.get(number).map_or_else(String::new, |having| having.name.clone())
+            }
+            (Counted::Having(_), _) => String::new(),
         }
-        Reason::KnownValue { value, last } => {
-            (false, "known_value", format!("{value} was last used at {last}"))
-        }
-        Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
-        Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
     }
 }
 

@@ -5,8 +5,8 @@
 //! blocks at a time. Blocks are read and scanned in parallel; what is ordered stays in order.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
@@ -171,7 +171,10 @@ struct Reading {
 struct Reader<'a> {
     engine: Engine,
     scanner: Scanner,
+    /// One a thread that has scanned.
+    scratches: Mutex<Vec<Scratch>>,
     settle: Millis,
+    threads: usize,
     watcher: &'a mut dyn Watcher,
     read: u64,
     quarantined: BTreeMap<String, (u64, BadRow)>,
@@ -218,6 +221,8 @@ impl FileArguments {
         let mut reader = Reader {
             engine,
             scanner,
+            scratches: Mutex::default(),
+            threads: self.threads.map_or(0, usize::from),
             settle: self.settle,
             watcher,
             read: 0,
@@ -248,17 +253,22 @@ impl Reader<'_> {
             .filter(|reading| !reading.done)
             .min_by_key(|reading| (reading.newest, reading.source))
         {
-            let blocks = self.next_blocks(reading);
-            progress.read(blocks.iter().map(|block| block.bytes.len() as u64).sum(), self.read);
-            self.take_blocks(reading, blocks);
+            // One thread takes block by block, which stays in its cache; the order is the same.
+            let mut left = BLOCKS_AT_A_TIME;
+            while left > 0 && !reading.done {
+                let blocks = self.next_blocks(reading, if self.threads == 1 { 1 } else { left });
+                left -= blocks.len().clamp(1, left);
+                progress.read(blocks.iter().map(|block| block.bytes.len() as u64).sum(), self.read);
+                self.take_blocks(reading, blocks);
+            }
             let outcome = if reading.done { self.end(reading) } else { self.progress(reading) };
             self.watcher.outcome(outcome);
         }
     }
 
-    fn next_blocks(&mut self, reading: &mut Reading) -> Vec<Block> {
-        let mut blocks = Vec::with_capacity(BLOCKS_AT_A_TIME);
-        while blocks.len() < BLOCKS_AT_A_TIME {
+    fn next_blocks(&mut self, reading: &mut Reading, most: usize) -> Vec<Block> {
+        let mut blocks = Vec::with_capacity(most);
+        while blocks.len() < most {
             match reading.blocks.next() {
                 Some(Ok(block)) => blocks.push(block),
                 Some(Err(error)) => {
@@ -292,13 +302,18 @@ impl Reader<'_> {
 
     /// Scans in parallel, then advances in order.
     fn judge(&mut self, reading: &mut Reading, ready: Vec<(Batch, Vec<Fresh>)>) {
-        let engine = &self.engine;
-        let scan =
-            |scratch: &mut Scratch, (batch, fresh): &(Batch, Vec<Fresh>)| engine.scan(batch, fresh, scratch);
-        let hits: Vec<Vec<Hit>> = ready.par_iter().map_init(Scratch::default, scan).collect();
-        for ((batch, fresh), hits) in ready.iter().zip(hits) {
-            self.watcher.batch(batch, fresh);
-            self.advance(reading, batch, hits);
+        let (engine, scratches) = (&self.engine, &self.scratches);
+        let scan = |(batch, fresh): &(Batch, Vec<Fresh>)| {
+            let mut scratch = lock(scratches).pop().unwrap_or_default();
+            let hits = engine.scan(batch, fresh, &mut scratch);
+            lock(scratches).push(scratch);
+            hits
+        };
+        let hits: Vec<Vec<Hit>> = ready.par_iter().map(scan).collect();
+        for ((batch, fresh), hits) in ready.into_iter().zip(hits) {
+            self.watcher.batch(&batch, &fresh);
+            self.advance(reading, &batch, hits);
+            reading.blocks.recycle(batch.text.into_bytes());
         }
     }
 
@@ -360,7 +375,6 @@ impl Reader<'_> {
     }
 }
 
-/// The name of a file, for people.
-pub fn name(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -60,6 +60,9 @@ pub struct Group {
     low: usize,
     #[serde(skip)]
     tally: Option<Box<Tally>>,
+    /// When its program will look at it, as it has noted. Derived.
+    #[serde(skip)]
+    pub timer: Option<Timestamp>,
 }
 
 /// What happened to one hit.
@@ -137,7 +140,7 @@ impl Group {
     pub fn insert_late(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
-        let place = self.live().partition_point(|other| other.order() < order);
+        let place = self.live().partition_point(|other| other.order() <= order);
         self.entries.insert(self.head + place, entry);
         if !clears {
             self.hits += 1;
@@ -148,7 +151,7 @@ impl Group {
             self.fold_late(place, around);
         }
         self.bound_late(around);
-        self.low = self.window_start(self.live().len(), verb, around.program.restart);
+        self.low = self.next_window_start(verb, around.program.restart);
         self.tally = None;
         decision
     }
@@ -256,13 +259,14 @@ impl Group {
     fn trim(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
         let program = around.program;
         let late = program.late_within;
-        let (horizon, keep) = match program.verb.reach() {
+        // Of the hits up to the horizon, the newest so many are looked back on all the same.
+        let (horizon, spared) = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) => (now - within - late, 0),
-            Reach::Records(keep) => (now - late, keep),
+            Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
             Reach::Folded => (now - late, 0),
             Reach::Alone => (Timestamp::MAX, 0),
         };
-        while self.live().len() > keep && self.live()[0].at <= horizon {
+        while self.live().get(spared).is_some_and(|entry| entry.at <= horizon) {
             self.pop_front(around);
         }
         let oldest = now - late - around.program.cooldown;
@@ -314,6 +318,18 @@ impl Group {
         self.bound(around);
     }
 
+    /// Where the window of the next hit cannot begin before, found from the entries alone.
+    fn next_window_start(&self, verb: &Verb, restart: bool) -> usize {
+        let live = self.live();
+        let emptied = restart && live.last().is_some_and(|entry| self.tipped(entry));
+        if emptied { live.len() } else { self.window_start(live.len(), verb, restart) }
+    }
+
+    /// This hit made the group fire.
+    fn tipped(&self, entry: &Entry) -> bool {
+        self.firings.iter().any(|firing| firing.tip == entry.id)
+    }
+
     /// Where the window that ends before entry number `end` begins, found from the entries alone.
     fn window_start(&self, end: usize, verb: &Verb, restart: bool) -> usize {
         let live = self.live();
@@ -331,7 +347,7 @@ impl Group {
             Reach::Folded => (Timestamp::MIN, usize::MAX),
             Reach::Alone => (Timestamp::MIN, 1),
         };
-        let restarts = |entry: &Entry| restart && self.firings.iter().any(|firing| firing.tip == entry.id);
+        let restarts = |entry: &Entry| restart && self.tipped(entry);
         let mut start = end - 1;
         while start > 0 && end - start < most {
             let before = &live[start - 1];
@@ -397,16 +413,23 @@ impl Group {
                 continue;
             }
             let start = self.window_start(end, verb, restart);
+            if start > place {
+                // Something between cleared the group: no later hit looks back on this one.
+                break;
+            }
             let window = Window { hits: &self.live()[start..end], base: &self.base };
             let mut tally = Tally::default();
             if verb.tallies() {
                 window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));
             }
-            let (verdict, finding) = verb.judge(&tally, window);
-            if verdict == Verdict::Holds {
-                let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
-                let id = self.fire(start, end, finding, true, around);
-                return Decision::Fired { id, late: true };
+            match verb.judge(&tally, window) {
+                (Verdict::Holds, finding) => {
+                    let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
+                    let id = self.fire(start, end, finding, true, around);
+                    return Decision::Fired { id, late: true };
+                }
+                (Verdict::Short(Reason::ScriptFault { fault }), _) => *around.fault = Some(fault),
+                (Verdict::Short(_), _) => {}
             }
         }
         Decision::Late
@@ -462,7 +485,7 @@ impl Group {
         };
         around.counters.alerts += 1;
         let until = at + program.cooldown;
-        let firing = Firing { at, tip: tip_id, from: self.covers_from(from, at, program), until };
+        let firing = Firing { at, tip: tip_id, from: covers_from(from, at, program), until };
         let place = self.firings.partition_point(|other| other.at <= at);
         self.firings.insert(place, firing);
         let open = Open {
@@ -514,17 +537,6 @@ impl Group {
             }
             Reach::Records(_) => first,
             Reach::Folded | Reach::Alone => at - Millis(1),
-        }
-    }
-
-    /// From where on an alert tells of its group's hits already. Verbs that judge single records
-    /// tell of the one record.
-    fn covers_from(&self, from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
-        match program.verb.reach() {
-            Reach::Time(_) | Reach::Last(..) => from,
-            Reach::Records(_) | Reach::Folded | Reach::Alone => {
-                at - Millis(i64::from(program.cooldown > Millis::ZERO))
-            }
         }
     }
 
@@ -589,6 +601,17 @@ impl Group {
         if let Some(mut open) = self.open.take() {
             open.revision += 1;
             around.drafts.push(Draft::Changed(change(&open, state, at, around.program)));
+        }
+    }
+}
+
+/// From where on an alert tells of its group's hits already. Verbs that judge single records
+/// tell of the one record.
+fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
+    match program.verb.reach() {
+        Reach::Time(_) | Reach::Last(..) => from,
+        Reach::Records(_) | Reach::Folded | Reach::Alone => {
+            at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }
 }

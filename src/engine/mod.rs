@@ -33,7 +33,7 @@ use program::{Place, ProgramState};
 pub use scan::{Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
-use seen::SeenRows;
+use seen::{SeenRows, Was};
 
 /// Groups a rule keeps. Past this the group with the fewest hits goes first, then the oldest, then
 /// by key: a flood of invented names costs memory chosen in advance and cannot push out a slow burn.
@@ -228,6 +228,8 @@ pub struct Engine {
     lanes: BTreeMap<SourceId, Lane>,
     /// Longest lateness any rule still takes in.
     horizon: Millis,
+    /// Whether any rule looks at ends.
+    ends: bool,
     /// The program that `explain` watches.
     watched: Option<usize>,
     tells_dirty: bool,
@@ -257,6 +259,7 @@ impl Engine {
         Self {
             states: list.iter().map(|_| ProgramState::default()).collect(),
             horizon: list.iter().map(|program| program.late_within).max().unwrap_or_default(),
+            ends: list.iter().any(|program| program.accepts(Phase::End)),
             tenant: tenant.into(),
             seen: SeenRows::default(),
             rows: seen::Tally::default(),
@@ -291,7 +294,7 @@ impl Engine {
 
     /// Which records `batch` brings. Ordered: call it once for each batch, in journal order.
     pub fn take_in(&mut self, batch: &Batch) -> Vec<Fresh> {
-        self.seen.take_in(batch, self.horizon, &mut self.rows)
+        self.seen.take_in(batch, self.ends, &mut self.rows)
     }
 
     /// The hits of `fresh` records of `batch`. Pure: chunks of them may be scanned in any order.
@@ -314,11 +317,12 @@ impl Engine {
         let seat = hit.outcome.seat();
         let number = hit.program;
         let program = &self.generation.programs.list[number];
-        // The row's own record: a later version of the row makes it come again.
+        // A later version of the row makes its records come again, all but its end.
         let own = hit.phase == row.only.unwrap_or(Phase::Start);
-        if own && matches!(hit.outcome, HitOutcome::Grouped { .. }) {
+        if let HitOutcome::Grouped { entry, .. } = &hit.outcome {
             let program = u32::try_from(number).unwrap_or(u32::MAX);
-            if !self.seen.first_hit(row, program) {
+            let was = Was { program, amended: !own, clears: entry.clears };
+            if (own || hit.phase == Phase::Amended) && !self.seen.first_time(hit.seat, was) {
                 return;
             }
         }

@@ -57,13 +57,17 @@ impl Waiting {
     }
 }
 
+/// What is noted of groups' worth, for each group there may be, before it is noted anew: groups
+/// that expire leave their note behind.
+const NOTES_A_GROUP: usize = 4;
+
 /// What decides which group goes: hits, last hit, key.
 type Worth = (u64, Option<Timestamp>, Key);
 
 /// State of one program.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
-    groups: HashMap<Key, Group>,
+    groups: HashMap<Key, Group, foldhash::fast::RandomState>,
     /// Hits ahead of the watermark; sorted up to `sorted`.
     waiting: Vec<Waiting>,
     watermark: Option<Timestamp>,
@@ -83,10 +87,9 @@ impl ProgramState {
     /// Makes again what a snapshot leaves out.
     pub fn wake(&mut self, program: &Program) {
         #[expect(clippy::iter_over_hash_type, reason = "fills a sorted set")]
-        for (key, group) in &self.groups {
-            if let Some(at) = group.next_timer(program) {
-                self.timers.insert((at, key.clone()));
-            }
+        for (key, group) in &mut self.groups {
+            group.timer = group.next_timer(program);
+            self.timers.extend(group.timer.map(|at| (at, key.clone())));
         }
     }
 
@@ -101,15 +104,7 @@ impl ProgramState {
     }
 
     /// Takes in a hit: fires now, waits, or is put in late.
-    pub fn admit(
-        &mut self,
-        key: Box<[u8]>,
-        entry: Entry,
-        place: &Place<'_>,
-        watched: bool,
-        out: &mut Outcome,
-    ) {
-        let key: Key = key.into();
+    pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
         if place.program.on_arrival {
             self.fire_now(&key, entry, place, watched, out);
             return;
@@ -130,7 +125,7 @@ impl ProgramState {
         self.work(&key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
             let decision = group.insert_late(entry, around);
-            watched.then(|| (id, at, decision))
+            watched.then_some((id, at, decision))
         });
     }
 
@@ -193,9 +188,10 @@ impl ProgramState {
             place.dirty(&key, out);
             if group.expires(place.program).is_some_and(|expires| expires <= at) {
                 self.groups.remove(&key);
-            } else if let Some(next) = group.next_timer(place.program) {
-                self.timers.insert((next, key));
+                continue;
             }
+            group.timer = group.next_timer(place.program);
+            self.timers.extend(group.timer.map(|next| (next, key)));
         }
     }
 
@@ -217,9 +213,11 @@ impl ProgramState {
             if let Some(heap) = &mut self.by_worth {
                 heap.push(Reverse((0, None, key.clone())));
             }
+            if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > place.limits.groups) {
+                self.by_worth = None;
+            }
         }
         let Some(group) = self.groups.get_mut(key) else { return };
-        let before = group.next_timer(place.program);
         let mut fault = None;
         let mut around = Surroundings {
             tenant: place.tenant,
@@ -230,17 +228,13 @@ impl ProgramState {
             fault: &mut fault,
         };
         let told = act(group, &mut around);
-        let after = group.next_timer(place.program);
         // One timer a group: an earlier one is looked at and set anew when it comes.
-        match (before, after) {
-            (None, Some(after)) => {
-                self.timers.insert((after, key.clone()));
+        let next = group.next_timer(place.program);
+        if let Some(next) = next.filter(|next| group.timer.is_none_or(|timer| *next < timer)) {
+            if let Some(timer) = group.timer.replace(next) {
+                self.timers.remove(&(timer, key.clone()));
             }
-            (Some(before), Some(after)) if after < before => {
-                self.timers.remove(&(before, key.clone()));
-                self.timers.insert((after, key.clone()));
-            }
-            (Some(_), Some(_)) | (_, None) => {}
+            self.timers.insert((next, key.clone()));
         }
         place.dirty(key, out);
         if let Some(fault) = fault {
@@ -290,10 +284,63 @@ impl ProgramState {
                 fault: &mut None,
             };
             group.evict(at, &mut around);
+            if let Some(timer) = group.timer {
+                self.timers.remove(&(timer, key.clone()));
+            }
             self.groups.remove(&key);
             self.counters.groups_evicted += 1;
             out.traced.push(Traced { id: super::NO_RECORD, at, key: (*key).into(), step: Step::Evicted });
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CheckedRule, Engine, Generation, Limits, Scratch, SourceId};
+    use super::*;
+    use crate::record::fact::Facts;
+    use crate::record::scan::{Mapping, Origin, Scanner};
+    use crate::record::{Columns, Locator};
+    use crate::rule::decode::{Options, decode};
+
+    /// What is remembered of groups that are gone, over so many of `names` every `every` of time.
+    fn remembered(rule: &str, names: i64, every: Millis) -> (usize, usize) {
+        let (spec, mut problems) = decode("r.yaml", rule, &Options::default());
+        let rule = CheckedRule::new(spec.unwrap(), &mut problems).unwrap();
+        let generation = Arc::new(Generation::new(vec![rule], Columns::default(), Limits { groups: 10 }));
+        let facts = Arc::new(Facts::default());
+        let scanner = Scanner::new(generation.columns.clone(), facts, Origin::file(Mapping::default()));
+        let mut engine = Engine::new(generation, "acme");
+        for number in 0..names {
+            let at = Timestamp(1_767_603_600_000) + Millis(every.0 * number);
+            let row = format!(
+                r#"{{"id":"{number}","kind":"login","start_time":"{at}","outcome":"failure","user_name":"x{number}"}}"#
+            );
+            let batch = scanner.scan(row, Locator(0));
+            let fresh = engine.take_in(&batch);
+            let hits = engine.scan(&batch, &fresh, &mut Scratch::default());
+            engine.advance(&batch, hits);
+            engine.progress(SourceId(0), at, at);
+        }
+        let state = &engine.states[0];
+        (state.timers.len(), state.by_worth.as_ref().map_or(0, BinaryHeap::len))
+    }
+
+    const RULE: &str = "rule: r\ntitle: r\nlevel: low\nmatch: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user_name]}\nlate_within: 1m\n";
+
+    #[test]
+    fn groups_that_were_evicted_leave_nothing_behind() {
+        let (timers, notes) = remembered(RULE, 500, Millis(1));
+        assert_eq!(timers, 10);
+        assert!(notes <= 50, "{notes} notes");
+    }
+
+    #[test]
+    fn groups_that_expire_after_a_flood_leave_nothing_behind() {
+        // Eleven at once meet the bound; then every group has its time and goes.
+        let (timers, notes) = remembered(RULE, 500, Millis::secs(11));
+        assert!(timers <= 12, "{timers} timers");
+        assert!(notes <= 50, "{notes} notes");
     }
 }

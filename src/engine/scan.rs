@@ -1,11 +1,14 @@
 //! Scan: records to hits. Pure and in any order, so chunks may be scanned in parallel.
 
-use crate::record::{Batch, Datum, Locator, Phase, RecordId, Timestamp};
-use crate::rule::compile::{Program, Programs, Role};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::record::{Batch, Datum, Locator, Phase, Record, RecordId, Timestamp};
+use crate::rule::compile::{Input, Program, Programs, Role};
 use crate::rule::condition::Memo;
 use crate::rule::verb::Entry;
 
-use super::seen::Fresh;
+use super::seen::{self, Fresh};
 
 /// What a record is to a program.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Hit {
     pub row: usize,
     /// Which record of the row.
     pub phase: Phase,
+    /// Where the row is remembered.
+    pub seat: seen::Seat,
     /// Which program.
     pub program: usize,
     /// What came of it.
@@ -26,7 +31,7 @@ pub enum HitOutcome {
     /// It belongs to a group.
     Grouped {
         /// The group.
-        key: Box<[u8]>,
+        key: Arc<[u8]>,
         /// What the group keeps of it.
         entry: Entry,
     },
@@ -54,50 +59,105 @@ pub struct Seat {
 pub struct Scratch {
     memo: Memo,
     found: Vec<u32>,
+    interned: Interned,
+}
+
+/// Values that come again and again are made once and shared. Bounded: emptied when full.
+#[derive(Debug, Default)]
+struct Interned {
+    /// Group keys as they are spelt.
+    keys: HashSet<Arc<[u8]>, foldhash::fast::RandomState>,
+    /// A key that is being made.
+    key: Vec<u8>,
+    /// Values of rules that want one, by rule and the text they are made of.
+    values: HashMap<(usize, Box<str>), Arc<[Datum]>, foldhash::fast::RandomState>,
+}
+
+/// Interned keys or values of one thread.
+const MAX_INTERNED: usize = 8_192;
+
+impl Interned {
+    fn key(&mut self, program: &Program, record: Record<'_>) -> Option<Arc<[u8]>> {
+        self.key.clear();
+        if !program.write_key(record, &mut self.key) {
+            return None;
+        }
+        if let Some(known) = self.keys.get(&*self.key) {
+            return Some(known.clone());
+        }
+        if self.keys.len() >= MAX_INTERNED {
+            self.keys.clear();
+        }
+        let key: Arc<[u8]> = (&*self.key).into();
+        self.keys.insert(key.clone());
+        Some(key)
+    }
+
+    /// The values that `program` wants; none if it lacks one it needs.
+    fn values(&mut self, number: usize, program: &Program, record: Record<'_>) -> Option<Arc<[Datum]>> {
+        let Some(text) = program.sole_text(record) else { return program.values(record) };
+        // Looked up by a borrowed pair would need a key type of its own; the text is short.
+        let key = (number, Box::from(text));
+        if let Some(known) = self.values.get(&key) {
+            return Some(known.clone());
+        }
+        let values = program.values(record)?;
+        if self.values.len() >= MAX_INTERNED {
+            self.values.clear();
+        }
+        self.values.insert(key, values.clone());
+        Some(values)
+    }
 }
 
 impl Programs {
     /// The hits of `fresh` records of `batch`, record by record.
     pub fn scan(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) -> Vec<Hit> {
         let mut hits = Vec::new();
-        let (mut found, mut memo) = (std::mem::take(&mut scratch.found), std::mem::take(&mut scratch.memo));
+        let Scratch { memo, found, interned } = scratch;
         for one in fresh {
             let first = hits.len();
             let record = batch.record(one.row, one.phase);
-            self.index.candidates(record, &mut found);
+            self.index.candidates(record, found);
             memo.clear();
-            for number in &found {
+            for number in &*found {
                 let input = &self.inputs[*number as usize];
                 let wanted = input.phases.contains(one.phase);
-                if !wanted || !self.predicates.holds(&input.condition, record, &mut memo) {
+                if !wanted || !self.predicates.holds(&input.condition, record, memo) {
                     continue;
                 }
-                let program = &self.list[input.program];
-                let outcome = self.outcome(program, input.role, batch, one, &mut memo);
+                let outcome = self.outcome(input, batch, one, memo, interned);
                 // A record that clears a group is no hit of it; a program's inputs are neighbours.
                 if input.role == Role::Clear
                     && hits[first..].last().is_some_and(|hit: &Hit| hit.program == input.program)
                 {
                     hits.pop();
                 }
-                hits.push(Hit { row: one.row, phase: one.phase, program: input.program, outcome });
+                hits.push(Hit {
+                    row: one.row,
+                    phase: one.phase,
+                    seat: one.seat,
+                    program: input.program,
+                    outcome,
+                });
             }
         }
-        (scratch.found, scratch.memo) = (found, memo);
         hits
     }
 
     fn outcome(
         &self,
-        program: &Program,
-        role: Role,
+        input: &Input,
         batch: &Batch,
         fresh: &Fresh,
         memo: &mut Memo,
+        interned: &mut Interned,
     ) -> HitOutcome {
+        let program = &self.list[input.program];
         let record = batch.record(fresh.row, fresh.phase);
         let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
-        if role == Role::Hit {
+        let clears = input.role == Role::Clear;
+        if !clears {
             let holds = |number: &usize| {
                 let exception = &program.exceptions[*number];
                 exception.until.is_none_or(|until| fresh.at < until)
@@ -107,30 +167,19 @@ impl Programs {
                 return HitOutcome::Excepted(seat, number);
             }
         }
-        let Some(key) = program.key(record) else { return HitOutcome::NoGroup(seat) };
-        let mut values = Vec::new();
-        let mut marks = 0;
-        if role == Role::Hit {
-            for carry in &program.carries {
-                let value = carry.of(record);
-                if carry.required && value == Datum::Absent {
-                    return HitOutcome::NoValue(seat);
-                }
-                values.push(value);
+        let Some(key) = interned.key(program, record) else { return HitOutcome::NoGroup(seat) };
+        let (mut values, mut marks) = (Arc::default(), 0);
+        if !clears {
+            match interned.values(input.program, program, record) {
+                Some(wanted) => values = wanted,
+                None => return HitOutcome::NoValue(seat),
             }
             for (bit, mark) in program.marks.iter().enumerate() {
                 marks |= u32::from(self.predicates.holds(mark, record, memo)) << bit;
             }
         }
-        let entry = Entry {
-            at: seat.at,
-            phase: fresh.phase,
-            id: seat.id,
-            locator: seat.locator,
-            marks,
-            clears: role == Role::Clear,
-            values: values.into(),
-        };
+        let Seat { at, id, locator } = seat;
+        let entry = Entry { at, phase: fresh.phase, id, locator, marks, clears, values };
         HitOutcome::Grouped { key, entry }
     }
 }

@@ -2,10 +2,15 @@
 //! amendment, and a row that shows its end for the first time makes its end record.
 //!
 //! Closed rows are remembered for as long as a late record may still be put in at its own time, at
-//! least the lookback; open ones for as long as the service keeps them. Beyond that, a row that
-//! comes again counts as new, and is too late for any window.
+//! least the lookback, in two ages: when the watermark has moved on by that long, the older age is
+//! dropped whole and the younger one becomes it. Rows that are still open outlive their age for as
+//! long as the service keeps them, rows whose end is still to come until it has. Beyond that, a row that comes again counts as new, is too late
+//! for any window, and raises alerts that exist already.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use indexmap::IndexMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +20,8 @@ use crate::record::{Batch, Millis, Phase, RecordId, Row, Timestamp};
 pub const LOOKBACK: Millis = Millis::mins(15);
 /// The service forgets after 30 days, so an open row cannot come again after that.
 pub const OPEN_ROWS_KEPT: Millis = Millis::days(31);
-/// Rows are forgotten by the minute.
-const BUCKET: i64 = 60_000;
+/// Open rows are forgotten by the day.
+const DAY: Millis = Millis::days(1);
 
 /// A record that exists because of a row that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +34,103 @@ pub struct Fresh {
     pub at: Timestamp,
     /// Another look at a record that exists already: rules that it hit are left out.
     pub again: bool,
+    /// Where the row is remembered.
+    pub seat: Seat,
+}
+
+/// Where a row is remembered: its place in the age that was young when it was taken in. It need not
+/// be looked up again while the age lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    key: RecordId,
+    age: u32,
+    place: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Seen {
     version: u64,
     start: Timestamp,
+    /// Time of the last record that rules can still want of it.
+    last: Timestamp,
     ended: bool,
     open: bool,
-    /// Programs that the start record hit; none counts it twice.
-    hit: Vec<u32>,
+    /// Programs below 64 that its own record hit, by bit.
+    hit: u64,
+    /// What else its records were.
+    more: Option<Box<Vec<Was>>>,
+}
+
+/// What a record of a row was to a program; none counts one twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Was {
+    /// The program's number.
+    pub program: u32,
+    /// True for an amended record, false for the row's own.
+    pub amended: bool,
+    /// It cleared its group, and was no hit.
+    pub clears: bool,
+}
+
+impl Seen {
+    /// Notes what a record was; false if the program has counted that record before. A record that
+    /// only cleared its group may still become a hit.
+    fn first_time(&mut self, was: Was) -> bool {
+        let bit = if was.amended { 0 } else { 1_u64.checked_shl(was.program).unwrap_or(0) };
+        let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
+        if self.hit & bit != 0 || self.more.as_ref().is_some_and(|more| more.iter().any(counted)) {
+            return false;
+        }
+        if bit != 0 && !was.clears {
+            self.hit |= bit;
+        } else {
+            self.more.get_or_insert_default().push(was);
+        }
+        true
+    }
+
+    /// The day on which a row that outlived its age may be forgotten.
+    fn due(&self, kept: Millis) -> i64 {
+        let closed = self.last + kept;
+        let forgotten = if self.open { closed.max(self.start + OPEN_ROWS_KEPT) } else { closed };
+        forgotten.0.div_euclid(DAY.0) + 1
+    }
+}
+
+type Rows = IndexMap<RecordId, Seen, BuildHasherDefault<DigestHasher>>;
+
+/// Row ids are digests: any eight of their bytes are as good as a hash of all.
+#[derive(Debug, Default, Clone, Copy)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length that arrays put before their bytes.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Rows seen so far.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SeenRows {
-    rows: HashMap<RecordId, Seen>,
-    /// Rows by the minute in which they may be forgotten.
+    young: Rows,
+    old: Rows,
+    /// Rows that outlived their age.
+    open: HashMap<RecordId, Seen, BuildHasherDefault<DigestHasher>>,
+    /// Those, by the day on which they may be forgotten.
     due: BTreeMap<i64, Vec<RecordId>>,
+    /// When `young` began.
+    since: Option<Timestamp>,
+    /// Number of the young age.
+    age: u32,
 }
 
 /// What a batch's rows were.
@@ -61,11 +145,11 @@ pub struct Tally {
 }
 
 impl SeenRows {
-    /// The records that `batch` brings, in its order.
-    pub fn take_in(&mut self, batch: &Batch, horizon: Millis, tally: &mut Tally) -> Vec<Fresh> {
+    /// The records that `batch` brings, in its order. `ends` says whether any rule looks at ends.
+    pub fn take_in(&mut self, batch: &Batch, ends: bool, tally: &mut Tally) -> Vec<Fresh> {
         let mut fresh = Vec::with_capacity(batch.rows.len() * 2);
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
-            self.take_in_row(number, row, horizon, tally, &mut fresh);
+            self.take_in_row(number, row, ends, tally, &mut fresh);
         }
         fresh
     }
@@ -74,32 +158,38 @@ impl SeenRows {
         &mut self,
         number: usize,
         row: &Row,
-        horizon: Millis,
+        ends: bool,
         tally: &mut Tally,
         fresh: &mut Vec<Fresh>,
     ) {
         let key = key(row);
         let phase = row.only.unwrap_or(Phase::Start);
         let end = row.end.filter(|_| row.only.is_none());
-        let record = |phase, at, again| Fresh { row: number, phase, at, again };
-        match self.rows.get_mut(&key) {
+        let age = self.age;
+        let seat = |place: usize| Seat { key, age, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        match self.get_mut(key) {
             None => {
                 tally.new += 1;
+                let seat = seat(self.young.len());
+                let record = |phase, at, again| Fresh { row: number, phase, at, again, seat };
                 fresh.push(record(phase, row.start, false));
                 fresh.extend(end.map(|end| record(Phase::End, end, false)));
                 let seen = Seen {
                     version: row.version,
                     start: row.start,
+                    last: row.start.max(end.filter(|_| ends).unwrap_or(row.start)),
                     ended: end.is_some(),
                     open: row.open,
-                    hit: Vec::new(),
+                    hit: 0,
+                    more: None,
                 };
-                self.schedule(key, &seen, horizon);
-                self.rows.insert(key, seen);
+                self.young.insert(key, seen);
             }
             Some(seen) if seen.version == row.version => tally.unchanged += 1,
             Some(seen) => {
                 tally.amended += 1;
+                let seat = seat(usize::MAX);
+                let record = |phase, at, again| Fresh { row: number, phase, at, again, seat };
                 seen.version = row.version;
                 seen.open = row.open;
                 fresh.push(record(phase, seen.start, true));
@@ -107,44 +197,71 @@ impl SeenRows {
                 if !seen.ended {
                     fresh.extend(end.map(|end| record(Phase::End, end, false)));
                     seen.ended = end.is_some();
+                    seen.last = seen.last.max(end.filter(|_| ends).unwrap_or(seen.last));
                 }
             }
         }
     }
 
-    fn schedule(&mut self, key: RecordId, seen: &Seen, horizon: Millis) {
-        let kept = if seen.open { OPEN_ROWS_KEPT } else { horizon.max(LOOKBACK) };
-        let minute = (seen.start + kept).0.div_euclid(BUCKET) + 1;
-        self.due.entry(minute).or_default().push(key);
+    fn get_mut(&mut self, key: RecordId) -> Option<&mut Seen> {
+        if let Some(seen) = self.young.get_mut(&key) {
+            return Some(seen);
+        }
+        if let Some(seen) = self.old.get_mut(&key) {
+            return Some(seen);
+        }
+        self.open.get_mut(&key)
     }
 
-    /// Notes that `program` was hit by the start record of `row`; false if it was before.
-    pub fn first_hit(&mut self, row: &Row, program: u32) -> bool {
-        match self.rows.get_mut(&key(row)) {
-            Some(seen) if seen.hit.contains(&program) => false,
-            Some(seen) => {
-                seen.hit.push(program);
-                true
-            }
-            None => true,
+    fn seated(&mut self, seat: Seat) -> Option<&mut Seen> {
+        let age = match self.age.wrapping_sub(seat.age) {
+            0 => &mut self.young,
+            1 => &mut self.old,
+            _ => return self.get_mut(seat.key),
+        };
+        // Asked for first, because a row that is met again sits where it sat before.
+        if age.get_index(seat.place as usize).is_none_or(|(key, _)| *key != seat.key) {
+            return self.get_mut(seat.key);
         }
+        let age = if self.age == seat.age { &mut self.young } else { &mut self.old };
+        age.get_index_mut(seat.place as usize).map(|(_, seen)| seen)
+    }
+
+    /// Notes what a record of the row that sits at `seat` was; false if the program has counted that
+    /// record before.
+    pub fn first_time(&mut self, seat: Seat, was: Was) -> bool {
+        self.seated(seat).is_none_or(|seen| seen.first_time(was))
     }
 
     /// Forgets what cannot matter any more at `watermark`.
     pub fn forget(&mut self, watermark: Timestamp, horizon: Millis) {
-        let minute = watermark.0.div_euclid(BUCKET);
+        if watermark == Timestamp::MIN {
+            return;
+        }
+        let (since, kept) = (*self.since.get_or_insert(watermark), horizon.max(LOOKBACK));
+        if watermark - since < kept {
+            return;
+        }
+        self.since = Some(watermark);
+        self.age = self.age.wrapping_add(1);
+        let mut oldest = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+        for (key, seen) in oldest.drain(..).filter(|(_, seen)| seen.open || seen.last + kept > watermark) {
+            self.due.entry(seen.due(kept)).or_default().push(key);
+            self.open.insert(key, seen);
+        }
+        // Ages are about equally large: the room of the one that went is the new one's.
+        self.young = oldest;
         while let Some(entry) = self.due.first_entry() {
-            if *entry.key() > minute {
+            if *entry.key() > watermark.0.div_euclid(DAY.0) {
                 break;
             }
             for key in entry.remove() {
-                let Some(seen) = self.rows.get(&key) else { continue };
-                let kept = if seen.open { OPEN_ROWS_KEPT } else { horizon.max(LOOKBACK) };
-                if (seen.start + kept).0.div_euclid(BUCKET) < minute {
-                    self.rows.remove(&key);
+                // A row that showed a later end meanwhile stays.
+                if self.open.get(&key).is_some_and(|seen| seen.last + kept > watermark) {
+                    let day = watermark.0.div_euclid(DAY.0) + 1;
+                    self.due.entry(day).or_default().push(key);
                 } else {
-                    let seen = seen.clone();
-                    self.schedule(key, &seen, horizon);
+                    self.open.remove(&key);
                 }
             }
         }
@@ -152,12 +269,12 @@ impl SeenRows {
 
     /// Rows remembered.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.young.len() + self.old.len() + self.open.len()
     }
 
     /// True when no row is remembered.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
+use crate::record::FieldName;
 use crate::rule::compile::Rule;
-use crate::rule::spec::Template;
+use crate::rule::spec::{Template, Verb};
 use crate::rule::template::Text;
 
 use super::Generation;
@@ -26,7 +27,13 @@ pub type Told = Map<String, Json>;
 /// no longer be fetched).
 pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> Alert {
     let rule = generation.rule(&fired.rule);
-    let scope = scope(fired, rows.last().and_then(Option::as_ref));
+    let tip = rows.last().and_then(Option::as_ref);
+    let mut scope = scope(fired, tip);
+    let mut actual = fired.finding.actual.clone();
+    if let Some(spelt) = rule.and_then(|rule| spelt_value(rule, tip?)) {
+        scope.insert("value".to_owned(), spelt.clone());
+        actual.insert("value".to_owned(), spelt);
+    }
     let spec = rule.map(|rule| &rule.spec);
     let title = rule.map_or_else(|| fired.rule.to_string(), |rule| title(rule, &scope));
     let runbook = rule.and_then(|rule| text(rule.runbook.as_ref(), rule.spec.alert.runbook.as_ref(), &scope));
@@ -49,7 +56,7 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         last_seen: fired.at,
         window: Bounds { from: fired.from, to: fired.to },
         threshold: fired.finding.threshold.clone(),
-        actual: fired.finding.actual.clone(),
+        actual,
         values: fired.finding.values.clone(),
         show: show.unwrap_or_default(),
         attack: spec.map(|spec| spec.about.attack.clone()).unwrap_or_default(),
@@ -77,6 +84,20 @@ pub fn changed(alert: &Alert, change: &Change) -> Alert {
     next.repeats = change.repeats;
     next.last_seen = change.last_seen;
     next
+}
+
+/// The value that `first_seen` found new, as the record spelt it; state keeps it as it is compared.
+fn spelt_value(rule: &Rule, tip: &Told) -> Option<Json> {
+    let Some(Verb::FirstSeen(verb)) = &rule.spec.verb else { return None };
+    if let [field] = &*verb.value {
+        return tip.get(field.as_str()).cloned();
+    }
+    let part = |field: &FieldName| match tip.get(field.as_str()) {
+        Some(Json::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "-".to_owned(),
+    };
+    Some(verb.value.iter().map(part).collect::<Vec<_>>().join(", ").into())
 }
 
 fn why_level(line: Option<usize>) -> String {

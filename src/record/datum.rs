@@ -3,6 +3,8 @@
 //! Bounded and typed by the field, so that a rule that keeps it needs neither the batch nor the
 //! vendor's spelling. It holds no name; whoever keeps it knows which field it is of.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{FieldKind, Number, Value};
@@ -17,7 +19,7 @@ pub enum Datum {
     #[default]
     Absent,
     /// Text, at most [`MAX_TEXT`] bytes.
-    Text(Box<str>),
+    Text(Arc<str>),
     /// An exact decimal.
     Number(Number),
     /// `true` or `false`.

@@ -21,6 +21,14 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(fold_char).collect())
 }
 
+/// Whether `text` folds to `folded`, which is folded already.
+pub fn folds_to(text: &str, folded: &str) -> bool {
+    if text.is_ascii() {
+        return text.eq_ignore_ascii_case(folded);
+    }
+    text.chars().map(fold_char).eq(folded.chars())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +40,14 @@ mod tests {
         assert_eq!(fold("ΑΝΝΑΣ"), fold("αννας"));
         assert_eq!(fold("Straße"), "straße");
         assert_eq!(fold("K"), "k");
+    }
+
+    #[test]
+    fn comparing_is_folding() {
+        for (text, folded) in
+            [("ANA", "ana"), ("ΑΝΝΑΣ", "αννας"), ("ΑΝΝΑΣ", "αννασ"), ("K", "k"), ("ana", "an"), ("", "")]
+        {
+            assert_eq!(folds_to(text, &fold(folded)), fold(text) == fold(folded), "{text} {folded}");
+        }
     }
 }

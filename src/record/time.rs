@@ -65,12 +65,14 @@ impl Timestamp {
 }
 
 /// Two digits.
+#[inline]
 fn pair(tens: u8, ones: u8) -> Option<u32> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
 }
 
 /// Days in a month of the Gregorian calendar.
+#[inline]
 fn days_in(year: i64, month: u32) -> u32 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -81,6 +83,7 @@ fn days_in(year: i64, month: u32) -> u32 {
 }
 
 /// Days since 1970-01-01 of a date that exists (Howard Hinnant's `days_from_civil`).
+#[inline]
 fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year / 400, year % 400);
@@ -90,6 +93,7 @@ fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
 }
 
 /// Seconds and milliseconds after the minute, and what is left: the zone.
+#[inline]
 fn seconds(rest: &[u8]) -> Option<(u32, u32, &[u8])> {
     let [b':', s1, s2, rest @ ..] = rest else {
         return Some((0, 0, rest));
@@ -110,6 +114,7 @@ fn seconds(rest: &[u8]) -> Option<(u32, u32, &[u8])> {
 }
 
 /// Seconds that a zone's clock is ahead of UTC: `Z`, `+08:00`, `-0400`, `+08`, or nothing.
+#[inline]
 fn offset(zone: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match zone {
         [] | [b'Z' | b'z'] => return Some(0),

@@ -4,6 +4,7 @@
 //! wants of a record, and its lifecycle. Compiling notes the faults that decoding cannot see
 //! (scripts, names in texts); a rule that has none always compiles.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::record::fold::fold;
@@ -21,8 +22,14 @@ use super::template::{Form as TextForm, Scope, Text};
 use super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
 use crate::alert::Revision;
 
-/// Values cut at this many bytes before they are kept in state or compared as groups.
+/// Bytes that state keeps of a value; a longer one is cut and told apart by a digest of the whole.
 pub const MAX_KEPT_TEXT: usize = 4_096;
+
+/// Lines of `levels` and shares of `having` in one rule: a hit keeps one bit of each.
+pub const MAX_MARKS: usize = 32;
+
+/// Longer texts are not worth keeping for the next record that has them.
+const MAX_INTERNED_TEXT: usize = 64;
 
 /// A rule as people meet it: its words and their templates.
 #[derive(Debug)]
@@ -82,8 +89,6 @@ pub enum Form {
     Key,
     /// As `Key`, but an address is its network.
     Net(SameNet),
-    /// As spelt.
-    Spelt,
     /// By the field's kind.
     Typed,
     /// A number, or no value.
@@ -168,11 +173,29 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
     let runbook =
         spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, TextForm::Runbook, &scope, problems));
     super::case::check_names(&spec.tests, &scope, problems);
+    check_marks(&spec, problems);
     if problems.has_errors() {
         return None;
     }
     let revision = revision_of(&spec);
     Some((Arc::new(Rule { spec, revision, title, runbook }), script))
+}
+
+/// A hit has only so many bits.
+fn check_marks(spec: &Spec, problems: &mut Problems) {
+    let is_share = |having: &&spec::Having| matches!(having.test, spec::HavingTest::Share { .. });
+    let shares = match &spec.verb {
+        Some(spec::Verb::Count(count)) => count.having.iter().filter(is_share).count(),
+        Some(_) | None => 0,
+    };
+    let marks = spec.levels.len() + shares;
+    if marks > MAX_MARKS {
+        problems.error_hint(
+            spec.id_span,
+            format!("`levels` and the shares of `having` are {marks} conditions together, and {MAX_MARKS} are the most"),
+            "join lines of one level: a list of maps is OR",
+        );
+    }
 }
 
 /// Names that the rule's texts may use, besides every field.
@@ -300,10 +323,7 @@ fn verb(
         }
         Some(spec::Verb::FirstSeen(spec)) => {
             let form = spec.same_net.map_or(Form::Key, Form::Net);
-            let carries = vec![
-                carry(&spec.value, form, true, columns),
-                carry(&spec.value, Form::Spelt, false, columns),
-            ];
+            let carries = vec![carry(&spec.value, form, true, columns)];
             let verb = first_seen::FirstSeen {
                 learn: spec.learn,
                 forget: spec.forget,
@@ -377,7 +397,7 @@ impl Carry {
                 joined.push('\u{1f}');
             }
             match self.single(record.get(*column), *kind) {
-                Datum::Text(text) => joined.push_str(&text),
+                Datum::Text(text) => push_part(&mut joined, &text),
                 Datum::Absent | Datum::Number(_) | Datum::Bool(_) => return Datum::Absent,
             }
         }
@@ -388,13 +408,23 @@ impl Carry {
         match self.form {
             Form::Typed => Datum::of(value, kind),
             Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
-            Form::Spelt => value.text().map_or(Datum::Absent, |text| Datum::Text(cut(text).into())),
             Form::Key => key_text(value, kind).map_or(Datum::Absent, |text| Datum::Text(text.into())),
             Form::Net(net) => {
                 let Some(text) = key_text(value, kind) else { return Datum::Absent };
                 let network = address(&text).and_then(|address| network(address, net));
                 Datum::Text(network.unwrap_or(text).into())
             }
+        }
+    }
+}
+
+/// Adds one part of a tuple. What separates parts is escaped: no two tuples are one text.
+fn push_part(joined: &mut String, part: &str) {
+    for character in part.chars() {
+        match character {
+            '\u{1e}' => joined.push_str("\u{1e}e"),
+            '\u{1f}' => joined.push_str("\u{1e}f"),
+            _ => joined.push(character),
         }
     }
 }
@@ -412,7 +442,7 @@ fn network(address: std::net::IpAddr, net: SameNet) -> Option<String> {
 /// A value as groups and distinct values compare it: folded, an address in one spelling. None if
 /// absent, null, empty or the unknown address.
 pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
-    let text = cut(value.text()?);
+    let text = value.text()?;
     if text.is_empty() {
         return None;
     }
@@ -420,13 +450,23 @@ pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
         FieldKind::Address => match address(text) {
             Some(address) if address.is_unspecified() => None,
             Some(address) => Some(address.to_string()),
-            None => Some(fold(text).into_owned()),
+            None => Some(kept(fold(text))),
         },
         FieldKind::Number | FieldKind::Duration => {
-            Some(value.number().map_or_else(|| text.to_owned(), |number| number.to_string()))
+            Some(value.number().map_or_else(|| kept(text.into()), |number| number.to_string()))
         }
-        FieldKind::Text | FieldKind::Bool | FieldKind::Time | FieldKind::Any => Some(fold(text).into_owned()),
+        FieldKind::Text | FieldKind::Bool | FieldKind::Time | FieldKind::Any => Some(kept(fold(text))),
     }
+}
+
+/// What is kept of a value that is compared: texts that differ stay different. A text that was cut
+/// is longer than any that was not.
+fn kept(text: Cow<'_, str>) -> String {
+    if text.len() <= MAX_KEPT_TEXT {
+        return text.into_owned();
+    }
+    let digest = blake3::hash(text.as_bytes()).to_hex();
+    format!("{}#{}", cut(&text), &digest[..32])
 }
 
 /// `text` cut to what state keeps.
@@ -438,14 +478,36 @@ impl Program {
     /// The key of the record's group: none if it lacks a field and the rule does not say `own`.
     pub fn key(&self, record: Record<'_>) -> Option<Box<[u8]>> {
         let mut key = Vec::with_capacity(32);
+        self.write_key(record, &mut key).then(|| key.into_boxed_slice())
+    }
+
+    /// Writes the key of the record's group; false if it has none.
+    pub fn write_key(&self, record: Record<'_>, key: &mut Vec<u8>) -> bool {
         for part in &self.by {
             let text = key_text(record.get(part.column), part.field.kind());
             if text.is_none() && !self.missing_own {
-                return None;
+                return false;
             }
-            Self::push_key_part(&mut key, text.as_deref());
+            Self::push_key_part(key, text.as_deref());
         }
-        Some(key.into_boxed_slice())
+        true
+    }
+
+    /// The values that the verb wants of `record`; none if it lacks one that is required.
+    pub fn values(&self, record: Record<'_>) -> Option<Arc<[Datum]>> {
+        let value =
+            |carry: &Carry| Some(carry.of(record)).filter(|value| !carry.required || *value != Datum::Absent);
+        self.carries.iter().map(value).collect()
+    }
+
+    /// Where the verb wants one value and that is costly to make comparable: the text it is made of.
+    pub fn sole_text<'a>(&self, record: Record<'a>) -> Option<&'a str> {
+        match &*self.carries {
+            [Carry { columns, form: Form::Key | Form::Net(_), .. }] if columns.len() == 1 => {
+                record.get(columns[0].0).text().filter(|text| text.len() <= MAX_INTERNED_TEXT)
+            }
+            _ => None,
+        }
     }
 
     /// Adds one part to a key: a value, or that there is none.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use memchr::memmem::Finder;
 
-use crate::record::fold::fold;
+use crate::record::fold::{fold, folds_to};
 use crate::record::{Column, Columns, FieldKind, Number, Phase, Record, Timestamp, Value};
 
 use super::spec::{Bound, Expr, Literal, Ordering, Predicate, Test};
@@ -77,11 +77,48 @@ enum ReadyTest {
 
 #[derive(Debug, Default)]
 struct Equals {
-    texts: HashSet<String>,
+    texts: Texts,
     numbers: Vec<Number>,
     addresses: Vec<IpAddr>,
     bools: Vec<bool>,
     null: bool,
+}
+
+/// Texts to be equal to: compared one by one while they are few.
+#[derive(Debug)]
+enum Texts {
+    Few(Vec<String>),
+    Many(HashSet<String, foldhash::fast::RandomState>),
+}
+
+/// As many texts are compared sooner than one is hashed.
+const FEW_TEXTS: usize = 4;
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Texts {
+    fn insert(&mut self, text: String) {
+        match self {
+            Self::Few(list) if list.len() < FEW_TEXTS => list.push(text),
+            Self::Few(list) => *self = Self::Many(list.drain(..).chain([text]).collect()),
+            Self::Many(set) => {
+                set.insert(text);
+            }
+        }
+    }
+
+    fn contain(&self, text: &str, cased: bool) -> bool {
+        match (self, cased) {
+            (Self::Few(list), true) => list.iter().any(|one| one == text),
+            (Self::Few(list), false) => list.iter().any(|one| folds_to(text, one)),
+            (Self::Many(set), true) => set.contains(text),
+            (Self::Many(set), false) => set.contains(&*fold(text)),
+        }
+    }
 }
 
 impl Predicates {
@@ -155,9 +192,7 @@ fn equals(literals: &[Literal]) -> Equals {
     let mut equals = Equals::default();
     for literal in literals {
         match literal {
-            Literal::Text(text) => {
-                equals.texts.insert(text.clone());
-            }
+            Literal::Text(text) => equals.texts.insert(text.clone()),
             Literal::Number(number) => equals.numbers.push(*number),
             Literal::Length(length) => equals.numbers.push(Number::whole(length.0)),
             Literal::Bool(value) => equals.bools.push(*value),
@@ -232,7 +267,7 @@ impl Ready {
                 return equals.addresses.contains(&address);
             }
         }
-        if self.cased { equals.texts.contains(text) } else { equals.texts.contains(&*fold(text)) }
+        equals.texts.contain(text, self.cased)
     }
 
     /// Two fields of a record are the same: by the first one's kind; a null is the same as nothing.

@@ -33,6 +33,8 @@ pub struct NowGuard {
     newest: [Option<(Timestamp, RowId)>; 2],
     /// In the order they were read.
     held: Vec<Held>,
+    /// When the held rows are dated, and whose they are: a row repeated stands here once.
+    held_times: BTreeSet<(Timestamp, RowId)>,
     held_bytes: usize,
     ends: Ends,
 }
@@ -62,7 +64,15 @@ struct Ends {
 impl NowGuard {
     /// Now is `fixed`, or what the rows tell.
     pub fn new(fixed: Option<Timestamp>) -> Self {
-        Self { fixed, now: fixed, newest: [None; 2], held: Vec::new(), held_bytes: 0, ends: Ends::default() }
+        Self {
+            fixed,
+            now: fixed,
+            newest: [None; 2],
+            held: Vec::new(),
+            held_times: BTreeSet::new(),
+            held_bytes: 0,
+            ends: Ends::default(),
+        }
     }
 
     /// Judges a batch in the order of its rows. Rows of it that are ahead are marked as held: they
@@ -106,6 +116,7 @@ impl NowGuard {
                 faults.push(future(kept, 0, held.time - now));
             }
         }
+        self.held_times.clear();
         self.held_bytes = 0;
         (None, faults)
     }
@@ -145,16 +156,17 @@ impl NowGuard {
         } else {
             batch.rows[number].held = true;
             self.held.push(Held { time, id, at: Place::Here(number) });
+            self.held_times.insert((time, id));
         }
     }
 
     /// The newest time that this row and another one confirm, if there is another one near it.
     fn confirmed_by(&self, time: Timestamp, id: RowId) -> Option<Timestamp> {
-        let is_near = |other: Timestamp| if other > time { other - time } else { time - other } <= CONFIRMS;
+        let (first, last) = (time - CONFIRMS, time + CONFIRMS);
         let admitted = self.newest.iter().flatten().copied();
-        let held = self.held.iter().map(|held| (held.time, held.id));
-        let near = admitted.chain(held).filter(|(other, whose)| *whose != id && is_near(*other));
-        near.map(|(other, _)| other.max(time)).max()
+        let held = self.held_times.range((first, RowId([0; 16]))..=(last, RowId([u8::MAX; 16]))).copied();
+        let is_near = |(other, whose): &(Timestamp, RowId)| *whose != id && (first..=last).contains(other);
+        admitted.chain(held).filter(is_near).map(|(other, _)| other.max(time)).max()
     }
 
     /// Lets go of every held row that is not ahead any more.
@@ -163,10 +175,11 @@ impl NowGuard {
             return;
         }
         let limit = self.now.map(|now| now + AHEAD);
-        let (free, held) =
-            std::mem::take(&mut self.held).into_iter().partition(|held| Some(held.time) <= limit);
+        let all = std::mem::take(&mut self.held).into_iter();
+        let (free, held): (Vec<Held>, Vec<Held>) = all.partition(|held| Some(held.time) <= limit);
         self.held = held;
-        for held in Vec::<Held>::from(free) {
+        self.held_times.retain(|(time, _)| Some(*time) > limit);
+        for held in free {
             let end = match held.at {
                 Place::Here(number) => batch.as_deref_mut().and_then(|batch| {
                     batch.rows[number].held = false;
@@ -275,7 +288,9 @@ mod tests {
             told(&batch.faults, &mut future);
         }
         let (rest, faults) = guard.finish();
-        rest.iter().for_each(|batch| names(batch, &mut admitted));
+        if let Some(batch) = &rest {
+            names(batch, &mut admitted);
+        }
         told(&faults, &mut future);
         format!("{}!{}", admitted.join(" "), future.join(" "))
     }

@@ -1,3 +1,12 @@
-//! All integration tests, one binary.
+//! What must hold whatever else changes: the laws, the verbs against slow models, real records,
+//! who may name whom, and what the commands print.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod laws;
+mod layers;
+mod models;
+mod real;
+mod slow;
 mod transcripts;
+mod world;

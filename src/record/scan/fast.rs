@@ -43,7 +43,7 @@ struct Key {
     /// The one slot that its value fills, or `NOBODY`.
     target: u16,
     /// Set where one slot is not all there is to it.
-    plan: Option<KeyPlan>,
+    plan: Option<Box<KeyPlan>>,
 }
 
 /// No key, no slot.
@@ -105,7 +105,7 @@ impl Default for Learnt {
             target: NOBODY,
             plan: None,
         };
-        Self { keys: vec![pseudo(), pseudo()], table: vec![NOBODY; TABLE] }
+        Self { keys: vec![pseudo(), pseudo()], table: vec![NOBODY; TABLE + PROBES] }
     }
 }
 
@@ -163,7 +163,7 @@ impl Learnt {
     }
 
     /// Reads the key that stands where another one was expected; it is expected from now on.
-    #[cold]
+    #[inline(never)]
     fn surprise(
         &mut self,
         block: &str,
@@ -181,12 +181,22 @@ impl Learnt {
         if *bytes.get(close)? != b'"' {
             return None;
         }
+        let place = hash(&bytes[open + 1..close]);
+        // Spelt as the last time: a literal holds the key's quotes and its colon.
+        for key in self.table[place..place + PROBES].iter().take_while(|key| **key != NOBODY) {
+            let literal = &self.keys[usize::from(*key)].literal;
+            if literal.stands_at(bytes, at) {
+                let (key, value) = (*key, at + literal.len);
+                self.keys[usize::from(before)].next = key;
+                return Some((key, value));
+            }
+        }
         let colon = skip_space(bytes, close + 1);
         if *bytes.get(colon)? != b':' {
             return None;
         }
         let value = skip_space(bytes, colon + 1);
-        let key = self.learn(&block[open + 1..close], plan);
+        let key = self.learn(&block[open + 1..close], place, plan);
         if key != SPARE {
             self.keys[usize::from(key)].literal = Literal::new(&bytes[at..value]);
             self.keys[usize::from(before)].next = key;
@@ -195,12 +205,10 @@ impl Learnt {
     }
 
     /// The number of the key called `name`.
-    fn learn(&mut self, name: &str, plan: &Plan) -> u16 {
+    fn learn(&mut self, name: &str, from: usize, plan: &Plan) -> u16 {
         let bytes = name.as_bytes();
-        let from = hash(bytes);
         let mut free = None;
-        for probe in 0..PROBES {
-            let place = (from + probe) % TABLE;
+        for place in from..from + PROBES {
             match self.table[place] {
                 NOBODY => {
                     free = Some(place);
@@ -218,7 +226,7 @@ impl Learnt {
             next: START,
             marks: means.map_or(0, |key| key.marks),
             target: means.and_then(|key| key.targets.first().copied()).unwrap_or(NOBODY),
-            plan: if single { None } else { means.cloned() },
+            plan: if single { None } else { means.cloned().map(Box::new) },
         };
         match free {
             Some(place) if self.keys.len() < MAX_KEYS_LEARNT => {
@@ -241,23 +249,40 @@ impl Key {
     #[inline]
     fn value(&self, block: &str, stops: &Stops, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let bytes = block.as_bytes();
-        if self.plan.is_none() && *bytes.get(at)? == b'"' {
-            let close = stops.next(at + 1);
-            if *bytes.get(close)? == b'"' {
-                if self.target != NOBODY {
-                    sink.put(self.target, span(at + 1, close, SlotKind::Text));
+        if self.plan.is_none() {
+            let (slot, after) = match *bytes.get(at)? {
+                b'"' => {
+                    let close = stops.next(at + 1);
+                    if *bytes.get(close)? != b'"' {
+                        return self.unusual(block, plan, at, sink);
+                    }
+                    (span(at + 1, close, SlotKind::Text), close + 1)
                 }
-                return Some(close + 1);
+                b'1'..=b'9' => {
+                    let mut end = at + 1;
+                    while bytes.get(end)?.is_ascii_digit() {
+                        end += 1;
+                    }
+                    if !matches!(*bytes.get(end)?, b',' | b'}') {
+                        return self.unusual(block, plan, at, sink);
+                    }
+                    (span(at, end, SlotKind::Number), end)
+                }
+                _ => return self.unusual(block, plan, at, sink),
+            };
+            if self.target != NOBODY {
+                sink.put(self.target, slot);
             }
+            return Some(after);
         }
         self.unusual(block, plan, at, sink)
     }
 
-    /// Reads a value that is no clean string, or that fills more than one slot.
+    /// Reads a value that is no clean string or whole number, or that fills more than one slot.
     fn unusual(&self, block: &str, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let mut reader = Reader::new(block, plan, at, block.len());
         if self.plan.is_some() {
-            reader.field(self.plan.as_ref(), 2, sink).ok()?;
+            reader.field(self.plan.as_deref(), 2, sink).ok()?;
         } else {
             let wanted = self.target != NOBODY;
             let slot = reader.value(2, wanted, None, sink).ok()?;
@@ -277,7 +302,8 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A hash of a key's first and last bytes and its length: what tells keys of audit records apart.
+/// A place in the table, from a key's first and last bytes and its length: what tells keys of audit
+/// records apart.
 fn hash(name: &[u8]) -> usize {
     let end = |bytes: Option<&[u8; 8]>| bytes.map(|bytes| u64::from_le_bytes(*bytes));
     let (first, last) = match (end(name.first_chunk()), end(name.last_chunk())) {
@@ -285,5 +311,5 @@ fn hash(name: &[u8]) -> usize {
         _ => (name.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
     };
     let mixed = first ^ last.rotate_left(29) ^ name.len() as u64;
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % TABLE
 }

@@ -83,9 +83,9 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     for c in text.chars() {
         let len = shown.len();
         if is_unsafe(c) {
-            shown.extend(c.escape_default())
+            shown.extend(c.escape_default());
         } else {
-            shown.push(c)
+            shown.push(c);
         }
         if shown.len() > most {
             shown.truncate(len);

@@ -46,13 +46,11 @@ impl Parts {
 
     /// A part that may be missing, which differs from an empty one.
     pub(super) fn maybe(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
-            Some(text) => self.part(text.as_bytes()),
-            None => {
-                self.bytes.extend_from_slice(&u32::MAX.to_le_bytes());
-                self
-            }
+        if let Some(text) = text {
+            return self.part(text.as_bytes());
         }
+        self.bytes.extend_from_slice(&u32::MAX.to_le_bytes());
+        self
     }
 
     pub(super) fn source(&mut self, region: &str, project: &str, endpoint: Endpoint) -> &mut Self {

@@ -11,6 +11,7 @@
     reason = "a hot module: blocks are bounded by `MAX_BLOCK`, so that offsets fit in 32 bits, and columns in 16"
 )]
 
+mod facts;
 mod fast;
 mod fault;
 mod identity;
@@ -35,9 +36,10 @@ pub use mapping::{FieldMap, Mapping};
 use super::batch::BadRow;
 use super::fact::Facts;
 use super::{Batch, Columns, Locator};
+use facts::Memo;
 use fast::{Learnt, Line};
 use plan::Plan;
-use row::{Maker, Memo};
+use row::{Found, Maker};
 use sink::Sink;
 use slow::Reader;
 use stops::Stops;
@@ -143,7 +145,6 @@ pub fn want_essentials(columns: &mut Columns) {
 /// Reads blocks of lines from one origin. Pure, and shared by threads.
 pub struct Scanner {
     columns: Arc<Columns>,
-    plan: Plan,
     maker: Maker,
     /// What idle threads have learnt.
     idle: Mutex<Vec<Scratch>>,
@@ -155,6 +156,8 @@ struct Scratch {
     learnt: Learnt,
     sink: Sink,
     memo: Memo,
+    /// Rows of the block before, to make room for as many.
+    rows: usize,
 }
 
 impl fmt::Debug for Scanner {
@@ -168,8 +171,8 @@ impl Scanner {
     pub fn new(columns: Arc<Columns>, facts: Arc<Facts>, origin: Origin) -> Self {
         let needed = row::needed(&columns, &origin);
         let plan = Plan::new(&columns, &needed, &origin.mapping, origin.endpoint.is_none());
-        let maker = Maker::new(&plan, columns.len(), facts, origin);
-        Self { columns, plan, maker, idle: Mutex::default() }
+        let maker = Maker::new(plan, columns.len(), facts, origin);
+        Self { columns, maker, idle: Mutex::default() }
     }
 
     /// Reads a block of whole lines, whose first byte is `base`. Blank lines are skipped; a
@@ -199,7 +202,10 @@ impl Scanner {
             return batch;
         }
         let mut scratch = self.idle().pop().unwrap_or_else(|| self.scratch());
+        batch.rows.reserve(scratch.rows);
+        batch.slots.reserve(scratch.rows * self.columns.len());
         self.read_lines(&block, base, &mut scratch, &mut batch);
+        scratch.rows = batch.rows.len();
         batch.text = block;
         batch.text.push_str(scratch.sink.tail.as_str());
         self.idle().push(scratch);
@@ -215,13 +221,15 @@ impl Scanner {
         Scratch {
             stops: Stops::default(),
             learnt: Learnt::default(),
-            sink: Sink::new(self.plan.targets(), self.plan.fields().len()),
+            sink: Sink::new(self.maker.plan().targets(), self.maker.plan().fields().len()),
             memo: Memo::default(),
+            rows: 0,
         }
     }
 
     fn read_lines(&self, block: &str, base: Locator, scratch: &mut Scratch, batch: &mut Batch) {
-        let Scratch { stops, learnt, sink, memo } = scratch;
+        let plan = self.maker.plan();
+        let Scratch { stops, learnt, sink, memo, .. } = scratch;
         stops.find(block.as_bytes());
         sink.tail.begin(block.len(), self.maker.words());
         let mut at = if base.0 == 0 && block.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
@@ -229,20 +237,17 @@ impl Scanner {
             let locator = Locator(base.0 + at as u64);
             let tail = sink.tail.len();
             sink.reset();
-            let walked = learnt.walk(block, stops, &self.plan, at, sink);
-            let (line, read) = match walked {
-                Some(line) => (line, Ok(())),
-                None => {
-                    let line = trimmed(block, at);
-                    if line.start == line.end {
-                        at = line.next;
-                        continue;
-                    }
-                    sink.reset();
-                    sink.tail.truncate(tail);
-                    let read = Reader::new(block, &self.plan, line.start, line.end).line(sink);
-                    (line, read)
+            let (line, read) = if let Some(line) = learnt.walk(block, stops, plan, at, sink) {
+                (line, Ok(()))
+            } else {
+                let line = trimmed(block, at);
+                if line.start == line.end {
+                    at = line.next;
+                    continue;
                 }
+                sink.reset();
+                sink.tail.truncate(tail);
+                (line, Reader::new(block, plan, line.start, line.end).line(sink))
             };
             batch.read += 1;
             let newline = usize::from(block.as_bytes()[line.next - 1] == b'\n');
@@ -250,7 +255,7 @@ impl Scanner {
                 Err(Fault::TooLong)
             } else {
                 read.map_err(|bad| Fault::of(bad, line.start))
-                    .and_then(|()| self.maker.row(&self.plan, block, line, locator, sink, memo, batch))
+                    .and_then(|()| self.maker.row(Found { block, line, locator }, sink, memo, batch))
             };
             if let Err(fault) = made {
                 sink.tail.truncate(tail);

@@ -1,23 +1,24 @@
 //! From a line's values to a row: time, phase, identity, facts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::facts::Memo;
 use super::fast::Line;
 use super::fault::cut;
 use super::identity::{Parts, Tag};
 use super::plan::Plan;
 use super::shape::{Kind, Service, Shape};
 use super::sink::{Sink, Tail};
+use super::slow::span;
 use super::words::{Word, Words};
 use super::{Endpoint, Fault, Origin, Provenance};
 use crate::record::batch::{Slot, SlotKind};
-use crate::record::fact::{self, Facts, FailureKind, Outcome};
+use crate::record::fact::{Facts, FailureKind, Outcome};
 use crate::record::field::{Columns, FieldKind};
 use crate::record::fold::fold;
-use crate::record::{Batch, FieldName, Locator, Number, Phase, Row, RowId, Timestamp};
+use crate::record::{Batch, FieldName, Locator, Phase, Row, RowId, Timestamp};
 
 /// Fields that every row is read for.
 pub(super) const ALWAYS: [&str; 11] = [
@@ -47,8 +48,6 @@ const DESKTOP_KEY: [&str; 9] = [
 ];
 /// What a fact is made of, besides [`ALWAYS`].
 const INPUTS: [(&str, &[&str]); 2] = [("user", &["user_name"]), ("device", &["client_mac", "client_name"])];
-/// Reasons whose kind is remembered: patterns are slow. Hostile reasons may be all different.
-const MAX_REMEMBERED: usize = 4_096;
 /// Longest spelling of a time that a fault quotes.
 const MAX_QUOTED: usize = 64;
 
@@ -63,51 +62,44 @@ pub(super) fn needed(columns: &Columns, origin: &Origin) -> Vec<&'static str> {
     needed
 }
 
-/// Failure kinds by code and reason.
-#[derive(Debug, Default)]
-pub(super) struct Memo {
-    kinds: HashMap<String, FailureKind>,
-    key: String,
-    parts: Parts,
-}
-
 /// Makes rows: the numbers of the fields it needs, and the words it gives.
 pub(super) struct Maker {
-    facts: Arc<Facts>,
+    plan: Plan,
+    pub(super) facts: Arc<Facts>,
     origin: Origin,
     columns: usize,
-    at: Places,
+    pub(super) at: Places,
     /// Address columns, where `0.0.0.0` means unknown.
-    addresses: Vec<usize>,
+    pub(super) addresses: Vec<usize>,
     /// Round-trip columns, where 0 or less means unknown.
-    round_trips: Vec<usize>,
+    pub(super) round_trips: Vec<usize>,
     /// The fields of a desktop row's identity, for desktop rows of the vendor's.
     desktop_key: Vec<usize>,
     /// Fields whose words the mapping translates; theirs are folded.
     translated: Vec<(usize, Vec<(String, Word)>)>,
     words: Words,
-    outcomes: [Word; Outcome::ALL.len()],
-    failures: [Word; FailureKind::ALL.len()],
+    pub(super) outcomes: [Word; Outcome::ALL.len()],
+    pub(super) failures: [Word; FailureKind::ALL.len()],
     kinds: [Word; Kind::ALL.len()],
     services: [Word; Service::ALL.len()],
 }
 
 /// Numbers of fields; of facts that only rules can want, if they do.
-struct Places {
-    id: usize,
-    transaction_id: usize,
-    times: [usize; 3],
-    end_time: usize,
-    failed_code: usize,
-    failed_reason: usize,
-    outcome: usize,
-    phase: usize,
-    kind: usize,
-    service: Option<usize>,
-    failure_kind: Option<usize>,
-    user: Option<(usize, usize)>,
-    device: Option<(usize, usize, usize)>,
-    duration: Option<usize>,
+pub(super) struct Places {
+    pub(super) id: usize,
+    pub(super) transaction_id: usize,
+    pub(super) times: [usize; 3],
+    pub(super) end_time: usize,
+    pub(super) failed_code: usize,
+    pub(super) failed_reason: usize,
+    pub(super) outcome: usize,
+    pub(super) phase: usize,
+    pub(super) kind: usize,
+    pub(super) service: Option<usize>,
+    pub(super) failure_kind: Option<usize>,
+    pub(super) user: Option<(usize, usize)>,
+    pub(super) device: Option<(usize, usize, usize)>,
+    pub(super) duration: Option<usize>,
 }
 
 impl Places {
@@ -133,15 +125,29 @@ impl Places {
     }
 }
 
+/// A line whose values are in a sink.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) block: &'a str,
+    pub(super) line: Line,
+    pub(super) locator: Locator,
+}
+
+impl<'a> Found<'a> {
+    fn bytes(self) -> &'a [u8] {
+        &self.block.as_bytes()[self.line.start..self.line.end]
+    }
+}
+
 /// The times of a row.
-struct Times {
-    start: Timestamp,
-    end: Option<Timestamp>,
-    only: Option<Phase>,
+pub(super) struct Times {
+    pub(super) start: Timestamp,
+    pub(super) end: Option<Timestamp>,
+    pub(super) only: Option<Phase>,
 }
 
 impl Maker {
-    pub(super) fn new(plan: &Plan, columns: usize, facts: Arc<Facts>, origin: Origin) -> Self {
+    pub(super) fn new(plan: Plan, columns: usize, facts: Arc<Facts>, origin: Origin) -> Self {
         let mut words = Words::default();
         let (outcomes, failures) = (
             Outcome::ALL.map(|outcome| words.add(outcome.as_str())),
@@ -161,10 +167,11 @@ impl Maker {
             (0..columns).filter(|number| wanted(&plan.fields()[*number])).collect()
         };
         Self {
-            at: Places::new(plan),
+            at: Places::new(&plan),
             addresses: numbered(&|field| field.kind() == FieldKind::Address),
             round_trips: numbered(&|field| matches!(field.as_str(), "network_rtt" | "e2e_rtt")),
             desktop_key: DESKTOP_KEY.iter().filter_map(|name| plan.number(name)).collect(),
+            plan,
             facts,
             origin,
             columns,
@@ -177,6 +184,11 @@ impl Maker {
         }
     }
 
+    /// Which key fills which slot.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// What every batch's tail begins with.
     pub(super) fn words(&self) -> &str {
         self.words.as_str()
@@ -185,39 +197,26 @@ impl Maker {
     /// Makes the row of a line that was read, or says why it is none.
     pub(super) fn row(
         &self,
-        plan: &Plan,
-        block: &str,
-        line: Line,
-        locator: Locator,
+        found: Found<'_>,
         sink: &mut Sink,
         memo: &mut Memo,
         batch: &mut Batch,
     ) -> Result<(), Fault> {
-        self.merge(plan, block, sink);
+        let block = found.block;
+        self.merge(block, sink);
         let shape = self.shape(sink);
         let kind = self.kind(block, sink, shape);
         let times = self.times(block, sink)?;
-        let bytes = &block.as_bytes()[line.start..line.end];
-        let id = self.identity(block, bytes, sink, shape, kind, &mut memo.parts);
+        let id = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink);
         self.wanted_facts(block, sink, memo, &times, outcome);
-        for number in &self.addresses {
-            let slot = sink.values[*number];
-            if slot.kind == SlotKind::Text && fact::is_unknown_address(sink.tail.text(block, slot)) {
-                sink.values[*number] = Slot::ABSENT;
-            }
-        }
-        for number in &self.round_trips {
-            if !is_positive(text(block, sink, *number)) {
-                sink.values[*number] = Slot::ABSENT;
-            }
-        }
+        self.forget_unknowns(block, sink);
         let open = times.only.is_none() && times.end.is_none() && outcome == Outcome::Success;
         batch.rows.push(Row {
             id,
-            version: xxh3_64(bytes),
-            locator,
-            line: super::slow::span(line.start, line.end, SlotKind::Json),
+            version: xxh3_64(found.bytes()),
+            locator: found.locator,
+            line: span(found.line.start, found.line.end, SlotKind::Json),
             start: times.start,
             end: if times.only.is_none() { times.end } else { None },
             only: times.only,
@@ -229,11 +228,11 @@ impl Maker {
     }
 
     /// Fills fields from their further spellings, then translates words.
-    fn merge(&self, plan: &Plan, block: &str, sink: &mut Sink) {
+    fn merge(&self, block: &str, sink: &mut Sink) {
         sink.touched.sort_unstable();
         for place in 0..sink.touched.len() {
             let target = sink.touched[place];
-            let field = plan.field_of(target);
+            let field = self.plan.field_of(target);
             let (have, other) = (sink.values[field], sink.values[usize::from(target)]);
             if is_blank(have)
                 && other.kind != SlotKind::Absent
@@ -297,87 +296,8 @@ impl Maker {
         spelt.map_or(Fault::NoTime, |spelt| Fault::UnreadableTime(cut(spelt, MAX_QUOTED)))
     }
 
-    /// Settles `outcome`. A word that is no outcome stays for rules to see, and code and reason
-    /// decide for Larum.
-    fn outcome(&self, block: &str, sink: &mut Sink) -> Outcome {
-        let given = is_given(block, sink, self.at.outcome);
-        let known = given.and_then(|word| word.trim().parse::<Outcome>().ok());
-        let outcome = known.unwrap_or_else(|| {
-            Outcome::of(text(block, sink, self.at.failed_code), text(block, sink, self.at.failed_reason))
-        });
-        if given.is_none() || known.is_some() {
-            sink.values[self.at.outcome] = self.outcomes[outcome as usize].slot(&sink.tail);
-        }
-        outcome
-    }
-
-    fn wanted_facts(&self, block: &str, sink: &mut Sink, memo: &mut Memo, times: &Times, outcome: Outcome) {
-        if let Some(number) = self.at.failure_kind
-            && is_given(block, sink, number).is_none()
-        {
-            sink.values[number] = match outcome {
-                Outcome::Success => Slot::ABSENT,
-                Outcome::Failure => self.failures[self.failure(block, sink, memo) as usize].slot(&sink.tail),
-            };
-        }
-        if let Some((number, name)) = self.at.user
-            && is_given(block, sink, number).is_none()
-        {
-            sink.values[number] = user(block, sink, name);
-        }
-        if let Some((number, mac, name)) = self.at.device
-            && is_given(block, sink, number).is_none()
-        {
-            let device = [mac, name].into_iter().find(|input| is_given(block, sink, *input).is_some());
-            sink.values[number] = device.map_or(Slot::ABSENT, |input| sink.values[input]);
-        }
-        if let Some(number) = self.at.duration
-            && is_given(block, sink, number).is_none()
-        {
-            sink.values[number] = self.duration(block, sink, times);
-        }
-    }
-
-    fn failure(&self, block: &str, sink: &Sink, memo: &mut Memo) -> FailureKind {
-        let (code, reason) =
-            (text(block, sink, self.at.failed_code), text(block, sink, self.at.failed_reason));
-        memo.key.clear();
-        memo.key.push_str(code.unwrap_or_default());
-        memo.key.push('\0');
-        memo.key.push_str(reason.unwrap_or_default());
-        if let Some(kind) = memo.kinds.get(&memo.key) {
-            return *kind;
-        }
-        let kind = self.facts.failure_kind(code, reason);
-        if memo.kinds.len() >= MAX_REMEMBERED {
-            memo.kinds.clear();
-        }
-        memo.kinds.insert(memo.key.clone(), kind);
-        kind
-    }
-
-    fn duration(&self, block: &str, sink: &mut Sink, times: &Times) -> Slot {
-        let Some(end) = times.end else { return Slot::ABSENT };
-        let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
-        let start = match times.only {
-            Some(Phase::End) => self.at.times.into_iter().find_map(read),
-            Some(Phase::Start | Phase::Amended) | None => Some(times.start),
-        };
-        let Some(start) = start else { return Slot::ABSENT };
-        let tail = sink.tail.len();
-        sink.tail.push_number((end - start).0);
-        Slot { kind: SlotKind::Number, ..sink.tail.since(tail) }
-    }
-
-    fn identity(
-        &self,
-        block: &str,
-        line: &[u8],
-        sink: &Sink,
-        shape: Shape,
-        kind: Slot,
-        parts: &mut Parts,
-    ) -> RowId {
+    fn identity(&self, found: Found<'_>, sink: &Sink, shape: Shape, kind: Slot, parts: &mut Parts) -> RowId {
+        let block = found.block;
         let given = |number: usize| is_given(block, sink, number);
         match &self.origin.provenance {
             Provenance::File => {
@@ -388,7 +308,7 @@ impl Maker {
                         let kind = sink.tail.text(block, kind);
                         parts.begin(Tag::FileId).part(kind.as_bytes()).part(id.as_bytes()).digest()
                     }
-                    None => parts.begin(Tag::Line).part(line).digest(),
+                    None => parts.begin(Tag::Line).part(found.bytes()).digest(),
                 }
             }
             Provenance::Huawei { region, project_id, endpoint } => {
@@ -402,10 +322,10 @@ impl Maker {
                 parts.begin(tag).source(region, project_id, *endpoint);
                 match (id, desktop) {
                     (Some(id), _) => parts.part(id.as_bytes()).digest(),
-                    (None, false) => parts.part(line).digest(),
+                    (None, false) => parts.part(found.bytes()).digest(),
                     (None, true) => {
                         for number in &self.desktop_key {
-                            parts.maybe(text(block, sink, *number));
+                            parts.maybe(given(*number));
                         }
                         parts.digest()
                     }
@@ -417,7 +337,7 @@ impl Maker {
 
 /// The text of a value: of strings, numbers and booleans.
 #[inline]
-fn text<'a>(block: &'a str, sink: &'a Sink, number: usize) -> Option<&'a str> {
+pub(super) fn text<'a>(block: &'a str, sink: &'a Sink, number: usize) -> Option<&'a str> {
     slot_text(block, &sink.tail, sink.values[number])
 }
 
@@ -433,7 +353,7 @@ fn slot_text<'a>(block: &'a str, tail: &'a Tail, slot: Slot) -> Option<&'a str> 
 
 /// The text of a value that is not empty.
 #[inline]
-fn is_given<'a>(block: &'a str, sink: &'a Sink, number: usize) -> Option<&'a str> {
+pub(super) fn is_given<'a>(block: &'a str, sink: &'a Sink, number: usize) -> Option<&'a str> {
     text(block, sink, number).filter(|text| !text.is_empty())
 }
 
@@ -449,33 +369,4 @@ fn is_blank(slot: Slot) -> bool {
 
 fn phase_called(word: &str) -> Option<Phase> {
     Phase::ALL.into_iter().find(|phase| phase.as_str().eq_ignore_ascii_case(word))
-}
-
-/// True for a number above zero.
-fn is_positive(text: Option<&str>) -> bool {
-    let Some(text) = text else { return false };
-    let plain = matches!(text.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
-    plain || Number::parse(text).is_some_and(|number| number > Number::default())
-}
-
-/// The account behind a name: a part of the name as it stands, if that is folded already.
-fn user(block: &str, sink: &mut Sink, name: usize) -> Slot {
-    let Some(spelt) = text(block, sink, name) else { return Slot::ABSENT };
-    let account = fact::undecorated(spelt);
-    if account.is_empty() {
-        return Slot::ABSENT;
-    }
-    match fold(account) {
-        std::borrow::Cow::Borrowed(_) => {
-            // Spans of one text: the difference of their places is the offset within it.
-            let skipped = account.as_ptr().addr() - spelt.as_ptr().addr();
-            let whole = sink.values[name];
-            Slot { start: whole.start + skipped as u32, len: account.len() as u32, kind: SlotKind::Text }
-        }
-        std::borrow::Cow::Owned(folded) => {
-            let tail = sink.tail.len();
-            sink.tail.push(&folded);
-            sink.tail.since(tail)
-        }
-    }
 }

@@ -272,7 +272,8 @@ fn bounds_are_kept() {
     assert_eq!(scan(&nested(MAX_DEPTH - 1)).rows.len(), 1);
     assert_eq!(fault(&nested(MAX_DEPTH)), "nested deeper than 16");
     let wide = |fields: usize| {
-        let more: String = (1..fields).map(|n| format!(",\"k{n}\":1")).collect();
+        let more: Vec<String> = (1..fields).map(|n| format!(",\"k{n}\":1")).collect();
+        let more = more.concat();
         format!(r#"{{"start_time":"2026-01-05T09:00:00Z"{more}}}"#)
     };
     assert_eq!(scan(&wide(MAX_FIELDS)).rows.len(), 1);
@@ -392,6 +393,18 @@ fn a_mapping_names_foreign_fields() {
 }
 
 #[test]
+fn threads_share_a_scanner() {
+    let scanner = scanner(WANTED, Origin::default());
+    let line = "{\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"Ana\",\"failed_code\":\"500\"}\n";
+    let scan = |_| shown(&scanner.scan(line.repeat(50), Locator(7)));
+    let all: Vec<Vec<String>> = std::thread::scope(|threads| {
+        let started: Vec<_> = (0..4).map(|n| threads.spawn(move || (0..20).map(scan).nth(n))).collect();
+        started.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(all.len() == 4 && all.iter().all(|one| *one == all[0]));
+}
+
+#[test]
 fn facts_do_not_grow_a_batch_with_its_rows() {
     let line = "{\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"ana\",\"failed_code\":\"500\"}\n";
     let produced = |rows: usize| scan(&line.repeat(rows)).text.len() - line.len() * rows;
@@ -411,7 +424,7 @@ fn shown(batch: &Batch) -> Vec<String> {
 
 impl Scanner {
     /// The same by the exact reader alone.
-    fn scan_slowly(&self, block: String, base: Locator) -> Batch {
+    fn scan_slowly(&self, block: &str, base: Locator) -> Batch {
         let mut scratch = self.scratch();
         // Nothing is where the quick walk looks for it.
         let spaced: Vec<String> = block.split('\n').map(|line| format!(" {line}")).collect();
@@ -551,9 +564,60 @@ proptest! {
     #[test]
     fn a_guess_never_changes_a_result(text in any_lines()) {
         let scanner = scanner(WANTED, Origin::default());
-        let slow = scanner.scan_slowly(text.clone(), Locator(0));
+        let slow = scanner.scan_slowly(&text, Locator(0));
         for _ in 0..2 {
             prop_assert_eq!(shown(&without_places(scanner.scan(text.clone(), Locator(0)))), shown(&slow));
+        }
+    }
+}
+
+/// Lines of a generator's output, where it is there: the shape that speed is measured on, and the
+/// second set, whose seed decides how it is spelt.
+fn generated(set: &[&str]) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "a test finds its data by the environment")]
+    let shared = std::env::var("LARUM_SHARED").unwrap_or_else(|_| "../shared".to_owned());
+    let script = std::path::Path::new(&shared).join("bench/gen_records.py");
+    if !script.is_file() {
+        #[expect(clippy::disallowed_methods, reason = "a test asks whether it may be skipped")]
+        let must = std::env::var("LARUM_CI").is_ok();
+        assert!(!must, "no generator at `{}`; set LARUM_SHARED", script.display());
+        eprintln!("SKIPPED: no generator at `{}`; set LARUM_SHARED", script.display());
+        return None;
+    }
+    let args = ["--count", "2000", "--users", "200"];
+    let output = std::process::Command::new("python3").arg(script).args(args).args(set).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn generated_records_are_read_alike_by_both_readers() {
+    let mapping = "outcome: {from: status, values: {failed: failure}}\nos: client.os.name\n";
+    let wanted = [WANTED, &["os", "raw.user_agent", "app_name", "raw.client.checks"]].concat();
+    for set in [vec!["--seed", "1"], vec!["--seed", "1", "--second-set"], vec!["--seed", "2", "--second-set"]]
+    {
+        let Some(text) = generated(&set) else { return };
+        let scanner = scanner(&wanted, Origin::file(Mapping::from_yaml(mapping).unwrap()));
+        let slow = scanner.scan_slowly(&text, Locator(0));
+        assert_eq!((slow.rows.len(), slow.faults.len()), (2_000, 0));
+        for _ in 0..2 {
+            assert!(
+                shown(&without_places(scanner.scan(text.clone(), Locator(0)))) == shown(&slow),
+                "{set:?}"
+            );
+        }
+        for (number, line) in text.lines().enumerate() {
+            let json: Json = serde_json::from_str(line).unwrap();
+            for (name, meant) in [
+                ("user_name", json.get("user_name")),
+                ("app_name", json.get("app_name")),
+                ("raw.user_agent", json.get("user_agent")),
+                ("os", json.pointer("/client/os/name")),
+            ] {
+                let meant =
+                    meant.map_or(Value::Absent, |json| json.as_str().map_or(Value::Null, Value::Text));
+                assert_eq!(get(&slow, number, name), meant, "{name} {line}");
+            }
         }
     }
 }

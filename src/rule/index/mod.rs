@@ -50,10 +50,13 @@ const COMMON: [&str; 4] = ["kind", "phase", "service", "outcome"];
 /// Facts with a handful of values.
 const CLASSES: [&str; 2] = ["failure_kind", "is_reconnect"];
 
+/// Conditions by the text they need.
+type ByText = HashMap<String, Vec<Filed>, foldhash::fast::RandomState>;
+
 /// Conditions filed by gate.
 #[derive(Debug, Default)]
 pub struct Index {
-    by_value: BTreeMap<Column, HashMap<String, Vec<Filed>>>,
+    by_value: BTreeMap<Column, ByText>,
     by_presence: BTreeMap<Column, Vec<Filed>>,
     always: Vec<Filed>,
 }
@@ -96,12 +99,14 @@ impl Index {
                 found.extend_from_slice(list);
             }
         }
-        found.sort_unstable();
-        found.dedup();
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
     }
 }
 
-fn found_by(values: &HashMap<String, Vec<Filed>>, text: &str, found: &mut Vec<Filed>) {
+fn found_by(values: &ByText, text: &str, found: &mut Vec<Filed>) {
     if let Some(list) = values.get(&*fold(text)) {
         found.extend_from_slice(list);
     }

@@ -9,7 +9,9 @@ use crate::alert::Finding;
 use crate::record::{Millis, Number};
 
 use super::super::spec::Amount;
-use super::{Entry, Reason, Tally, Verdict, Window, count_in, count_out, json_number, text_of};
+use super::{
+    Counted, Entry, Needed, Reason, Tally, Verdict, Window, count_in, count_out, json_number, text_of,
+};
 
 /// `count:`, compiled.
 #[derive(Debug)]
@@ -59,8 +61,7 @@ impl Count {
         for having in &self.having {
             match having.test {
                 HavingTest::Distinct { slot, .. } => {
-                    let value = text_of(&entry.values[slot]);
-                    if !value.is_empty() {
+                    if let Some(value) = text_of(&entry.values[slot]) {
                         grow(&mut tally.values, slot);
                         count_in(&mut tally.values[slot], value);
                     }
@@ -77,8 +78,7 @@ impl Count {
         for having in &self.having {
             match having.test {
                 HavingTest::Distinct { slot, .. } => {
-                    let value = text_of(&entry.values[slot]);
-                    if !value.is_empty() {
+                    if let Some(value) = text_of(&entry.values[slot]) {
                         count_out(&mut tally.values[slot], value);
                     }
                 }
@@ -91,21 +91,22 @@ impl Count {
         let hits = u32::try_from(window.hits.len()).unwrap_or(u32::MAX);
         if let Some(needed) = self.at_least {
             if hits < needed {
-                return short("hits", hits, needed);
+                return short(Counted::Hits, Number::whole(hits.into()), Needed::AtLeast(needed));
             }
         }
-        for having in &self.having {
-            let actual = actual(tally, &having.test);
+        for (number, having) in self.having.iter().enumerate() {
+            let (actual, what) = (actual(tally, &having.test), Counted::Having(number));
             match having.test {
                 HavingTest::Distinct { at_least, .. }
                 | HavingTest::Share { at_least: Amount::Hits(at_least), .. } => {
                     if actual < at_least {
-                        return short(&having.name, actual, at_least);
+                        return short(what, Number::whole(actual.into()), Needed::AtLeast(at_least));
                     }
                 }
                 HavingTest::Share { at_least: Amount::Percent(percent), .. } => {
                     if Number::whole(100).times(actual) < percent.times(hits) {
-                        return short(&having.name, format!("{actual}/{hits}"), format!("{percent}%"));
+                        let share = Number::whole(100).times(actual).over(hits);
+                        return short(what, share, Needed::Share(percent));
                     }
                 }
             }
@@ -151,12 +152,8 @@ fn actual(tally: &Tally, test: &HavingTest) -> u32 {
     }
 }
 
-fn short(what: &str, actual: impl ToString, needed: impl ToString) -> Verdict {
-    Verdict::Short(Reason::BelowThreshold {
-        what: what.to_owned(),
-        actual: actual.to_string(),
-        needed: needed.to_string(),
-    })
+fn short(what: Counted, actual: Number, needed: Needed) -> Verdict {
+    Verdict::Short(Reason::BelowThreshold { what, actual, needed })
 }
 
 /// Makes room for `slot`.

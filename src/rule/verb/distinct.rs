@@ -3,14 +3,15 @@
 //! Values of an entry: the field's. A value with more hits than `each_at_most` leaves the count
 //! for as long as it has them: many tries on one account are brute force, not a spray.
 
-use std::collections::HashMap;
-
 use serde_json::Value as Json;
 
 use crate::alert::Finding;
-use crate::record::Millis;
+use crate::record::{Millis, Number};
 
-use super::{Entry, Reason, Tally, Verdict, Window, count_in, count_out, single, text_of};
+use super::{
+    Counted, Entry, Needed, Reason, Tally, Values, Verdict, Window, count_in, count_out, required, single,
+    text_of,
+};
 
 /// Values that an alert names; further ones are only counted.
 const SHOWN_VALUES: usize = 100;
@@ -28,21 +29,22 @@ pub struct Distinct {
 
 impl Distinct {
     pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
-        let count = count_in(values_of(tally), text_of(&entry.values[0]));
+        let Some(value) = text_of(&entry.values[0]) else { return };
+        let count = count_in(values_of(tally), value);
         if self.each_at_most.is_some_and(|most| count == most + 1) {
             tally.crowded += 1;
         }
     }
 
     pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
-        let left = count_out(values_of(tally), text_of(&entry.values[0]));
+        let left = count_out(values_of(tally), required(&entry.values[0]));
         if self.each_at_most.is_some_and(|most| left == most) {
             tally.crowded -= 1;
         }
     }
 
     fn counted(tally: &Tally) -> u32 {
-        let all = tally.values.first().map_or(0, HashMap::len);
+        let all = tally.values.first().map_or(0, Values::len);
         u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(tally.crowded)
     }
 
@@ -52,9 +54,9 @@ impl Distinct {
             return Verdict::Holds;
         }
         Verdict::Short(Reason::BelowThreshold {
-            what: "distinct values".to_owned(),
-            actual: counted.to_string(),
-            needed: self.at_least.to_string(),
+            what: Counted::DistinctValues,
+            actual: Number::whole(counted.into()),
+            needed: Needed::AtLeast(self.at_least),
         })
     }
 
@@ -64,7 +66,7 @@ impl Distinct {
             let hits = tally.values.first().and_then(|values| values.get(value)).copied().unwrap_or(0);
             self.each_at_most.is_some_and(|most| hits > most)
         };
-        let mut values: Vec<&str> = window.hits.iter().map(|entry| text_of(&entry.values[0])).collect();
+        let mut values: Vec<&str> = window.hits.iter().map(|entry| required(&entry.values[0])).collect();
         values.sort_unstable();
         values.dedup();
         values.retain(|value| !crowded(value));
@@ -81,9 +83,9 @@ impl Distinct {
 }
 
 /// The one map of values that this verb keeps.
-fn values_of(tally: &mut Tally) -> &mut HashMap<Box<str>, u32> {
+fn values_of(tally: &mut Tally) -> &mut Values<u32> {
     if tally.values.is_empty() {
-        tally.values.push(HashMap::new());
+        tally.values.push(Values::default());
     }
     &mut tally.values[0]
 }

@@ -1,7 +1,7 @@
 //! `first_seen`: a value that the group has not shown before.
 //!
 //! Values of an entry: the value as it is compared (folded, an address as its network, a tuple
-//! joined), then as it was spelt. What the group knew at a hit is what came before it in event
+//! joined). What the group knew at a hit is what came before it in event
 //! order: hits of the last `late_within` one by one, older ones folded into [`Base`].
 
 use serde_json::Value as Json;
@@ -10,7 +10,7 @@ use crate::alert::Finding;
 use crate::record::{Millis, Timestamp};
 
 use super::super::spec::Learn;
-use super::{Base, Entry, MAX_VALUES, Reason, Tally, Verdict, Window, single, text_of};
+use super::{Base, Entry, Learning, MAX_VALUES, Reason, Tally, Verdict, Window, required, single, text_of};
 
 /// Known values an alert names, the latest used first.
 const SHOWN_USUAL: usize = 5;
@@ -28,17 +28,15 @@ pub struct FirstSeen {
 
 impl FirstSeen {
     pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
-        let value = text_of(&entry.values[0]);
-        if let Some((last, before)) = tally.recent.get_mut(value) {
-            *before = Some(*last);
-            *last = entry.at;
-        } else {
-            tally.recent.insert(value.into(), (entry.at, None));
-        }
+        let Some(value) = text_of(&entry.values[0]) else { return };
+        let place = tally.recent.entry(value.clone());
+        place
+            .and_modify(|(last, before)| (*last, *before) = (entry.at, Some(*last)))
+            .or_insert((entry.at, None));
     }
 
     pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
-        let value = text_of(&entry.values[0]);
+        let value = required(&entry.values[0]);
         if tally.recent.get(value).is_some_and(|(last, _)| *last == entry.at) {
             tally.recent.remove(value);
         }
@@ -47,14 +45,11 @@ impl FirstSeen {
     /// Judges the last hit; the tally holds it, and for its value the use before.
     pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
         let hit = window.last();
-        let value = text_of(&hit.values[0]);
+        let value = required(&hit.values[0]);
         if let Some(last) = last_use(value, tally, window) {
             let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
             if !forgotten {
-                return Verdict::Short(Reason::KnownValue {
-                    value: value.to_owned(),
-                    last: last.to_string(),
-                });
+                return Verdict::Short(Reason::KnownValue { last });
             }
         }
         let before = window.base.records + (window.hits.len() as u64 - 1);
@@ -62,7 +57,7 @@ impl FirstSeen {
             return if self.first_value_alerts {
                 Verdict::Holds
             } else {
-                Verdict::Short(Reason::Learning { until: "the group's first value is learnt".to_owned() })
+                Verdict::Short(Reason::Learning(Learning::FirstValue))
             };
         }
         self.still_learning(before, hit.at, window).map_or(Verdict::Holds, Verdict::Short)
@@ -72,18 +67,17 @@ impl FirstSeen {
         let learn = self.learn?;
         let first = window.base.first.unwrap_or(window.hits[0].at);
         if at < first + learn.lasts {
-            return Some(Reason::Learning { until: (first + learn.lasts).to_string() });
+            return Some(Reason::Learning(Learning::Until(first + learn.lasts)));
         }
         if before < u64::from(learn.records) {
-            return Some(Reason::Learning { until: format!("{before}/{} records", learn.records) });
+            return Some(Reason::Learning(Learning::Records(before, learn.records)));
         }
         None
     }
 
     pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         let hit = window.last();
-        let own = text_of(&hit.values[0]);
-        let shown = hit.values.get(1).map_or(own, text_of);
+        let own = required(&hit.values[0]);
         let mut known: Vec<(Timestamp, &str)> = Vec::new();
         for value in tally.recent.keys().chain(window.base.values.keys()).map(|value| &**value) {
             let recent = tally.recent.get(value).map(|(last, _)| *last);
@@ -99,10 +93,10 @@ impl FirstSeen {
         let count = known.len();
         let usual: Vec<Json> =
             known.into_iter().take(SHOWN_USUAL).map(|(_, value)| Json::from(display(value))).collect();
-        let mut scope = single("value", shown);
+        let mut scope = single("value", display(own));
         scope.insert("usual".to_owned(), usual.clone().into());
         scope.insert("known".to_owned(), count.into());
-        let mut actual = single("value", shown);
+        let mut actual = single("value", display(own));
         actual.insert("usual".to_owned(), usual.into());
         actual.insert("known".to_owned(), count.into());
         Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
@@ -113,8 +107,8 @@ impl FirstSeen {
     pub(super) fn fold(&self, base: &mut Base, entry: &Entry) -> u64 {
         base.first.get_or_insert(entry.at);
         base.records += 1;
-        let value = text_of(&entry.values[0]);
-        base.values.insert(value.into(), entry.at);
+        let Some(value) = text_of(&entry.values[0]) else { return 0 };
+        base.values.insert(value.clone(), entry.at);
         if base.values.len() <= MAX_VALUES {
             return 0;
         }

@@ -6,7 +6,7 @@ use crate::alert::Finding;
 use crate::record::{Datum, Millis, Number};
 
 use super::super::spec::{Limit, Stat};
-use super::{Entry, Reason, Tally, Verdict, json_limit, json_number, single};
+use super::{Counted, Entry, Needed, Reason, Tally, Verdict, json_limit, json_number, single};
 
 /// `measure:`, compiled.
 #[derive(Debug)]
@@ -90,19 +90,18 @@ impl Measure {
     pub(super) fn judge(&self, tally: &Tally) -> Verdict {
         if !self.enough(tally) {
             return Verdict::Short(Reason::BelowThreshold {
-                what: "samples".to_owned(),
-                actual: tally.samples.len().to_string(),
-                needed: self.at_least.to_string(),
+                what: Counted::Samples,
+                actual: Number::whole(i64::try_from(tally.samples.len()).unwrap_or(i64::MAX)),
+                needed: Needed::AtLeast(self.at_least),
             });
         }
         if self.beyond(self.limit, tally) {
             return Verdict::Holds;
         }
-        let (word, bound) = json_limit(self.limit);
         Verdict::Short(Reason::BelowThreshold {
-            what: self.stat.to_string(),
-            actual: self.value(tally).to_string(),
-            needed: format!("{word} {bound}"),
+            what: Counted::Stat(self.stat),
+            actual: self.value(tally),
+            needed: Needed::Beyond(self.limit),
         })
     }
 

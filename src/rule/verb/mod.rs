@@ -21,12 +21,15 @@ use serde_json::{Map, Value as Json};
 use crate::alert::Finding;
 use crate::record::{Datum, Locator, Millis, Number, Phase, RecordId, Timestamp};
 
-use super::spec::Limit;
+use super::spec::{Limit, Stat};
 
 /// Records a group keeps; past this the oldest leaves the window and is counted.
 pub const MAX_RECORDS: usize = 10_000;
 /// Values a `first_seen` group remembers; past this the longest unused is forgotten and counted.
 pub const MAX_VALUES: usize = 10_000;
+
+/// Values of records and what is kept of each. Never iterated where order could be seen.
+pub type Values<T> = HashMap<Arc<str>, T, foldhash::fast::RandomState>;
 
 /// Place of a hit in event order: time, start before end, record id.
 pub type Order = (Timestamp, Phase, RecordId);
@@ -82,14 +85,14 @@ pub struct Base {
     /// Records that left.
     pub records: u64,
     /// Values and when each was last used, among the records that left.
-    pub values: HashMap<Box<str>, Timestamp>,
+    pub values: Values<Timestamp>,
 }
 
 /// What a verb counts over a window. Derived: never part of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
     /// Per condition, how often each value is in the window.
-    pub values: Vec<HashMap<Box<str>, u32>>,
+    pub values: Vec<Values<u32>>,
     /// Per share, how many hits of the window bear its mark.
     pub shares: Vec<u32>,
     /// Values that `distinct` leaves out because they are too many.
@@ -99,7 +102,7 @@ pub struct Tally {
     /// Their sum.
     pub sum: Number,
     /// `first_seen`: value to its last use in the window and the one before.
-    pub recent: HashMap<Box<str>, (Timestamp, Option<Timestamp>)>,
+    pub recent: Values<(Timestamp, Option<Timestamp>)>,
 }
 
 /// What a verb says of the last hit of a window.
@@ -111,30 +114,25 @@ pub enum Verdict {
     Short(Reason),
 }
 
-/// Why a hit did not fire; part of the closed list of `explain`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "reason")]
+/// Why a hit did not fire; part of the closed list of `explain`. Made for every hit, so it holds no
+/// text that would have to be made.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
     /// So many of so many.
     BelowThreshold {
         /// What is counted.
-        what: String,
+        what: Counted,
         /// How many there are.
-        actual: String,
+        actual: Number,
         /// How many it takes.
-        needed: String,
+        needed: Needed,
     },
     /// The group is still learning.
-    Learning {
-        /// What is missing.
-        until: String,
-    },
+    Learning(Learning),
     /// The value is known.
     KnownValue {
-        /// The value as it is kept.
-        value: String,
         /// When it was last used.
-        last: String,
+        last: Timestamp,
     },
     /// The script said no.
     ScriptSaidNo,
@@ -143,6 +141,43 @@ pub enum Reason {
         /// How.
         fault: String,
     },
+}
+
+/// What a verb counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Hits of the window.
+    Hits,
+    /// Values that differ.
+    DistinctValues,
+    /// Samples of the window.
+    Samples,
+    /// The statistic itself.
+    Stat(Stat),
+    /// A condition of `having`, by its number.
+    Having(usize),
+}
+
+/// What it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed {
+    /// At least so many.
+    AtLeast(u32),
+    /// At least such a share, in percent.
+    Share(Number),
+    /// Strictly beyond a bound.
+    Beyond(Limit),
+}
+
+/// What a group still has to learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learning {
+    /// Its first value is always learnt.
+    FirstValue,
+    /// It learns until this instant.
+    Until(Timestamp),
+    /// It has seen so many records of so many.
+    Records(u64, u32),
 }
 
 /// A window of hits in event order, the last one being judged, and what was before it.
@@ -277,26 +312,28 @@ impl Verb {
     }
 }
 
-/// A text value; what a verb compares and shows. Absent and other kinds are the empty text.
-pub fn text_of(datum: &Datum) -> &str {
+/// A text value; what a verb compares and shows. None for other kinds.
+pub fn text_of(datum: &Datum) -> Option<&Arc<str>> {
     match datum {
-        Datum::Text(text) => text,
-        Datum::Absent | Datum::Number(_) | Datum::Bool(_) => "",
+        Datum::Text(text) => Some(text),
+        Datum::Absent | Datum::Number(_) | Datum::Bool(_) => None,
     }
+}
+
+/// The text that a required value is; the empty text if it is none, which scanning rules out.
+fn required(datum: &Datum) -> &str {
+    text_of(datum).map_or("", |text| text)
 }
 
 /// Adds one `value`; true if it is new.
-fn count_in(values: &mut HashMap<Box<str>, u32>, value: &str) -> u32 {
-    if let Some(count) = values.get_mut(value) {
-        *count += 1;
-        return *count;
-    }
-    values.insert(value.into(), 1);
-    1
+fn count_in(values: &mut Values<u32>, value: &Arc<str>) -> u32 {
+    let count = values.entry(value.clone()).or_insert(0);
+    *count += 1;
+    *count
 }
 
 /// Takes one `value` out; how many are left.
-fn count_out(values: &mut HashMap<Box<str>, u32>, value: &str) -> u32 {
+fn count_out(values: &mut Values<u32>, value: &str) -> u32 {
     match values.get_mut(value) {
         Some(count) if *count > 1 => {
             *count -= 1;
