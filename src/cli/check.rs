@@ -30,7 +30,7 @@ impl Check {
                 }
             }
             Output::Json => {
-                for problem in loaded.problems.iter().flat_map(|problems| problems.to_json()) {
+                for problem in loaded.problems.iter().flat_map(Problems::to_json) {
                     show::json(&problem)?;
                 }
             }

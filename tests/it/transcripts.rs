@@ -12,8 +12,33 @@ const LARUM: &str = env!("CARGO_BIN_EXE_larum");
 fn transcripts_are_as_they_are_written() {
     let cases = trycmd::TestCases::new();
     cases.register_bin("larum", Path::new(LARUM));
-    cases.case("tests/cmd/*.md").case("tests/cmd/*.toml");
+    cases.case("tests/cmd/*.md").case("tests/cmd/*.toml").case("README.md");
     cases.run();
+}
+
+#[test]
+fn the_readme_shows_the_rule_that_it_runs() {
+    let rule = include_str!("../../examples/rules/many-users-one-address.yaml");
+    assert!(include_str!("../../README.md").contains(&format!("```yaml\n{rule}```\n")));
+}
+
+#[test]
+fn the_conditions_of_the_readme_are_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks: Vec<&str> = include_str!("../../README.md")
+        .split("```yaml\n")
+        .filter_map(|block| block.split_once("```").map(|(yaml, _)| yaml))
+        .filter(|yaml| yaml.starts_with("match:"))
+        .collect();
+    assert!(!blocks.is_empty());
+    for (number, block) in blocks.iter().enumerate() {
+        let rule = format!("rule: r{number}\ntitle: T\nlevel: low\n{block}");
+        std::fs::write(folder.path().join(format!("{number}.yaml")), rule).unwrap();
+    }
+    let output = std::process::Command::new(LARUM).arg("check").arg(folder.path()).output().unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(told.ends_with("fit to run, no faults\n"), "{told}");
 }
 
 /// Runs `larum replay` over `records` with a rule that fires on every failure: stdout and stderr.

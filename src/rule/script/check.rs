@@ -160,7 +160,7 @@ impl Checker<'_> {
         let receiver = if receiver == 1 { ", what stands before the point counted" } else { "" };
         if counts.is_empty() {
             let hint = self.function_hint(name);
-            self.fault(at, format!("no function `{name}` with {given}{receiver}"), hint);
+            self.fault(at, format!("no function `{name}` with {given}{receiver}"), Some(hint));
         } else {
             let plural = if counts.last() == Some(&1) { "" } else { "s" };
             let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
@@ -195,9 +195,9 @@ impl Checker<'_> {
         }
     }
 
-    fn function_hint(&self, name: &str) -> Option<String> {
+    fn function_hint(&self, name: &str) -> String {
         if REFUSED.contains(&name) {
-            return Some("a script has no clock, no output and cannot wait".to_owned());
+            return "a script has no clock, no output and cannot wait".to_owned();
         }
         let own = self.names.functions.iter().map(|(name, _)| name.as_str());
         let known = self.known.keys().map(String::as_str).chain(own).filter(|name| is_valid_identifier(name));
@@ -206,7 +206,7 @@ impl Checker<'_> {
             let helpers: Vec<String> = HELPERS.iter().map(|(_, call)| format!("`{call}`")).collect();
             format!("there are {}, and Rhai's own for texts, arrays, maps and numbers", helpers.join(", "))
         };
-        Some(near.unwrap_or_else(all))
+        near.unwrap_or_else(all)
     }
 
     /// What the helpers read of records, and what they are told in so many words.

@@ -124,14 +124,12 @@ impl Text {
                 let at = words.iter().find(|word| word.text == name).map(|word| word.range.clone());
                 let span = locate(template, at, problems);
                 let message = format!("no value `{name}` in an alert of this rule");
-                match nearest(&name, names.all()) {
-                    Some(near) => problems.error_hint(span, message, format!("did you mean `{near}`?")),
-                    None => {
-                        let names: Vec<String> = names.names.iter().map(|name| format!("`{name}`")).collect();
-                        let hint = format!("there are the record's fields, and {}", names.join(", "));
-                        problems.error_hint(span, message, hint);
-                    }
-                }
+                let near = nearest(&name, names.all()).map(|near| format!("did you mean `{near}`?"));
+                let all = || {
+                    let names: Vec<String> = names.names.iter().map(|name| format!("`{name}`")).collect();
+                    format!("there are the record's fields, and {}", names.join(", "))
+                };
+                problems.error_hint(span, message, near.unwrap_or_else(all));
             }
         }
         for word in &words {
@@ -389,6 +387,8 @@ mod tests {
         assert!(fault.message.starts_with("engine ran out of fuel"), "{fault}");
     }
 
+    const THERE_ARE: &str = "; there are the record's fields, and `at`, `count`, `first_seen`, `group`, `last_seen`, `level`, `rule`, `steps.failures.count`, `value`, `values`";
+
     #[test]
     fn an_unknown_name_is_told_with_the_nearest() {
         faults(
@@ -400,9 +400,9 @@ mod tests {
         );
         faults(
             "{{ user.name.first }}",
-            &["[user.name.first] no value `user.name.first` in an alert of this rule"],
+            &[&format!("[user.name.first] no value `user.name.first` in an alert of this rule{THERE_ARE}")],
         );
-        faults("{{ range(5) }}", &["[range] no value `range` in an alert of this rule"]);
+        faults("{{ range(5) }}", &[&format!("[range] no value `range` in an alert of this rule{THERE_ARE}")]);
     }
 
     #[test]
