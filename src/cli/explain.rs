@@ -359,7 +359,9 @@ impl Gathering<'_> {
             Reason::Learning(Learning::Records(seen, needed)) => {
                 (false, "learning", format!("the group has learnt {seen}/{needed} records"))
             }
-            Reason::KnownValue { last } => (false, "known_value", format!("last used at {last}")),
+            Reason::KnownValue { value, last } => {
+                (false, "known_value", format!("{} was last used at {last}", value.replace('\u{1f}', ", ")))
+            }
             Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
             Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
         }

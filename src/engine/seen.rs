@@ -334,7 +334,13 @@ fn digests(batch: &Batch, row: usize) -> Box<[u32]> {
 fn changed(batch: &Batch, before: Option<&[u32]>, now: Option<&[u32]>) -> Option<Arc<str>> {
     let (before, now) = (before?, now?);
     let differs = before.iter().zip(now).map(|(before, now)| before != now);
-    let names = batch.columns.names().iter().zip(differs).filter(|(_, differs)| *differs).map(|(name, _)| name.as_str());
+    let names = batch
+        .columns
+        .names()
+        .iter()
+        .zip(differs)
+        .filter(|(_, differs)| *differs)
+        .map(|(name, _)| name.as_str());
     let read = names.filter(|name| lookup(name).is_none_or(|info| !info.produced));
     Some(Json::from(read.collect::<Vec<_>>()).to_string().into())
 }

@@ -463,13 +463,16 @@ fn an_amended_record_is_there_for_rules_that_ask_and_counts_once() {
 fn an_amended_record_names_the_fields_that_changed() {
     let world = World::new(&[
         rule("address", "match: {phase: amended, changed: public_ip}\n"),
-        rule("delay", "match: {phase: amended, changed: network_rtt}\n"),
-        rule("both", "match: {phase: amended, changed|all: [public_ip, network_rtt]}\n"),
+        rule("delay", "match: {phase: amended, changed: e2e_rtt}\n"),
+        rule(
+            "both",
+            "match: {a: {phase: amended, changed: public_ip}, b: {changed: e2e_rtt}, condition: a and b}\n",
+        ),
         rule("name", "match: {phase: amended, changed: user_name}\n"),
     ]);
-    let login = Login::success(0, 0, "ana").rtt(1).ip("192.0.2.9");
+    let login = Login::success(0, 0, "ana").rtt(1).from("192.0.2.9");
     let mut run = world.run();
-    for login in [login.clone(), login.clone().rtt(2), login.rtt(3).ip("203.0.113.4")] {
+    for login in [login.clone(), login.clone().rtt(2), login.rtt(3).from("203.0.113.4")] {
         run.take(&[login]);
     }
     run.finish();

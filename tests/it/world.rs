@@ -74,10 +74,6 @@ impl Login {
         Self { ip: Some(ip.to_owned()), ..self }
     }
 
-    pub fn ip(self, ip: &str) -> Self {
-        Self { ip: Some(ip.to_owned()), ..self }
-    }
-
     pub fn rtt(self, rtt: u32) -> Self {
         Self { rtt: Some(rtt), ..self }
     }

@@ -45,11 +45,13 @@ impl FirstSeen {
     /// Judges the last hit; the tally holds it, and for its value the use before.
     pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
         let hit = window.last();
-        let value = required(&hit.values[0]);
+        let Some(value) = text_of(&hit.values[0]) else {
+            return Verdict::Short(Reason::Learning(Learning::FirstValue));
+        };
         if let Some(last) = last_use(value, tally, window) {
             let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
             if !forgotten {
-                return Verdict::Short(Reason::KnownValue { last });
+                return Verdict::Short(Reason::KnownValue { value: value.clone(), last });
             }
         }
         let before = window.base.records + (window.hits.len() as u64 - 1);

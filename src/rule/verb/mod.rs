@@ -131,6 +131,8 @@ pub enum Reason {
     Learning(Learning),
     /// The value is known.
     KnownValue {
+        /// As it is compared.
+        value: Arc<str>,
         /// When it was last used.
         last: Timestamp,
     },
