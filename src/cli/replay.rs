@@ -1,6 +1,7 @@
 //! `larum replay`: rules over files of records, with the code that the daemon runs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -151,9 +152,8 @@ fn sights_of(draft: &Draft) -> &[Sight] {
 /// What the run came to, for people.
 fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::time::Duration) {
     let rows = fed.engine.rows();
-    let rate = fed.read as f64 / took.as_secs_f64().max(1e-6);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
-    let rate = show::thousands(rate as u64);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+    let rate = show::thousands(fed.read.saturating_mul(1_000_000) / micros);
     show::note(&format!(
         "{} records in {:.1} s ({rate} a second): {} new, {} unchanged, {} amended",
         show::thousands(fed.read),
@@ -205,7 +205,7 @@ fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64) {
         (counters.script_faults, "script faults"),
     ] {
         if count > 0 {
-            line.push_str(&format!(", {} {what}", show::thousands(count)));
+            let _ = write!(line, ", {} {what}", show::thousands(count));
         }
     }
     show::note(&line);

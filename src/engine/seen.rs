@@ -85,7 +85,7 @@ struct Seen {
     /// Programs below 64 that its own record hit, by bit.
     hit: u64,
     /// What else its records were.
-    more: Option<Box<Vec<Was>>>,
+    more: Vec<Was>,
     /// Digests of its fields by column, where amendments are wanted.
     fields: Option<Box<[u32]>>,
 }
@@ -107,13 +107,13 @@ impl Seen {
     fn first_time(&mut self, was: Was) -> bool {
         let bit = if was.amended { 0 } else { 1_u64.checked_shl(was.program).unwrap_or(0) };
         let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
-        if self.hit & bit != 0 || self.more.as_ref().is_some_and(|more| more.iter().any(counted)) {
+        if self.hit & bit != 0 || self.more.iter().any(counted) {
             return false;
         }
         if bit != 0 && !was.clears {
             self.hit |= bit;
         } else {
-            self.more.get_or_insert_default().push(was);
+            self.more.push(was);
         }
         true
     }
@@ -214,7 +214,7 @@ impl SeenRows {
                     ended: end.is_some(),
                     open: row.open,
                     hit: 0,
-                    more: None,
+                    more: Vec::new(),
                     fields: fields(),
                 };
                 self.young.insert(key, seen);

@@ -156,10 +156,9 @@ fn text(text: Option<&Text>, spelt: Option<&Template>, scope: &BTreeMap<String, 
 fn shown(field: &str, rows: &[Option<Told>]) -> (String, Json) {
     let mut values: Vec<Json> = Vec::new();
     for row in rows.iter().flatten() {
-        if let Some(value) = row.get(field).filter(|value| !value.is_null() && *value != "") {
-            if values.len() < SHOWN_EACH && !values.contains(value) {
-                values.push(value.clone());
-            }
+        let value = row.get(field).filter(|value| !value.is_null() && *value != "");
+        if let Some(value) = value.filter(|value| values.len() < SHOWN_EACH && !values.contains(value)) {
+            values.push(value.clone());
         }
     }
     (field.to_owned(), values.into())

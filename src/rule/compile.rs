@@ -117,6 +117,7 @@ pub struct ExceptionProgram {
 
 /// One rule, ready to run.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that the rule's file says")]
 pub struct Program {
     /// The rule's words.
     pub rule: Arc<Rule>,
@@ -291,13 +292,12 @@ fn grouping(spec: &Spec) -> Grouping {
 fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
     let restart = matches!(verb, Verb::Count(count) if count.restart);
     let lasts = match (&spec.cooldown, verb) {
-        (Some(Cooldown::Off), _) => Millis::ZERO,
         (Some(Cooldown::For { lasts, .. }), _) => *lasts,
-        (None, Verb::Count(_)) if restart => Millis::ZERO,
-        (None, Verb::Count(verb)) => verb.within,
+        (None, Verb::Count(verb)) if !restart => verb.within,
         (None, Verb::Distinct(verb)) => verb.within,
         (None, Verb::Measure(verb)) => verb.within,
-        (None, Verb::Each | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
+        (Some(Cooldown::Off), _)
+        | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
     };
     (lasts, restart)
 }
@@ -313,7 +313,7 @@ fn verb(
         None => (Verb::Each, Vec::new()),
         Some(spec::Verb::Count(count)) => count_verb(count, columns, mark),
         Some(spec::Verb::Distinct(spec)) => {
-            let carry = carry(&[spec.field.clone()], Form::Key, true, columns);
+            let carry = carry(std::slice::from_ref(&spec.field), Form::Key, true, columns);
             let verb = distinct::Distinct {
                 within: spec.within,
                 at_least: spec.at_least,
@@ -332,7 +332,7 @@ fn verb(
             (Verb::FirstSeen(verb), carries)
         }
         Some(spec::Verb::Measure(spec)) => {
-            let carry = carry(&[spec.field.clone()], Form::Number, true, columns);
+            let carry = carry(std::slice::from_ref(&spec.field), Form::Number, true, columns);
             let verb = measure::Measure {
                 stat: spec.stat,
                 limit: spec.limit,
@@ -345,9 +345,10 @@ fn verb(
         }
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {
-                let wants = |field: &FieldName| carry(&[field.clone()], Form::Typed, false, columns);
+                let wants =
+                    |field: &FieldName| carry(std::slice::from_ref(field), Form::Typed, false, columns);
                 let carries = script.fields().iter().map(wants).collect();
-                (Verb::Script(ScriptVerb { script, keep: spec.keep as usize }), carries)
+                (Verb::Script(Box::new(ScriptVerb { script, keep: spec.keep as usize })), carries)
             }
             // `rule` compiles the script of every rule that has one.
             None => (Verb::Each, Vec::new()),
@@ -363,7 +364,7 @@ fn count_verb(
     let (mut carries, mut shares) = (Vec::new(), 0);
     let mut ready = |test: &spec::HavingTest| match test {
         spec::HavingTest::Distinct { field, at_least } => {
-            carries.push(carry(&[field.clone()], Form::Key, false, columns));
+            carries.push(carry(std::slice::from_ref(field), Form::Key, false, columns));
             count::HavingTest::Distinct { slot: carries.len() - 1, at_least: *at_least }
         }
         spec::HavingTest::Share { matches, at_least } => {

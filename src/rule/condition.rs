@@ -262,10 +262,10 @@ impl Ready {
         if !equals.bools.is_empty() {
             return truth(text).is_some_and(|truth| equals.bools.contains(&truth));
         }
-        if !equals.addresses.is_empty() {
-            if let Some(address) = address(text) {
-                return equals.addresses.contains(&address);
-            }
+        if let Some(address) =
+            Some(&equals.addresses).filter(|list| !list.is_empty()).and_then(|_| address(text))
+        {
+            return equals.addresses.contains(&address);
         }
         equals.texts.contain(text, self.cased)
     }
@@ -364,12 +364,10 @@ pub fn phases(expr: &Expr) -> Phases {
     match expr {
         Expr::All(parts) => parts.iter().map(phases).fold(Phases::ALL, Phases::and),
         Expr::Any(parts) => parts.iter().map(phases).fold(Phases::NONE, Phases::or),
-        Expr::Not(_) => Phases::ALL,
-        Expr::Is(predicate) if predicate.field.as_str() == "phase" => match &predicate.test {
-            Test::Equals(literals) => named_phases(literals),
-            _ => Phases::ALL,
-        },
-        Expr::Is(_) => Phases::ALL,
+        Expr::Is(Predicate { field, test: Test::Equals(literals), .. }) if field.as_str() == "phase" => {
+            named_phases(literals)
+        }
+        Expr::Not(_) | Expr::Is(_) => Phases::ALL,
     }
 }
 

@@ -86,7 +86,6 @@ fn list<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
     items.iter().map(show).collect::<Vec<String>>().join(" or ")
 }
 
-#[expect(clippy::ptr_arg, reason = "an item of a list of strings")]
 fn quoted(text: &String) -> String {
     format!("`{text}`")
 }

@@ -89,10 +89,8 @@ impl Count {
 
     pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
         let hits = u32::try_from(window.hits.len()).unwrap_or(u32::MAX);
-        if let Some(needed) = self.at_least {
-            if hits < needed {
-                return short(Counted::Hits, Number::whole(hits.into()), Needed::AtLeast(needed));
-            }
+        if let Some(needed) = self.at_least.filter(|needed| hits < *needed) {
+            return short(Counted::Hits, Number::whole(hits.into()), Needed::AtLeast(needed));
         }
         for (number, having) in self.having.iter().enumerate() {
             let (actual, what) = (actual(tally, &having.test), Counted::Having(number));

@@ -26,22 +26,22 @@ pub struct FirstSeen {
     pub first_value_alerts: bool,
 }
 
+/// Takes a hit into the tally.
+pub(super) fn push(tally: &mut Tally, entry: &Entry) {
+    let Some(value) = text_of(&entry.values[0]) else { return };
+    let place = tally.recent.entry(value.clone());
+    place.and_modify(|(last, before)| (*last, *before) = (entry.at, Some(*last))).or_insert((entry.at, None));
+}
+
+/// Takes the oldest hit out of the tally.
+pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
+    let value = required(&entry.values[0]);
+    if tally.recent.get(value).is_some_and(|(last, _)| *last == entry.at) {
+        tally.recent.remove(value);
+    }
+}
+
 impl FirstSeen {
-    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
-        let Some(value) = text_of(&entry.values[0]) else { return };
-        let place = tally.recent.entry(value.clone());
-        place
-            .and_modify(|(last, before)| (*last, *before) = (entry.at, Some(*last)))
-            .or_insert((entry.at, None));
-    }
-
-    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
-        let value = required(&entry.values[0]);
-        if tally.recent.get(value).is_some_and(|(last, _)| *last == entry.at) {
-            tally.recent.remove(value);
-        }
-    }
-
     /// Judges the last hit; the tally holds it, and for its value the use before.
     pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
         let hit = window.last();
@@ -84,10 +84,9 @@ impl FirstSeen {
         for value in tally.recent.keys().chain(window.base.values.keys()).map(|value| &**value) {
             let recent = tally.recent.get(value).map(|(last, _)| *last);
             let last = recent.or_else(|| window.base.values.get(value).copied());
-            if let Some(last) = last.filter(|_| value != own) {
-                if self.forget.is_none_or(|forget| hit.at - last < forget) {
-                    known.push((last, value));
-                }
+            let remembered = |last: &Timestamp| self.forget.is_none_or(|forget| hit.at - *last < forget);
+            if let Some(last) = last.filter(|last| value != own && remembered(last)) {
+                known.push((last, value));
             }
         }
         known.sort_unstable_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));

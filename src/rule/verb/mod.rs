@@ -74,7 +74,7 @@ pub enum Verb {
     /// `measure`
     Measure(measure::Measure),
     /// `script`
-    Script(script::ScriptVerb),
+    Script(Box<script::ScriptVerb>),
 }
 
 /// What a group remembers of hits that have left its window (`first_seen` only).
@@ -256,7 +256,7 @@ impl Verb {
             Self::Each | Self::Script(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
-            Self::FirstSeen(verb) => verb.push(tally, entry),
+            Self::FirstSeen(_) => first_seen::push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
         }
     }
@@ -267,7 +267,7 @@ impl Verb {
             Self::Each | Self::Script(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
-            Self::FirstSeen(verb) => verb.pop(tally, entry),
+            Self::FirstSeen(_) => first_seen::pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
         }
     }
