@@ -69,8 +69,8 @@ struct Interned {
     keys: HashSet<Arc<[u8]>, foldhash::fast::RandomState>,
     /// A key that is being made.
     key: Vec<u8>,
-    /// Values of rules that want one, by rule and the text they are made of.
-    values: HashMap<(usize, Box<str>), Arc<[Datum]>, foldhash::fast::RandomState>,
+    /// Values of rules that want one, by rule, and by the text they are made of.
+    values: Vec<HashMap<Box<str>, Arc<[Datum]>, foldhash::fast::RandomState>>,
 }
 
 /// Interned keys or values of one thread.
@@ -96,16 +96,18 @@ impl Interned {
     /// The values that `program` wants; none if it lacks one it needs.
     fn values(&mut self, number: usize, program: &Program, record: Record<'_>) -> Option<Arc<[Datum]>> {
         let Some(text) = program.sole_text(record) else { return program.values(record) };
-        // Looked up by a borrowed pair would need a key type of its own; the text is short.
-        let key = (number, Box::from(text));
-        if let Some(known) = self.values.get(&key) {
+        if self.values.len() <= number {
+            self.values.resize_with(number + 1, HashMap::default);
+        }
+        let of_rule = &mut self.values[number];
+        if let Some(known) = of_rule.get(text) {
             return Some(known.clone());
         }
         let values = program.values(record)?;
-        if self.values.len() >= MAX_INTERNED {
-            self.values.clear();
+        if of_rule.len() >= MAX_INTERNED {
+            of_rule.clear();
         }
-        self.values.insert(key, values.clone());
+        of_rule.insert(text.into(), values.clone());
         Some(values)
     }
 }

@@ -26,6 +26,11 @@ impl Number {
 
     /// Reads `12`, `-3.5`, `1.5e3`; none if it is no decimal number or out of range.
     pub fn parse(text: &str) -> Option<Self> {
+        // Nearly every number is whole and short.
+        if (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let digits = text.bytes().fold(0_i64, |value, byte| value * 10 + i64::from(byte - b'0'));
+            return Some(Self::whole(digits));
+        }
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),

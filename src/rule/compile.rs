@@ -413,7 +413,7 @@ impl Carry {
             Form::Net(net) => {
                 let Some(text) = key_text(value, kind) else { return Datum::Absent };
                 let network = address(&text).and_then(|address| network(address, net));
-                Datum::Text(network.unwrap_or(text).into())
+                Datum::Text(network.map_or_else(|| text.into(), Into::into))
             }
         }
     }
@@ -442,7 +442,7 @@ fn network(address: std::net::IpAddr, net: SameNet) -> Option<String> {
 
 /// A value as groups and distinct values compare it: folded, an address in one spelling. None if
 /// absent, null, empty or the unknown address.
-pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
+pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<Cow<'_, str>> {
     let text = value.text()?;
     if text.is_empty() {
         return None;
@@ -450,11 +450,11 @@ pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
     match kind {
         FieldKind::Address => match address(text) {
             Some(address) if address.is_unspecified() => None,
-            Some(address) => Some(address.to_string()),
+            Some(address) => Some(address.to_string().into()),
             None => Some(kept(fold(text))),
         },
         FieldKind::Number | FieldKind::Duration => {
-            Some(value.number().map_or_else(|| kept(text.into()), |number| number.to_string()))
+            Some(value.number().map_or_else(|| kept(text.into()), |number| number.to_string().into()))
         }
         FieldKind::Text | FieldKind::Bool | FieldKind::Time | FieldKind::Any => Some(kept(fold(text))),
     }
@@ -462,12 +462,12 @@ pub fn key_text(value: Value<'_>, kind: FieldKind) -> Option<String> {
 
 /// What is kept of a value that is compared: texts that differ stay different. A text that was cut
 /// is longer than any that was not.
-fn kept(text: Cow<'_, str>) -> String {
+fn kept(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.len() <= MAX_KEPT_TEXT {
-        return text.into_owned();
+        return text;
     }
     let digest = blake3::hash(text.as_bytes()).to_hex();
-    format!("{}#{}", cut(&text), &digest[..32])
+    format!("{}#{}", cut(&text), &digest[..32]).into()
 }
 
 /// `text` cut to what state keeps.

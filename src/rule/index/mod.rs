@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::record::fold::fold;
+use crate::record::fold::{fold, folds_to};
 use crate::record::{Column, Columns, FieldKind, Record, Value};
 
 use super::spec::{Expr, Literal, Test};
@@ -50,8 +50,50 @@ const COMMON: [&str; 4] = ["kind", "phase", "service", "outcome"];
 /// Facts with a handful of values.
 const CLASSES: [&str; 2] = ["failure_kind", "is_reconnect"];
 
-/// Conditions by the text they need.
-type ByText = HashMap<String, Vec<Filed>, foldhash::fast::RandomState>;
+/// Conditions by the text they need: compared one by one while they are few.
+#[derive(Debug)]
+enum ByText {
+    Few(Vec<(String, Vec<Filed>)>),
+    Many(HashMap<String, Vec<Filed>, foldhash::fast::RandomState>),
+}
+
+/// As many texts are compared sooner than one is hashed.
+const FEW_TEXTS: usize = 4;
+
+impl Default for ByText {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl ByText {
+    /// What is filed under `text`, which is folded.
+    fn filed(&mut self, text: String) -> &mut Vec<Filed> {
+        if let Self::Few(list) = self {
+            let known = list.iter().any(|(one, _)| *one == text);
+            if !known && list.len() == FEW_TEXTS {
+                *self = Self::Many(list.drain(..).collect());
+            }
+        }
+        match self {
+            Self::Few(list) => {
+                let place = list.iter().position(|(one, _)| *one == text).unwrap_or_else(|| {
+                    list.push((text, Vec::new()));
+                    list.len() - 1
+                });
+                &mut list[place].1
+            }
+            Self::Many(map) => map.entry(text).or_default(),
+        }
+    }
+
+    fn find(&self, text: &str) -> Option<&Vec<Filed>> {
+        match self {
+            Self::Few(list) => list.iter().find(|(one, _)| folds_to(text, one)).map(|(_, filed)| filed),
+            Self::Many(map) => map.get(&*fold(text)),
+        }
+    }
+}
 
 /// Conditions filed by gate.
 #[derive(Debug, Default)]
@@ -70,9 +112,7 @@ impl Index {
         };
         for key in gate.keys {
             let list = match key {
-                Key::Equals(column, text) => {
-                    self.by_value.entry(column).or_default().entry(text).or_default()
-                }
+                Key::Equals(column, text) => self.by_value.entry(column).or_default().filed(text),
                 Key::Present(column) => self.by_presence.entry(column).or_default(),
             };
             if list.last() != Some(&number) {
@@ -107,7 +147,7 @@ impl Index {
 }
 
 fn found_by(values: &ByText, text: &str, found: &mut Vec<Filed>) {
-    if let Some(list) = values.get(&*fold(text)) {
+    if let Some(list) = values.find(text) {
         found.extend_from_slice(list);
     }
 }
