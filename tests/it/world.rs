@@ -25,9 +25,15 @@ pub fn time(at: i64) -> Timestamp {
     Timestamp(START + at)
 }
 
-/// So many cases, always the same ones: each bug that they find becomes a named test.
+/// Cases where `PROPTEST_CASES` does not say.
+const PROPTEST_DEFAULT: u32 = 256;
+
+/// So many cases, always the same ones: each bug that they find becomes a named test. The acceptance
+/// run asks for more through `PROPTEST_CASES`.
 pub fn cases(cases: u32) -> Config {
-    Config { cases, rng_seed: RngSeed::Fixed(20_260_105), failure_persistence: None, ..Config::default() }
+    let given = Config::default();
+    let cases = if given.cases > PROPTEST_DEFAULT { given.cases } else { cases };
+    Config { cases, rng_seed: RngSeed::Fixed(20_260_105), failure_persistence: None, ..given }
 }
 
 /// A rule file: `body` under the keys that every rule has.
