@@ -156,8 +156,8 @@ impl ProgramState {
         // Mostly sorted already, which the sort makes use of.
         self.waiting.sort_by_key(Waiting::order);
         let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
-        let hits: Vec<Waiting> = self.waiting.drain(..due).collect();
-        for Waiting { key, entry } in hits {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for Waiting { key, entry } in waiting.drain(..due) {
             self.timers_before(entry.at, place, out);
             self.work(&key, entry.at, place, out, |group, around| {
                 let (id, at) = (entry.id, entry.at);
@@ -165,6 +165,7 @@ impl ProgramState {
                 watched.then_some((id, at, decision))
             });
         }
+        self.waiting = waiting;
         self.timers_before(watermark + Millis(1), place, out);
     }
 

@@ -2,16 +2,16 @@
 //! amendment, and a row that shows its end for the first time makes its end record.
 //!
 //! Closed rows are remembered for as long as a late record may still be put in at its own time, at
-//! least the lookback, in two ages: when the watermark has moved on by that long, the older age is
-//! dropped whole and the younger one becomes it. Rows that are still open outlive their age for as
-//! long as the service keeps them, rows whose end is still to come until it has. Beyond that, a row that comes again counts as new, is too late
-//! for any window, and raises alerts that exist already.
+//! least the lookback; rows whose end is still to come until it has, open rows for as long as the
+//! service keeps them. They are swept out by age: when the watermark has moved on by that long, what
+//! was taken in before the last sweep goes. Beyond that, a row that comes again counts as new, is too
+//! late for any window, and raises alerts that exist already.
 
-use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,6 @@ use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 pub const LOOKBACK: Millis = Millis::mins(15);
 /// The service forgets after 30 days, so an open row cannot come again after that.
 pub const OPEN_ROWS_KEPT: Millis = Millis::days(31);
-/// Open rows are forgotten by the day.
-const DAY: Millis = Millis::days(1);
 
 /// A record that exists because of a row that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +63,11 @@ pub struct Wants {
     pub amendments: bool,
 }
 
-/// Where a row is remembered: its place in the age that was young when it was taken in. It need not
-/// be looked up again while the age lives.
+/// Where a row is remembered. Until the next sweep it need not be looked up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seat {
     key: RecordId,
-    age: u32,
+    sweeps: u32,
     place: u32,
 }
 
@@ -78,14 +75,23 @@ pub struct Seat {
 struct Seen {
     version: u64,
     start: Timestamp,
-    /// Time of the last record that rules can still want of it.
-    last: Timestamp,
-    ended: bool,
-    open: bool,
     /// Programs below 64 that its own record hit, by bit.
     hit: u64,
+    /// What few rows need.
+    more: Option<Box<More>>,
+    /// Number of sweeps before it was taken in.
+    sweeps: u32,
+    ended: bool,
+    open: bool,
+}
+
+/// What few rows need to be remembered of.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct More {
     /// What else its records were.
-    more: Vec<Was>,
+    was: Vec<Was>,
+    /// Time of its end record, while rules can still want it.
+    end: Option<Timestamp>,
     /// Digests of its fields by column, where amendments are wanted.
     fields: Option<Box<[u32]>>,
 }
@@ -107,22 +113,21 @@ impl Seen {
     fn first_time(&mut self, was: Was) -> bool {
         let bit = if was.amended { 0 } else { 1_u64.checked_shl(was.program).unwrap_or(0) };
         let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
-        if self.hit & bit != 0 || self.more.iter().any(counted) {
+        if self.hit & bit != 0 || self.more.as_ref().is_some_and(|more| more.was.iter().any(counted)) {
             return false;
         }
         if bit != 0 && !was.clears {
             self.hit |= bit;
         } else {
-            self.more.push(was);
+            self.more.get_or_insert_default().was.push(was);
         }
         true
     }
 
-    /// The day on which a row that outlived its age may be forgotten.
-    fn due(&self, kept: Millis) -> i64 {
-        let closed = self.last + kept;
-        let forgotten = if self.open { closed.max(self.start + OPEN_ROWS_KEPT) } else { closed };
-        forgotten.0.div_euclid(DAY.0) + 1
+    /// Whether something of the row can still matter at `watermark`.
+    fn matters(&self, watermark: Timestamp, kept: Millis) -> bool {
+        let end = self.more.as_ref().and_then(|more| more.end).unwrap_or(Timestamp::MIN);
+        self.start.max(end) + kept > watermark || (self.open && self.start + OPEN_ROWS_KEPT > watermark)
     }
 }
 
@@ -150,16 +155,11 @@ impl Hasher for DigestHasher {
 /// Rows seen so far.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SeenRows {
-    young: Rows,
-    old: Rows,
-    /// Rows that outlived their age.
-    open: HashMap<RecordId, Seen, BuildHasherDefault<DigestHasher>>,
-    /// Those, by the day on which they may be forgotten.
-    due: BTreeMap<i64, Vec<RecordId>>,
-    /// When `young` began.
-    since: Option<Timestamp>,
-    /// Number of the young age.
-    age: u32,
+    rows: Rows,
+    /// Watermark of the last sweep.
+    swept: Option<Timestamp>,
+    /// How many sweeps there were.
+    sweeps: u32,
 }
 
 /// What a batch's rows were.
@@ -194,72 +194,59 @@ impl SeenRows {
         let key = key(row);
         let phase = row.only.unwrap_or(Phase::Start);
         let end = row.end.filter(|_| row.only.is_none());
-        let counts_until = end.filter(|_| wants.ends).unwrap_or(row.start);
-        let age = self.age;
+        let sweeps = self.sweeps;
         let record = |phase, at, again, place: usize| {
-            let seat = Seat { key, age, place: u32::try_from(place).unwrap_or(u32::MAX) };
+            let seat = Seat { key, sweeps, place: u32::try_from(place).unwrap_or(u32::MAX) };
             Fresh { row: number, phase, at, again, seat, changed: None }
         };
         let fields = || wants.amendments.then(|| digests(batch, number));
-        match self.get_mut(key) {
-            None => {
+        match self.rows.entry(key) {
+            Entry::Vacant(vacant) => {
                 tally.new += 1;
-                let place = self.young.len();
+                let place = vacant.index();
                 fresh.push(record(phase, row.start, false, place));
                 fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
-                let seen = Seen {
+                let more = More { end: end.filter(|_| wants.ends), fields: fields(), ..More::default() };
+                let needed = more.end.is_some() || more.fields.is_some();
+                vacant.insert(Seen {
                     version: row.version,
                     start: row.start,
-                    last: row.start.max(counts_until),
+                    hit: 0,
+                    more: needed.then(|| Box::new(more)),
+                    sweeps,
                     ended: end.is_some(),
                     open: row.open,
-                    hit: 0,
-                    more: Vec::new(),
-                    fields: fields(),
-                };
-                self.young.insert(key, seen);
+                });
             }
-            Some(seen) if seen.version == row.version => tally.unchanged += 1,
-            Some(seen) => {
+            Entry::Occupied(seen) if seen.get().version == row.version => tally.unchanged += 1,
+            Entry::Occupied(seen) => {
                 tally.amended += 1;
+                let place = seen.index();
+                let seen = seen.into_mut();
                 seen.version = row.version;
                 seen.open = row.open;
                 let now = fields();
-                let changed = changed(batch, seen.fields.as_deref(), now.as_deref());
-                seen.fields = now;
-                fresh.push(record(phase, seen.start, true, usize::MAX));
-                fresh.push(Fresh { changed, ..record(Phase::Amended, seen.start, false, usize::MAX) });
-                if !seen.ended {
-                    fresh.extend(end.map(|end| record(Phase::End, end, false, usize::MAX)));
-                    seen.ended = end.is_some();
-                    seen.last = seen.last.max(counts_until);
+                let before = seen.more.as_mut().and_then(|more| more.fields.take());
+                let changed = changed(batch, before.as_deref(), now.as_deref());
+                fresh.push(record(phase, seen.start, true, place));
+                fresh.push(Fresh { changed, ..record(Phase::Amended, seen.start, false, place) });
+                let comes = end.filter(|_| !seen.ended);
+                fresh.extend(comes.map(|end| record(Phase::End, end, false, place)));
+                seen.ended |= comes.is_some();
+                if now.is_some() || (comes.is_some() && wants.ends) {
+                    let more = seen.more.get_or_insert_default();
+                    more.fields = now;
+                    more.end = more.end.max(comes.filter(|_| wants.ends));
                 }
             }
         }
     }
 
-    fn get_mut(&mut self, key: RecordId) -> Option<&mut Seen> {
-        if let Some(seen) = self.young.get_mut(&key) {
-            return Some(seen);
-        }
-        if let Some(seen) = self.old.get_mut(&key) {
-            return Some(seen);
-        }
-        self.open.get_mut(&key)
-    }
-
     fn seated(&mut self, seat: Seat) -> Option<&mut Seen> {
-        let age = match self.age.wrapping_sub(seat.age) {
-            0 => &mut self.young,
-            1 => &mut self.old,
-            _ => return self.get_mut(seat.key),
-        };
-        // Asked for first, because a row that is met again sits where it sat before.
-        if age.get_index(seat.place as usize).is_none_or(|(key, _)| *key != seat.key) {
-            return self.get_mut(seat.key);
+        if seat.sweeps != self.sweeps {
+            return self.rows.get_mut(&seat.key);
         }
-        let age = if self.age == seat.age { &mut self.young } else { &mut self.old };
-        age.get_index_mut(seat.place as usize).map(|(_, seen)| seen)
+        self.rows.get_index_mut(seat.place as usize).map(|(_, seen)| seen)
     }
 
     /// Notes what a record of the row that sits at `seat` was; false if the program has counted that
@@ -273,43 +260,24 @@ impl SeenRows {
         if watermark == Timestamp::MIN {
             return;
         }
-        let (since, kept) = (*self.since.get_or_insert(watermark), horizon.max(LOOKBACK));
-        if watermark - since < kept {
+        let (swept, kept) = (*self.swept.get_or_insert(watermark), horizon.max(LOOKBACK));
+        if watermark - swept < kept {
             return;
         }
-        self.since = Some(watermark);
-        self.age = self.age.wrapping_add(1);
-        let mut oldest = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        for (key, seen) in oldest.drain(..).filter(|(_, seen)| seen.open || seen.last + kept > watermark) {
-            self.due.entry(seen.due(kept)).or_default().push(key);
-            self.open.insert(key, seen);
-        }
-        // Ages are about equally large: the room of the one that went is the new one's.
-        self.young = oldest;
-        while let Some(entry) = self.due.first_entry() {
-            if *entry.key() > watermark.0.div_euclid(DAY.0) {
-                break;
-            }
-            for key in entry.remove() {
-                // A row that showed a later end meanwhile stays.
-                if self.open.get(&key).is_some_and(|seen| seen.last + kept > watermark) {
-                    let day = watermark.0.div_euclid(DAY.0) + 1;
-                    self.due.entry(day).or_default().push(key);
-                } else {
-                    self.open.remove(&key);
-                }
-            }
-        }
+        self.swept = Some(watermark);
+        let sweeps = self.sweeps;
+        self.rows.retain(|_, seen| seen.sweeps == sweeps || seen.matters(watermark, kept));
+        self.sweeps = sweeps.wrapping_add(1);
     }
 
     /// Rows remembered.
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len() + self.open.len()
+        self.rows.len()
     }
 
     /// True when no row is remembered.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.rows.is_empty()
     }
 }
 
