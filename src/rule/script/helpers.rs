@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, NaiveDateTime, Timelike, Utc};
+use chrono::{DateTime, Timelike, Utc};
 use chrono_tz::Tz;
 use ipnet::IpNet;
 use regex::Regex;
@@ -18,7 +18,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, Map, Position};
 use super::Raised;
 use super::limits::charge;
 use super::view::{View, datum};
-use crate::record::Datum;
+use crate::record::{Datum, Timestamp};
 use crate::rule::spec::Pattern;
 
 /// Patterns of one script that are kept compiled. Those that the script spells out come first; a
@@ -208,13 +208,7 @@ fn instant(value: &Dynamic) -> Option<DateTime<Utc>> {
 }
 
 fn spelt_instant(text: &str) -> Option<DateTime<Utc>> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.with_timezone(&Utc));
-    }
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f UTC"]
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .map(|time| time.and_utc())
+    Timestamp::parse(text).and_then(|time| DateTime::from_timestamp_millis(time.0))
 }
 
 fn fault(message: impl Into<String>) -> Box<EvalAltResult> {
