@@ -16,6 +16,7 @@ use crate::record::describe::Describer;
 use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Timestamp};
+use crate::source::sort::{Sorted, sort};
 use crate::source::{Block, Blocks, Input, NowGuard};
 
 use super::Failure;
@@ -63,6 +64,9 @@ pub struct FileArguments {
     /// How far records may be out of order and still be judged in order
     #[arg(long, value_name = "LENGTH", default_value = "60s", value_parser = parse_length)]
     settle: Millis,
+    /// The files are in no order: sort them by time on disk first, all together
+    #[arg(long)]
+    unsorted: bool,
     /// Threads [default: one a processor]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -70,7 +74,7 @@ pub struct FileArguments {
 
 impl Default for FileArguments {
     fn default() -> Self {
-        Self { fields: None, now: None, settle: Millis::secs(60), threads: None }
+        Self { fields: None, now: None, settle: Millis::secs(60), unsorted: false, threads: None }
     }
 }
 
@@ -121,6 +125,8 @@ pub struct Archive {
     inputs: Vec<Input>,
     describer: Describer,
     paths: Vec<PathBuf>,
+    /// Keeps the sorted file, from which lines are fetched, until the end.
+    _sorted: Option<Sorted>,
 }
 
 impl Archive {
@@ -204,7 +210,14 @@ impl FileArguments {
             return Err(FeedError::TooManyFiles(files.len()).into());
         }
         let (facts, origin) = (Arc::new(Facts::default()), Origin::file(mapping.clone()));
-        let inputs = files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut inputs = files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
+        let mut sorted = if self.unsorted { Some(sort(&inputs, &scanner)?) } else { None };
+        let mut paths = files.to_vec();
+        if let Some(sorted) = &sorted {
+            inputs = vec![Input::open(sorted.file.path())?];
+            paths = vec![PathBuf::from(format!("{} (sorted)", many(&paths)))];
+        }
         let mut readings = Vec::new();
         for (number, input) in inputs.iter().enumerate() {
             let blocks = input.blocks()?;
@@ -217,7 +230,6 @@ impl FileArguments {
                 done: false,
             });
         }
-        let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
         let mut reader = Reader {
             engine,
             scanner,
@@ -230,6 +242,13 @@ impl FileArguments {
             disordered: 0,
             broken: Vec::new(),
         };
+        if let Some(sorted) = &mut sorted {
+            for (_, bad) in &sorted.left_out {
+                reader.read += 1;
+                reader.quarantine(bad);
+            }
+            reader.broken.extend(sorted.broken.drain(..).map(Failure::from));
+        }
         let threads = self.threads.map_or(0, usize::from);
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(FeedError::Threads)?;
@@ -237,7 +256,7 @@ impl FileArguments {
         pool.install(|| reader.run(&mut readings, &mut progress));
         progress.finish();
         let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
-        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths: files.to_vec() };
+        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, _sorted: sorted };
         Ok(Fed { engine, archive, read, quarantined, disordered, broken })
     }
 }
@@ -373,6 +392,11 @@ impl Reader<'_> {
         let entry = self.quarantined.entry(reason).or_insert_with(|| (0, bad.clone()));
         entry.0 += 1;
     }
+}
+
+/// The names of files, for people.
+fn many(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" + ")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -172,7 +172,7 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
     }
     if fed.disordered > 0 {
         show::note(&format!(
-            "warning: {} came further behind than --settle allows and were judged as late; sort them first, or raise --settle",
+            "warning: {} came further behind than --settle allows and were judged as late; give --unsorted, or raise --settle",
             show::many(usize::try_from(fed.disordered).unwrap_or(usize::MAX), "record"),
         ));
     }

@@ -82,6 +82,11 @@ impl Input {
         Ok(Self { path: path.to_owned(), spool })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads it from its beginning. Standard input gives itself once.
     pub fn blocks(&self) -> Result<Blocks, ReadError> {
         let raw: Box<dyn Read + Send> = match &self.spool {

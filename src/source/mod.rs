@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod now;
+pub mod sort;
 
 #[cfg(test)]
 mod tests_real;

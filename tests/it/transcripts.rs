@@ -123,3 +123,54 @@ fn a_line_over_the_bound_is_set_aside_and_the_rest_goes_on() {
     );
     assert!(notes.len() < 1_000, "{} bytes are told", notes.len());
 }
+
+/// What `larum replay` prints of these lines, as NDJSON, with more arguments.
+fn alerts_of(lines: &str, more: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("records.ndjson");
+    std::fs::write(&file, lines).unwrap();
+    let mut command = std::process::Command::new(LARUM);
+    command.args(["replay", "--rules", "rules", "--output", "json"]).args(more).arg(&file);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Sign-ins of five users over two hours, failures and slow ones among them, oldest first.
+fn sign_ins(count: usize) -> Vec<String> {
+    let line = |number: usize| {
+        let at = larum::record::Timestamp(1_767_603_600_000 + number as i64 * 7_000);
+        let (user, reason) =
+            (number % 5, if number % 3 == 0 { "Incorrect username or password" } else { "" });
+        format!(
+            r#"{{"transaction_id":"t{number}","computer_name":"D{user}","user_name":"user{user}","connection_start_time":"{at}","connection_failure_reason":"{reason}","e2e_rtt":{}}}"#,
+            100 + (number * 37) % 450
+        )
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn unsorted_files_replay_as_if_they_were_sorted() {
+    let mut lines = sign_ins(1_000);
+    let sorted = alerts_of(&lines.join("\n"), &[]);
+    assert!(sorted.lines().count() > 10, "{sorted}");
+    // Every line far from its place: one in 389 after the other.
+    lines = (0..lines.len()).map(|number| lines[number * 389 % lines.len()].clone()).collect();
+    assert_ne!(alerts_of(&lines.join("\n"), &[]), sorted);
+    assert_eq!(alerts_of(&lines.join("\n"), &["--unsorted"]), sorted);
+}
+
+#[test]
+fn threads_and_repetition_change_nothing() {
+    let lines = sign_ins(8_000);
+    let once = alerts_of(&lines.join("\n"), &["--threads", "1"]);
+    for threads in ["2", "7"] {
+        assert_eq!(alerts_of(&lines.join("\n"), &["--threads", threads]), once);
+    }
+    let twice: Vec<&str> = lines.iter().flat_map(|line| [line.as_str(), line.as_str()]).collect();
+    let strip = |text: &str| {
+        text.lines().map(|line| line.split(r#","evidence""#).next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(strip(&alerts_of(&twice.join("\n"), &[])), strip(&once));
+}

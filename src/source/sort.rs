@@ -1,0 +1,170 @@
+//! Files in any order, sorted by time on disk, in memory that does not grow with them.
+//!
+//! Lines are sorted in runs that fit in memory, and the runs merged into one file. Lines that make no
+//! record go first, as they are, so that reading quarantines them as ever. Nothing here judges a row.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::record::batch::BadRow;
+use crate::record::scan::Scanner;
+use crate::record::{Locator, Timestamp};
+
+use super::file::{Input, ReadError};
+
+/// Bytes of lines that are sorted at a time in memory.
+const RUN: usize = 64 << 20;
+
+/// What sorting came to.
+#[derive(Debug)]
+pub struct Sorted {
+    /// The lines of every file, by time; equal times as they came.
+    pub file: NamedTempFile,
+    /// Lines that were too long to be kept, by file: they are in no order and in no file.
+    pub left_out: Vec<(usize, BadRow)>,
+    /// Files that could not be read to their end; what came before is in the file.
+    pub broken: Vec<ReadError>,
+}
+
+/// Lines in memory: time, and where the line is.
+#[derive(Default)]
+struct Pending {
+    text: Vec<u8>,
+    lines: Vec<(Timestamp, usize, usize)>,
+}
+
+/// Sorts the lines of `inputs` into one file.
+pub fn sort(inputs: &[Input], scanner: &Scanner) -> Result<Sorted, ReadError> {
+    let (mut runs, mut pending) = (Vec::new(), Pending::default());
+    let (mut left_out, mut broken) = (Vec::new(), Vec::new());
+    for (number, input) in inputs.iter().enumerate() {
+        let failed = |source: io::Error| ReadError { path: input.path().to_owned(), source };
+        for block in input.blocks()? {
+            let block = match block {
+                Ok(block) => block,
+                Err(error) => {
+                    broken.push(error);
+                    continue;
+                }
+            };
+            left_out.extend(block.faults.iter().map(|bad| (number, bad.clone())));
+            pending.take(&block.bytes, scanner);
+            if pending.text.len() >= RUN {
+                runs.push(pending.write().map_err(failed)?);
+            }
+        }
+    }
+    let path = inputs.first().map_or_else(|| Path::new("-"), Input::path);
+    let failed = |source: io::Error| ReadError { path: path.to_owned(), source };
+    if !pending.lines.is_empty() || runs.is_empty() {
+        runs.push(pending.write().map_err(failed)?);
+    }
+    Ok(Sorted { file: merge(runs).map_err(failed)?, left_out, broken })
+}
+
+impl Pending {
+    fn take(&mut self, block: &[u8], scanner: &Scanner) {
+        let batch = scanner.scan_bytes(block.to_vec(), Locator(1));
+        let mut rows = batch.rows.iter().peekable();
+        let mut offset = 0;
+        for line in block.split_inclusive(|byte| *byte == b'\n') {
+            let here = Locator(1 + offset as u64);
+            offset += line.len();
+            while rows.next_if(|row| row.locator < here).is_some() {}
+            let time = rows.peek().filter(|row| row.locator == here).map_or(Timestamp::MIN, |row| row.start);
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            self.lines.push((time, self.text.len(), line.len()));
+            self.text.extend_from_slice(line);
+        }
+    }
+
+    /// Writes what is pending as a run, sorted, and forgets it.
+    fn write(&mut self) -> io::Result<BufReader<File>> {
+        // Stable: equal times stay as they came.
+        self.lines.sort_by_key(|(time, _, _)| *time);
+        let mut run = BufWriter::new(tempfile::tempfile()?);
+        for (time, start, len) in &self.lines {
+            run.write_all(&time.0.to_le_bytes())?;
+            run.write_all(&(*len as u64).to_le_bytes())?;
+            run.write_all(&self.text[*start..*start + *len])?;
+        }
+        let mut file = run.into_inner()?;
+        file.rewind()?;
+        self.lines.clear();
+        self.text.clear();
+        Ok(BufReader::new(file))
+    }
+}
+
+/// Merges sorted runs. Of equal times the earlier run goes first.
+fn merge(mut runs: Vec<BufReader<File>>) -> io::Result<NamedTempFile> {
+    let mut next = BinaryHeap::new();
+    for (number, run) in runs.iter_mut().enumerate() {
+        next.extend(head(run)?.map(|(time, len)| Reverse((time, number, len))));
+    }
+    let mut out = BufWriter::new(NamedTempFile::new()?);
+    while let Some(Reverse((_, number, len))) = next.pop() {
+        let run = &mut runs[number];
+        io::copy(&mut run.by_ref().take(len), &mut out)?;
+        out.write_all(b"\n")?;
+        next.extend(head(run)?.map(|(time, len)| Reverse((time, number, len))));
+    }
+    Ok(out.into_inner()?)
+}
+
+/// Time and length of a run's next line; none at its end.
+fn head(run: &mut impl Read) -> io::Result<Option<(Timestamp, u64)>> {
+    let mut word = [0; 8];
+    if let Err(error) = run.read_exact(&mut word) {
+        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+    }
+    let time = Timestamp(i64::from_le_bytes(word));
+    run.read_exact(&mut word)?;
+    Ok(Some((time, u64::from_le_bytes(word))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::record::Columns;
+    use crate::record::fact::Facts;
+    use crate::record::scan::Origin;
+
+    #[test]
+    fn lines_are_sorted_by_time_and_bad_ones_go_first() {
+        let scanner =
+            Scanner::new(Columns::default().freeze(), Arc::new(Facts::default()), Origin::default());
+        let row = |id: &str, minute: u32| {
+            format!("{{\"id\":\"{id}\",\"start_time\":\"2026-01-05T09:{minute:02}:00Z\"}}\n")
+        };
+        let file = |text: String| {
+            let file = NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            file
+        };
+        let one = file(row("c", 3) + "no JSON\n" + &row("a", 1) + &row("e", 5));
+        let two = file(row("b", 2) + &row("a2", 1) + row("d", 4).trim_end());
+        let inputs = [Input::open(one.path()).unwrap(), Input::open(two.path()).unwrap()];
+        let sorted = sort(&inputs, &scanner).unwrap();
+        assert!(sorted.broken.is_empty() && sorted.left_out.is_empty());
+        let mut text = String::new();
+        File::open(sorted.file.path()).unwrap().read_to_string(&mut text).unwrap();
+        let meant = [
+            "no JSON\n".to_owned(),
+            row("a", 1),
+            row("a2", 1),
+            row("b", 2),
+            row("c", 3),
+            row("d", 4),
+            row("e", 5),
+        ];
+        assert_eq!(text, meant.concat());
+    }
+}
