@@ -295,6 +295,9 @@ pub struct Alert {
     pub evidence: Evidence,
     /// Digest of all that decides in this generation.
     pub generation: String,
+    /// Why a text could not be rendered; the rule's plain title stands instead. Not shown.
+    #[serde(skip)]
+    pub text_fault: Option<String>,
     /// Names for tests and texts: the tipping record's fields and the verb's values. Not shown.
     #[serde(skip)]
     pub scope: Map<String, Json>,

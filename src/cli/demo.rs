@@ -31,6 +31,8 @@ pub const RULES: [(&str, &str); 4] = [
     ),
 ];
 
+/// The files of records, one a source.
+const FILES: [&str; 2] = ["desktops.ndjson", "logins.ndjson"];
 /// The day of the stories: 2026-03-12T00:00:00Z, a Thursday.
 const DAY: Timestamp = Timestamp(1_773_273_600_000);
 /// Days before it from which the rules learn.
@@ -75,6 +77,8 @@ pub struct Demo {
 enum DemoError {
     #[error("cannot write `{path}`")]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("`{path}` is there already; name a folder of its own")]
+    Exists { path: PathBuf },
     #[error("the shipped rules do not load")]
     Rules,
 }
@@ -119,13 +123,18 @@ fn play() -> Result<Exit, Failure> {
     show::note("Next: `larum demo --write play` writes these records and rules into a folder, then");
     show::note("  larum replay --rules play/rules play/desktops.ndjson play/logins.ndjson");
     show::note(
-        "  larum explain failure-burst --rules play/rules --group user=ana.ruiz --at 2026-03-12T10:04:00Z play/desktops.ndjson",
+        "  larum explain failure-burst --rules play/rules --group user=ana.ruiz --at 2026-03-12T10:02:59Z play/desktops.ndjson",
     );
     show::note("  larum test play/rules");
     Ok(Exit::Fine)
 }
 
 fn write(folder: &std::path::Path) -> Result<Exit, Failure> {
+    for name in RULES.map(|(name, _)| name).into_iter().chain(FILES) {
+        if folder.join(name).exists() {
+            return Err(DemoError::Exists { path: folder.join(name) }.into());
+        }
+    }
     let put = |path: PathBuf, text: &str| -> Result<(), DemoError> {
         let failed = |source| DemoError::Write { path: path.clone(), source };
         if let Some(parent) = path.parent() {
@@ -148,7 +157,7 @@ fn write(folder: &std::path::Path) -> Result<Exit, Failure> {
 fn write_records(folder: &std::path::Path) -> Result<Vec<PathBuf>, DemoError> {
     let (desktops, logins) = records();
     let mut files = Vec::new();
-    for (name, text) in [("desktops.ndjson", desktops), ("logins.ndjson", logins)] {
+    for (name, text) in FILES.into_iter().zip([desktops, logins]) {
         let path = folder.join(name);
         let failed = |source| DemoError::Write { path: path.clone(), source };
         let mut file = std::fs::File::create(&path).map_err(failed)?;

@@ -11,16 +11,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::engine::{Decision, Engine, Fresh, Generation, Limits, Outcome, Step, Traced};
+use crate::engine::{Engine, Fresh, Generation, Limits, Outcome, Step, Traced};
 use crate::record::{Batch, Columns, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
-use crate::rule::spec::{Limit, Mode};
-use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb};
 use crate::rule::why::{Why, why};
 
 use super::feed::{FileArguments, Watcher};
 use super::load::{RuleArguments, load};
-use super::{Exit, Failure, Output, show};
+use super::{Exit, Failure, Output, reason, show};
 
 /// Records of the group that are told besides the one that is asked for.
 const TOLD_BEFORE: usize = 10;
@@ -66,6 +64,10 @@ enum ExplainError {
     NoSuchRule(RuleId, String),
     #[error("rule `{rule}` groups by {by}: give {missing}")]
     Group { rule: RuleId, by: String, missing: String },
+    #[error("rule `{rule}` does not group by `{field}`, but by {by}")]
+    NoSuchField { rule: RuleId, field: String, by: String },
+    #[error("rule `{0}` has one group of all records: leave --group out")]
+    NoGroups(RuleId),
 }
 
 /// What is told.
@@ -170,6 +172,17 @@ impl Explain {
 
     /// The group's key as the engine spells it; none where a field is asked for as empty.
     fn key(&self, program: &Program) -> Result<Option<Box<[u8]>>, ExplainError> {
+        let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
+        let unknown =
+            |(name, _): &&(String, String)| !program.by.iter().any(|part| part.field == named(name));
+        if let Some((field, _)) = self.group.iter().find(unknown) {
+            let (rule, field) = (self.rule.clone(), field.clone());
+            return Err(if by.is_empty() {
+                ExplainError::NoGroups(rule)
+            } else {
+                ExplainError::NoSuchField { rule, field, by: by.join(", ") }
+            });
+        }
         let mut key = Vec::new();
         for part in &program.by {
             let value = self.group.iter().find(|(name, _)| named(name) == part.field);
@@ -182,7 +195,6 @@ impl Explain {
             }
             let text = value.and_then(|(_, value)| key_text(Value::Text(value), part.field.kind()));
             let Some(text) = text else {
-                let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
                 let (rule, missing) = (self.rule.clone(), format!("--group {}=…", part.field));
                 return Err(ExplainError::Group { rule, by: by.join(", "), missing });
             };
@@ -280,8 +292,8 @@ impl Gathering<'_> {
             .or_else(|| self.records.keys().next_back());
         for (order, looked) in &self.records {
             let (fired, reason, detail) = match judged(looked.id) {
-                Some(traced) => self.told(&traced.step),
-                None => (false, "no_match", no_match(&looked.matched)),
+                Some(traced) => reason::told(program, &traced.step),
+                None => (false, "no_match", reason::no_match(&looked.matched)),
             };
             if Some(order) == subject {
                 (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
@@ -300,95 +312,6 @@ impl Gathering<'_> {
             explanation.detail = format!("the rule had too many groups at {} and let this one go", traced.at);
         }
         explanation
-    }
-
-    /// Whether a step fired, its reason of the closed list, and in words.
-    fn told(&self, step: &Step) -> (bool, &'static str, String) {
-        let rule = &self.generation.programs.list[0].rule;
-        match step {
-            Step::Decided(Decision::Fired { id, late }) => {
-                let observe = rule.spec.mode == Mode::Observe;
-                let late = if *late { ", late" } else { "" };
-                (true, if observe { "observe" } else { "fired" }, format!("alert {id}{late}"))
-            }
-            Step::Decided(Decision::Cooldown { until }) => (
-                false,
-                "cooldown_until",
-                format!("joined the open alert; the group may fire again at {until}"),
-            ),
-            Step::Decided(Decision::Cleared) => {
-                (false, "below_threshold", "the record met `unless` and cleared the group".to_owned())
-            }
-            Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
-            Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
-            Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
-            Step::GroupFieldMissing => (
-                false,
-                "group_field_missing",
-                "it has no group: a field of `by` is absent, empty or unknown".to_owned(),
-            ),
-            Step::ValueMissing => {
-                (false, "group_field_missing", "the field that the verb looks at is missing".to_owned())
-            }
-            Step::Excepted(number) => {
-                let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
-                (false, "exception", format!("except[{number}]: {because}"))
-            }
-            Step::Decided(Decision::Short(reason)) => self.short(reason),
-        }
-    }
-
-    /// Why the verb did not fire, in words.
-    fn short(&self, reason: &Reason) -> (bool, &'static str, String) {
-        match reason {
-            Reason::BelowThreshold { what, actual, needed } => {
-                let needed = match needed {
-                    Needed::AtLeast(number) => number.to_string(),
-                    Needed::Share(percent) => format!("{percent}%"),
-                    Needed::Beyond(Limit::Above(number)) => format!("more than {number}"),
-                    Needed::Beyond(Limit::Below(number)) => format!("less than {number}"),
-                };
-                (false, "below_threshold", format!("{actual}/{needed} {}", self.counted(*what)))
-            }
-            Reason::Learning(Learning::FirstValue) => {
-                (false, "learning", "the group's first value is learnt".to_owned())
-            }
-            Reason::Learning(Learning::Until(until)) => {
-                (false, "learning", format!("the group learns until {until}"))
-            }
-            Reason::Learning(Learning::Records(seen, needed)) => {
-                (false, "learning", format!("the group has learnt {seen}/{needed} records"))
-            }
-            Reason::KnownValue { value, last } => {
-                (false, "known_value", format!("{} was last used at {last}", value.replace('\u{1f}', ", ")))
-            }
-            Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
-            Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
-        }
-    }
-
-    fn counted(&self, what: Counted) -> String {
-        match (what, &self.generation.programs.list[0].verb) {
-            (Counted::Hits, _) => "hits".to_owned(),
-            (Counted::DistinctValues, _) => "distinct values".to_owned(),
-            (Counted::Samples, _) => "samples".to_owned(),
-            (Counted::Stat(stat), _) => stat.to_string(),
-            (Counted::Having(number), Verb::Count(count)) => {
-                count.having.get(number).map_or_else(String::new, |having| having.name.clone())
-            }
-            (Counted::Having(_), _) => String::new(),
-        }
-    }
-}
-
-/// The first look at a field that failed.
-fn no_match(tree: &Why) -> String {
-    if let Some(actual) = &tree.actual {
-        return format!("{} does not hold: it is {actual}", tree.what);
-    }
-    match tree.parts.iter().find(|part| !part.held) {
-        Some(part) if !tree.held && tree.what == "all of" => no_match(part),
-        Some(_) | None => format!("`{}` does not hold", tree.what),
     }
 }
 

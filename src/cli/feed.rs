@@ -15,7 +15,7 @@ use crate::record::batch::BadRow;
 use crate::record::describe::Describer;
 use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
-use crate::record::{Batch, Locator, Millis, Timestamp};
+use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
 use crate::source::sort::{Sorted, sort};
 use crate::source::{Block, Blocks, Input, NowGuard};
 
@@ -331,26 +331,27 @@ impl Reader<'_> {
         let hits: Vec<Vec<Hit>> = ready.par_iter().map(scan).collect();
         for ((batch, fresh), hits) in ready.into_iter().zip(hits) {
             self.watcher.batch(&batch, &fresh);
-            self.advance(reading, &batch, hits);
+            self.advance(reading, &batch, &fresh, hits);
             reading.blocks.recycle(batch.text.into_bytes());
         }
     }
 
     /// A row that is further behind than `settle` comes after the watermark that the rows before it
     /// made, wherever blocks happen to end.
-    fn advance(&mut self, reading: &mut Reading, batch: &Batch, hits: Vec<Hit>) {
+    fn advance(&mut self, reading: &mut Reading, batch: &Batch, fresh: &[Fresh], hits: Vec<Hit>) {
         let mut hits = hits.into_iter().peekable();
-        for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
-            let behind = reading.newest.is_some_and(|newest| row.start <= newest - self.settle);
-            if behind {
-                self.disordered += 1;
-                let before: Vec<Hit> = std::iter::from_fn(|| hits.next_if(|hit| hit.row < number)).collect();
+        // Ends come with their rows, and a row that came again unchanged is nothing.
+        for one in fresh.iter().filter(|one| one.phase != Phase::End) {
+            let start = batch.rows[one.row].start;
+            if reading.newest.is_some_and(|newest| start <= newest - self.settle) {
+                self.disordered += u64::from(one.phase != Phase::Amended);
+                let before: Vec<Hit> = std::iter::from_fn(|| hits.next_if(|hit| hit.row < one.row)).collect();
                 let outcome = self.engine.advance(batch, before);
                 self.watcher.outcome(outcome);
                 let outcome = self.progress(reading);
                 self.watcher.outcome(outcome);
             }
-            reading.newest = reading.newest.max(Some(row.start));
+            reading.newest = reading.newest.max(Some(start));
         }
         let outcome = self.engine.advance(batch, hits.collect());
         self.watcher.outcome(outcome);

@@ -9,6 +9,7 @@ mod explain;
 mod feed;
 mod load;
 mod progress;
+mod reason;
 mod replay;
 mod schema;
 mod show;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::alert::{Alert, AlertId, Draft, Fired, Sight};
+use crate::engine::seen;
 use crate::engine::{Counters, Engine, Generation, Limits, Note, Outcome, tell};
+use crate::record::scan::Fault;
 use crate::record::{Columns, Locator, RuleId};
 
 use super::feed::{Archive, Fed, FileArguments, Watcher};
@@ -78,6 +80,12 @@ impl Replay {
         let fed = self.reading.feed(&self.files, &mapping, engine, &mut kept)?;
         let alerts = print(&generation, &fed.archive, &mut kept, self.output)?;
         summary(&fed, &kept, &alerts, begun.elapsed());
+        if fed.read > 0 && fed.engine.rows() == seen::Tally::default() {
+            show::note(
+                "error: no line made a record; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)",
+            );
+            return Ok(Exit::CouldNotRun);
+        }
         Ok(if fed.broken.is_empty() { exit } else { Exit::CouldNotRun })
     }
 }
@@ -91,9 +99,13 @@ fn print(
 ) -> Result<BTreeMap<RuleId, u64>, Failure> {
     let colour = show::colour_on_stdout();
     let mut raised = BTreeMap::new();
+    let mut text_faults: BTreeMap<RuleId, (u64, String)> = BTreeMap::new();
     tell_all(generation, archive, &mut kept.drafts, &mut |alert| {
         if alert.revision == 1 {
             *raised.entry(alert.rule.clone()).or_insert(0) += 1;
+            if let Some(fault) = &alert.text_fault {
+                text_faults.entry(alert.rule.clone()).or_insert_with(|| (0, fault.clone())).0 += 1;
+            }
         }
         match output {
             Output::Text => show::line(&show::alert(alert, colour))?,
@@ -101,6 +113,12 @@ fn print(
         }
         Ok(())
     })?;
+    for (rule, (count, fault)) in text_faults {
+        let many = show::many(usize::try_from(count).unwrap_or(usize::MAX), "alert");
+        show::note(&show::safe(&format!(
+            "warning: rule {rule}: the text of {many} could not be rendered: {fault}"
+        )));
+    }
     Ok(raised)
 }
 
@@ -165,7 +183,10 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
     for (reason, (count, first)) in &fed.quarantined {
         let place = fed.archive.place(first.locator);
         let fault = first.fault.to_string();
-        let detail = if fault == *reason { String::new() } else { format!(": {fault}") };
+        let mut detail = if fault == *reason { String::new() } else { format!(": {fault}") };
+        if matches!(first.fault, Fault::Future { .. }) {
+            detail.push_str("; now is the newest time that a second record confirms, or --now");
+        }
         let lines = show::many(usize::try_from(*count).unwrap_or(usize::MAX), "line");
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));

@@ -4,20 +4,24 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::alert::{Alert, Draft, State};
-use crate::engine::{CheckedRule, Engine, Generation, Limits, SourceId, tell};
+use crate::alert::{Alert, Draft, Sight, State};
+use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, tell};
 use crate::record::describe::Describer;
 use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
-use crate::record::{Columns, Locator, Millis, Number, Timestamp};
+use crate::record::{Batch, Columns, Locator, Millis, Number, Phase, Timestamp};
 use crate::rule::case::{Case, EventLine, Expected};
+use crate::rule::why::why;
 
 use super::feed::Feed;
 use super::load::{RuleArguments, load};
-use super::{Exit, Failure, Output, show};
+use super::{Exit, Failure, Output, reason, show};
 
 /// Where the clock of a test starts: 2026-01-05T09:00:00Z, a Monday.
 const START: Timestamp = Timestamp(1_767_603_600_000);
+
+/// Records that one test may have: a test shows a rule, a replay its load.
+const MAX_RECORDS: u64 = 10_000;
 
 /// Arguments of `larum test`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +55,11 @@ impl Test {
             tests += ran;
             failed += bad;
         }
-        let result = if failed == 0 { "all passed".to_owned() } else { format!("{failed} failed") };
+        let result = match (tests, failed) {
+            (0, _) => "nothing to run".to_owned(),
+            (_, 0) => "all passed".to_owned(),
+            (_, failed) => format!("{failed} failed"),
+        };
         show::note(&format!("{}, {}, {result}", show::many(rules, "rule"), show::many(tests, "test")));
         if broken {
             show::note("some rules did not load; their tests were not run");
@@ -115,6 +123,11 @@ fn headline(alert: &Alert) -> String {
 fn run_case(generation: &Arc<Generation>, case: &Case) -> Outcome {
     let mut clock = START;
     let (mut lines, mut number) = (Vec::new(), 0);
+    let asked: u64 = case.history.iter().chain(&case.events).map(|line| u64::from(times(line))).sum();
+    if asked > MAX_RECORDS {
+        let faults = vec![format!("{asked} records; a test may have {MAX_RECORDS}")];
+        return Outcome { raised: Vec::new(), faults };
+    }
     for line in &case.history {
         expand(line, &mut clock, &mut number, &mut lines);
     }
@@ -123,19 +136,22 @@ fn run_case(generation: &Arc<Generation>, case: &Case) -> Outcome {
         expand(line, &mut clock, &mut number, &mut lines);
     }
     let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-    let raised = raise(generation, &text, clock, (Locator(events_from), events_at));
-    let faults = compare(&case.alerts, &raised);
+    let Raised { alerts: raised, mut faults, why_not } =
+        raise(generation, &text, clock, (Locator(events_from), events_at));
+    faults.extend(raised.iter().filter_map(|alert| alert.text_fault.clone()));
+    let differences = compare(&case.alerts, &raised);
+    if raised.len() < case.alerts.len() {
+        faults.extend(differences.into_iter().chain(why_not));
+    } else {
+        faults.extend(differences);
+    }
     Outcome { raised, faults }
 }
 
 /// The records of one line of a test, as NDJSON.
 fn expand(line: &EventLine, clock: &mut Timestamp, number: &mut u32, lines: &mut Vec<String>) {
     let start = line.at.unwrap_or(*clock + line.after.unwrap_or_default());
-    let longest = line.each.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
-    let times = line.times.unwrap_or_else(|| {
-        let bare = longest == 0 && line.fields.is_empty() && line.after.is_some();
-        u32::try_from(longest).unwrap_or(u32::MAX).max(u32::from(!bare))
-    });
+    let times = times(line);
     let every = line.every.unwrap_or_default();
     *clock = start;
     for turn in 0..times {
@@ -159,9 +175,27 @@ fn expand(line: &EventLine, clock: &mut Timestamp, number: &mut u32, lines: &mut
     }
 }
 
+/// How many records a line makes.
+fn times(line: &EventLine) -> u32 {
+    let longest = line.each.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+    line.times.unwrap_or_else(|| {
+        let bare = longest == 0 && line.fields.is_empty() && line.after.is_some();
+        u32::try_from(longest).unwrap_or(u32::MAX).max(u32::from(!bare))
+    })
+}
+
 /// Sets a field as a flat row spells it: `raw.x` is the row's own `x`.
 fn set(row: &mut Map<String, Json>, field: &str, value: Json) {
     row.insert(field.strip_prefix("raw.").unwrap_or(field).to_owned(), value);
+}
+
+/// What the records of a test came to.
+struct Raised {
+    alerts: Vec<Alert>,
+    /// Scripts that broke.
+    faults: Vec<String>,
+    /// Why the last record did not fire, for tests that expect more alerts.
+    why_not: Option<String>,
 }
 
 /// The alerts that `text` raises, with what became of them; those of the history left out.
@@ -170,22 +204,27 @@ fn raise(
     text: &str,
     end: Timestamp,
     (events_from, events_at): (Locator, Timestamp),
-) -> Vec<Alert> {
+) -> Raised {
     let (facts, origin) = (Arc::new(Facts::default()), Origin::file(Mapping::default()));
     let describer = Describer::new(facts.clone(), origin.clone());
     let scanner = Scanner::new(generation.columns.clone(), facts, origin);
     let mut feed = Feed::new(Engine::new(generation.clone(), "default"));
+    let program = &generation.programs.list[0];
+    feed.engine.watch(program.rule.id());
     let source = SourceId(0);
     feed.engine.add_source(source);
     let batch = scanner.scan(text.to_owned(), Locator(0));
-    let mut drafts = feed.take(&batch).drafts;
-    drafts.extend(feed.engine.finish(source, end).drafts);
-    drafts.sort_by_cached_key(Draft::order);
+    let mut outcome = feed.take(&batch);
+    let rest = feed.engine.finish(source, end);
+    outcome.drafts.extend(rest.drafts);
+    outcome.traced.extend(rest.traced);
+    outcome.notes.extend(rest.notes);
+    outcome.drafts.sort_by_cached_key(Draft::order);
     let mut alerts: Vec<Alert> = Vec::new();
-    for draft in &drafts {
+    for draft in &outcome.drafts {
         match draft {
             Draft::Fired(fired) => {
-                let row = |sight: &crate::alert::Sight| {
+                let row = |sight: &Sight| {
                     let line = text.get(usize::try_from(sight.locator.0).ok()?..)?.lines().next()?;
                     describer.describe(line, sight.phase)
                 };
@@ -209,7 +248,29 @@ fn raise(
             alert.repeats = alert.repeats.max(open.repeats);
         }
     }
-    alerts
+    let fault = |note: &Note| match note {
+        Note::ScriptFault { fault, .. } => Some(fault.clone()),
+        Note::GroupsFull { .. } => None,
+    };
+    let faults = outcome.notes.iter().filter_map(fault).collect();
+    let why_not = why_not(generation, &batch, &outcome);
+    Raised { alerts, faults, why_not }
+}
+
+/// What became of the last record of a test.
+fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outcome) -> Option<String> {
+    let program = &generation.programs.list[0];
+    let hits = outcome.traced.len();
+    let count = format!("{}, {}", show::many(batch.rows.len(), "record"), show::many(hits, "hit"));
+    if let Some(traced) = outcome.traced.iter().max_by_key(|traced| traced.at) {
+        let (_, word, detail) = reason::told(program, &traced.step);
+        return Some(format!("{count}; the last hit: {word}, {detail}"));
+    }
+    let row = batch.rows.len().checked_sub(1)?;
+    let phase = batch.rows[row].only.unwrap_or(Phase::Start);
+    let mut columns = (*generation.columns).clone();
+    let tree = why(&program.rule.spec.matches, batch.record(row, phase), &mut columns);
+    Some(format!("{count}; the last record: {}", reason::no_match(&tree)))
 }
 
 /// How `raised` differs from `expected`.

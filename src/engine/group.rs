@@ -124,6 +124,7 @@ impl Group {
         self.last = Some(at);
         self.push(entry, verb);
         self.bound(around);
+        self.make_room(at, around);
         let cooling = self.cooling(at);
         let decision = if let Some(until) = cooling {
             self.fold_in(around);
@@ -137,9 +138,10 @@ impl Group {
 
     /// Takes in a hit behind the watermark at its own time and judges again what it changes. At
     /// most one alert comes of it.
-    pub fn insert_late(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
+    pub fn insert_late(&mut self, mut entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
+        verb.seat_late(&mut self.base, &mut entry);
         let place = self.live().partition_point(|other| other.order() <= order);
         self.entries.insert(self.head + place, entry);
         if !clears {
@@ -216,7 +218,8 @@ impl Group {
         }
     }
 
-    fn push(&mut self, entry: Entry, verb: &Verb) {
+    fn push(&mut self, mut entry: Entry, verb: &Verb) {
+        verb.seat(&mut self.base, &mut entry);
         if let Some(tally) = &mut self.tally {
             verb.push(tally, &entry);
         }
@@ -289,7 +292,7 @@ impl Group {
             verb.pop(tally, entry);
         }
         if !entry.clears {
-            around.counters.values_dropped += verb.fold(&mut self.base, entry);
+            verb.fold(&mut self.base, entry);
         }
         entry.values = Arc::default();
         self.head += 1;
@@ -308,6 +311,17 @@ impl Group {
         while self.live().len() > MAX_RECORDS {
             self.pop_front(around);
             around.counters.records_dropped += 1;
+        }
+    }
+
+    /// Keeps what the verb remembers besides within its bound.
+    fn make_room(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
+        let live = &mut self.entries[self.head..];
+        if let Some((lost, seats)) = around.program.verb.make_room(&mut self.base, live, now) {
+            around.counters.values_dropped += lost;
+            for entry in live {
+                entry.seat = seats.get(entry.seat as usize).copied().unwrap_or(entry.seat);
+            }
         }
     }
 
@@ -370,7 +384,7 @@ impl Group {
     fn judge_last(&mut self, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let empty = Tally::default();
-        let window = Window { hits: &self.entries[self.head + self.low..], base: &self.base };
+        let window = Window { hits: &self.entries[self.head + self.low..], base: &self.base, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
         let (verdict, finding) = verb.judge(tally, window);
         match verdict {
@@ -417,7 +431,7 @@ impl Group {
                 // Something between cleared the group: no later hit looks back on this one.
                 break;
             }
-            let window = Window { hits: &self.live()[start..end], base: &self.base };
+            let window = Window { hits: &self.live()[start..end], base: &self.base, late: true };
             let mut tally = Tally::default();
             if verb.tallies() {
                 window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));

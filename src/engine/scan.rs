@@ -181,7 +181,7 @@ impl Programs {
             }
         }
         let Seat { at, id, locator } = seat;
-        let entry = Entry { at, phase: fresh.phase, id, locator, marks, clears, values };
+        let entry = Entry { at, phase: fresh.phase, id, locator, marks, clears, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
 use crate::record::FieldName;
 use crate::rule::compile::Rule;
-use crate::rule::spec::{Template, Verb};
+use crate::rule::spec::Verb;
 use crate::rule::template::Text;
 
 use super::Generation;
@@ -35,8 +35,18 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         actual.insert("value".to_owned(), spelt);
     }
     let spec = rule.map(|rule| &rule.spec);
-    let title = rule.map_or_else(|| fired.rule.to_string(), |rule| title(rule, &scope));
-    let runbook = rule.and_then(|rule| text(rule.runbook.as_ref(), rule.spec.alert.runbook.as_ref(), &scope));
+    let mut text_fault = None;
+    let mut text = |text: Option<&Text>| match text?.render(&scope) {
+        Ok(text) => Some(text),
+        Err(fault) => {
+            text_fault = Some(fault.to_string());
+            None
+        }
+    };
+    // An alert must go out: where its title cannot be rendered, the rule's plain one stands.
+    let plain = || rule.map_or_else(|| fired.rule.to_string(), |rule| rule.spec.title.clone());
+    let title = text(rule.and_then(|rule| rule.title.as_ref())).unwrap_or_else(plain);
+    let runbook = text(rule.and_then(|rule| rule.runbook.as_ref()));
     let show = spec.map(|spec| spec.alert.show.iter().map(|field| shown(field.as_str(), rows)).collect());
     let first = fired.sights.first().map_or(fired.at, |sight| sight.at);
     Alert {
@@ -68,6 +78,7 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         runbook,
         evidence: evidence(rows),
         generation: generation.digest.clone(),
+        text_fault,
         scope: scope.into_iter().collect(),
     }
 }
@@ -139,18 +150,6 @@ fn scope(fired: &Fired, tip: Option<&Told>) -> BTreeMap<String, Json> {
         scope.insert(name.to_owned(), value);
     }
     scope
-}
-
-/// The rule's title for this alert; its plain title if the template cannot be rendered, for an
-/// alert must go out.
-fn title(rule: &Rule, scope: &BTreeMap<String, Json>) -> String {
-    text(rule.title.as_ref(), rule.spec.alert.title.as_ref(), scope)
-        .unwrap_or_else(|| rule.spec.title.clone())
-}
-
-fn text(text: Option<&Text>, spelt: Option<&Template>, scope: &BTreeMap<String, Json>) -> Option<String> {
-    spelt?;
-    text?.render(scope).ok()
 }
 
 fn shown(field: &str, rows: &[Option<Told>]) -> (String, Json) {

@@ -16,6 +16,8 @@ pub struct Millis(pub i64);
 impl Timestamp {
     /// Before every record.
     pub const MIN: Self = Self(i64::MIN);
+    /// The last instant that can be written: 9999-12-31T23:59:59.999Z.
+    pub const LAST: Self = Self(253_402_300_799_999);
     /// After every record.
     pub const MAX: Self = Self(i64::MAX);
 
@@ -60,7 +62,9 @@ impl Timestamp {
         let (second, millis, zone) = seconds(rest)?;
         let days = days_from_civil(year, month, day);
         let of_day = i64::from(hour) * 3_600 + i64::from(minute) * 60 + i64::from(second);
-        Some(Self((days * 86_400 + of_day - offset(zone)?) * 1_000 + i64::from(millis)))
+        let time = Self((days * 86_400 + of_day - offset(zone)?) * 1_000 + i64::from(millis));
+        // RFC 3339 ends with the year 9999, and so do the times that are shown.
+        (time <= Self::LAST).then_some(time)
     }
 }
 

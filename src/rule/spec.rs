@@ -413,6 +413,9 @@ pub struct ScriptText {
     /// character in the source. As many as `text` has lines.
     #[serde(skip)]
     pub lines: Vec<usize>,
+    /// Line of the YAML file, from 1, on which the first line of `text` stands.
+    #[serde(skip)]
+    pub first_line: usize,
 }
 
 /// `except:`, one entry.

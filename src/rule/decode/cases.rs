@@ -231,7 +231,7 @@ fn asserted(cx: &mut Cx<'_>, prefix: &str, entry: &Entry, values: &mut Vec<(Stri
                 "write what the alert must show, or `''`",
             );
         }
-        Kind::Scalar(scalar) => values.push((name, place(entry), scalar.text.clone())),
+        Kind::Scalar(scalar) => values.push((name, entry.key.span, scalar.text.clone())),
         Kind::Map(entries) => {
             let prefix = format!("{name}.");
             for entry in entries {

@@ -383,5 +383,6 @@ fn script(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<ScriptSpec> {
     };
     let text: Arc<str> = scalar.text.as_str().into();
     let lines = yaml::line_starts(&cx.source, &entry.value);
-    Some(ScriptSpec { group, keep, when: ScriptText { text, lines } })
+    let first_line = lines.first().map_or(0, |first| cx.problems.position(*first).0);
+    Some(ScriptSpec { group, keep, when: ScriptText { text, lines, first_line } })
 }

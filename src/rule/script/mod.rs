@@ -51,12 +51,14 @@ pub enum Answer {
 
 /// A run that gave no answer. It is no hit; the rule stays on, else a hostile name could end it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("script failed: {message}")]
+#[error("script failed{}: {message}", line.map_or(String::new(), |line| format!(" at line {line}")))]
 pub struct ScriptFault {
     /// What went wrong.
     pub message: String,
     /// Where in the YAML file.
     pub span: Span,
+    /// On which line of it, from 1, where that is known.
+    pub line: Option<usize>,
 }
 
 /// What `alert` returns: a value of its own, so that nothing else can be taken for it.
@@ -128,6 +130,7 @@ impl Script {
         let fault = |message: &str| ScriptFault {
             message: message.to_owned(),
             span: span(&self.text, Position::NONE),
+            line: None,
         };
         match outcome {
             Ok(Ok(value)) => answer(value).map_err(|message| fault(&message)),
@@ -155,7 +158,8 @@ impl Script {
             message.truncate(end);
             message.push('…');
         }
-        ScriptFault { message, span: span(&self.text, at) }
+        let line = at.line().map(|line| self.text.first_line + line - 1);
+        ScriptFault { message, span: span(&self.text, at), line }
     }
 }
 

@@ -13,7 +13,7 @@ fn text_of(script: &str) -> (ScriptText, String) {
         yaml.push_str(line);
         yaml.push('\n');
     }
-    (ScriptText { text: script.into(), lines }, yaml)
+    (ScriptText { text: script.into(), lines, first_line: 3 }, yaml)
 }
 
 fn compile(script: &str) -> Result<Script, Vec<String>> {

@@ -1,8 +1,9 @@
 //! `first_seen`: a value that the group has not shown before.
 //!
 //! Values of an entry: the value as it is compared (folded, an address as its network, a tuple
-//! joined). What the group knew at a hit is what came before it in event
-//! order: hits of the last `late_within` one by one, older ones folded into [`Base`].
+//! joined). A group keeps each value it knows once, in its [`Base`], and an entry the value's seat
+//! there; so a hit costs one look-up. What the group knew at a late hit is found from the hits of
+//! the last `late_within`, and from what older ones left.
 
 use serde_json::Value as Json;
 
@@ -10,7 +11,9 @@ use crate::alert::Finding;
 use crate::record::{Millis, Timestamp};
 
 use super::super::spec::Learn;
-use super::{Base, Entry, Learning, MAX_VALUES, Reason, Tally, Verdict, Window, required, single, text_of};
+use super::{
+    Base, Entry, Known, Learning, MAX_VALUES, Reason, Seats, Verdict, Window, required, single, text_of,
+};
 
 /// Known values an alert names, the latest used first.
 const SHOWN_USUAL: usize = 5;
@@ -26,31 +29,31 @@ pub struct FirstSeen {
     pub first_value_alerts: bool,
 }
 
-/// Takes a hit into the tally.
-pub(super) fn push(tally: &mut Tally, entry: &Entry) {
+/// Seats the value of a hit that comes in event order.
+pub(super) fn seat(base: &mut Base, entry: &mut Entry) {
     let Some(value) = text_of(&entry.values[0]) else { return };
-    let place = tally.recent.entry(value.clone());
-    place.and_modify(|(last, before)| (*last, *before) = (entry.at, Some(*last))).or_insert((entry.at, None));
+    let known = base.values.entry(value.clone());
+    entry.seat = u32::try_from(known.index()).unwrap_or(u32::MAX);
+    let new = Known { last: entry.at, before: None, folded: None };
+    known.and_modify(|known| (known.last, known.before) = (entry.at, Some(known.last))).or_insert(new);
 }
 
-/// Takes the oldest hit out of the tally.
-pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
-    let value = required(&entry.values[0]);
-    if tally.recent.get(value).is_some_and(|(last, _)| *last == entry.at) {
-        tally.recent.remove(value);
-    }
+/// Seats the value of a hit that comes late: later uses stay the last ones.
+pub(super) fn seat_late(base: &mut Base, entry: &mut Entry) {
+    let Some(value) = text_of(&entry.values[0]) else { return };
+    let known = base.values.entry(value.clone());
+    entry.seat = u32::try_from(known.index()).unwrap_or(u32::MAX);
+    let new = Known { last: entry.at, before: None, folded: None };
+    known.and_modify(|known| known.last = known.last.max(entry.at)).or_insert(new);
 }
 
 impl FirstSeen {
-    /// Judges the last hit; the tally holds it, and for its value the use before.
-    pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
+    /// Judges the last hit.
+    pub(super) fn judge(&self, window: Window<'_>) -> Verdict {
         let hit = window.last();
-        let Some(value) = text_of(&hit.values[0]) else {
-            return Verdict::Short(Reason::Learning(Learning::FirstValue));
-        };
-        if let Some(last) = last_use(value, tally, window) {
+        if let Some(last) = last_use(hit, window) {
             let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
-            if !forgotten {
+            if let Some(value) = text_of(&hit.values[0]).filter(|_| !forgotten) {
                 return Verdict::Short(Reason::KnownValue { value: value.clone(), last });
             }
         }
@@ -77,20 +80,18 @@ impl FirstSeen {
         None
     }
 
-    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+    pub(super) fn describe(&self, window: Window<'_>) -> Finding {
         let hit = window.last();
         let own = required(&hit.values[0]);
         let mut known: Vec<(Timestamp, &str)> = Vec::new();
-        for value in tally.recent.keys().chain(window.base.values.keys()).map(|value| &**value) {
-            let recent = tally.recent.get(value).map(|(last, _)| *last);
-            let last = recent.or_else(|| window.base.values.get(value).copied());
+        for (seat, (value, kept)) in window.base.values.iter().enumerate() {
+            let last = if window.late { before_last(seat, kept, window) } else { Some(kept.last) };
             let remembered = |last: &Timestamp| self.forget.is_none_or(|forget| hit.at - *last < forget);
-            if let Some(last) = last.filter(|last| value != own && remembered(last)) {
+            if let Some(last) = last.filter(|last| **value != *own && remembered(last)) {
                 known.push((last, value));
             }
         }
         known.sort_unstable_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
-        known.dedup();
         let count = known.len();
         let usual: Vec<Json> =
             known.into_iter().take(SHOWN_USUAL).map(|(_, value)| Json::from(display(value))).collect();
@@ -103,34 +104,69 @@ impl FirstSeen {
         Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
     }
 
-    /// A hit leaves the window: its value and time are what is kept. Returns values forgotten for
-    /// want of room.
-    pub(super) fn fold(&self, base: &mut Base, entry: &Entry) -> u64 {
-        base.first.get_or_insert(entry.at);
-        base.records += 1;
-        let Some(value) = text_of(&entry.values[0]) else { return 0 };
-        base.values.insert(value.clone(), entry.at);
+    /// Makes room when a group knows more values than [`MAX_VALUES`]: those longest unused go, but
+    /// none that a remembered hit has. Returns how many were lost that a hit at `now` would still
+    /// know, and where each seat is now.
+    pub(super) fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
         if base.values.len() <= MAX_VALUES {
-            return 0;
+            return None;
         }
-        if let Some(forget) = self.forget {
-            base.values.retain(|_, last| entry.at - *last < forget);
+        let mut seated = vec![false; base.values.len()];
+        for hit in hits {
+            if let Some(seat) = seated.get_mut(hit.seat as usize) {
+                *seat = true;
+            }
         }
-        let mut dropped = 0;
-        while base.values.len() > MAX_VALUES {
-            let oldest = base.values.iter().min_by(|a, b| (a.1, a.0).cmp(&(b.1, b.0)));
-            let Some(oldest) = oldest.map(|(value, _)| value.clone()) else { break };
-            base.values.remove(&oldest);
-            dropped += 1;
+        let mut unused: Vec<(Timestamp, usize)> = Vec::new();
+        for (seat, known) in base.values.values().enumerate() {
+            if !seated[seat] {
+                unused.push((known.last, seat));
+            }
         }
-        dropped
+        unused.sort_unstable();
+        // A tenth at once, so that not every new value makes room for itself.
+        let mut goes = vec![false; base.values.len()];
+        let surplus = base.values.len() - MAX_VALUES / 10 * 9;
+        let mut lost = 0;
+        for (last, seat) in unused.into_iter().take(surplus) {
+            goes[seat] = true;
+            lost += u64::from(self.forget.is_none_or(|forget| now - last < forget));
+        }
+        let (mut seats, mut next) = (Vec::with_capacity(goes.len()), 0);
+        for goes in &goes {
+            seats.push(next);
+            next += u32::from(!goes);
+        }
+        let mut seat = 0;
+        base.values.retain(|_, _| {
+            seat += 1;
+            !goes[seat - 1]
+        });
+        Some((lost, seats))
     }
 }
 
-/// When `value` was last used before the hit that the tally took in last.
-fn last_use(value: &str, tally: &Tally, window: Window<'_>) -> Option<Timestamp> {
-    let before = tally.recent.get(value).and_then(|(_, before)| *before);
-    before.or_else(|| window.base.values.get(value).copied())
+/// A hit leaves the window: its value and time are what is kept.
+pub(super) fn fold(base: &mut Base, entry: &Entry) {
+    base.first.get_or_insert(entry.at);
+    base.records += 1;
+    if let Some((_, known)) = base.values.get_index_mut(entry.seat as usize) {
+        known.folded = known.folded.max(Some(entry.at));
+    }
+}
+
+/// When the value of `hit`, the window's last, was used before.
+fn last_use(hit: &Entry, window: Window<'_>) -> Option<Timestamp> {
+    let seat = hit.seat as usize;
+    let (_, known) = window.base.values.get_index(seat)?;
+    if window.late { before_last(seat, known, window) } else { known.before }
+}
+
+/// The last use of a value before the window's last hit, found from the hits.
+fn before_last(seat: usize, known: &Known, window: Window<'_>) -> Option<Timestamp> {
+    let before = &window.hits[..window.hits.len() - 1];
+    let recent = before.iter().rev().find(|entry| entry.seat as usize == seat).map(|entry| entry.at);
+    recent.or(known.folded)
 }
 
 /// A tuple's parts are joined by a unit separator; people see a comma.

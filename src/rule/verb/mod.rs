@@ -15,6 +15,7 @@ pub mod script;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -49,6 +50,8 @@ pub struct Entry {
     pub marks: u32,
     /// True for a record that clears the group (`unless`); it is no hit.
     pub clears: bool,
+    /// Where `first_seen` keeps its value.
+    pub seat: u32,
     /// The values the verb wants, in its order.
     pub values: Arc<[Datum]>,
 }
@@ -84,9 +87,23 @@ pub struct Base {
     pub first: Option<Timestamp>,
     /// Records that left.
     pub records: u64,
-    /// Values and when each was last used, among the records that left.
-    pub values: Values<Timestamp>,
+    /// Every value that the group knows, by seat.
+    pub values: IndexMap<Arc<str>, Known, foldhash::fast::RandomState>,
 }
+
+/// What is known of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its last use.
+    pub last: Timestamp,
+    /// The use before, when the last one came.
+    pub before: Option<Timestamp>,
+    /// Its last use among the hits that have left the window.
+    pub folded: Option<Timestamp>,
+}
+
+/// The new seat of each old one.
+pub type Seats = Vec<u32>;
 
 /// What a verb counts over a window. Derived: never part of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -101,8 +118,6 @@ pub struct Tally {
     pub samples: Vec<Number>,
     /// Their sum.
     pub sum: Number,
-    /// `first_seen`: value to its last use in the window and the one before.
-    pub recent: Values<(Timestamp, Option<Timestamp>)>,
 }
 
 /// What a verb says of the last hit of a window.
@@ -189,6 +204,8 @@ pub struct Window<'a> {
     pub hits: &'a [Entry],
     /// What left the group's memory of hits.
     pub base: &'a Base,
+    /// The last hit is not the group's newest: what is known of later ones does not count.
+    pub late: bool,
 }
 
 impl Window<'_> {
@@ -244,19 +261,18 @@ impl Verb {
     /// True when the verb keeps a tally; the others judge by the window alone.
     pub fn tallies(&self) -> bool {
         match self {
-            Self::Each | Self::Script(_) => false,
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
-            Self::Distinct(_) | Self::FirstSeen(_) | Self::Measure(_) => true,
+            Self::Distinct(_) | Self::Measure(_) => true,
         }
     }
 
     /// Takes a hit into the tally.
     pub fn push(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::Script(_) => {}
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
-            Self::FirstSeen(_) => first_seen::push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
         }
     }
@@ -264,10 +280,9 @@ impl Verb {
     /// Takes the oldest hit out of the tally.
     pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::Script(_) => {}
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
-            Self::FirstSeen(_) => first_seen::pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
         }
     }
@@ -279,7 +294,7 @@ impl Verb {
             Self::Each => (Verdict::Holds, None),
             Self::Count(verb) => (verb.judge(tally, window), None),
             Self::Distinct(verb) => (verb.judge(tally), None),
-            Self::FirstSeen(verb) => (verb.judge(tally, window), None),
+            Self::FirstSeen(verb) => (verb.judge(window), None),
             Self::Measure(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
         }
@@ -299,17 +314,39 @@ impl Verb {
             Self::Each => Finding { count: 1, ..Finding::default() },
             Self::Count(verb) => verb.describe(tally, window),
             Self::Distinct(verb) => verb.describe(tally, window),
-            Self::FirstSeen(verb) => verb.describe(tally, window),
+            Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
         }
     }
 
+    /// A hit joins the group in event order.
+    pub fn seat(&self, base: &mut Base, entry: &mut Entry) {
+        if let Self::FirstSeen(_) = self {
+            first_seen::seat(base, entry);
+        }
+    }
+
+    /// A hit joins the group late.
+    pub fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
+        if let Self::FirstSeen(_) = self {
+            first_seen::seat_late(base, entry);
+        }
+    }
+
     /// A hit leaves the group's memory: what of it is kept.
-    pub fn fold(&self, base: &mut Base, entry: &Entry) -> u64 {
+    pub fn fold(&self, base: &mut Base, entry: &Entry) {
+        if let Self::FirstSeen(_) = self {
+            first_seen::fold(base, entry);
+        }
+    }
+
+    /// Keeps what is kept of hits within bounds: how many values were lost, and where the seats of the
+    /// others are now. None where nothing had to go.
+    pub fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
         match self {
-            Self::FirstSeen(verb) => verb.fold(base, entry),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => 0,
+            Self::FirstSeen(verb) => verb.make_room(base, hits, now),
+            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => None,
         }
     }
 }

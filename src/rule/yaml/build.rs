@@ -16,7 +16,7 @@ pub fn parse(problems: &mut Problems) -> Option<Node> {
         problems.error_hint(
             Span::default(),
             format!("the file has {size} bytes; a rule file has at most {MAX_BYTES}"),
-            "one file holds one rule: split it, and keep long lists of values in a list file",
+            "one file holds one rule: split it",
         );
         return None;
     }
@@ -137,7 +137,7 @@ impl Builder<'_> {
             self.problems.error_hint(
                 span,
                 format!("the file has more than {MAX_NODES} values"),
-                "keep long lists of values in a list file",
+                "split the rule, or say it with `cidr`, `startswith` or `re`",
             );
             self.broken = true;
         }

@@ -1,0 +1,94 @@
+//! Why a hit fired or did not: the closed list of reasons, and each in words.
+
+use crate::engine::{Decision, Step};
+use crate::rule::compile::Program;
+use crate::rule::spec::{Limit, Mode};
+use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb};
+use crate::rule::why::Why;
+
+/// Whether a step fired, its reason of the closed list, and in words.
+pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
+    let rule = &program.rule;
+    match step {
+        Step::Decided(Decision::Fired { id, late }) => {
+            let observe = rule.spec.mode == Mode::Observe;
+            let late = if *late { ", late" } else { "" };
+            (true, if observe { "observe" } else { "fired" }, format!("alert {id}{late}"))
+        }
+        Step::Decided(Decision::Cooldown { until }) => {
+            (false, "cooldown_until", format!("joined the open alert; the group may fire again at {until}"))
+        }
+        Step::Decided(Decision::Cleared) => {
+            (false, "below_threshold", "the record met `unless` and cleared the group".to_owned())
+        }
+        Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
+        Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
+        Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
+        Step::GroupFieldMissing => (
+            false,
+            "group_field_missing",
+            "it has no group: a field of `by` is absent, empty or unknown".to_owned(),
+        ),
+        Step::ValueMissing => {
+            (false, "group_field_missing", "the field that the verb looks at is missing".to_owned())
+        }
+        Step::Excepted(number) => {
+            let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
+            (false, "exception", format!("except[{number}]: {because}"))
+        }
+        Step::Decided(Decision::Short(reason)) => short(program, reason),
+    }
+}
+
+/// Why the verb did not fire, in words.
+fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
+    match reason {
+        Reason::BelowThreshold { what, actual, needed } => {
+            let needed = match needed {
+                Needed::AtLeast(number) => number.to_string(),
+                Needed::Share(percent) => format!("{percent}%"),
+                Needed::Beyond(Limit::Above(number)) => format!("more than {number}"),
+                Needed::Beyond(Limit::Below(number)) => format!("less than {number}"),
+            };
+            (false, "below_threshold", format!("{actual}/{needed} {}", counted(program, *what)))
+        }
+        Reason::Learning(Learning::FirstValue) => {
+            (false, "learning", "the group's first value is learnt".to_owned())
+        }
+        Reason::Learning(Learning::Until(until)) => {
+            (false, "learning", format!("the group learns until {until}"))
+        }
+        Reason::Learning(Learning::Records(seen, needed)) => {
+            (false, "learning", format!("the group has learnt {seen}/{needed} records"))
+        }
+        Reason::KnownValue { value, last } => {
+            (false, "known_value", format!("{} was last used at {last}", value.replace('\u{1f}', ", ")))
+        }
+        Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
+        Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
+    }
+}
+
+fn counted(program: &Program, what: Counted) -> String {
+    match (what, &program.verb) {
+        (Counted::Hits, _) => "hits".to_owned(),
+        (Counted::DistinctValues, _) => "distinct values".to_owned(),
+        (Counted::Samples, _) => "samples".to_owned(),
+        (Counted::Stat(stat), _) => stat.to_string(),
+        (Counted::Having(number), Verb::Count(count)) => {
+            count.having.get(number).map_or_else(String::new, |having| having.name.clone())
+        }
+        (Counted::Having(_), _) => String::new(),
+    }
+}
+
+/// The first look at a field that failed.
+pub fn no_match(tree: &Why) -> String {
+    if let Some(actual) = &tree.actual {
+        return format!("{} does not hold: it is {actual}", tree.what);
+    }
+    match tree.parts.iter().find(|part| !part.held) {
+        Some(part) if !tree.held && tree.what == "all of" => no_match(part),
+        Some(_) | None => format!("`{}` does not hold", tree.what),
+    }
+}
