@@ -175,6 +175,7 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
         spec.alert.runbook.as_ref().and_then(|text| Text::compile(text, TextForm::Runbook, &scope, problems));
     super::case::check_names(&spec.tests, &scope, problems);
     check_marks(&spec, problems);
+    super::doubts::note(&spec, problems);
     if problems.has_errors() {
         return None;
     }

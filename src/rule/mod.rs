@@ -10,6 +10,7 @@ pub mod case;
 pub mod compile;
 pub mod condition;
 pub mod decode;
+mod doubts;
 pub mod index;
 pub mod keys;
 pub mod problem;

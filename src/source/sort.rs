@@ -144,13 +144,13 @@ mod tests {
         let row = |id: &str, minute: u32| {
             format!("{{\"id\":\"{id}\",\"start_time\":\"2026-01-05T09:{minute:02}:00Z\"}}\n")
         };
-        let file = |text: String| {
+        let file = |text: &str| {
             let file = NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
             file
         };
-        let one = file(row("c", 3) + "no JSON\n" + &row("a", 1) + &row("e", 5));
-        let two = file(row("b", 2) + &row("a2", 1) + row("d", 4).trim_end());
+        let one = file(&[row("c", 3), "no JSON\n".to_owned(), row("a", 1), row("e", 5)].concat());
+        let two = file([row("b", 2), row("a2", 1), row("d", 4)].concat().trim_end());
         let inputs = [Input::open(one.path()).unwrap(), Input::open(two.path()).unwrap()];
         let sorted = sort(&inputs, &scanner).unwrap();
         assert!(sorted.broken.is_empty() && sorted.left_out.is_empty());

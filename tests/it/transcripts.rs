@@ -97,7 +97,9 @@ fn hostile_names_are_text_and_nothing_else() {
 
 #[test]
 fn a_hostile_line_that_is_no_record_is_shown_as_text() {
-    let (_, told) = replayed(b"\x1b[2J{\"user_name\": \"\xe2\x80\xae\x07\n\xff\xfe\n", &[]);
+    let good = b"{\"start_time\":\"2026-03-12T10:00:00Z\"}\n".as_slice();
+    let hostile = [b"\x1b[2J{\"user_name\": \"\xe2\x80\xae\x07\n\xff\xfe\n", good].concat();
+    let (_, told) = replayed(&hostile, &[]);
     assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
     let told: Vec<&str> = told.lines().filter(|line| !line.contains(" records in ")).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
