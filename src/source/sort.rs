@@ -155,7 +155,7 @@ mod tests {
         let sorted = sort(&inputs, &scanner).unwrap();
         assert!(sorted.broken.is_empty() && sorted.left_out.is_empty());
         let mut text = String::new();
-        File::open(sorted.file.path()).unwrap().read_to_string(&mut text).unwrap();
+        sorted.file.reopen().unwrap().read_to_string(&mut text).unwrap();
         let meant = [
             "no JSON\n".to_owned(),
             row("a", 1),

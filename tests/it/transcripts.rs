@@ -141,9 +141,9 @@ fn alerts_of(lines: &str, more: &[&str]) -> String {
 /// Sign-ins of five users over two hours, failures and slow ones among them, oldest first.
 fn sign_ins(count: usize) -> Vec<String> {
     let line = |number: usize| {
-        let at = larum::record::Timestamp(1_767_603_600_000 + number as i64 * 7_000);
+        let at = larum::record::Timestamp(1_767_603_600_000 + i64::try_from(number).unwrap() * 7_000);
         let (user, reason) =
-            (number % 5, if number % 3 == 0 { "Incorrect username or password" } else { "" });
+            (number % 5, if number.is_multiple_of(3) { "Incorrect username or password" } else { "" });
         format!(
             r#"{{"transaction_id":"t{number}","computer_name":"D{user}","user_name":"user{user}","connection_start_time":"{at}","connection_failure_reason":"{reason}","e2e_rtt":{}}}"#,
             100 + (number * 37) % 450
