@@ -193,7 +193,8 @@ impl SeenRows {
     ) {
         let key = key(row);
         let phase = row.only.unwrap_or(Phase::Start);
-        let end = row.end.filter(|_| row.only.is_none());
+        // Where no rule looks at ends, there are none.
+        let end = row.end.filter(|_| wants.ends && row.only.is_none());
         let sweeps = self.sweeps;
         let record = |phase, at, again, place: usize| {
             let seat = Seat { key, sweeps, place: u32::try_from(place).unwrap_or(u32::MAX) };
@@ -206,7 +207,7 @@ impl SeenRows {
                 let place = vacant.index();
                 fresh.push(record(phase, row.start, false, place));
                 fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
-                let more = More { end: end.filter(|_| wants.ends), fields: fields(), ..More::default() };
+                let more = More { end, fields: fields(), ..More::default() };
                 let needed = more.end.is_some() || more.fields.is_some();
                 vacant.insert(Seen {
                     version: row.version,
@@ -233,10 +234,10 @@ impl SeenRows {
                 let comes = end.filter(|_| !seen.ended);
                 fresh.extend(comes.map(|end| record(Phase::End, end, false, place)));
                 seen.ended |= comes.is_some();
-                if now.is_some() || (comes.is_some() && wants.ends) {
+                if now.is_some() || comes.is_some() {
                     let more = seen.more.get_or_insert_default();
                     more.fields = now;
-                    more.end = more.end.max(comes.filter(|_| wants.ends));
+                    more.end = more.end.max(comes);
                 }
             }
         }

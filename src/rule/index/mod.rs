@@ -189,7 +189,7 @@ fn gate(expr: &Expr, columns: &mut Columns) -> Option<Gate> {
                 Test::Equals(literals) if literals.contains(&Literal::Null) => None,
                 Test::Exists(false) => None,
                 Test::Equals(literals) => value_gate(predicate.field.kind(), column, literals, &|| {
-                    rank_of(predicate.field.as_str())
+                    rank_of(predicate.field.as_str(), literals)
                 })
                 .or_else(present),
                 Test::Exists(true)
@@ -227,8 +227,13 @@ fn value_gate(
     Some(Gate { keys, rank: rank() })
 }
 
-fn rank_of(field: &str) -> Rank {
-    if COMMON.contains(&field) {
+fn rank_of(field: &str, literals: &[Literal]) -> Rank {
+    let failures =
+        || literals.iter().all(|literal| matches!(literal, Literal::Text(text) if text == "failure"));
+    if field == "outcome" && failures() {
+        // Most records are successes.
+        Rank::Class
+    } else if COMMON.contains(&field) {
         Rank::Common
     } else if CLASSES.contains(&field) {
         Rank::Class
