@@ -101,15 +101,15 @@ fn snapshot_of_100k_groups(bencher: Bencher) {
     let (_, engine) = large();
     bencher
         .counter(ItemsCount::new(GROUPS))
-        .counter(BytesCount::new(engine.snapshot().0.len()))
-        .bench_local(|| engine.snapshot());
+        .counter(BytesCount::new(engine.snapshot().unwrap().0.len()))
+        .bench_local(|| engine.snapshot().unwrap());
 }
 
 /// Items are groups, bytes the snapshot's.
 #[divan::bench(sample_count = SAMPLES, sample_size = 1)]
 fn restore_of_100k_groups(bencher: Bencher) {
     let (generation, engine) = large();
-    let snapshot = engine.snapshot();
+    let snapshot = engine.snapshot().unwrap();
     bencher
         .counter(ItemsCount::new(GROUPS))
         .counter(BytesCount::new(snapshot.0.len()))

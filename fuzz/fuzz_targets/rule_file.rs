@@ -61,7 +61,7 @@ fn judge(rule: CheckedRule) {
     engine.advance(&batch, hits);
     let last = batch.rows.iter().map(|row| row.start).max().expect("three rows");
     engine.finish(SourceId(0), last);
-    let snapshot = engine.snapshot();
+    let snapshot = engine.snapshot().unwrap();
     let restored = Engine::restore(generation, "fuzz", &snapshot).expect("its own snapshot");
     assert_eq!(restored.counters().collect::<Vec<_>>(), engine.counters().collect::<Vec<_>>());
 }

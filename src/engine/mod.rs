@@ -252,8 +252,8 @@ pub enum BadSnapshot {
     /// It is of other rules.
     #[error("the snapshot is of generation {0}, not of this one")]
     OtherGeneration(String),
-    /// It cannot be read.
-    #[error("the snapshot cannot be read")]
+    /// It cannot be read, or the state cannot be written.
+    #[error("the snapshot cannot be read or written")]
     Unreadable(#[from] postcard::Error),
 }
 
@@ -343,6 +343,7 @@ impl Engine {
             limits: self.generation.limits,
             number,
             tells_dirty: self.tells_dirty,
+            watched: self.watched == Some(number),
         };
         let watched = self.watched == Some(number);
         let trace = |step: Step, key: Box<[u8]>, seat: Seat| Traced { id: seat.id, at: seat.at, key, step };
@@ -424,6 +425,7 @@ impl Engine {
                 limits: self.generation.limits,
                 number,
                 tells_dirty: self.tells_dirty,
+                watched: self.watched == Some(number),
             };
             state.run(watermark, &place, self.watched == Some(number), &mut outcome);
         }
@@ -457,12 +459,11 @@ impl Engine {
         position.map_or(0, |number| self.states[number].groups())
     }
 
-    /// The whole state.
-    pub fn snapshot(&self) -> Snapshot {
+    /// The whole state. An error means that a part of it cannot be written: never restore from less.
+    pub fn snapshot(&self) -> Result<Snapshot, BadSnapshot> {
         let parts: SnapshotParts<_, _, _> =
             (self.generation.digest.clone(), &self.states, &self.seen, self.rows, &self.lanes);
-        // Only a failing writer could fail here, and a vector does not.
-        Snapshot(postcard::to_stdvec(&parts).unwrap_or_default())
+        Ok(Snapshot(postcard::to_stdvec(&parts)?))
     }
 
     /// The engine as it was when `snapshot` was taken.

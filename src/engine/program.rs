@@ -34,6 +34,8 @@ pub struct Place<'a> {
     pub number: usize,
     /// Whether groups that change are told.
     pub tells_dirty: bool,
+    /// Whether `explain` watches the program.
+    pub watched: bool,
 }
 
 impl Place<'_> {
@@ -290,7 +292,10 @@ impl ProgramState {
             }
             self.groups.remove(&key);
             self.counters.groups_evicted += 1;
-            out.traced.push(Traced { id: super::NO_RECORD, at, key: (*key).into(), step: Step::Evicted });
+            if place.watched {
+                let step = Step::Evicted;
+                out.traced.push(Traced { id: super::NO_RECORD, at, key: (*key).into(), step });
+            }
             break;
         }
     }

@@ -241,7 +241,7 @@ impl Run<'_> {
 
     /// Dies and comes back from a snapshot.
     pub fn restart(&mut self) {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.engine.snapshot().unwrap();
         self.engine = Engine::restore(self.world.generation.clone(), "acme", &snapshot).unwrap();
     }
 
