@@ -5,9 +5,10 @@
 //! the same journal raises the same alerts. Nothing here decides anything.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::record::{FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
@@ -210,7 +211,7 @@ pub struct Change {
 }
 
 /// Evidence: the first and the last records of a window, each in the vocabulary.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Earliest first.
     pub first: Vec<Map<String, Json>>,
@@ -219,21 +220,21 @@ pub struct Evidence {
 }
 
 /// Bounds of a window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bounds {
     /// Exclusive.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub from: Timestamp,
     /// Inclusive.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub to: Timestamp,
 }
 
 /// An alert, complete: one line of NDJSON, the body of a webhook.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Identity.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub id: AlertId,
     /// 1 as it fired.
     pub revision: u32,
@@ -242,7 +243,7 @@ pub struct Alert {
     /// The rule.
     pub rule: RuleId,
     /// The revision of its meaning.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub rule_revision: Revision,
     /// Whose records.
     pub tenant: Arc<str>,
@@ -251,7 +252,7 @@ pub struct Alert {
     /// One line, rendered once. Hostile: it holds what records said.
     pub title: String,
     /// Event time of the record that tipped it (of a change: of the change).
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub at: Timestamp,
     /// The group.
     pub group: Map<String, Json>,
@@ -260,10 +261,10 @@ pub struct Alert {
     /// Hits folded in since it fired.
     pub repeats: u64,
     /// Event time of the window's first record.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub first_seen: Timestamp,
     /// Event time of the last record.
-    #[serde(serialize_with = "as_text")]
+    #[serde(with = "as_text")]
     pub last_seen: Timestamp,
     /// Bounds of the window.
     pub window: Bounds,
@@ -284,12 +285,12 @@ pub struct Alert {
     /// It held already when the rule was new.
     pub standing: bool,
     /// The rule only observes: nothing is sent.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observe: bool,
     /// `rule`, or which line of `levels`.
     pub why_level: String,
     /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
     /// The records it stands on.
     pub evidence: Evidence,
@@ -303,6 +304,55 @@ pub struct Alert {
     pub scope: Map<String, Json>,
 }
 
-fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+/// Times and ids are text in what people and machines read.
+mod as_text {
+    use std::fmt;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Text that is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no id of {1} hexadecimal digits")]
+pub struct BadId(pub String, pub usize);
+
+fn digits<const N: usize>(text: &str) -> Result<[u8; N], BadId> {
+    let bad = || BadId(text.chars().take(64).collect(), 2 * N);
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.is_ascii() {
+        return Err(bad());
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| bad())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+    }
+    Ok(bytes)
+}
+
+impl FromStr for AlertId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        digits(text).map(Self)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        digits(text).map(Self)
+    }
 }

@@ -124,8 +124,8 @@ impl fmt::Display for Level {
 }
 
 /// A rule's name: `[a-z0-9-]`, 1 to 64 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RuleId(std::sync::Arc<str>);
 
 impl RuleId {
@@ -141,6 +141,20 @@ impl RuleId {
 impl fmt::Display for RuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<RuleId> for String {
+    fn from(id: RuleId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for RuleId {
+    type Error = BadRuleId;
+
+    fn try_from(text: String) -> Result<Self, BadRuleId> {
+        text.parse()
     }
 }
 

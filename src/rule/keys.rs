@@ -95,6 +95,8 @@ pub enum Takes {
     Or(&'static Takes, &'static Takes),
     /// The word `off`, or this.
     OffOr(&'static Takes),
+    /// A secret: `env:NAME` or `file:PATH`, never the secret itself.
+    Secret,
     /// What a later version will say.
     Later,
 }
@@ -104,6 +106,7 @@ impl Takes {
     pub fn words(&self) -> String {
         match self {
             Self::Text | Self::Template => "text".to_owned(),
+            Self::Secret => "a secret's place, `env:NAME` or `file:PATH`".to_owned(),
             Self::Texts => "a list of texts".to_owned(),
             Self::Script => "a script".to_owned(),
             Self::Id => "an id of a-z, 0-9 and -".to_owned(),
@@ -147,15 +150,18 @@ impl MapDoc {
     }
 }
 
-const fn need(name: &'static str, takes: Takes, about: &'static str, example: &'static str) -> KeyDoc {
+/// A key that a map is a fault without.
+pub const fn need(name: &'static str, takes: Takes, about: &'static str, example: &'static str) -> KeyDoc {
     KeyDoc { name, required: true, takes, about, example, built: true }
 }
 
-const fn may(name: &'static str, takes: Takes, about: &'static str, example: &'static str) -> KeyDoc {
+/// A key that may stand or not.
+pub const fn may(name: &'static str, takes: Takes, about: &'static str, example: &'static str) -> KeyDoc {
     KeyDoc { name, required: false, takes, about, example, built: true }
 }
 
-const fn later(name: &'static str, about: &'static str, example: &'static str) -> KeyDoc {
+/// A word that this version does not run yet.
+pub const fn later(name: &'static str, about: &'static str, example: &'static str) -> KeyDoc {
     KeyDoc { name, required: false, takes: Takes::Later, about, example, built: false }
 }
 

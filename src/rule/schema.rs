@@ -86,6 +86,7 @@ fn key_schema(key: &KeyDoc) -> Value {
 
 fn takes_schema(takes: Takes) -> Value {
     match takes {
+        Takes::Secret => json!({ "type": "string", "pattern": "^(env|file):.+$" }),
         Takes::Text => json!({ "type": ["string", "number", "boolean"] }),
         Takes::Template | Takes::Script | Takes::Instant | Takes::Day => json!({ "type": "string" }),
         Takes::Texts => json!({ "type": "array", "items": { "type": ["string", "number"] } }),

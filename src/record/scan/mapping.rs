@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::record::FieldName;
 
 /// One field of a foreign row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldMap {
     /// The field it is here.
     pub field: FieldName,
@@ -18,7 +18,7 @@ pub struct FieldMap {
 }
 
 /// Every field that a map names. A mapped field is read from its key and nowhere else.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// One a field.
     pub fields: Vec<FieldMap>,

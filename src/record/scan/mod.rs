@@ -30,6 +30,8 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 pub use fault::{Fault, excerpt};
 pub use mapping::{FieldMap, Mapping};
 
@@ -58,7 +60,8 @@ pub const MAX_EXCERPT: usize = 512;
 const MAX_KEYS_LEARNT: usize = 1_024;
 
 /// The vendor's five endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     /// Desktop logins.
     DesktopLogins,
@@ -90,7 +93,8 @@ impl Endpoint {
 }
 
 /// What identities are made of besides the vendor's key.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Provenance {
     /// A file: kind and vendor id, else the line.
     #[default]
@@ -107,7 +111,7 @@ pub enum Provenance {
 }
 
 /// Where rows come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// How their identity is made.
     pub provenance: Provenance,

@@ -11,7 +11,6 @@ pub(super) mod literal;
 pub(super) mod predicate;
 mod rule;
 mod selection;
-use super::suggest;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -24,9 +23,12 @@ use chrono_tz::Tz;
 
 use super::problem::{Problems, Span};
 use super::spec::Spec;
+use super::suggest;
 use super::yaml::{self, Node};
 use crate::record::FieldName;
 use crate::record::field::VOCABULARY;
+
+pub(crate) use taken::Taken;
 
 /// What a rule file cannot say itself.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +59,10 @@ pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>,
 }
 
 /// What every part of the decoder needs.
-struct Cx<'a> {
-    problems: Problems,
-    source: Arc<str>,
-    options: &'a Options<'a>,
+pub(crate) struct Cx<'a> {
+    pub problems: Problems,
+    pub source: Arc<str>,
+    pub options: &'a Options<'a>,
 }
 
 impl Cx<'_> {

@@ -16,7 +16,7 @@ const MAX_FIELDS: usize = 32;
 
 /// A map of the language whose keys have been looked at.
 #[derive(Clone, Copy)]
-pub(super) struct Taken<'n> {
+pub(crate) struct Taken<'n> {
     pub doc: &'static MapDoc,
     entries: &'n [Entry],
     /// Where faults about the map as a whole point.

@@ -1,0 +1,3 @@
+//! The daemon: sources polled, rules judged, alerts owed and sent, through crashes.
+
+pub mod clock;

@@ -1,0 +1,14 @@
+//! Which receivers hear of an alert, when, and how often: functions of state and time.
+//!
+//! ```text
+//! alert -> silence -> route -> limit -> (the edge renders and sends) -> retry
+//! ```
+//!
+//! Nothing here sends, waits or reads a clock; the edge asks and carries out. Every decision names
+//! its reason, so that `explain` can tell why somebody was told or was not.
+
+pub mod delivery;
+
+pub use delivery::{
+    Attempt, Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
+};

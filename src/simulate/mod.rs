@@ -1,0 +1,1 @@
+//! The vendor's service, simulated: for the demo, for tests and for training.

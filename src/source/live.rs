@@ -1,0 +1,94 @@
+//! Sources that the daemon polls: each gives rows, how far it is complete, and a place to resume
+//! from. A source decides when it asks and what; the daemon carries out.
+
+use std::pin::Pin;
+
+use crate::record::scan::Origin;
+use crate::record::{Millis, Timestamp};
+
+/// One stream of a source, before the daemon has given it a number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneSpec {
+    /// `source/endpoint` of the vendor's, `source/path` of files.
+    pub name: String,
+    /// What identities are made of and how keys are named.
+    pub origin: Origin,
+}
+
+/// What one reading of a lane gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Number of the lane among [`LiveSource::lanes`].
+    pub lane: usize,
+    /// Rows as they were read, one line each, each ended by a line feed. Those that were read before
+    /// may stand among them; the daemon leaves them out.
+    pub rows: String,
+    /// Of equal rows in `rows`: (number of the line, which twin it is).
+    pub twins: Vec<(u32, u32)>,
+    /// Complete up to here: (start records, end records).
+    pub watermark: Option<(Timestamp, Timestamp)>,
+    /// The place to resume from once these rows are kept: JSON, in the source's own words.
+    pub cursor: String,
+    /// The service's own now.
+    pub now: Option<Timestamp>,
+    /// Rows dated ahead of now, set aside to be read again.
+    pub ahead: u64,
+    /// What somebody should hear of besides: rows missing against the total, a gap beyond what the
+    /// service keeps, ….
+    pub remarks: Vec<String>,
+}
+
+/// Why a reading failed. Texts hold no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Worth another try by itself: unreachable, 5xx, a broken answer.
+    #[error("{0}")]
+    Passing(String),
+    /// The service asks for fewer requests.
+    #[error("the service throttles: {text}")]
+    Throttled {
+        /// No request before this is over.
+        wait: Millis,
+        /// What it said.
+        text: String,
+    },
+    /// Credentials or rights are refused: no request until `wait` is over, or, without one, until the
+    /// configuration changes.
+    #[error("{text}")]
+    Refused {
+        /// When to try again by itself.
+        wait: Option<Millis>,
+        /// What it said, and the way out.
+        text: String,
+    },
+}
+
+/// What a source says when asked for more.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A reading, complete in itself.
+    Read(Box<Reading>),
+    /// Nothing to do before this is over.
+    Wait(Millis),
+    /// A lane could not be read; its watermark stands still.
+    Failed {
+        /// Which lane.
+        lane: usize,
+        /// Why.
+        trouble: Trouble,
+    },
+}
+
+/// A step that is under way.
+pub type Stepping<'a> = Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
+
+/// A source that is read for as long as the daemon runs.
+pub trait LiveSource: Send + std::fmt::Debug {
+    /// Its lanes, always the same ones in the same order.
+    fn lanes(&self) -> Vec<LaneSpec>;
+    /// Resumes a lane where an earlier life stopped.
+    fn resume(&mut self, lane: usize, cursor: &str) -> Result<(), String>;
+    /// The next thing. `now` is the daemon's clock, for pacing and signatures only. A step that is
+    /// dropped half-way has read nothing.
+    fn step(&mut self, now: Timestamp) -> Stepping<'_>;
+}

@@ -1,0 +1,376 @@
+//! What outlives the process, in the domain's words: owned messages in, owned results out.
+//!
+//! The journal is the truth: entries in the order they were taken in. Cursors, alerts, deliveries
+//! and checkpoints follow from it or stand beside it, and change in the same transaction. Any store
+//! that keeps this trait's promises may stand behind it; one suite of tests runs against each.
+//! Nothing here decides anything.
+
+pub mod sqlite;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, AlertId, State};
+use crate::engine::SourceId;
+use crate::record::scan::Origin;
+use crate::record::{Level, RuleId, Timestamp};
+use crate::route::{Delivery, DeliveryId, ReceiverName, Silence, SilenceId};
+
+/// An answer that is on its way. Messages are owned, so that it borrows nothing.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Why a store could not.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon holds the store.
+    #[error("the store `{path}` is in use by another daemon; stop it, or give this one a store of its own")]
+    Taken {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Another daemon has taken the tenant over since: nothing was changed.
+    #[error("tenant `{tenant}` has been taken over by another daemon (epoch {ours}, now {now})")]
+    Fenced {
+        /// Whose.
+        tenant: Arc<str>,
+        /// The epoch that was held.
+        ours: u64,
+        /// The epoch in force.
+        now: u64,
+    },
+    /// No room left: nothing was changed.
+    #[error("the disk under the store is full; free some space, or lower `keep`")]
+    Full,
+    /// Somebody else writes; worth another try.
+    #[error("the store is busy")]
+    Busy,
+    /// It cannot be trusted any more.
+    #[error("the store is damaged ({0}); restore a backup, or move it away to begin anew")]
+    Corrupt(String),
+    /// A newer Larum wrote it.
+    #[error("the store has format {found}, this version reads up to {known}; run the newer version")]
+    TooNew {
+        /// Its format.
+        found: i64,
+        /// The newest format that is known.
+        known: i64,
+    },
+    /// Anything else.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// The writer has stopped.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The right to change a tenant's state; checked inside the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// Whose.
+    pub tenant: Arc<str>,
+    /// Which taking of it; later ones are higher.
+    pub epoch: u64,
+}
+
+/// One thing that was taken in. Feeding all of them again, in order, gives the same alerts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its number within its tenant: 1, 2, 3 …, without a gap.
+    pub seq: u64,
+    /// When it was taken in, by the daemon's clock; decides nothing.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What a journal entry says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// From here on, this decides: rules, bounds and tables, by the digest of their text.
+    Generation {
+        /// See [`Change::Text`].
+        digest: String,
+    },
+    /// A lane counts from here on: rules wait for it.
+    Joined(Lane),
+    /// A lane no longer counts: it stalled, or was removed.
+    Left {
+        /// Which.
+        lane: SourceId,
+    },
+    /// Rows were read, or a lane was found complete up to a time, or both.
+    Read {
+        /// Where.
+        lane: SourceId,
+        /// Rows as they were read, one line each, each ended by a line feed; those that were new or changed.
+        rows: String,
+        /// Of equal rows: (number of the line, which twin it is).
+        twins: Vec<(u32, u32)>,
+        /// Complete up to here, where that moved.
+        watermark: Option<Watermark>,
+    },
+}
+
+/// Up to when a lane is complete, by phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// Of start records.
+    pub start: Timestamp,
+    /// Of end records.
+    pub end: Timestamp,
+}
+
+/// One stream of rows of a source: an endpoint of a project, or a file. Its number is for ever.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    /// Its number within its tenant.
+    pub id: SourceId,
+    /// The source's name in the configuration, and its endpoint: `prod/desktop_logins`.
+    pub name: String,
+    /// What identities are made of and how keys are named.
+    pub origin: Origin,
+}
+
+/// How far a lane has been read. What it holds is the source's own affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The lane.
+    pub lane: SourceId,
+    /// The source's words, JSON.
+    pub place: String,
+}
+
+/// An engine's state at an entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last entry it has taken in.
+    pub seq: u64,
+    /// The generation it is of.
+    pub generation: String,
+    /// The state, opaque.
+    pub state: Vec<u8>,
+}
+
+/// A row that made no record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Where it was read.
+    pub lane: SourceId,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Its beginning.
+    pub excerpt: String,
+}
+
+/// One change of a tenant's state. A commit makes all of its changes, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Adds to the journal. Its number must be the last one's and one.
+    Journal(Entry),
+    /// Keeps a text by its digest (32 hexadecimal digits); one that is there already is nothing.
+    Text {
+        /// Digest of the text.
+        digest: String,
+        /// The text.
+        text: String,
+    },
+    /// Replaces a lane's cursor.
+    Cursor(Cursor),
+    /// Replaces the checkpoint.
+    Checkpoint(Checkpoint),
+    /// Keeps a revision of an alert; one that is there already is nothing. What is shown of the alert
+    /// is its newest revision; the first one is kept as it fired.
+    Alert(Box<Alert>),
+    /// Somebody has taken an alert: its messages stop repeating. Nothing where it is no longer open.
+    Acknowledged {
+        /// Which.
+        alert: AlertId,
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Owes a message; one that is owed already (in whatever state) is nothing.
+    Owed(Box<Delivery>),
+    /// Replaces a delivery that is there.
+    Delivery(Box<Delivery>),
+    /// Notes a try and what it came to, for the delivery's history.
+    Tried {
+        /// Which delivery.
+        delivery: DeliveryId,
+        /// Which try: 1, 2, 3 ….
+        number: u32,
+        /// When.
+        at: Timestamp,
+        /// In words; none while it is being tried.
+        outcome: Option<String>,
+    },
+    /// Keeps a silence, or replaces one.
+    Silence(Silence),
+    /// Removes a silence; what it held back is due at once.
+    Unsilence {
+        /// Which.
+        id: SilenceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Keeps a row that made no record, up to [`MAX_QUARANTINED`] a tenant: then the oldest goes.
+    Quarantined(Quarantined),
+    /// Adds to a counter that outlives the process.
+    Count {
+        /// Its name: `quarantined.no_time`, `late`, ….
+        name: String,
+        /// By how much.
+        by: u64,
+    },
+    /// Forgets entries up to `seq` (never beyond the checkpoint) and closed alerts and settled
+    /// deliveries older than `before`.
+    Forget {
+        /// Last entry to forget.
+        seq: u64,
+        /// Closed and settled before.
+        before: Timestamp,
+    },
+}
+
+/// Rows that a tenant's quarantine keeps to be looked at; all are counted.
+pub const MAX_QUARANTINED: usize = 10_000;
+
+/// Which alerts are asked for; newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AlertQuery {
+    /// Whose; none: everyone's.
+    pub tenant: Option<Arc<str>>,
+    /// This one only; a prefix of its hexadecimal digits will do.
+    pub id: Option<String>,
+    /// Of this rule.
+    pub rule: Option<RuleId>,
+    /// In one of these states; empty: any.
+    pub states: Vec<State>,
+    /// At least this grave.
+    pub level: Option<Level>,
+    /// That fired at or after.
+    pub since: Option<Timestamp>,
+    /// At most so many.
+    pub most: usize,
+}
+
+/// An alert as the store holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptAlert {
+    /// As it fired.
+    pub fired: Alert,
+    /// As it stands.
+    pub now: Alert,
+    /// Who has taken it, and when.
+    pub acknowledged: Option<(String, Timestamp)>,
+}
+
+/// Which deliveries are asked for; oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryQuery {
+    /// Whose; none: everyone's.
+    pub tenant: Option<Arc<str>>,
+    /// This one only; a prefix of its hexadecimal digits will do.
+    pub id: Option<String>,
+    /// To this receiver.
+    pub receiver: Option<ReceiverName>,
+    /// In one of these states, as [`crate::route::Standing`] names them (`waiting`, `dead`, …); empty: any.
+    pub states: Vec<String>,
+    /// Of this alert.
+    pub alert: Option<AlertId>,
+    /// At most so many.
+    pub most: usize,
+}
+
+/// A try of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// Which: 1, 2, 3 ….
+    pub number: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What it came to; none: nobody knows.
+    pub outcome: Option<String>,
+}
+
+/// A message that went out, for the debt of limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// When its last try began.
+    pub at: Timestamp,
+    /// How grave it was.
+    pub level: Level,
+}
+
+/// What the store holds, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Entries of the journal.
+    pub entries: u64,
+    /// Alerts.
+    pub alerts: u64,
+    /// Deliveries by receiver and state.
+    pub deliveries: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Rows in quarantine.
+    pub quarantined: u64,
+}
+
+/// What Larum keeps.
+pub trait Store: Send + Sync + 'static {
+    /// Takes a tenant over: what was fenced before can change nothing any more.
+    fn fence(&self, tenant: Arc<str>) -> Answer<Fence>;
+    /// Makes all changes, or none. Durable when it answers.
+    fn commit(&self, fence: Fence, changes: Vec<Change>) -> Answer<()>;
+
+    /// Entries after `after`, in order: at least one if there is one, and at most about `bytes` of rows.
+    fn journal(&self, tenant: Arc<str>, after: u64, bytes: usize) -> Answer<Vec<Entry>>;
+    /// These entries, in order of number; those forgotten are left out.
+    fn entries(&self, tenant: Arc<str>, seqs: Vec<u64>) -> Answer<Vec<Entry>>;
+    /// Number of the first and the last entry kept; none where there is none.
+    fn span(&self, tenant: Arc<str>) -> Answer<Option<(u64, u64)>>;
+    /// The text with this digest.
+    fn text(&self, digest: String) -> Answer<Option<String>>;
+    /// Every tenant that has been fenced.
+    fn tenants(&self) -> Answer<Vec<Arc<str>>>;
+    /// Every lane that ever joined, by number.
+    fn lanes(&self, tenant: Arc<str>) -> Answer<Vec<Lane>>;
+    /// Every cursor.
+    fn cursors(&self, tenant: Arc<str>) -> Answer<Vec<Cursor>>;
+    /// The checkpoint.
+    fn checkpoint(&self, tenant: Arc<str>) -> Answer<Option<Checkpoint>>;
+
+    /// Alerts.
+    fn alerts(&self, query: AlertQuery) -> Answer<Vec<KeptAlert>>;
+    /// Every revision of an alert, in order.
+    fn revisions(&self, tenant: Arc<str>, id: AlertId) -> Answer<Vec<Alert>>;
+    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; in the order
+    /// they were owed; at most `most`.
+    fn due(&self, receiver: ReceiverName, now: Timestamp, most: usize) -> Answer<Vec<Delivery>>;
+    /// When the next delivery to `receiver` falls due; none when nothing waits.
+    fn next_due(&self, receiver: ReceiverName) -> Answer<Option<Timestamp>>;
+    /// What was tried at `receiver` since `since`, oldest first.
+    fn sent(&self, receiver: ReceiverName, since: Timestamp) -> Answer<Vec<Sent>>;
+    /// Deliveries.
+    fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>>;
+    /// A delivery's tries.
+    fn tries(&self, delivery: DeliveryId) -> Answer<Vec<Try>>;
+    /// Silences that are not over at `now`.
+    fn silences(&self, now: Timestamp) -> Answer<Vec<Silence>>;
+    /// Rows in quarantine, newest first.
+    fn quarantine(&self, tenant: Arc<str>, most: usize) -> Answer<Vec<Quarantined>>;
+    /// Counters by name.
+    fn counters(&self, tenant: Arc<str>) -> Answer<BTreeMap<String, u64>>;
+    /// What it holds.
+    fn holdings(&self) -> Answer<Holdings>;
+    /// Writes a whole, consistent copy to `path`, which must not exist.
+    fn backup(&self, path: PathBuf) -> Answer<()>;
+}
