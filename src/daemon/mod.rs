@@ -3,4 +3,7 @@
 pub mod clock;
 pub mod control;
 pub mod orders;
+pub mod own;
+pub mod poll;
 pub mod status;
+pub mod watch;
