@@ -91,7 +91,8 @@ impl Poller {
             let Some(cursor) = &lane.cursor else { continue };
             if let Err(fault) = self.source.resume(number, cursor) {
                 warn!(lane = lane.name, %fault, "the cursor cannot be read; reading begins anew");
-                self.say(Kind::SourceRemark, &lane.name, Some(format!("the cursor cannot be read: {fault}"))).await;
+                self.say(Kind::SourceRemark, &lane.name, Some(format!("the cursor cannot be read: {fault}")))
+                    .await;
             }
         }
         let mut failing = BTreeMap::new();
@@ -176,7 +177,8 @@ impl Poller {
     async fn failed(&mut self, number: usize, trouble: &Trouble, failing: &mut BTreeMap<usize, Failing>) {
         let Some(lane) = self.lanes.get(number).cloned() else { return };
         let now = self.clock.now();
-        let state = failing.entry(number).or_insert(Failing { since: now, times: 0, told: false, left: false });
+        let state =
+            failing.entry(number).or_insert(Failing { since: now, times: 0, told: false, left: false });
         state.times = state.times.saturating_add(1);
         let text = trouble.to_string();
         warn!(lane = lane.name, times = state.times, trouble = text, "cannot be read");
@@ -191,7 +193,8 @@ impl Poller {
         let leave = !state.left && now >= state.since + self.stall_after;
         state.left |= leave;
         if tell {
-            self.say(Kind::SourceFailing, &lane.name, Some(format!("{} cannot be read: {text}", lane.name))).await;
+            self.say(Kind::SourceFailing, &lane.name, Some(format!("{} cannot be read: {text}", lane.name)))
+                .await;
         }
         if leave {
             self.board.write(|status| status.lanes.entry(lane.name.clone()).or_default().stalled = true);

@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+/// Endings of the files that rules are made of.
+const RULE_FILES: [&str; 3] = ["yaml", "yml", "rhai"];
 /// Quiet time after a change before it is acted on: an editor writes more than once.
 const SETTLES: Duration = Duration::from_millis(300);
 
@@ -64,23 +66,48 @@ impl Watch {
     }
 }
 
+/// Paths as the system names them in its events.
+fn names(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let whole = |path: &PathBuf| {
+        // The file may be gone while an editor replaces it; its folder is not.
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        let folder = if folder.as_os_str().is_empty() { ".".as_ref() } else { folder };
+        Some(folder.canonicalize().ok()?.join(name))
+    };
+    paths
+        .iter()
+        .flat_map(|path| [whole(path), path.canonicalize().ok(), Some(path.clone())])
+        .flatten()
+        .collect()
+}
+
 fn watch(
     raw: mpsc::Sender<()>,
     files: &[PathBuf],
     folders: &[PathBuf],
 ) -> notify::Result<notify::RecommendedWatcher> {
+    let (named, below) = (names(files), names(folders));
+    let concerns = move |path: &PathBuf| {
+        // The store changes all the time, and may stand in the same folder.
+        let rule = path.extension().is_some_and(|ending| RULE_FILES.iter().any(|known| ending == *known));
+        named.contains(path) || (rule && below.iter().any(|folder| path.starts_with(folder)))
+    };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading a file is no change of it.
-        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+        let changes = |event: &notify::Event| {
+            !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(&concerns)
+        };
+        if event.is_ok_and(|event| changes(&event)) {
             let _ = raw.try_send(());
         }
     })?;
     for file in files {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        watcher.watch(folder.unwrap_or_else(|| ".".as_ref()), RecursiveMode::NonRecursive)?;
+        let folder = folder.unwrap_or_else(|| ".".as_ref()).canonicalize()?;
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     }
     for folder in folders {
-        watcher.watch(folder, RecursiveMode::Recursive)?;
+        watcher.watch(&folder.canonicalize()?, RecursiveMode::Recursive)?;
     }
     Ok(watcher)
 }
