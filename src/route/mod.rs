@@ -8,8 +8,12 @@
 //! its reason, so that `explain` can tell why somebody was told or was not.
 
 pub mod delivery;
+pub mod digest;
 pub mod limit;
 pub mod pattern;
+pub mod plan;
+pub mod retry;
+pub mod silence;
 pub mod tree;
 
 pub use delivery::{
