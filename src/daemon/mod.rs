@@ -1,3 +1,4 @@
 //! The daemon: sources polled, rules judged, alerts owed and sent, through crashes.
 
 pub mod clock;
+pub mod life;
