@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod life;
 pub mod orders;
 pub mod own;
 pub mod poll;
