@@ -12,6 +12,7 @@ mod mask;
 mod options;
 mod part;
 mod routes;
+pub mod rules;
 mod secret;
 #[cfg(test)]
 mod tests;

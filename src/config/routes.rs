@@ -110,16 +110,15 @@ fn levels(asked: &Options<'_>, problems: &mut Problems) -> Vec<Level> {
     let texts = asked.node("level").map(|node| one_or_more(problems, "level", node)).unwrap_or_default();
     let mut levels = Vec::new();
     for (text, at) in texts {
-        match Level::ALL.into_iter().find(|level| level.as_str() == text) {
-            Some(level) => levels.push(level),
-            None => {
-                let hint = match suggest::nearest(&text, LEVELS.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`? known: {}", LEVELS.join(", ")),
-                    None => format!("write {}", one_of(LEVELS)),
-                };
-                problems.error_hint(at, format!("`level` cannot be `{text}`"), hint);
-            }
+        if let Some(level) = Level::ALL.into_iter().find(|level| level.as_str() == text) {
+            levels.push(level);
+            continue;
         }
+        let hint = match suggest::nearest(&text, LEVELS.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? known: {}", LEVELS.join(", ")),
+            None => format!("write {}", one_of(LEVELS)),
+        };
+        problems.error_hint(at, format!("`level` cannot be `{text}`"), hint);
     }
     levels
 }
@@ -131,12 +130,10 @@ fn field(entry: &Entry, declared: &[String], problems: &mut Problems) -> Option<
     let Some(field) = FieldName::resolve(spelling).or_else(own) else {
         let keys = ROUTE_MATCH.keys.iter().map(|key| key.name);
         let names = VOCABULARY.iter().map(|info| info.name).chain(declared.iter().map(String::as_str));
+        let known: Vec<&str> = ROUTE_MATCH.keys.iter().map(|key| key.name).collect();
         let hint = match suggest::nearest(spelling, keys.chain(names)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                let known: Vec<&str> = ROUTE_MATCH.keys.iter().map(|key| key.name).collect();
-                format!("known: {}, and fields that rules group `by`", known.join(", "))
-            }
+            None => format!("known: {}, and fields that rules group `by`", known.join(", ")),
         };
         problems.error_hint(
             entry.key.span,

@@ -157,118 +157,109 @@ fn what_is_left_out_has_its_usual_value() {
     assert!(config.ops.is_empty() && config.receivers[0].at_most.is_empty());
 }
 
+/// What is written, for what, and what is told of it.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("store:", "stor:", "1:1 unknown key `stor` in a configuration; did you mean `store`?"),
+    ("zone:", "timezone:", "2:1 unknown key `timezone` in a configuration; did you mean `zone`?"),
+    (
+        "Asia/Shanghai",
+        "Asia/Shangai",
+        "2:7 there is no time zone `Asia/Shangai`; did you mean `Asia/Shanghai`?",
+    ),
+    ("Asia/Shanghai", "Shanghai", "2:7 there is no time zone `Shanghai`; did you mean `Asia/Shanghai`?"),
+    (
+        "rules: [rules/]",
+        "rules: rules/",
+        "3:8 `rules` is a list, not a single value; write `rules: [rules/]`",
+    ),
+    ("rules: [rules/]", "rules: []", "3:8 `rules` lists nothing; write `rules: [rules/]`"),
+    (
+        "rules: [",
+        "lists: {a: b}\nrules: [",
+        "3:1 this version does not run `lists` yet; take it out; a later version will run it",
+    ),
+    ("kind: vendor", "kind: vendr", "5:24 there is no kind `vendr`; did you mean `vendor`? known: vendor"),
+    ("kind: vendor, ", "", "5:6 a source needs `kind`; add `kind: huawei`"),
+    ("tenant: acme", "tennant: acme", "5:32 unknown key `tennant` in a source; did you mean `tenant`?"),
+    ("region: r1", "regio: r1", "5:46 unknown key `regio` in a source; did you mean `region`?"),
+    ("region: r1, ", "", "5:6 a source of kind `vendor` needs `region`; add `region: ap-southeast-3`"),
+    (
+        "name: prod",
+        "name: Prod 1",
+        "5:12 `Prod 1` is no name: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`; write `name: prod-1`",
+    ),
+    (
+        "tenant: acme",
+        "tenant: ACME",
+        "5:40 `ACME` is no name: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`; write `tenant: acme`",
+    ),
+    ("name: log", "name: soc", "8:12 two receivers are called `soc`; give one of them another name"),
+    (
+        "medium: 10 in 15m",
+        "medium: 10",
+        "7:61 `medium` takes a rate such as `10 in 15m`, not `10`; write `medium: 10 in 15m`, or `medium: off`",
+    ),
+    (
+        "medium: 10 in 15m",
+        "medium: 0 in 15m",
+        "7:61 `medium` takes a rate such as `10 in 15m`, not `0 in 15m`; write `medium: 10 in 15m`, or `medium: off`",
+    ),
+    (
+        "medium: 10 in 15m",
+        "medium: 10 in 9d",
+        "7:61 `medium: 10 in 9d` is out of bounds; write 1 to 10000 messages in 1s to 1d, or `medium: off`",
+    ),
+    (
+        "{medium: 10 in 15m, critical: off}",
+        "10 in 1h",
+        "7:52 `at_most` takes levels and a rate of each, not `10 in 1h`; write `at_most: {medium: 10 in 1h}`",
+    ),
+    ("medium: 10 in", "mediun: 10 in", "7:53 unknown key `mediun` in `at_most`; did you mean `medium`?"),
+    (
+        "high, critical",
+        "hihg",
+        "10:22 `level` cannot be `hihg`; did you mean `high`? known: informational, low, medium, high, critical",
+    ),
+    ("user: admin*", "usr: admin*", "10:39 unknown key `usr` in `match` of a route; did you mean `user`?"),
+    ("user: admin*", "user: []", "10:45 `user` lists nothing; name one, or take the key out"),
+    ("to: [soc, log]", "to: [sok, log]", "10:59 no receiver is called `sok`; did you mean `soc`?"),
+    ("to: [soc, log]", "to: [soc, soc]", "10:64 `soc` stands twice in the list; take one of them out"),
+    ("to: [soc, log]", "to: []", "10:58 a route that tells nobody; name a receiver: `to: [soc-slack]`"),
+    ("to: [soc, log], ", "", "10:6 a route needs `to`; add `to: [soc-slack, soc-mail]`"),
+    (
+        "match: {}",
+        "match: {level: low}",
+        "10:3 no route takes every alert, and some would be told to nobody; end the list with `- {match: {}, to: [a-receiver]}`",
+    ),
+    (
+        "continue: true",
+        "continue: yes",
+        "10:80 `continue` takes `true` or `false`, not `yes`; write `continue: true`",
+    ),
+    ("ops: [log]", "ops: [lok]", "12:7 no receiver is called `lok`; did you mean `log`?"),
+    (
+        "\": server",
+        "\": servr",
+        "13:25 `servr` is no failure kind; known: credentials, unknown_user, locked, policy, network, server, unknown; did you mean `server`?",
+    ),
+    (
+        "(?i)badge",
+        "(badge",
+        "14:24 `re: (badge` is no regular expression; no look-around and no back-references; write `\\` before a character that stands for itself",
+    ),
+    ("30d", "30", "15:13 `for: 30` has no unit; a duration needs one; write `30s`, `30m`, `30h` or `30d`"),
+    ("30d", "1h", "15:13 `for: 1h` is out of bounds; write a length from 1d to 366d"),
+    ("20GB", "20G", "15:27 `at_most` takes a size such as 20GB, not `20G`; write `at_most: 20GB`"),
+    ("ops:", "\tops:", "12:1 tabs cannot indent YAML; indent this line with spaces"),
+    ("ops:", "zone:", "12:1 `zone` stands twice in one map; keep one of them"),
+];
+
 #[test]
 fn each_mistake_is_told_with_its_place_and_the_way_out() {
     let mut wrong = Vec::new();
-    for (from, to, told) in [
-        ("store:", "stor:", "1:1 unknown key `stor` in a configuration; did you mean `store`?"),
-        ("zone:", "timezone:", "2:1 unknown key `timezone` in a configuration; did you mean `zone`?"),
-        (
-            "Asia/Shanghai",
-            "Asia/Shangai",
-            "2:7 there is no time zone `Asia/Shangai`; did you mean `Asia/Shanghai`?",
-        ),
-        ("Asia/Shanghai", "Shanghai", "2:7 there is no time zone `Shanghai`; did you mean `Asia/Shanghai`?"),
-        (
-            "rules: [rules/]",
-            "rules: rules/",
-            "3:8 `rules` is a list, not a single value; write `rules: [rules/]`",
-        ),
-        ("rules: [rules/]", "rules: []", "3:8 `rules` lists nothing; write `rules: [rules/]`"),
-        (
-            "rules: [",
-            "lists: {a: b}\nrules: [",
-            "3:1 this version does not run `lists` yet; take it out; a later version will run it",
-        ),
-        (
-            "kind: vendor",
-            "kind: vendr",
-            "5:24 there is no kind `vendr`; did you mean `vendor`? known: vendor",
-        ),
-        ("kind: vendor, ", "", "5:6 a source needs `kind`; add `kind: huawei`"),
-        ("tenant: acme", "tennant: acme", "5:32 unknown key `tennant` in a source; did you mean `tenant`?"),
-        ("region: r1", "regio: r1", "5:46 unknown key `regio` in a source; did you mean `region`?"),
-        ("region: r1, ", "", "5:6 a source of kind `vendor` needs `region`; add `region: ap-southeast-3`"),
-        (
-            "name: prod",
-            "name: Prod 1",
-            "5:12 `Prod 1` is no name: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`; write `name: prod-1`",
-        ),
-        (
-            "tenant: acme",
-            "tenant: ACME",
-            "5:40 `ACME` is no name: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`; write `tenant: acme`",
-        ),
-        ("name: log", "name: soc", "8:12 two receivers are called `soc`; give one of them another name"),
-        (
-            "medium: 10 in 15m",
-            "medium: 10",
-            "7:61 `medium` takes a rate such as `10 in 15m`, not `10`; write `medium: 10 in 15m`, or `medium: off`",
-        ),
-        (
-            "medium: 10 in 15m",
-            "medium: 0 in 15m",
-            "7:61 `medium` takes a rate such as `10 in 15m`, not `0 in 15m`; write `medium: 10 in 15m`, or `medium: off`",
-        ),
-        (
-            "medium: 10 in 15m",
-            "medium: 10 in 9d",
-            "7:61 `medium: 10 in 9d` is out of bounds; write 1 to 10000 messages in 1s to 1d, or `medium: off`",
-        ),
-        (
-            "{medium: 10 in 15m, critical: off}",
-            "10 in 1h",
-            "7:52 `at_most` takes levels and a rate of each, not `10 in 1h`; write `at_most: {medium: 10 in 1h}`",
-        ),
-        ("medium: 10 in", "mediun: 10 in", "7:53 unknown key `mediun` in `at_most`; did you mean `medium`?"),
-        (
-            "high, critical",
-            "hihg",
-            "10:22 `level` cannot be `hihg`; did you mean `high`? known: informational, low, medium, high, critical",
-        ),
-        (
-            "user: admin*",
-            "usr: admin*",
-            "10:39 unknown key `usr` in `match` of a route; did you mean `user`?",
-        ),
-        ("user: admin*", "user: []", "10:45 `user` lists nothing; name one, or take the key out"),
-        ("to: [soc, log]", "to: [sok, log]", "10:59 no receiver is called `sok`; did you mean `soc`?"),
-        ("to: [soc, log]", "to: [soc, soc]", "10:64 `soc` stands twice in the list; take one of them out"),
-        ("to: [soc, log]", "to: []", "10:58 a route that tells nobody; name a receiver: `to: [soc-slack]`"),
-        ("to: [soc, log], ", "", "10:6 a route needs `to`; add `to: [soc-slack, soc-mail]`"),
-        (
-            "match: {}",
-            "match: {level: low}",
-            "10:3 no route takes every alert, and some would be told to nobody; end the list with `- {match: {}, to: [a-receiver]}`",
-        ),
-        (
-            "continue: true",
-            "continue: yes",
-            "10:80 `continue` takes `true` or `false`, not `yes`; write `continue: true`",
-        ),
-        ("ops: [log]", "ops: [lok]", "12:7 no receiver is called `lok`; did you mean `log`?"),
-        (
-            "\": server",
-            "\": servr",
-            "13:25 `servr` is no failure kind; known: credentials, unknown_user, locked, policy, network, server, unknown; did you mean `server`?",
-        ),
-        (
-            "(?i)badge",
-            "(badge",
-            "14:24 `re: (badge` is no regular expression; no look-around and no back-references; write `\\` before a character that stands for itself",
-        ),
-        (
-            "30d",
-            "30",
-            "15:13 `for: 30` has no unit; a duration needs one; write `30s`, `30m`, `30h` or `30d`",
-        ),
-        ("30d", "1h", "15:13 `for: 1h` is out of bounds; write a length from 1d to 366d"),
-        ("20GB", "20G", "15:27 `at_most` takes a size such as 20GB, not `20G`; write `at_most: 20GB`"),
-        ("ops:", "\tops:", "12:1 tabs cannot indent YAML; indent this line with spaces"),
-        ("ops:", "zone:", "12:1 `zone` stands twice in one map; keep one of them"),
-    ] {
+    for (from, to, told) in MISTAKES {
         let found = faults(&but(from, to));
-        if found != [told] {
+        if found != [*told] {
             wrong.push(format!("{to}\n  told {found:?}\n  not  {told:?}"));
         }
     }
@@ -391,8 +382,8 @@ fn only_what_decides_is_in_the_digest() {
 fn hostile_files_are_bounded() {
     assert!(!faults(&"[".repeat(100_000)).is_empty());
     assert!(!faults(&format!("store: {}", "x".repeat(2 << 20))).is_empty());
-    let many: String = (0..1_500).map(|number| format!("  - {{name: n{number}, kind: out}}\n")).collect();
-    let text = but("  - {name: log, kind: out}\n", &many);
+    let many: Vec<String> = (0..1_500).map(|number| format!("  - {{name: n{number}, kind: out}}")).collect();
+    let text = but("  - {name: log, kind: out}", &many.join("\n"));
     assert!(faults(&text)[0].contains("`receivers` lists more than 1000 entries"));
     let re = but("(?i)badge", r"'(\w{1000}){1000}'");
     assert!(faults(&re)[0].contains("is larger than 1048576 bytes when compiled"), "{:?}", faults(&re));

@@ -111,10 +111,12 @@ impl Takes {
         let mut found = Vec::new();
         let mut open = vec![self];
         while let Some(takes) = open.pop() {
-            match takes {
-                Self::Or(one, other) => open.extend([*other, *one]),
-                Self::OffOr(inner) => open.push(*inner),
-                leaf => found.push(leaf),
+            if let Self::Or(one, other) = takes {
+                open.extend([*other, *one]);
+            } else if let Self::OffOr(inner) = takes {
+                open.push(*inner);
+            } else {
+                found.push(takes);
             }
         }
         found
