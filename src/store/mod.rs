@@ -103,6 +103,8 @@ pub enum Event {
         /// The first entry that was kept when they learned.
         from: u64,
     },
+    /// A lane is read from here on. Its rows are kept apart, and no rule hears of it, until it joins.
+    Known(Lane),
     /// A lane counts from here on: rules wait for it.
     Joined(Lane),
     /// A lane no longer counts: it stalled, or was removed.
@@ -349,7 +351,7 @@ pub trait Store: Send + Sync + 'static {
     fn text(&self, digest: String) -> Answer<Option<String>>;
     /// Every tenant that has been fenced.
     fn tenants(&self) -> Answer<Vec<Arc<str>>>;
-    /// Every lane that ever joined, by number.
+    /// Every lane that was ever known or joined, by number, as it was last told of.
     fn lanes(&self, tenant: Arc<str>) -> Answer<Vec<Lane>>;
     /// Every cursor.
     fn cursors(&self, tenant: Arc<str>) -> Answer<Vec<Cursor>>;
