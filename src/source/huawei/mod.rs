@@ -23,6 +23,8 @@ mod trouble;
 mod walk;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
