@@ -8,6 +8,7 @@ mod laws;
 mod layers;
 mod models;
 mod real;
+mod simulate;
 mod slow;
 mod transcripts;
 mod world;
