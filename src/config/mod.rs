@@ -6,6 +6,7 @@
 //! read once, at building; nothing here prints one.
 
 mod options;
+pub mod rules;
 mod secret;
 
 pub use options::Options;

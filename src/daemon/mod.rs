@@ -1,4 +1,10 @@
 //! The daemon: sources polled, rules judged, alerts owed and sent, through crashes.
 
 pub mod clock;
+pub mod control;
 pub mod life;
+pub mod orders;
+pub mod own;
+pub mod poll;
+pub mod status;
+pub mod watch;

@@ -340,6 +340,9 @@ impl Group {
         self.tally = None;
         self.low = 0;
         self.bound(around);
+        if let Some(last) = self.last {
+            self.make_room(last, around);
+        }
     }
 
     /// Where the window of the next hit cannot begin before, found from the entries alone.

@@ -8,7 +8,17 @@
 //! its reason, so that `explain` can tell why somebody was told or was not.
 
 pub mod delivery;
+pub mod digest;
+pub mod limit;
+pub mod pattern;
+pub mod plan;
+pub mod retry;
+pub mod silence;
+pub mod tree;
 
 pub use delivery::{
     Attempt, Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
 };
+pub use limit::{AtMost, Limits};
+pub use pattern::Pattern;
+pub use tree::{Match, Route, Routes};

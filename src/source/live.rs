@@ -33,6 +33,9 @@ pub struct Reading {
     pub now: Option<Timestamp>,
     /// Rows dated ahead of now, set aside to be read again.
     pub ahead: u64,
+    /// True while more of the past is still to be read; from the first reading without it on, the
+    /// lane has caught up.
+    pub behind: bool,
     /// What somebody should hear of besides: rows missing against the total, a gap beyond what the
     /// service keeps, ….
     pub remarks: Vec<String>,
