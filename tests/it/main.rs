@@ -6,8 +6,10 @@
 mod bounds;
 mod laws;
 mod layers;
+mod life;
 mod models;
 mod real;
 mod slow;
+mod tale;
 mod transcripts;
 mod world;
