@@ -1,7 +1,14 @@
 //! The daemon: sources polled, rules judged, alerts owed and sent, through crashes.
 
 pub mod clock;
+pub mod control;
 pub mod dispatch;
 pub mod fences;
+pub mod life;
+pub mod orders;
+pub mod own;
+pub mod poll;
+pub mod status;
 pub mod step;
 pub mod tokens;
+pub mod watch;

@@ -229,6 +229,20 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// The word for it, in queries and for people.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sending { .. } => "sending",
+            Self::Delivered { .. } => "delivered",
+            Self::Dead { .. } => "dead",
+            Self::Discarded { .. } => "discarded",
+            Self::Folded { .. } => "folded",
+        }
+    }
+}
+
 /// What one try came to, as the receiver's answer tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
