@@ -4,6 +4,7 @@ pub mod clock;
 pub mod control;
 pub mod orders;
 pub mod own;
+pub mod parts;
 pub mod poll;
 pub mod status;
 pub mod watch;
