@@ -10,6 +10,7 @@ pub mod intake;
 pub mod life;
 pub mod orders;
 pub mod own;
+pub mod parts;
 pub mod poll;
 pub mod routing;
 pub mod status;
