@@ -163,7 +163,7 @@ pub(super) fn due(
     deliveries.collect()
 }
 
-fn due_sql() -> String {
+pub(super) fn due_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM deliveries INDEXED BY deliveries_open
          WHERE receiver = ?1 AND ready IS NOT NULL AND ready <= ?2 ORDER BY owed LIMIT ?3"
