@@ -124,9 +124,9 @@ fn revision(tenant: usize) -> impl Strategy<Value = Alert> {
     let rule = select(&["loud", "quiet"][..]).prop_map(|rule| rule.parse().unwrap());
     (0..3_u8, 1..4_u32, select(states.to_vec()), time(), select(Level::ALL.to_vec()), rule, owner(tenant))
         .prop_map(|(id, revision, state, at, level, rule, tenant)| Alert {
-            level,
             rule,
             tenant,
+            level,
             ..alert(id, revision, state, at)
         })
 }

@@ -62,6 +62,11 @@ fn span(store: &dyn Store) -> Option<(u64, u64)> {
     wait(store.span(tenant())).unwrap()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the file as a whole is what is looked at")]
+fn bytes(folder: &Folder) -> Vec<u8> {
+    fs::read(folder.path()).unwrap()
+}
+
 /// Rows that no compression makes small.
 fn noise(bytes: usize) -> String {
     let mut state = 7_u64;
@@ -232,13 +237,13 @@ fn a_file_of_something_else_is_refused_and_left_as_it_is() {
     let error = folder.error().to_string();
     assert!(error.starts_with("the store is damaged (file is not a database"), "{error}");
     assert!(error.ends_with("; restore a backup, or move it away to begin anew"), "{error}");
-    assert_eq!(fs::read(folder.path()).unwrap(), text.as_bytes());
+    assert_eq!(bytes(&folder), text.as_bytes());
 
     let folder = Folder::new();
     folder.behind().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
-    let before = fs::read(folder.path()).unwrap();
+    let before = bytes(&folder);
     assert!(matches!(folder.error(), StoreError::Corrupt(why) if why == "the file is another program's"));
-    assert_eq!(fs::read(folder.path()).unwrap(), before);
+    assert_eq!(bytes(&folder), before);
 }
 
 #[test]
@@ -250,14 +255,14 @@ fn a_file_that_was_cut_or_overwritten_is_refused_and_left_as_it_is() {
         commit(&store, &fence, vec![read(seq, noise(20_000))]).unwrap();
     }
     drop(store);
-    let whole = fs::read(folder.path()).unwrap();
+    let whole = bytes(&folder);
     let mut smeared = whole.clone();
     smeared[4_096..200_000].fill(0xa5);
     for damaged in [&whole[..whole.len() / 2], &whole[..50], &smeared] {
         fs::write(folder.path(), damaged).unwrap();
         let error = folder.error();
         assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
-        assert_eq!(fs::read(folder.path()).unwrap(), damaged);
+        assert_eq!(bytes(&folder), damaged);
     }
     fs::write(folder.path(), &whole).unwrap();
     assert_eq!(span(&folder.store()), Some((1, 20)));
@@ -454,7 +459,7 @@ fn what_is_forgotten_gives_its_room_back() {
     let forget = Change::Forget { seq: 30, before: Timestamp(0) };
     commit(&store, &fence, vec![Change::Checkpoint(checkpoint), forget]).unwrap();
     store.tamper(|connection| {
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap()
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     });
     let after = wait(store.holdings()).unwrap().bytes;
     assert!(after * 5 < before, "{before} -> {after}");
@@ -488,8 +493,8 @@ fn the_form_of_an_entry_is_the_one_that_older_files_hold() {
         Event::Left { lane: lane_id },
         Event::Read { lane: lane_id, rows: "{}\n".to_owned(), twins: vec![(1, 2)], watermark },
     ];
-    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let forms: Vec<String> = events.iter().map(|event| hex(postcard::to_stdvec(event).unwrap())).collect();
+    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    let forms = events.map(|event| hex(postcard::to_stdvec(&event).unwrap()));
     let first_form = [
         "00026162",
         "01031370726f642f6465736b746f705f6c6f67696e73010a636e2d6e6f7274682d34043061316200010000",
