@@ -103,6 +103,16 @@ pub enum Event {
         /// See [`Change::Text`].
         digest: String,
     },
+    /// These rules know from here on what the entries from number `from` up to the one before this
+    /// taught them, as if they had been in force: nothing of that is told but what still holds.
+    Adopted {
+        /// Rules of the generation in force, by id.
+        rules: Vec<RuleId>,
+        /// The first entry that was kept when they learned.
+        from: u64,
+    },
+    /// A lane is read from here on. Its rows are kept apart, and no rule hears of it, until it joins.
+    Known(Lane),
     /// A lane counts from here on: rules wait for it.
     Joined(Lane),
     /// A lane no longer counts: it stalled, or was removed.
@@ -116,7 +126,7 @@ pub enum Event {
         lane: SourceId,
         /// Rows as they were read, one line each, each ended by a line feed; those that were new or changed.
         rows: String,
-        /// Of equal rows: (number of the line, which twin it is).
+        /// Of equal rows: (number of the line, the first being 0, which twin it is).
         twins: Vec<(u32, u32)>,
         /// Complete up to here, where that moved.
         watermark: Option<Watermark>,
@@ -352,7 +362,7 @@ pub trait Store: Send + Sync + 'static {
     fn text(&self, digest: String) -> Answer<Option<String>>;
     /// Every tenant that has been fenced.
     fn tenants(&self) -> Answer<Vec<Arc<str>>>;
-    /// Every lane that ever joined, by number.
+    /// Every lane that was ever known or joined, by number, as it was last told of.
     fn lanes(&self, tenant: Arc<str>) -> Answer<Vec<Lane>>;
     /// Every cursor.
     fn cursors(&self, tenant: Arc<str>) -> Answer<Vec<Cursor>>;
