@@ -3,10 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bounds;
 mod laws;
 mod layers;
+mod life;
 mod models;
 mod real;
+mod simulate;
 mod slow;
+mod tale;
 mod transcripts;
 mod world;
