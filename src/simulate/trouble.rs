@@ -58,8 +58,10 @@ pub enum What {
     /// 504, as the gateway says when the service takes over 30 s.
     GatewayTimeout {},
     /// 200 with an error in its body.
+    #[serde(rename = "error_in_200")]
     ErrorIn200 {},
     /// 200 with a page for people.
+    #[serde(rename = "html_in_200")]
     HtmlIn200 {},
     /// The answer comes late.
     Slow {
