@@ -84,6 +84,7 @@ pub fn office(seed: u64, start: Timestamp) -> Result<World, BadRow> {
     }
     office.stories(start)?;
     office.world.opens_at(start);
+    office.world.sort();
     Ok(office.world)
 }
 
@@ -267,5 +268,5 @@ impl Office {
 
 /// As in the samples: whole seconds and `Z`.
 fn spelt(time: Timestamp) -> String {
-    super::dress::spell(super::trouble::Spelling::Seconds, time)
+    super::dress::spell(super::what::Spelling::Seconds, time)
 }

@@ -81,6 +81,11 @@ impl Server {
         self.set_now(self.now() + length);
     }
 
+    /// True when every row is born and looks as it will for ever.
+    pub fn is_finished(&self) -> bool {
+        self.complete().is_none_or(|last| last <= self.now())
+    }
+
     /// When every row is born and looks as it will for ever; none without a row that has a time.
     pub fn complete(&self) -> Option<Timestamp> {
         self.shared.simulation().world().complete()
