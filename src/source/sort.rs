@@ -40,6 +40,11 @@ struct Pending {
 
 /// Sorts the lines of `inputs` into one file.
 pub fn sort(inputs: &[Input], scanner: &Scanner) -> Result<Sorted, ReadError> {
+    sort_in_runs(inputs, scanner, RUN)
+}
+
+/// The same with so many bytes of lines in memory: a run ends with the block that fills it.
+fn sort_in_runs(inputs: &[Input], scanner: &Scanner, run: usize) -> Result<Sorted, ReadError> {
     let (mut runs, mut pending) = (Vec::new(), Pending::default());
     let (mut left_out, mut broken) = (Vec::new(), Vec::new());
     for (number, input) in inputs.iter().enumerate() {
@@ -54,7 +59,7 @@ pub fn sort(inputs: &[Input], scanner: &Scanner) -> Result<Sorted, ReadError> {
             };
             left_out.extend(block.faults.iter().map(|bad| (number, bad.clone())));
             pending.take(&block.bytes, scanner);
-            if pending.text.len() >= RUN {
+            if pending.text.len() >= run {
                 runs.push(pending.write().map_err(failed)?);
             }
         }
@@ -135,27 +140,35 @@ mod tests {
     use super::*;
     use crate::record::Columns;
     use crate::record::fact::Facts;
-    use crate::record::scan::Origin;
+    use crate::record::scan::{Fault, MAX_LINE, Origin};
+
+    fn scanner() -> Scanner {
+        Scanner::new(Columns::default().freeze(), Arc::new(Facts::default()), Origin::default())
+    }
+
+    fn row(id: &str, minute: u32) -> String {
+        format!("{{\"id\":\"{id}\",\"start_time\":\"2026-01-05T09:{minute:02}:00Z\"}}\n")
+    }
+
+    fn file(text: &str) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn text_of(sorted: &Sorted) -> String {
+        let mut text = String::new();
+        sorted.file.reopen().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
 
     #[test]
     fn lines_are_sorted_by_time_and_bad_ones_go_first() {
-        let scanner =
-            Scanner::new(Columns::default().freeze(), Arc::new(Facts::default()), Origin::default());
-        let row = |id: &str, minute: u32| {
-            format!("{{\"id\":\"{id}\",\"start_time\":\"2026-01-05T09:{minute:02}:00Z\"}}\n")
-        };
-        let file = |text: &str| {
-            let file = NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), text).unwrap();
-            file
-        };
         let one = file(&[row("c", 3), "no JSON\n".to_owned(), row("a", 1), row("e", 5)].concat());
         let two = file([row("b", 2), row("a2", 1), row("d", 4)].concat().trim_end());
         let inputs = [Input::open(one.path()).unwrap(), Input::open(two.path()).unwrap()];
-        let sorted = sort(&inputs, &scanner).unwrap();
+        let sorted = sort(&inputs, &scanner()).unwrap();
         assert!(sorted.broken.is_empty() && sorted.left_out.is_empty());
-        let mut text = String::new();
-        sorted.file.reopen().unwrap().read_to_string(&mut text).unwrap();
         let meant = [
             "no JSON\n".to_owned(),
             row("a", 1),
@@ -165,6 +178,51 @@ mod tests {
             row("d", 4),
             row("e", 5),
         ];
-        assert_eq!(text, meant.concat());
+        assert_eq!(text_of(&sorted), meant.concat());
+    }
+
+    #[test]
+    fn many_runs_give_what_one_run_gives() {
+        // Times come again and again, within a file and from file to file.
+        let texts: Vec<String> = (0..7)
+            .map(|number| {
+                let rows = (0..40).map(|place| row(&format!("{number}-{place}"), (place * 17 + number) % 23));
+                rows.collect::<String>() + "no JSON\n"
+            })
+            .collect();
+        let files: Vec<NamedTempFile> = texts.iter().map(|text| file(text)).collect();
+        let inputs: Vec<Input> = files.iter().map(|file| Input::open(file.path()).unwrap()).collect();
+        let one = text_of(&sort(&inputs, &scanner()).unwrap());
+        let (mut lines, mut meant): (Vec<&str>, Vec<&str>) =
+            (one.lines().collect(), texts.iter().flat_map(|text| text.lines()).collect());
+        lines.sort_unstable();
+        meant.sort_unstable();
+        assert_eq!(lines, meant);
+        // A run a file, then runs of two files or three.
+        for run in [1, texts[0].len() + 1, 2 * texts[0].len() + 1] {
+            assert_eq!(text_of(&sort_in_runs(&inputs, &scanner(), run).unwrap()), one, "runs of {run}");
+        }
+    }
+
+    #[test]
+    fn a_line_too_long_to_be_kept_is_left_out_and_told_with_its_file_and_place() {
+        let huge = "x".repeat(MAX_LINE * 2);
+        let one = file(&row("b", 2));
+        let two = file(&format!("{}{huge}\n{}", row("c", 3), row("a", 1)));
+        let inputs = [Input::open(one.path()).unwrap(), Input::open(two.path()).unwrap()];
+        for run in [1, RUN] {
+            let sorted = sort_in_runs(&inputs, &scanner(), run).unwrap();
+            assert_eq!(text_of(&sorted), [row("a", 1), row("b", 2), row("c", 3)].concat());
+            let [(number, bad)] = &sorted.left_out[..] else { panic!("{:?}", sorted.left_out.len()) };
+            assert_eq!((*number, bad.locator.0), (1, row("c", 3).len() as u64));
+            assert_eq!(bad.fault, Fault::TooLong);
+        }
+    }
+
+    #[test]
+    fn no_line_at_all_sorts_to_an_empty_file() {
+        let empty = file("");
+        let sorted = sort(&[Input::open(empty.path()).unwrap()], &scanner()).unwrap();
+        assert_eq!(text_of(&sorted), "");
     }
 }

@@ -34,7 +34,9 @@ async fn both(play: Play) -> [Attempt; 2] {
 fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     let digest = |parts: &[&[u8]]| {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         context.finish().as_ref().to_vec()
     };
     let mut block = if key.len() > 64 { digest(&[key]) } else { key.to_vec() };
