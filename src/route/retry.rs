@@ -319,3 +319,6 @@ impl Health {
         tell.then_some(Turn::Failing)
     }
 }
+
+#[cfg(test)]
+mod tests;
