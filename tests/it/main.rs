@@ -9,6 +9,7 @@ mod layers;
 mod life;
 mod models;
 mod real;
+mod simulate;
 mod slow;
 mod tale;
 mod transcripts;

@@ -151,8 +151,8 @@ fn hostile_bodies_bring_about_few_probes() {
 #[test]
 fn a_failing_receiver_rests_and_is_tried_with_one_message() {
     let mut health = Health::default();
-    for number in 1..FAILURES {
-        assert_eq!(health.after(&no(None, false), DeliveryId([number as u8; 16]), NOW, 0.0), None);
+    for number in 1..5_u8 {
+        assert_eq!(health.after(&no(None, false), DeliveryId([number; 16]), NOW, 0.0), None);
         assert_eq!(health.gate(NOW), Gate::Open);
     }
     assert_eq!(health.after(&no(None, false), DeliveryId([9; 16]), NOW, 0.0), Some(Turn::Failing));
