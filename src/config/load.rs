@@ -80,6 +80,7 @@ fn config(
         store: store.unwrap_or_default(),
         zone,
         rules,
+        rules_at: top.place("rules"),
         declared,
         sources,
         receivers,

@@ -46,6 +46,8 @@ pub struct Config {
     pub zone: chrono_tz::Tz,
     /// Rule files and folders of them.
     pub rules: Vec<PathBuf>,
+    /// Where they stand in the file.
+    pub rules_at: Span,
     /// Fields that sources of files declare: rules may name them.
     pub declared: Vec<String>,
     /// Where records come from; at least one, names unique.

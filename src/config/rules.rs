@@ -83,7 +83,7 @@ fn read(path: &Path) -> Result<Vec<u8>, NoRules> {
 }
 
 /// A file that is no text: its one fault.
-fn not_text(name: String, error: &std::string::FromUtf8Error) -> Problems {
+pub fn not_text(name: String, error: &std::string::FromUtf8Error) -> Problems {
     let bytes = error.as_bytes();
     let before = String::from_utf8_lossy(&bytes[..error.utf8_error().valid_up_to()]).into_owned();
     let wrong = bytes[before.len()];

@@ -134,6 +134,8 @@ pub struct Life {
     scratch: Scratch,
     offered: Option<Arc<Generation>>,
     brought: Option<Box<Rebuild>>,
+    /// It takes in what was kept apart as well: see [`Rebuild`].
+    learns: bool,
 }
 
 impl fmt::Debug for Life {
@@ -159,6 +161,7 @@ impl Life {
             scratch: Scratch::default(),
             offered: None,
             brought: None,
+            learns: false,
         }
     }
 
@@ -188,6 +191,11 @@ impl Life {
         self.lanes.entry(lane.id).or_insert_with(|| Reader::new(lane, generation, false));
     }
 
+    /// Whether rules have heard of a lane.
+    pub fn has_joined(&self, lane: SourceId) -> bool {
+        self.lanes.get(&lane).is_some_and(|reader| reader.joined)
+    }
+
     /// Gives the generation that the next entry puts in force.
     pub fn offer(&mut self, generation: Arc<Generation>) {
         self.offered = Some(generation);
@@ -215,6 +223,8 @@ impl Life {
         match &entry.event {
             Event::Generation { digest } => self.succeed(digest, &mut outcome)?,
             Event::Adopted { rules, from } => self.adopt(rules, *from, &mut outcome)?,
+            Event::Known(lane) if self.learns => self.join(lane),
+            Event::Known(lane) => self.know(lane.clone()),
             Event::Joined(lane) => self.join(lane),
             Event::Left { lane } => {
                 let left = self.engine.leave(*lane);
@@ -222,8 +232,9 @@ impl Life {
             }
             Event::Read { lane, rows, twins, watermark } => {
                 self.read(entry, *lane, rows, twins, &mut outcome)?;
-                if let Some(Watermark { start, end }) = watermark {
-                    let judged = self.engine.progress(*lane, *start, *end);
+                let joined = self.lanes.get(lane).is_some_and(|reader| reader.joined);
+                if let Some(Watermark { start, end }) = watermark.filter(|_| joined) {
+                    let judged = self.engine.progress(*lane, start, end);
                     outcome.add(judged);
                 }
             }
@@ -283,20 +294,19 @@ impl Life {
             return Err(Halt::TooLong { seq, bytes });
         }
         let Some(reader) = self.lanes.get_mut(&lane) else { return Err(Halt::UnknownLane { seq, lane }) };
-        if !reader.joined {
-            self.engine.add_source(lane, reader.lane.origin.endpoint);
-            reader.joined = true;
-        }
+        let joined = reader.joined;
         if rows.is_empty() {
             return Ok(());
         }
         let base = Locator(seq << OFFSET_BITS);
         let mut batch = reader.scanner.scan(rows.to_owned(), base);
         number_twins(&mut batch, rows, base, twins);
-        let fresh = self.engine.take_in_from(lane, &batch);
-        let hits = self.engine.scan(&batch, &fresh, &mut self.scratch);
-        let taken = self.engine.advance(&batch, hits);
-        outcome.add(taken);
+        if joined {
+            let fresh = self.engine.take_in_from(lane, &batch);
+            let hits = self.engine.scan(&batch, &fresh, &mut self.scratch);
+            let taken = self.engine.advance(&batch, hits);
+            outcome.add(taken);
+        }
         for fault in &batch.faults {
             let line = line_at(rows, offset(fault.locator, base));
             self.note_faulty(lane, line);
@@ -342,6 +352,18 @@ impl Life {
 }
 
 impl Outcome {
+    /// The same in pieces of at most `most` drafts, in order, without anything else.
+    pub fn parts(&self, most: usize) -> impl Iterator<Item = Self> {
+        self.drafts.chunks(most.max(1)).map(|drafts| Self {
+            seq: self.seq,
+            generation: self.generation.clone(),
+            drafts: drafts.to_vec(),
+            notes: Vec::new(),
+            quarantined: Vec::new(),
+            new_rules: Vec::new(),
+        })
+    }
+
     fn add(&mut self, done: crate::engine::Outcome) {
         self.drafts.extend(done.drafts);
         self.notes.extend(done.notes);

@@ -85,12 +85,9 @@ impl Front {
     }
 }
 
-/// How far the lanes are, by what they bring.
+/// How far the lanes are, by what they bring; only kinds that there are.
 #[derive(Debug)]
-pub struct Fronts {
-    anywhere: Front,
-    endpoints: [Front; Endpoint::ALL.len()],
-}
+pub struct Fronts(Vec<(Option<Endpoint>, Front)>);
 
 impl Lanes {
     /// Adds a lane, or takes back one that left. It is where it was.
@@ -129,14 +126,16 @@ impl Lanes {
 
     /// How far they are, once for all rules.
     pub fn fronts(&self) -> Fronts {
-        let mut fronts = Fronts { anywhere: Front::default(), endpoints: <[Front; 5]>::default() };
+        let mut fronts: Vec<(Option<Endpoint>, Front)> = Vec::new();
         for lane in self.0.values() {
-            match lane.endpoint {
-                None => fronts.anywhere.add(lane),
-                Some(endpoint) => fronts.endpoints[endpoint as usize].add(lane),
+            let known = fronts.iter().position(|(endpoint, _)| *endpoint == lane.endpoint);
+            let place = known.unwrap_or(fronts.len());
+            if place == fronts.len() {
+                fronts.push((lane.endpoint, Front::default()));
             }
+            fronts[place].1.add(lane);
         }
-        fronts
+        Fronts(fronts)
     }
 
     /// Those that left, by number, and up to where they were complete then.
@@ -150,10 +149,8 @@ impl Fronts {
     /// Up to when a rule that reads this may judge; none where nothing it reads goes on.
     pub fn watermark(&self, reads: Reads) -> Option<Timestamp> {
         let (mut starts, mut ends) = (Front::default(), Front::default());
-        let fronts = [(None, &self.anywhere)].into_iter();
-        let endpoints = Endpoint::ALL.into_iter().map(Some).zip(&self.endpoints);
-        for (endpoint, front) in fronts.chain(endpoints) {
-            let phases = reads.from(endpoint);
+        for (endpoint, front) in &self.0 {
+            let phases = reads.from(*endpoint);
             if phases.contains(Phase::Start) || phases.contains(Phase::Amended) {
                 starts = starts.or(*front);
             }
@@ -168,7 +165,7 @@ impl Fronts {
 
     /// Up to when everything is complete that is still waited for.
     pub fn all(&self) -> Option<Timestamp> {
-        let all = self.endpoints.iter().fold(self.anywhere, |all, front| all.or(*front));
+        let all = self.0.iter().fold(Front::default(), |all, (_, front)| all.or(*front));
         all.watermark().map(|(start, end)| start.min(end))
     }
 }

@@ -605,3 +605,70 @@ impl Program {
         self.reads.anywhere.contains(phase)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::decode::{Options, decode};
+
+    /// From which endpoints the rule that `body` makes can hear, by letter: Desktops, Apps, Launches,
+    /// Sessions, User events.
+    fn hears(body: &str, phase: Phase) -> String {
+        let text = format!("rule: r\ntitle: r\nlevel: low\n{body}\n");
+        let (spec, problems) = decode("r.yaml", &text, &Options::default());
+        assert!(!problems.has_errors(), "{problems:?}");
+        let (spec, mut problems) = (spec.unwrap(), problems);
+        let compiled = rule(spec, &mut problems).unwrap();
+        let mut columns = Columns::default();
+        let programs = Programs::compile(vec![compiled], &mut columns);
+        let reads = programs.list[0].reads;
+        let letters = ["D", "A", "L", "S", "U"];
+        let heard = Endpoint::ALL.into_iter().zip(letters);
+        heard
+            .filter(|(endpoint, _)| reads.from(Some(*endpoint)).contains(phase))
+            .map(|(_, letter)| letter)
+            .collect()
+    }
+
+    #[test]
+    fn a_rule_hears_from_the_endpoints_whose_records_it_can_accept() {
+        for (matches, heard) in [
+            ("{outcome: failure}", "DA"),
+            ("{service: desktop}", "D"),
+            ("{service: [desktop, app]}", "DA"),
+            ("{service: DESKTOP}", "D"),
+            ("{kind: app_launch}", "L"),
+            ("{kind: [login, app_launch], service: app}", "AL"),
+            ("{kind|startswith: app}", "L"),
+            ("{kind|re: ^(s|u)}", "SU"),
+            ("{kind|exists: true}", "DALSU"),
+            ("{kind|exists: true, service|exists: false}", "U"),
+            ("{kind: user_event, service: null}", "U"),
+            ("{kind: nothing}", ""),
+            ("{kind|fieldref: app_name}", "DALSU"),
+            ("[{service: desktop}, {kind: session, user_name: x}]", "DS"),
+            ("{a: {kind: session}, b: {user_name: x}, condition: not a and b}", "DALU"),
+            ("{a: {kind: session, user_name: x}, condition: not a}", "DALSU"),
+            ("{a: {kind: session}, b: {service: app}, condition: b and not a}", "AL"),
+        ] {
+            assert_eq!(hears(&format!("match: {matches}"), Phase::Start), heard, "{matches}");
+        }
+    }
+
+    #[test]
+    fn a_rule_hears_of_each_phase_by_itself() {
+        let matches = "match: [{service: desktop, phase: end}, {kind: app_launch, phase: start}]";
+        assert_eq!(
+            (hears(matches, Phase::Start), hears(matches, Phase::End)),
+            ("L".to_owned(), "D".to_owned())
+        );
+        assert_eq!(hears("match: {phase: amended}", Phase::Amended), "DA");
+    }
+
+    #[test]
+    fn what_clears_a_group_is_heard_of_too() {
+        let body =
+            "match: {service: app}\ncount: {at_least: 2, within: 1m, by: [user], unless: {kind: session}}";
+        assert_eq!(hears(body, Phase::Start), "AS");
+    }
+}

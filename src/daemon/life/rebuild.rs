@@ -1,6 +1,7 @@
 //! Rules that learn from the journal while others are in force.
 //!
-//! They take in the entries as if they had been there, and tell nobody. Generations of the past are
+//! They take in the entries as if they had been there, those of lanes that are still apart as well,
+//! and tell nobody. Generations of the past are
 //! passed over: the rules are what they are now.
 
 use std::collections::BTreeSet;
@@ -26,8 +27,11 @@ impl Life {
         let rules: BTreeSet<RuleId> = rules.iter().cloned().collect();
         let generation = text.compile_only(&rules).generation;
         let mut life = Self::under(&self.tenant, Engine::new(generation, &self.tenant));
+        // Rules that read several lanes wait for all of them from the start, so that what was read
+        // of one lane later than of the others is judged in order all the same.
+        life.learns = true;
         for reader in self.lanes.values() {
-            life.know(reader.lane.clone());
+            life.join(&reader.lane);
         }
         Rebuild { life, standing: Standing::default(), rules, first: None }
     }
@@ -38,7 +42,7 @@ impl Rebuild {
     pub fn take(&mut self, entry: &Entry) -> Result<(), Halt> {
         match &entry.event {
             Event::Generation { .. } | Event::Adopted { .. } => self.life.pass_over(entry.seq)?,
-            Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {
+            Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {
                 let outcome = self.life.apply(entry)?;
                 self.standing.swallow(&outcome.generation, outcome.drafts);
             }

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, excerpt};
 pub use mapping::{FieldMap, Mapping};
+pub use shape::endpoint_of;
 
 use super::batch::BadRow;
 use super::fact::Facts;

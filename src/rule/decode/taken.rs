@@ -379,7 +379,8 @@ fn unknown_key(
 ) -> Option<&'static str> {
     let word = entry.key.text.as_str();
     let language = cx.language;
-    let names = || doc.keys.iter().chain(beside.into_iter().flat_map(|doc| doc.keys)).map(|key| key.name);
+    let others = || beside.into_iter().flat_map(|doc| doc.keys).filter(|key| doc.key(key.name).is_none());
+    let names = || doc.keys.iter().chain(others()).map(|key| key.name);
     let of_others = || language.synonyms.iter().filter(|(other, _)| *other == word).map(|(_, ours)| *ours);
     let synonym = || of_others().find(|ours| names().any(|name| name == *ours));
     let meant = suggest::nearest(word, names()).or_else(synonym);
