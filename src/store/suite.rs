@@ -556,6 +556,9 @@ pub(crate) fn what_is_due_comes_in_the_order_it_was_owed(place: Place<'_>) {
     commit(&*store, &fence, changes).unwrap();
     assert_eq!(due(&*store, "slack", 49), [2]);
     assert_eq!(due(&*store, "slack", 50), [3, 2], "it keeps its place");
+    let grave = Delivery { level: Level::Critical, ..delivery(5, "slack", 40) };
+    commit(&*store, &fence, vec![owed(&grave)]).unwrap();
+    assert_eq!(due(&*store, "slack", 50), [5, 3, 2], "the gravest first");
 }
 
 pub(crate) fn a_lease_that_is_over_is_due_again(place: Place<'_>) {
