@@ -227,7 +227,7 @@ pub fn rule(id: &str, body: &str) -> String {
 /// An engine that has seen nothing.
 pub fn engine(generation: &Arc<Generation>) -> Engine {
     let mut engine = Engine::new(generation.clone(), "default");
-    engine.add_source(SOURCE);
+    engine.add_source(SOURCE, None);
     engine
 }
 

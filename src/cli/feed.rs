@@ -269,7 +269,7 @@ impl FileArguments {
 impl Reader<'_> {
     fn run(&mut self, readings: &mut [Reading], progress: &mut Progress) {
         for reading in readings.iter() {
-            self.engine.add_source(reading.source);
+            self.engine.add_source(reading.source, None);
         }
         // The file that is furthest behind goes on; the first one of those.
         while let Some(reading) = readings

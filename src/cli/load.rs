@@ -1,12 +1,10 @@
 //! Rule files from folders: one validator for every command.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::config::rules;
-use crate::engine::CheckedRule;
-use crate::record::RuleId;
-use crate::rule::decode::{Options, decode};
+use crate::engine::{CheckedRule, generation};
+use crate::rule::decode::Options;
 use crate::rule::problem::Problems;
 
 use super::{Failure, show};
@@ -61,37 +59,7 @@ pub fn load(paths: &[PathBuf], zone: chrono_tz::Tz, declared: &[String]) -> Resu
 
 /// The same for rules that are at hand already: (name of the file, its text).
 pub fn load_texts(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
-    let mut loaded = Loaded { files: texts.len(), ..Loaded::default() };
-    let mut taken: BTreeMap<RuleId, String> = BTreeMap::new();
-    for (name, text) in texts {
-        let (spec, mut problems) = decode(&name, &text, options);
-        let broken = problems.has_errors();
-        let rule = spec.and_then(|spec| {
-            if broken {
-                return CheckedRule::new(spec, &mut problems);
-            }
-            if let Some(other) = taken.get(&spec.id) {
-                let message = format!("rule `{}` is in `{other}` already", spec.id);
-                problems.error_hint(spec.id_span, message, "give one of them another id");
-                return None;
-            }
-            taken.insert(spec.id.clone(), name.clone());
-            CheckedRule::new(spec, &mut problems)
-        });
-        if rule.is_none() {
-            loaded.failed.extend(id_of(&text));
-        }
-        loaded.rules.extend(rule);
-        if !problems.is_empty() {
-            loaded.problems.push(problems);
-        }
-    }
-    loaded
-}
-
-/// The id of a rule that does not load, as far as one line of the file gives it.
-fn id_of(text: &str) -> Option<String> {
-    let rest = text.lines().find_map(|line| line.strip_prefix("rule:"))?;
-    let id = rest.split(" #").next()?.trim().trim_matches(['"', '\'']);
-    Some(id.to_owned())
+    let files = texts.len();
+    let generation::Loaded { rules, problems, failed } = generation::load(texts, options);
+    Loaded { rules, files, problems, failed }
 }

@@ -13,6 +13,7 @@ mod reason;
 mod replay;
 mod schema;
 mod show;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum Command {
     Replay(replay::Replay),
     /// Tells why a rule fired for a group at a time, or why not
     Explain(explain::Explain),
+    /// Plays the vendor's service on a port of this machine, for tests and training
+    Simulate(simulate::Simulate),
     /// Prints a JSON Schema
     Schema(schema::Schema),
     /// Prints a completion script for a shell
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

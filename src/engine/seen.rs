@@ -7,6 +7,9 @@
 //! was taken in before the last sweep goes. Beyond that, a row that comes again counts as new, is too
 //! late for any window, and raises alerts that exist already.
 
+mod change;
+
+use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -81,6 +84,8 @@ struct Seen {
     more: Option<Box<More>>,
     /// Number of sweeps before it was taken in.
     sweeps: u32,
+    /// Number of the lane that brought it first.
+    lane: u16,
     ended: bool,
     open: bool,
 }
@@ -116,18 +121,26 @@ impl Seen {
         if self.hit & bit != 0 || self.more.as_ref().is_some_and(|more| more.was.iter().any(counted)) {
             return false;
         }
-        if bit != 0 && !was.clears {
+        self.mark(was);
+        true
+    }
+
+    /// Notes what a record was, where that is not noted yet.
+    fn mark(&mut self, was: Was) {
+        let bit = if was.amended || was.clears { 0 } else { 1_u64.checked_shl(was.program).unwrap_or(0) };
+        if bit != 0 {
             self.hit |= bit;
         } else {
             self.more.get_or_insert_default().was.push(was);
         }
-        true
     }
 
-    /// Whether something of the row can still matter at `watermark`.
-    fn matters(&self, watermark: Timestamp, kept: Millis) -> bool {
+    /// Whether something of the row can still matter at `watermark`, or, to rules that stand still
+    /// with a lane that left, at the lane's own.
+    fn matters(&self, watermark: Timestamp, left: Option<Timestamp>, kept: Millis) -> bool {
         let end = self.more.as_ref().and_then(|more| more.end).unwrap_or(Timestamp::MIN);
-        self.start.max(end) + kept > watermark || (self.open && self.start + OPEN_ROWS_KEPT > watermark)
+        self.start.max(end) + kept > left.unwrap_or(watermark).min(watermark)
+            || (self.open && self.start + OPEN_ROWS_KEPT > watermark)
     }
 }
 
@@ -174,17 +187,23 @@ pub struct Tally {
 }
 
 impl SeenRows {
-    /// The records that `batch` brings, in its order.
-    pub fn take_in(&mut self, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
+    /// The records that `batch`, of lane number `lane`, brings, in its order.
+    pub fn take_in(&mut self, lane: u16, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
         let mut fresh = Vec::with_capacity(batch.rows.len() * 2);
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
-            self.take_in_row(batch, (number, row), wants, tally, &mut fresh);
+            self.take_in_row(lane, batch, (number, row), wants, tally, &mut fresh);
         }
         fresh
     }
 
+    /// The version of `row` that was read last; none if the row has not been seen.
+    pub fn version(&self, row: &Row) -> Option<u64> {
+        self.rows.get(&key(row)).map(|seen| seen.version)
+    }
+
     fn take_in_row(
         &mut self,
+        lane: u16,
         batch: &Batch,
         (number, row): (usize, &Row),
         wants: Wants,
@@ -215,6 +234,7 @@ impl SeenRows {
                     hit: 0,
                     more: needed.then(|| Box::new(more)),
                     sweeps,
+                    lane,
                     ended: end.is_some(),
                     open: row.open,
                 });
@@ -256,8 +276,8 @@ impl SeenRows {
         self.seated(seat).is_none_or(|seen| seen.first_time(was))
     }
 
-    /// Forgets what cannot matter any more at `watermark`.
-    pub fn forget(&mut self, watermark: Timestamp, horizon: Millis) {
+    /// Forgets what cannot matter any more at `watermark`, nor at those of lanes that `left`.
+    pub fn forget(&mut self, watermark: Timestamp, horizon: Millis, left: &BTreeMap<u16, Timestamp>) {
         if watermark == Timestamp::MIN {
             return;
         }
@@ -267,7 +287,9 @@ impl SeenRows {
         }
         self.swept = Some(watermark);
         let sweeps = self.sweeps;
-        self.rows.retain(|_, seen| seen.sweeps == sweeps || seen.matters(watermark, kept));
+        self.rows.retain(|_, seen| {
+            seen.sweeps == sweeps || seen.matters(watermark, left.get(&seen.lane).copied(), kept)
+        });
         self.sweeps = sweeps.wrapping_add(1);
     }
 
@@ -282,8 +304,8 @@ impl SeenRows {
     }
 }
 
-/// A row's identity; rows that are one phase only are apart by it.
-fn key(row: &Row) -> RecordId {
+/// A row's identity here; rows that are one phase only are apart by it.
+pub fn key(row: &Row) -> RecordId {
     RecordId::of(row.id, row.only.unwrap_or(Phase::Start))
 }
 
@@ -302,7 +324,7 @@ fn digests(batch: &Batch, row: usize) -> Box<[u32]> {
 /// The names of the fields that differ, facts left out, as a JSON array.
 fn changed(batch: &Batch, before: Option<&[u32]>, now: Option<&[u32]>) -> Option<Arc<str>> {
     let (before, now) = (before?, now?);
-    let differs = before.iter().zip(now).map(|(before, now)| before != now);
+    let differs = before.iter().zip(now).map(|(before, now)| before != now && *before != change::UNREAD);
     let names = batch
         .columns
         .names()

@@ -136,7 +136,7 @@ pub struct Delivery {
     pub plain: bool,
     /// The silence that holds it back.
     pub held_by: Option<SilenceId>,
-    /// What the last try came to, in words; no secret, no control characters.
+    /// What the last try came to, or what holds it back, in words; no secret, no control characters.
     pub last_reason: Option<String>,
     /// Where it stands.
     pub standing: Standing,

@@ -230,7 +230,7 @@ fn share_out(plan: &mut Plan, window: &Window, items: &[&Waiting], turns: &Turns
         let waited = stale || !item.foldable || item.created < window.full_until;
         match bundles.get_mut(&Together::of(item)) {
             Some(bundle) if waited && item.foldable && bundle.members.len() < MAX_MEMBERS => {
-                bundle.join(item)
+                bundle.join(item);
             }
             None if waited && item.foldable => {
                 let because = if item.created < window.full_until { "limit" } else { "stale" };

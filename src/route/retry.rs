@@ -249,9 +249,8 @@ impl Health {
         jitter: f64,
     ) -> Option<Turn> {
         match attempt {
-            Attempt::Delivered => self.recover(),
-            // It answers and judges single messages: it is not failing.
-            Attempt::Malformed { .. } | Attempt::Refused { .. } => self.recover(),
+            // What judges single messages is not failing.
+            Attempt::Delivered | Attempt::Malformed { .. } | Attempt::Refused { .. } => self.recover(),
             Attempt::Unwelcome { .. } => None,
             Attempt::TryAgain { wait, everyone: true, .. } => {
                 let wait = wait.unwrap_or(REST).clamp(BASE, LONGEST_ASKED);
@@ -319,3 +318,6 @@ impl Health {
         tell.then_some(Turn::Failing)
     }
 }
+
+#[cfg(test)]
+mod tests;

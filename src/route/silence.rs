@@ -31,3 +31,58 @@ fn accepts(pattern: &Pattern, name: &str, alert: &Alert) -> bool {
         field => tree::group_text(alert, field).is_some_and(|text| pattern.accepts(&text)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Level;
+    use crate::route::sample;
+
+    fn silence(pairs: &[(&str, &str)]) -> Silence {
+        Silence {
+            id: SilenceId([1; 8]),
+            tenant: "default".into(),
+            matches: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            from: Timestamp(100),
+            until: Timestamp(200),
+            by: "ana".to_owned(),
+            because: "maintenance".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_silence_holds_what_all_of_its_pairs_say() {
+        let mut alert = Alert { level: Level::High, ..sample::alert(1) };
+        (alert.tags, alert.attack) = (vec!["vpn".to_owned()], vec!["T1110.001".to_owned()]);
+        let held = |pairs: &[(&str, &str)]| holds(&silence(pairs), &alert, Timestamp(150));
+        for pairs in [
+            &[][..],
+            &[("rule", "failure-*")],
+            &[("level", "HIGH"), ("user", "ana*")],
+            &[("tag", "vpn")],
+            &[("attack", "T1110")],
+        ] {
+            assert!(held(pairs), "{pairs:?}");
+        }
+        for pairs in [&[("rule", "other")][..], &[("level", "high"), ("user", "bob")], &[("absent", "*")]] {
+            assert!(!held(pairs), "{pairs:?}");
+        }
+        assert!(!holds(&Silence { tenant: "acme".into(), ..silence(&[]) }, &alert, Timestamp(150)));
+    }
+
+    #[test]
+    fn a_silence_begins_at_its_first_instant_and_is_over_at_its_last() {
+        let held = |at: i64| holds(&silence(&[]), &sample::alert(1), Timestamp(at));
+        assert_eq!([99, 100, 199, 200].map(held), [false, true, true, false]);
+    }
+
+    #[test]
+    fn of_several_silences_the_longest_holds() {
+        let longer = Silence { id: SilenceId([2; 8]), until: Timestamp(300), ..silence(&[]) };
+        let other = Silence { id: SilenceId([3; 8]), until: Timestamp(400), ..silence(&[("rule", "other")]) };
+        let all = [silence(&[]), longer, other];
+        let held = |at: i64| held_by(&all, &sample::alert(1), Timestamp(at));
+        assert_eq!(held(150), Some((SilenceId([2; 8]), Timestamp(300))));
+        assert_eq!(held(300), None);
+    }
+}

@@ -164,3 +164,106 @@ impl Routes {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::route::sample;
+
+    fn to(names: &[&str]) -> Vec<ReceiverName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().copied().map(Pattern::new).collect()
+    }
+
+    fn told(routes: &Routes, alert: &Alert) -> Vec<String> {
+        routes.receivers(alert).into_iter().map(|(name, route)| format!("{name} by {route}")).collect()
+    }
+
+    fn grave() -> Match {
+        Match { levels: vec![Level::High, Level::Critical], ..Match::default() }
+    }
+
+    #[test]
+    fn the_first_route_that_accepts_decides_unless_it_goes_on() {
+        let mut routes = Routes {
+            routes: vec![
+                Route { matches: grave(), to: to(&["chat", "mail"]), go_on: true },
+                Route { matches: Match::default(), to: to(&["mail", "siem"]), go_on: false },
+            ],
+        };
+        let high = Alert { level: Level::High, ..sample::alert(1) };
+        assert_eq!(told(&routes, &high), ["chat by 0", "mail by 0", "siem by 1"]);
+        assert_eq!(
+            told(&routes, &Alert { level: Level::Low, ..sample::alert(1) }),
+            ["mail by 1", "siem by 1"]
+        );
+        routes.routes[0].go_on = false;
+        assert_eq!(told(&routes, &high), ["chat by 0", "mail by 0"]);
+    }
+
+    #[test]
+    fn nobody_hears_of_what_a_rule_only_observes() {
+        let routes =
+            Routes { routes: vec![Route { matches: Match::default(), to: to(&["siem"]), go_on: false }] };
+        assert_eq!(told(&routes, &Alert { observe: true, ..sample::alert(1) }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_match_asks_for_all_of_its_names_and_one_of_their_values() {
+        let mut alert = sample::alert(1);
+        (alert.tags, alert.attack) = (vec!["vpn".to_owned()], vec!["T1110.001".to_owned()]);
+        alert.group.insert("client_ip".to_owned(), Json::Null);
+        alert.group.insert("asn.number".to_owned(), json!(64500));
+        let field = |name: &str, values: &[&str]| Match {
+            fields: vec![(name.to_owned(), patterns(values))],
+            ..Match::default()
+        };
+        for (accepts, matches) in [
+            (true, Match { rules: patterns(&["other", "*-burst"]), ..Match::default() }),
+            (false, Match { rules: patterns(&["other"]), ..Match::default() }),
+            (true, Match { tags: patterns(&["VPN"]), ..Match::default() }),
+            (false, Match { tags: patterns(&["wifi"]), ..Match::default() }),
+            (true, Match { attack: patterns(&["T1110"]), ..Match::default() }),
+            (true, Match { attack: patterns(&["t1110.001"]), ..Match::default() }),
+            (false, Match { attack: patterns(&["T1110.002", "T111"]), ..Match::default() }),
+            (true, Match { tenants: patterns(&["def*"]), ..Match::default() }),
+            (false, Match { tenants: patterns(&["acme"]), ..Match::default() }),
+            (true, field("user", &["bob", "ana1"])),
+            (false, field("user", &["bob"])),
+            (true, field("asn.number", &["64500"])),
+            (false, field("client_ip", &["*"])),
+            (false, field("absent", &["*"])),
+            (false, Match { tags: patterns(&["vpn"]), rules: patterns(&["other"]), ..Match::default() }),
+        ] {
+            assert_eq!(matches.accepts(&alert), accepts, "{matches:?}");
+        }
+    }
+
+    #[test]
+    fn routes_that_tell_somebody_of_everything_are_required() {
+        let route = |matches: Match, names: &[&str], go_on| Route { matches, to: to(names), go_on };
+        let faults = |routes: Vec<Route>| -> Vec<String> {
+            Routes { routes }.faults().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            faults(vec![route(grave(), &["a"], false), route(Match::default(), &["b"], false)]),
+            [""; 0]
+        );
+        let no_catch_all = "no route takes every alert; end with `{match: {}, to: [...]}`";
+        assert_eq!(faults(Vec::new()), [no_catch_all]);
+        assert_eq!(faults(vec![route(grave(), &[], false)]), ["route 1 names no receiver", no_catch_all]);
+        assert_eq!(
+            faults(vec![route(Match::default(), &["a"], false), route(grave(), &["b"], false)]),
+            ["route 2 is never reached: route 1 takes every alert and does not `continue`"]
+        );
+        assert_eq!(
+            faults(vec![route(Match::default(), &["a"], true), route(grave(), &["b"], false)]),
+            [""; 0]
+        );
+    }
+}

@@ -334,7 +334,7 @@ fn push_printable(text: &mut String, c: char, keep_tab: bool) {
 }
 
 /// Control characters, marks of direction, breaks and what has no width.
-fn deceives(c: char) -> bool {
+pub fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),
             0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f

@@ -23,7 +23,7 @@ pub struct Reading {
     /// Rows as they were read, one line each, each ended by a line feed. Those that were read before
     /// may stand among them; the daemon leaves them out.
     pub rows: String,
-    /// Of equal rows in `rows`: (number of the line, which twin it is).
+    /// Of equal rows in `rows`: (number of the line, the first being 0, which twin it is).
     pub twins: Vec<(u32, u32)>,
     /// Complete up to here: (start records, end records).
     pub watermark: Option<(Timestamp, Timestamp)>,

@@ -2,6 +2,7 @@
 //! from; what the rows mean is `record`'s to say.
 
 pub mod file;
+pub mod huawei;
 pub mod live;
 pub mod now;
 pub mod sort;
@@ -34,4 +35,4 @@ pub struct Kind {
 }
 
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[huawei::KIND];

@@ -6,8 +6,11 @@
 mod bounds;
 mod laws;
 mod layers;
+mod life;
 mod models;
 mod real;
+mod simulate;
 mod slow;
+mod tale;
 mod transcripts;
 mod world;
