@@ -8,6 +8,8 @@
 pub mod sqlite;
 
 #[cfg(test)]
+pub(crate) mod law;
+#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 pub(crate) mod suite;

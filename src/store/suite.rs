@@ -196,19 +196,19 @@ fn due(store: &dyn Store, to: &str, now: i64) -> Vec<u8> {
     ids(&wait(store.due(receiver(to), Timestamp(now), 100)).unwrap())
 }
 
-fn refused(result: Result<(), StoreError>) {
+fn refused(result: &Result<(), StoreError>) {
     assert!(matches!(result, Err(StoreError::Failed(_))), "{result:?}");
 }
 
 pub(crate) fn entries_are_numbered_without_a_gap(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    refused(commit(&*store, &fence, vec![read(2, "")]));
-    refused(commit(&*store, &fence, vec![read(0, "")]));
+    refused(&commit(&*store, &fence, vec![read(2, "")]));
+    refused(&commit(&*store, &fence, vec![read(0, "")]));
     commit(&*store, &fence, vec![read(1, "a\n"), read(2, "b\n")]).unwrap();
-    refused(commit(&*store, &fence, vec![read(2, "")]));
-    refused(commit(&*store, &fence, vec![read(4, "")]));
-    refused(commit(&*store, &fence, vec![read(u64::MAX, "")]));
+    refused(&commit(&*store, &fence, vec![read(2, "")]));
+    refused(&commit(&*store, &fence, vec![read(4, "")]));
+    refused(&commit(&*store, &fence, vec![read(u64::MAX, "")]));
     assert_eq!(wait(store.span(tenant())).unwrap(), Some((1, 2)));
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn a_commit_makes_all_changes_or_none(place: Place<'_>) {
         Change::Count { name: "late".to_owned(), by: 1 },
         read(9, "a gap\n"),
     ];
-    refused(commit(&*store, &fence, half));
+    refused(&commit(&*store, &fence, half));
     assert_eq!(wait(store.span(tenant())).unwrap(), Some((1, 1)));
     assert_eq!(wait(store.cursors(tenant())).unwrap()[0].place, "1");
     assert!(wait(store.alerts(all_alerts())).unwrap().is_empty());
@@ -289,9 +289,9 @@ pub(crate) fn tenants_do_not_see_each_other(place: Place<'_>) {
 pub(crate) fn another_tenants_alert_delivery_or_silence_is_refused(place: Place<'_>) {
     let store = place();
     let theirs = wait(store.fence("other".into())).unwrap();
-    refused(commit(&*store, &theirs, vec![told(alert(1, 1, State::Open, 5_000))]));
-    refused(commit(&*store, &theirs, vec![owed(&delivery(1, "slack", 5))]));
-    refused(commit(&*store, &theirs, vec![Change::Silence(silence(1, 50))]));
+    refused(&commit(&*store, &theirs, vec![told(alert(1, 1, State::Open, 5_000))]));
+    refused(&commit(&*store, &theirs, vec![owed(&delivery(1, "slack", 5))]));
+    refused(&commit(&*store, &theirs, vec![Change::Silence(silence(1, 50))]));
     assert!(wait(store.alerts(all_alerts())).unwrap().is_empty());
 }
 
@@ -571,9 +571,9 @@ pub(crate) fn a_lease_that_is_over_is_due_again(place: Place<'_>) {
 pub(crate) fn a_delivery_that_is_not_there_cannot_be_replaced(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    refused(commit(&*store, &fence, vec![now(&delivery(1, "slack", 1), Standing::Waiting)]));
+    refused(&commit(&*store, &fence, vec![now(&delivery(1, "slack", 1), Standing::Waiting)]));
     let tried = Change::Tried { delivery: DeliveryId([1; 16]), number: 1, at: Timestamp(1), outcome: None };
-    refused(commit(&*store, &fence, vec![tried]));
+    refused(&commit(&*store, &fence, vec![tried]));
 }
 
 pub(crate) fn a_try_keeps_its_beginning_and_its_outcome(place: Place<'_>) {

@@ -10,6 +10,7 @@ mod counts;
 mod deliveries;
 mod fault;
 mod file;
+mod filter;
 mod journal;
 mod pack;
 mod queue;
@@ -103,13 +104,11 @@ impl Sqlite {
     }
 
     fn write<T: Send + 'static>(&self, job: impl FnOnce(queue::Reply<T>) -> Job) -> Answer<T> {
-        match &self.writer {
-            Some(writer) => writer.ask(job),
-            None => {
-                let words = "it was opened for reading only; what changes it is asked of the running daemon";
-                Box::pin(std::future::ready(Err(StoreError::Failed(words.to_owned()))))
-            }
+        if let Some(writer) = &self.writer {
+            return writer.ask(job);
         }
+        let words = "it was opened for reading only; what changes it is asked of the running daemon";
+        Box::pin(std::future::ready(Err(StoreError::Failed(words.to_owned()))))
     }
 }
 
