@@ -98,7 +98,7 @@ impl All {
                 if entry.seq != tenant.journal.last().map_or(0, |last| last.seq) + 1 {
                     return Err(failed("not the next"));
                 }
-                if let Event::Joined(lane) = &entry.event {
+                if let Event::Known(lane) | Event::Joined(lane) = &entry.event {
                     tenant.lanes.insert(lane.id.0, lane.clone());
                 }
                 tenant.journal.push(entry);
