@@ -127,6 +127,11 @@ impl Default for Keep {
 }
 
 impl Config {
+    /// The text that it was read from.
+    pub fn text(&self) -> &str {
+        &self.text.source
+    }
+
     /// Where relative paths and secrets' files are taken from: the folder of the file.
     pub fn folder(&self) -> &Path {
         folder_of(&self.file)
