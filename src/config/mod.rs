@@ -6,6 +6,7 @@
 //! read once, at building; nothing here prints one, and where one is written into the file itself
 //! the line is shown without it.
 
+pub mod fields;
 pub mod keys;
 mod load;
 mod mask;
