@@ -11,8 +11,8 @@ use super::{
 };
 use crate::alert::{Alert, AlertId, Bounds, Evidence, Revision, State};
 use crate::engine::SourceId;
-use crate::record::scan::{Endpoint, Origin};
-use crate::record::{Level, Millis, Timestamp};
+use crate::record::scan::{Endpoint, FieldMap, Mapping, Origin};
+use crate::record::{FieldName, Level, Millis, Timestamp};
 use crate::route::{
     Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
 };
@@ -342,10 +342,14 @@ pub(crate) fn lanes_outlive_the_entries_that_name_them(place: Place<'_>) {
 pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    let mapping = crate::record::scan::Mapping::from_yaml(
-        "outcome: {from: a.b, values: {ok: success}}\nuser_name: who",
-    )
-    .unwrap();
+    let field = |name: &str, key: &str, values: Vec<(String, String)>| FieldMap {
+        field: FieldName::declared(name),
+        key: key.to_owned(),
+        values,
+    };
+    let words = vec![("ok".to_owned(), "success".to_owned())];
+    let fields = vec![field("outcome", "a.b", words), field("user_name", "who", Vec::new())];
+    let mapping = Mapping { fields };
     let watermark = Some(Watermark { start: Timestamp(i64::MIN), end: Timestamp(i64::MAX) });
     let events = [
         Event::Generation { digest: "ab".repeat(16) },
@@ -556,6 +560,9 @@ pub(crate) fn what_is_due_comes_in_the_order_it_was_owed(place: Place<'_>) {
     commit(&*store, &fence, changes).unwrap();
     assert_eq!(due(&*store, "slack", 49), [2]);
     assert_eq!(due(&*store, "slack", 50), [3, 2], "it keeps its place");
+    let grave = Delivery { level: Level::Critical, ..delivery(5, "slack", 40) };
+    commit(&*store, &fence, vec![owed(&grave)]).unwrap();
+    assert_eq!(due(&*store, "slack", 50), [5, 3, 2], "the gravest first");
 }
 
 pub(crate) fn a_lease_that_is_over_is_due_again(place: Place<'_>) {

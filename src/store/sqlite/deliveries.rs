@@ -150,7 +150,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     }
 }
 
-/// What is due at `receiver`, in the order in which it was owed.
+/// What is due at `receiver`, gravest first, and then in the order in which it was owed.
 pub(super) fn due(
     connection: &Connection,
     receiver: &ReceiverName,
@@ -166,7 +166,7 @@ pub(super) fn due(
 pub(super) fn due_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM deliveries INDEXED BY deliveries_open
-         WHERE receiver = ?1 AND ready IS NOT NULL AND ready <= ?2 ORDER BY owed LIMIT ?3"
+         WHERE receiver = ?1 AND ready IS NOT NULL AND ready <= ?2 ORDER BY level DESC, owed LIMIT ?3"
     )
 }
 
