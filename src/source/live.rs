@@ -89,7 +89,8 @@ pub type Stepping<'a> = Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
 pub trait LiveSource: Send + std::fmt::Debug {
     /// Its lanes, always the same ones in the same order.
     fn lanes(&self) -> Vec<LaneSpec>;
-    /// Resumes a lane where an earlier life stopped.
+    /// Resumes a lane where an earlier life stopped, or, after a reading that could not be kept, where
+    /// this one was; an empty cursor begins anew. What was given since is given again.
     fn resume(&mut self, lane: usize, cursor: &str) -> Result<(), String>;
     /// The next thing. `now` is the daemon's clock, for pacing and signatures only. A step that is
     /// dropped half-way has read nothing.

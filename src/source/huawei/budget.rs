@@ -82,8 +82,13 @@ impl Budget {
         Millis((self.interval.0 * SWEEP_SHARE.1 + SWEEP_SHARE.0 - 1) / SWEEP_SHARE.0)
     }
 
+    /// Requests at once: one, as long as the service has told a limit.
+    fn burst(&self) -> i64 {
+        if self.interval > self.base { 1 } else { self.burst }
+    }
+
     fn sweep_burst(&self) -> i64 {
-        (self.burst * SWEEP_SHARE.0 / SWEEP_SHARE.1).max(1)
+        (self.burst() * SWEEP_SHARE.0 / SWEEP_SHARE.1).max(1)
     }
 
     /// How long to wait before a request; zero: now.
@@ -93,9 +98,10 @@ impl Budget {
             self.blocked = now;
         }
         let (sweep_interval, sweep_burst) = (self.sweep_interval(), self.sweep_burst());
-        self.all.heed(now, self.interval, self.burst);
+        let burst = self.burst();
+        self.all.heed(now, self.interval, burst);
         self.sweeps.heed(now, sweep_interval, sweep_burst);
-        let wait = self.all.wait(now, self.interval, self.burst).max(self.blocked - now).max(Millis::ZERO);
+        let wait = self.all.wait(now, self.interval, burst).max(self.blocked - now).max(Millis::ZERO);
         match purpose {
             Purpose::Poll => wait,
             Purpose::Sweep => wait.max(self.sweeps.wait(now, sweep_interval, sweep_burst)),
@@ -177,11 +183,11 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_told_is_kept_below_and_forgotten_in_time() {
-        let mut budget = Budget::new(10, 1);
+        let mut budget = Budget::new(10, 5);
         budget.throttled(at(0), Millis::secs(5), Some(Limit { requests: 5, within: Millis::secs(5) }));
         assert_eq!(budget.wait(Purpose::Poll, at(0)), Millis::secs(5));
         assert_eq!(made(&mut budget, Purpose::Poll, 5_000, 25_000), 16);
-        assert_eq!(made(&mut budget, Purpose::Poll, 7_200_000, 7_210_000), 100);
+        assert_eq!(made(&mut budget, Purpose::Poll, 7_200_000, 7_210_000), 104);
     }
 
     #[test]

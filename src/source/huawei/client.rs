@@ -22,7 +22,7 @@ const MAX_BODY: usize = 16 << 20;
 /// Longest to reach a host.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest for an answer: the gateway gives its backend 30 s.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const AGENT: &str = concat!("larum/", env!("CARGO_PKG_VERSION"));
 
 /// Who asks.

@@ -89,9 +89,9 @@ impl Lane {
         }
     }
 
-    /// Begins where an earlier life stopped.
+    /// Begins where an earlier life stopped; anew, where the cursor is empty.
     pub fn resume(&mut self, cursor: &str) -> Result<(), String> {
-        self.place = Some(Place::parse(cursor)?);
+        self.place = if cursor.is_empty() { None } else { Some(Place::parse(cursor)?) };
         (self.poll, self.sweep, self.known) = (None, None, Known::default());
         Ok(())
     }

@@ -297,7 +297,7 @@ impl Huawei {
         let wait = Millis(FIRST_WAIT.0 << polled.failures.min(16)).min(LONGEST_WAIT);
         polled.not_before = now + wait.max(asked.unwrap_or(Millis::ZERO));
         polled.failures += 1;
-        if polled.failures % PATIENCE == 0 {
+        if polled.failures.is_multiple_of(PATIENCE) {
             polled.lane.drop_walk(purpose);
         }
         Step::Failed { lane: number, trouble: Trouble::Passing(text) }
