@@ -445,9 +445,9 @@ mod tests {
           |
         1 | a: ***, bee: 1
           |    ^^^
-        
+
         error: unknown key `bee`
-         --> a.yaml:1:13
+         --> a.yaml:1:9
           |
         1 | a: ***, bee: 1
           |         ^^^

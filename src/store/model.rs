@@ -98,7 +98,7 @@ impl All {
                 if entry.seq != tenant.journal.last().map_or(0, |last| last.seq) + 1 {
                     return Err(failed("not the next"));
                 }
-                if let Event::Joined(lane) = &entry.event {
+                if let Event::Known(lane) | Event::Joined(lane) = &entry.event {
                     tenant.lanes.insert(lane.id.0, lane.clone());
                 }
                 tenant.journal.push(entry);
@@ -322,7 +322,10 @@ impl Store for Model {
             let due = deliveries.filter(|delivery| {
                 delivery.receiver == receiver && ready(delivery).is_some_and(|ready| ready <= now)
             });
-            Ok(due.take(most).cloned().collect())
+            let mut due: Vec<Delivery> = due.cloned().collect();
+            due.sort_by_key(|delivery| std::cmp::Reverse(delivery.level));
+            due.truncate(most);
+            Ok(due)
         })
     }
 
