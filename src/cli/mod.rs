@@ -16,6 +16,7 @@ mod place;
 mod progress;
 mod reason;
 mod replay;
+mod run;
 mod schema;
 mod send_test;
 mod show;
@@ -65,6 +66,8 @@ struct Arguments {
 enum Command {
     /// Replays a generated day of records with three planted stories and shows their alerts
     Demo(demo::Demo),
+    /// Runs the daemon: polls, judges, tells
+    Run(run::Run),
     /// Tells whether the daemon sees and tells; exit 1 when it is blind
     Status(status::StatusOf),
     /// Lists, shows and acknowledges alerts
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Demo(command) => command.run(),
+        Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Alerts(command) => command.run(),
         Command::Deliveries(command) => command.run(),

@@ -12,6 +12,8 @@ use super::{Exit, Failure, show};
 
 /// Faults of a file that are shown one by one.
 const SHOWN_FAULTS: usize = 3;
+/// How often it is looked whether the play is over.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Arguments of `larum simulate`.
 #[derive(Debug, clap::Args)]
@@ -73,10 +75,26 @@ impl Simulate {
             show::line(&format!("listening on {}", server.url()))?;
             show::line(&self.snippet(&server.url()))?;
             show::note(&format!("state: curl {}/simulate/state; Ctrl-C ends it", server.url()));
-            tokio::signal::ctrl_c().await?;
+            Self::until_ctrl_c(&server).await?;
             show::note(&format!("served: {}", server.state()["requests"]));
             Ok(Exit::Fine)
         })
+    }
+
+    /// Waits, and tells once that there is nothing more to come.
+    async fn until_ctrl_c(server: &Server) -> std::io::Result<()> {
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = tokio::signal::ctrl_c() => return ended,
+                () = tokio::time::sleep(LOOK_EVERY), if !told => {
+                    told = server.is_finished();
+                    if told {
+                        show::note("every row has been born and every end has come; time goes on");
+                    }
+                }
+            }
+        }
     }
 
     fn world(&self) -> Result<World, Failure> {

@@ -6,6 +6,7 @@
 //! read once, at building; nothing here prints one, and where one is written into the file itself
 //! the line is shown without it.
 
+pub mod fields;
 pub mod keys;
 mod load;
 mod mask;
@@ -126,6 +127,11 @@ impl Default for Keep {
 }
 
 impl Config {
+    /// The text that it was read from.
+    pub fn text(&self) -> &str {
+        &self.text.source
+    }
+
     /// Where relative paths and secrets' files are taken from: the folder of the file.
     pub fn folder(&self) -> &Path {
         folder_of(&self.file)

@@ -7,7 +7,6 @@
 
 mod attempt;
 mod desk;
-pub mod orders;
 #[cfg(test)]
 mod tests;
 

@@ -23,4 +23,9 @@ impl Fences {
         held.insert(tenant.clone(), fence.clone());
         Ok(fence)
     }
+
+    /// Every fence that is held, by tenant.
+    pub async fn all(&self) -> BTreeMap<Arc<str>, Fence> {
+        self.0.lock().await.clone()
+    }
 }

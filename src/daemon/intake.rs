@@ -114,6 +114,8 @@ pub enum Command {
     Succeed(Box<GenerationText>),
     /// Reads these lanes from here on; those that are not among them leave.
     Lanes(Vec<Lane>),
+    /// Are you there?
+    Ping(tokio::sync::oneshot::Sender<()>),
 }
 
 impl Intake {
@@ -146,14 +148,9 @@ impl Intake {
         Ok(intake)
     }
 
-    /// The number that the lane called `name` has, or will have.
-    pub fn number_of(&self, name: &str) -> SourceId {
-        let known = self.lanes.values().find(|state| state.lane.name == name);
-        known.map_or_else(|| self.next_number(), |state| state.lane.id)
-    }
-
-    fn next_number(&self) -> SourceId {
-        SourceId(self.lanes.keys().last().map_or(0, |last| last.0 + 1))
+    /// Every lane that was ever known.
+    pub fn known(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.values().map(|state| &state.lane)
     }
 
     /// Works until nobody sends any more.
@@ -280,6 +277,10 @@ impl Intake {
             Command::Succeed(text) => {
                 let same = self.life.seq().is_some() && self.life.generation().digest == text.digest();
                 self.wish = (!same).then_some(Wish { text: *text, learning: None });
+            }
+            Command::Ping(reply) => {
+                let _ = reply.send(());
+                return Ok(());
             }
             Command::Lanes(lanes) => {
                 self.survive(|this| Box::pin(this.lanes(lanes))).await?;

@@ -13,6 +13,7 @@ pub mod own;
 pub mod parts;
 pub mod poll;
 pub mod routing;
+pub mod run;
 pub mod status;
 pub mod step;
 pub mod tokens;

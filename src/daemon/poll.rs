@@ -208,8 +208,11 @@ impl Poller {
         }
     }
 
-    async fn say(&self, kind: Kind, subject: &str, text: Option<String>) {
-        // The daemon is ending when nobody listens.
-        let _ = self.own.send(Event { kind, subject: subject.to_owned(), text }).await;
+    fn say(&self, kind: Kind, subject: &str, text: Option<String>) -> impl Future<Output = ()> + use<> {
+        let (own, subject) = (self.own.clone(), subject.to_owned());
+        async move {
+            // The daemon is ending when nobody listens.
+            let _ = own.send(Event { kind, subject, text }).await;
+        }
     }
 }

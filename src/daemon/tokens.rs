@@ -156,8 +156,9 @@ mod tests {
             }
             for (first, (from, _)) in sent.iter().enumerate() {
                 for (last, (to, _)) in sent.iter().enumerate().skip(first) {
-                    let allowed = f64::from(burst) + (*to - *from).0 as f64 / 60_000.0 * f64::from(per_minute);
-                    prop_assert!((last - first + 1) as f64 <= allowed + 1e-6);
+                    let refilled = (*to - *from).0 * i64::from(per_minute);
+                    let count = i64::try_from(last - first + 1).unwrap();
+                    prop_assert!(count * 60_000 <= i64::from(burst) * 60_000 + refilled);
                 }
             }
         }

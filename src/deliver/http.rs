@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
+use secrecy::ExposeSecret as _;
 
 use crate::config::{Options, Secrets};
 use crate::record::{Millis, Timestamp};
@@ -57,21 +58,26 @@ pub struct Answer {
 }
 
 impl Endpoint {
-    /// The address under `key`, written there or named as a secret: https, or http to this machine.
+    /// The address under `url`: https, or http to this machine. Where it is a `credential` it is named
+    /// as a secret and never written there.
     pub fn open(
         options: &Options<'_>,
         secrets: &Secrets,
         problems: &mut Problems,
-        key: &'static str,
         timeout: Millis,
+        credential: bool,
     ) -> Option<Self> {
+        let key = "url";
         let text = options.text(problems, key)?;
         let referred = text.starts_with("env:") || text.starts_with("file:");
-        let url = if referred {
+        let url = if referred || credential {
             let secret = options.secret(problems, secrets, key)?;
-            let text = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
             // Where nothing is read there is no address to look at.
-            if secrets.dry { "https://not-read.invalid/".to_owned() } else { text }
+            if secrets.dry {
+                "https://not-read.invalid/".to_owned()
+            } else {
+                secret.expose_secret().to_owned()
+            }
         } else {
             text
         };

@@ -14,7 +14,7 @@ pub mod render;
 mod samples;
 pub mod shown;
 mod slack;
-mod stdout;
+pub mod stdout;
 mod tls;
 mod webhook;
 

@@ -238,6 +238,12 @@ pub fn mrkdwn(text: &Shown) -> String {
     safe
 }
 
+/// Text for a header that a library encodes. What looks as if it were encoded already (RFC 2047) is
+/// left as it is by libraries and read by mail programs: its beginning is spelt out.
+pub fn header(text: &Shown) -> String {
+    text.0.replace("=?", "\\u{3d}?")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -303,6 +309,11 @@ mod tests {
             mrkdwn(&hostile),
             "&lt;!channel&gt; &lt;\\u{40}U1&gt; &amp; \"x\" 'y' \\u{40}here ana@corp.example"
         );
+    }
+
+    #[test]
+    fn no_word_of_a_header_is_encoded_by_anybody_else() {
+        assert_eq!(header(&Shown::raw("=?utf-8?q?=0D=0ABcc:x?= a=b?")), "\\u{3d}?utf-8?q?=0D=0ABcc:x?= a=b?");
     }
 
     proptest! {

@@ -57,7 +57,7 @@ struct Slack {
 
 fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
     let timeout = timeout(options, problems);
-    Some(Box::new(Slack { endpoint: Endpoint::open(options, secrets, problems, "url", timeout)? }))
+    Some(Box::new(Slack { endpoint: Endpoint::open(options, secrets, problems, timeout, true)? }))
 }
 
 impl Receiver for Slack {

@@ -59,7 +59,7 @@ struct Webhook {
 
 fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
     let timeout = timeout(options, problems);
-    let endpoint = Endpoint::open(options, secrets, problems, "url", timeout);
+    let endpoint = Endpoint::open(options, secrets, problems, timeout, false);
     let mut key = None;
     if options.has("secret") {
         key = Some(options.secret(problems, secrets, "secret").and_then(|secret| {

@@ -66,6 +66,8 @@ pub struct Unit {
     first: bool,
     /// True for what waited already: it goes before what has just come.
     waited: bool,
+    /// Place of its first member among what is due: of equals, the earlier goes first.
+    place: usize,
 }
 
 impl Unit {
@@ -74,7 +76,7 @@ impl Unit {
         self.members.len() > 1
     }
 
-    fn one(item: &Waiting, waited: bool) -> Self {
+    fn one((place, item): (usize, &Waiting), waited: bool) -> Self {
         Self {
             members: vec![item.id],
             level: item.level,
@@ -84,6 +86,7 @@ impl Unit {
             because: "limit",
             first: item.first,
             waited,
+            place,
         }
     }
 
@@ -152,7 +155,7 @@ impl Turns {
     }
 }
 
-/// What to do with all that is due at `now`.
+/// What to do with all that is due at `now`, which stands in `waiting` in the order it was owed.
 ///
 /// `tried` is what went out, or may have, since [`reach`] at least, in any order.
 pub fn plan(
@@ -164,8 +167,9 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     for level in Level::ALL {
-        let mut items: Vec<&Waiting> = waiting.iter().filter(|item| item.level == level).collect();
-        items.sort_by_key(|item| (item.created, item.id));
+        let of_level = waiting.iter().enumerate().filter(|(_, item)| item.level == level);
+        let mut items: Vec<(usize, &Waiting)> = of_level.collect();
+        items.sort_by_key(|(_, item)| item.created);
         if let Some(at_most) = limits.of(level) {
             let times = tried.iter().filter(|(_, of)| *of == level).map(|(at, _)| *at);
             let window = Window::new(at_most, times, now);
@@ -218,14 +222,14 @@ impl Window {
 }
 
 /// Gives the window's room to what waits for it; `items` are of one level, oldest first.
-fn share_out(plan: &mut Plan, window: &Window, items: &[&Waiting], turns: &Turns, now: Timestamp) {
+fn share_out(plan: &mut Plan, window: &Window, items: &[(usize, &Waiting)], turns: &Turns, now: Timestamp) {
     if window.room == 0 {
-        plan.hold.extend(items.iter().map(|item| (item.id, window.next)));
+        plan.hold.extend(items.iter().map(|(_, item)| (item.id, window.next)));
         return;
     }
     let mut bundles: BTreeMap<Together<'_>, Unit> = BTreeMap::new();
     let mut units = Vec::new();
-    for &item in items {
+    for &(place, item) in items {
         let stale = now - item.created >= STALE_AFTER && item.level < Level::Critical;
         let waited = stale || !item.foldable || item.created < window.full_until;
         match bundles.get_mut(&Together::of(item)) {
@@ -234,9 +238,9 @@ fn share_out(plan: &mut Plan, window: &Window, items: &[&Waiting], turns: &Turns
             }
             None if waited && item.foldable => {
                 let because = if item.created < window.full_until { "limit" } else { "stale" };
-                bundles.insert(Together::of(item), Unit { because, ..Unit::one(item, true) });
+                bundles.insert(Together::of(item), Unit { because, ..Unit::one((place, item), true) });
             }
-            Some(_) | None => units.push(Unit::one(item, waited)),
+            Some(_) | None => units.push(Unit::one((place, item), waited)),
         }
     }
     units.extend(bundles.values().cloned());
@@ -244,7 +248,7 @@ fn share_out(plan: &mut Plan, window: &Window, items: &[&Waiting], turns: &Turns
     let rest = units.split_off(units.len().min(window.room));
     let granted: BTreeSet<DeliveryId> = units.iter().map(|unit| unit.members[0]).collect();
     // What has just come and finds no room joins the digest of those before it.
-    let by_id: BTreeMap<DeliveryId, &Waiting> = items.iter().map(|item| (item.id, *item)).collect();
+    let by_id: BTreeMap<DeliveryId, &Waiting> = items.iter().map(|(_, item)| (item.id, *item)).collect();
     for unit in rest {
         let joins = (unit.members.len() == 1).then(|| by_id.get(&unit.members[0])).flatten();
         let joins = joins.filter(|item| item.foldable).and_then(|item| {
@@ -282,7 +286,7 @@ impl<'w> Together<'w> {
 /// Puts units in order: by class, and within one, the rules of each tenant in turn, those first
 /// that were told longest ago.
 fn in_turn(mut units: Vec<Unit>, turns: &Turns, now: Timestamp) -> Vec<Unit> {
-    units.sort_by_key(|unit| (unit.class(now), unit.created, unit.members[0]));
+    units.sort_by_key(|unit| (unit.class(now), unit.created, unit.place));
     let mut rounds: BTreeMap<(u8, Lane), u64> = BTreeMap::new();
     let mut keyed: Vec<_> = units
         .into_iter()
@@ -291,7 +295,7 @@ fn in_turn(mut units: Vec<Unit>, turns: &Turns, now: Timestamp) -> Vec<Unit> {
             let served = turns.served.get(&lane).copied().unwrap_or(0);
             let round = rounds.entry((class, lane)).or_insert(0);
             *round += 1;
-            ((class, *round, served, unit.created, unit.members[0]), unit)
+            ((class, *round, served, unit.created, unit.place), unit)
         })
         .collect();
     keyed.sort_by_key(|(key, _)| *key);

@@ -333,12 +333,16 @@ fn push_printable(text: &mut String, c: char, keep_tab: bool) {
     }
 }
 
-/// Control characters, marks of direction, breaks and what has no width.
+/// Control characters, marks of direction, breaks, what has no width or no look, and what is no
+/// character.
 pub fn deceives(c: char) -> bool {
+    let code = u32::from(c);
     c.is_control()
-        || matches!(u32::from(c),
-            0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
-            | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe0fff)
+        || code & 0xfffe == 0xfffe
+        || matches!(code,
+            0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e
+            | 0x2060..=0x206f | 0x3164 | 0xfdd0..=0xfdef | 0xfeff | 0xffa0 | 0xfff9..=0xfffb
+            | 0xe0000..=0xe0fff)
 }
 
 #[cfg(test)]
@@ -441,9 +445,9 @@ mod tests {
           |
         1 | a: ***, bee: 1
           |    ^^^
-        
+
         error: unknown key `bee`
-         --> a.yaml:1:13
+         --> a.yaml:1:9
           |
         1 | a: ***, bee: 1
           |         ^^^

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::record::Timestamp;
 
-use super::trouble::{OpenEnd, Spelling, What};
+use super::what::{OpenEnd, Spelling, What};
 use super::world::{List, Row, World};
 
 /// All that is done to a row before it is shown.

@@ -82,6 +82,11 @@ impl Gate {
         Self { keys, tokens, ..Self::default() }
     }
 
+    /// The keys it knows.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
     /// Issues a token: its text and when it expires.
     pub fn issue(&mut self, wall: Timestamp) -> (String, Timestamp) {
         self.issued += 1;

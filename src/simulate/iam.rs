@@ -1,12 +1,13 @@
-//! What of IAM a poller needs: a token for a password, and the id of a project by its name
-//! (`reference/huawei-api.md`, 8.2 and 8.3). Tokens live by the wall clock.
+//! What of IAM a poller needs: a token for a password, the id of a project by its name, and the
+//! temporary keys that the metadata service hands to a machine (`reference/huawei-api.md`, 8.2 and
+//! 8.3). They live by the wall clock.
 
 use serde_json::{Value, json};
 
 use crate::record::Timestamp;
 
 use super::fault::iam;
-use super::gate::{Gate, micros};
+use super::gate::{Gate, Key, TOKEN_LIVES, micros};
 use super::{Answer, Request, User};
 
 /// `POST /v3/auth/tokens`: 201 with the token in `X-Subject-Token`.
@@ -41,6 +42,23 @@ pub fn projects(project: &str, request: &Request<'_>) -> Answer {
     let query = request.query();
     let name = query.iter().find(|(key, _)| key == "name").map_or("simulated-1", |(_, name)| name.as_str());
     Answer::json(200, &json!({"projects": [{"id": project, "name": name, "enabled": true}], "links": {}}))
+}
+
+/// `GET /openstack/latest/securitykey`: the first temporary key there is.
+pub fn security_key(keys: &[Key], wall: Timestamp) -> Answer {
+    let temporary = keys.iter().find_map(|key| Some((key, key.security_token.as_ref()?)));
+    match temporary {
+        Some((key, token)) => Answer::json(
+            200,
+            &json!({"credential": {
+                "access": key.ak,
+                "secret": key.sk,
+                "securitytoken": token,
+                "expires_at": micros(wall + TOKEN_LIVES),
+            }}),
+        ),
+        None => Answer::text(401, "Please configure Cloud Service Agency first"),
+    }
 }
 
 /// 401 in IAM's own shape.

@@ -13,16 +13,21 @@ pub mod dress;
 pub mod fault;
 pub mod gate;
 pub mod iam;
+pub mod message;
 pub mod office;
+pub mod options;
 pub mod page;
 pub mod server;
 pub mod signature;
 pub mod trouble;
+pub mod what;
 mod wire;
 pub mod world;
 
 #[cfg(test)]
 mod tests_gate;
+#[cfg(test)]
+mod tests_laws;
 #[cfg(test)]
 mod tests_lists;
 #[cfg(test)]
@@ -33,16 +38,15 @@ mod tests_tools;
 mod tests_troubles;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
-use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::record::{Millis, Timestamp};
+use crate::record::Timestamp;
 
 pub use gate::Key;
+pub use message::{Answer, Request};
+pub use options::{Options, User, Wall};
 pub use server::Server;
-pub use trouble::{OpenEnd, Order, Spelling, Trouble, What};
+pub use trouble::Trouble;
+pub use what::{OpenEnd, Order, Spelling, What};
 pub use world::{List, World};
 
 use ask::Ask;
@@ -59,168 +63,6 @@ const MAX_TARGET: usize = 8 << 10;
 const MAX_HEADERS: usize = 64 << 10;
 /// Requests that are remembered.
 const MAX_SEEN: usize = 1_000;
-
-/// A request as it came over the wire.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'r> {
-    /// In capitals.
-    pub method: &'r str,
-    /// Path and query, still encoded.
-    pub target: &'r str,
-    /// Names in any case.
-    pub headers: &'r [(String, String)],
-    /// Of up to [`MAX_BODY`] bytes.
-    pub body: &'r [u8],
-    /// True where it comes from this machine: only then the control paths are there.
-    pub local: bool,
-}
-
-impl<'r> Request<'r> {
-    /// The first header of that name.
-    pub fn header(&self, name: &str) -> Option<&'r str> {
-        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// Without the query.
-    pub fn path(&self) -> &'r str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
-    }
-
-    /// The query's pairs, decoded, as they came.
-    pub fn query(&self) -> Vec<(String, String)> {
-        let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        pairs
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(key, value)| (signature::decode(key, true), signature::decode(value, true)))
-            .collect()
-    }
-
-    /// True where the body is JSON by its own word, or says nothing.
-    pub fn is_json(&self) -> bool {
-        let kind = self.header("content-type").and_then(|kind| kind.split(';').next());
-        kind.is_none_or(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-    }
-}
-
-/// What goes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Of the body.
-    pub content_type: &'static str,
-    /// Further headers; `Date` and `X-Request-Id` are always among them.
-    pub headers: Vec<(&'static str, String)>,
-    /// Its bytes.
-    pub body: Vec<u8>,
-    /// It is held back for so long.
-    pub delay: Millis,
-    /// The connection breaks after so many bytes, the head included.
-    pub cut_after: Option<u64>,
-}
-
-impl Answer {
-    fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
-        Self { status, content_type, headers: Vec::new(), body, delay: Millis::ZERO, cut_after: None }
-    }
-
-    /// JSON, with the vendor's spelling of the content type.
-    pub fn json(status: u16, body: &Value) -> Self {
-        Self::new(status, "application/json;charset=UTF-8", body.to_string().into_bytes())
-    }
-
-    /// A page for people.
-    pub fn html(status: u16, body: &str) -> Self {
-        Self::new(status, "text/html", body.as_bytes().to_vec())
-    }
-}
-
-/// Tells the wall clock's time. The simulation reads none itself.
-#[derive(Clone)]
-pub struct Wall(Arc<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Wall {
-    /// Now.
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Wall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wall")
-    }
-}
-
-/// A user who may have a token of IAM.
-#[derive(Clone)]
-pub struct User {
-    /// The account.
-    pub domain: String,
-    /// Of the user.
-    pub name: String,
-    /// A fake one.
-    pub password: String,
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User").field("domain", &self.domain).field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// How the service is set up.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where it listens; port 0 is any free one.
-    pub listen: std::net::SocketAddr,
-    /// The clock that signatures are judged by and that virtual time follows.
-    pub wall: Wall,
-    /// Virtual time at the start; none is where the world opens ([`World::opens`]).
-    pub start: Option<Timestamp>,
-    /// Virtual milliseconds for one of the wall clock; 0 stands until it is moved.
-    pub speed: u32,
-    /// The one project there is.
-    pub project_id: String,
-    /// Key pairs that may sign.
-    pub keys: Vec<Key>,
-    /// Tokens that never expire.
-    pub tokens: Vec<String>,
-    /// Who may have a token.
-    pub user: User,
-    /// What goes wrong from the start.
-    pub troubles: Vec<Trouble>,
-}
-
-impl Options {
-    /// The project that is there unless another is named.
-    pub const PROJECT_ID: &'static str = "0123456789abcdef0123456789abcdef";
-    /// The access key that is there unless others are named.
-    pub const AK: &'static str = "SIMULATED-ACCESS-KEY";
-    /// Its secret, which is none.
-    pub const SK: &'static str = "simulated-secret-key";
-
-    /// A service on any free port of this machine, at the pace of `wall`.
-    pub fn new(wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self {
-            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            wall: Wall(Arc::new(wall)),
-            start: None,
-            speed: 1,
-            project_id: Self::PROJECT_ID.to_owned(),
-            keys: vec![Key::new(Self::AK, Self::SK)],
-            tokens: Vec::new(),
-            user: User {
-                domain: "simulated-account".to_owned(),
-                name: "simulated-user".to_owned(),
-                password: "simulated-password".to_owned(),
-            },
-            troubles: Vec::new(),
-        }
-    }
-}
 
 /// One request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,7 +91,8 @@ pub struct Simulation {
 
 impl Simulation {
     /// The service over `world`, its virtual clock started at `wall`.
-    pub fn new(world: World, options: &Options, wall: Timestamp) -> Result<Self, BadTrouble> {
+    pub fn new(mut world: World, options: &Options, wall: Timestamp) -> Result<Self, BadTrouble> {
+        world.sort();
         let start = options.start.or_else(|| world.opens()).unwrap_or(wall);
         let mut troubles = Troubles::default();
         for trouble in &options.troubles {
@@ -347,6 +190,13 @@ impl Simulation {
                     admitted.map_or_else(|_| iam::refused(), |()| iam::projects(&self.project_id, request));
                 return Ok(("projects", answer));
             }
+            // The metadata service of a machine, where a client is told to look for it here.
+            ("PUT", ["meta-data", "latest", "api", "token"]) if request.local => {
+                return Ok(("metadata", Answer::text(200, "SIMULATED-METADATA-TOKEN")));
+            }
+            ("GET", ["openstack", "latest", "securitykey"]) if request.local => {
+                return Ok(("metadata", iam::security_key(self.gate.keys(), wall)));
+            }
             _ => return Err(Fault::no_such_api()),
         };
         if request.body.len() > MAX_BODY {
@@ -392,8 +242,9 @@ impl Simulation {
     }
 }
 
-/// As in a `Date` header: whole seconds.
+/// As in a `Date` header: whole seconds, of the years that it can tell.
 fn http_date(time: Timestamp) -> String {
+    let time = time.min(Timestamp::LAST);
     let seconds = u64::try_from(time.0.div_euclid(1_000)).unwrap_or_default();
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
 }

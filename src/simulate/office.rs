@@ -84,6 +84,7 @@ pub fn office(seed: u64, start: Timestamp) -> Result<World, BadRow> {
     }
     office.stories(start)?;
     office.world.opens_at(start);
+    office.world.sort();
     Ok(office.world)
 }
 
@@ -115,9 +116,9 @@ impl Office {
             return Ok(());
         }
         for user in 0..USERS.len() {
-            let morning = midnight + Millis::mins(7 * 60 + self.random.i64(0..150));
+            let mut at = midnight + Millis::mins(7 * 60 + self.random.i64(0..150));
             for turn in 0..3 {
-                let at = morning + Millis::mins(turn * 170) + Millis::secs(self.random.i64(0..60));
+                at = at + Millis::secs(self.random.i64(0..60));
                 // A provider changes the last byte as it pleases.
                 let public_ip = match turn {
                     1 => format!("192.0.2.{}", self.random.u8(2..30)),
@@ -128,9 +129,9 @@ impl Office {
                 let lasts = Millis::mins(self.random.i64(60..160));
                 let one = SignIn { at, user, public_ip: &public_ip, rtt, failed, lasts };
                 if at > start + LASTS {
-                    continue;
+                    break;
                 }
-                if turn == 2 {
+                if (user + turn) % 3 == 2 {
                     self.login(&one)?;
                 } else {
                     self.desktop(&one)?;
@@ -138,6 +139,7 @@ impl Office {
                 if !failed && self.random.bool() {
                     self.launch(&one)?;
                 }
+                at = at + Millis::mins(self.random.i64(140..200));
             }
         }
         Ok(())
@@ -266,5 +268,5 @@ impl Office {
 
 /// As in the samples: whole seconds and `Z`.
 fn spelt(time: Timestamp) -> String {
-    super::dress::spell(super::trouble::Spelling::Seconds, time)
+    super::dress::spell(super::what::Spelling::Seconds, time)
 }

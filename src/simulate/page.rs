@@ -8,7 +8,7 @@ use crate::record::{Millis, Timestamp};
 
 use super::ask::Ask;
 use super::dress::Dress;
-use super::trouble::{Order, What};
+use super::what::{Order, What};
 use super::world::{KEPT, List, Row, World};
 
 /// What troubles do to the choice of rows.

@@ -1,5 +1,24 @@
 //! The simulation on a port. Requests are taken one at a time; only what is slow is waited for
 //! apart from the others.
+//!
+//! A test starts one over rows of its own, and moves it without waiting for anything:
+//!
+//! ```
+//! # use larum::record::{Millis, Timestamp};
+//! # use larum::simulate::{Options, Server, Trouble, What, World};
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let row = r#"{"id": "1", "connect_type": "2", "user_name": "ana", "start_time": "2026-01-05T09:00:00Z"}"#;
+//! let world = World::of_lines(7, [row])?;
+//! let wall = Timestamp(1_795_199_400_000);
+//! let server = Server::start(world, Options { speed: 0, ..Options::new(move || wall) }).await?;
+//! assert_eq!(server.now().to_string(), "2026-01-05T08:59:00.000Z");
+//! server.advance(Millis::mins(5));
+//! server.trouble(Trouble::once(What::Unavailable {}))?;
+//! assert_eq!(server.state()["rows"]["born"], 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::net::SocketAddr;
@@ -79,6 +98,11 @@ impl Server {
     /// Moves the virtual clock on.
     pub fn advance(&self, length: Millis) {
         self.set_now(self.now() + length);
+    }
+
+    /// True when every row is born and looks as it will for ever.
+    pub fn is_finished(&self) -> bool {
+        self.complete().is_none_or(|last| last <= self.now())
     }
 
     /// When every row is born and looks as it will for ever; none without a row that has a time.

@@ -212,13 +212,17 @@ fn what_is_no_credential_is_refused_by_name() {
 }
 
 #[test]
-fn a_signature_without_its_date_is_none() {
+fn a_signature_that_leaves_the_date_out_is_none() {
     let mut service = service();
     let headers = [("Host", "h"), ("X-Sdk-Date", DATE)];
-    let whole = Signed { method: "GET", path: DESKTOPS, query: &[], headers: &headers, body: "" };
-    let text = whole.authorization(Options::AK, Options::SK).replace("host;x-sdk-date", "host");
-    let headers = [headers[0], headers[1], ("Authorization", text.as_str())];
-    assert_eq!(service.send("GET", DESKTOPS, &headers, "").status, 401);
+    let mut status = |signed: &[(&str, &str)]| {
+        let request = Signed { method: "GET", path: DESKTOPS, query: &[], headers: signed, body: "" };
+        let text = request.authorization_at(DATE, Options::AK, Options::SK);
+        let headers = [headers[0], headers[1], ("Authorization", text.as_str())];
+        service.send("GET", DESKTOPS, &headers, "").status
+    };
+    assert_eq!(status(&headers), 200);
+    assert_eq!(status(&headers[..1]), 401);
 }
 
 #[test]
@@ -238,6 +242,27 @@ fn temporary_keys_need_their_token_signed_along() {
     assert_eq!(send(&[host, date, ("X-Security-Token", "other")], &[]), 401);
     assert_eq!(send(&[host, date], &[("X-Security-Token", "ST")]), 401);
     assert_eq!(send(&[host, date], &[]), 401);
+}
+
+#[test]
+fn a_machine_is_handed_temporary_keys_that_may_sign() {
+    let key = Key { security_token: Some("ST".to_owned()), ..Key::new("TMP", "tmp-secret") };
+    let mut service = Service::with(&[], |options| options.keys.push(key));
+    assert_eq!(service.send("PUT", "/meta-data/latest/api/token", &[], "").status, 200);
+    let answer = service.send("GET", "/openstack/latest/securitykey", &[], "");
+    let credential = body(&answer)["credential"].clone();
+    assert_eq!(credential["expires_at"], "2026-11-21T18:30:00.000000Z");
+    let text = |name: &str| credential[name].as_str().unwrap();
+    let headers = [("Host", "h"), ("X-Sdk-Date", DATE), ("X-Security-Token", text("securitytoken"))];
+    let request = Signed { method: "GET", path: DESKTOPS, query: &[], headers: &headers, body: "" };
+    let authorization = request.authorization(text("access"), text("secret"));
+    let headers = [&headers[..], &[("Authorization", authorization.as_str())]].concat();
+    assert_eq!(service.send("GET", DESKTOPS, &headers, "").status, 200);
+    let none = Service::of(&[]).send("GET", "/openstack/latest/securitykey", &[], "");
+    assert_eq!(
+        (none.status, none.body.as_slice()),
+        (401, &b"Please configure Cloud Service Agency first"[..])
+    );
 }
 
 fn password(password: &str) -> String {
@@ -301,9 +326,9 @@ fn a_project_is_found_by_its_name_and_another_one_is_unavailable() {
 #[test]
 fn no_secret_is_printed() {
     let service = Service::with(&[], |options| options.keys = vec![Key::new("AK", "hush")]);
-    let options = Options::new(|| WALL);
+    let options = Options { tokens: vec![TOKEN.to_owned()], ..Options::new(|| WALL) };
     let shown = format!("{:?} {options:?}", service.simulation);
-    for secret in ["hush", Options::SK, "simulated-password"] {
+    for secret in ["hush", TOKEN, Options::SK, "simulated-password"] {
         assert!(!shown.contains(secret), "{secret}");
     }
 }

@@ -129,6 +129,12 @@ pub struct Signed<'s> {
 impl Signed<'_> {
     /// The `Authorization` header.
     pub fn authorization(&self, ak: &str, sk: &str) -> String {
+        let date = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-sdk-date")).unwrap().1;
+        self.authorization_at(date, ak, sk)
+    }
+
+    /// The same for a date that need not be among the signed headers.
+    pub fn authorization_at(&self, date: &str, ak: &str, sk: &str) -> String {
         let mut names: Vec<(String, &str)> =
             self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.trim())).collect();
         names.sort();
@@ -147,7 +153,6 @@ impl Signed<'_> {
             query.join("&"),
             hash(self.body.as_bytes())
         );
-        let date = names.iter().find(|(name, _)| name == "x-sdk-date").unwrap().1;
         let text = format!("SDK-HMAC-SHA256\n{date}\n{}", hash(canonical.as_bytes()));
         let key = hmac::Key::new(hmac::HMAC_SHA256, sk.as_bytes());
         let signature = plain_hex(hmac::sign(&key, text.as_bytes()).as_ref());

@@ -160,6 +160,7 @@ impl World {
         for line in lines.into_iter().filter(|line| !line.trim().is_empty()) {
             world.add_line(line)?;
         }
+        world.sort();
         Ok(world)
     }
 
@@ -168,7 +169,7 @@ impl World {
         self.add(serde_json::from_str(line).map_err(|error| BadRow::NoObject(error.to_string()))?)
     }
 
-    /// Adds a row; its keys tell whose it is.
+    /// Adds a row; its keys tell whose it is. When all are there, [`World::sort`] puts them in order.
     pub fn add(&mut self, fields: Map<String, Value>) -> Result<(), BadRow> {
         let list = List::of_row(&fields).ok_or(BadRow::NoList)?;
         if self.count >= MAX_ROWS as u64 {
@@ -181,14 +182,17 @@ impl World {
         row.born = row.at.map(|at| at + Millis(lag));
         self.count += 1;
         self.complete = self.complete.max(row.complete(list));
-        if let Some(born) = row.born {
-            let place = self.births.partition_point(|other| *other <= born);
-            self.births.insert(place, born);
-        }
-        let rows = &mut self.lists[list as usize];
-        let place = rows.partition_point(|other| (other.at, other.number) <= (row.at, row.number));
-        rows.insert(place, row);
+        self.births.extend(row.born);
+        self.lists[list as usize].push(row);
         Ok(())
+    }
+
+    /// Puts the rows in order, in whichever they came; a service does so before it serves them.
+    pub fn sort(&mut self) {
+        self.births.sort();
+        for rows in &mut self.lists {
+            rows.sort_by_key(|row| (row.at, row.number));
+        }
     }
 
     /// A number for row `number`, always the same for one seed and purpose.

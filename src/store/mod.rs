@@ -8,6 +8,8 @@
 pub mod sqlite;
 
 #[cfg(test)]
+pub(crate) mod law;
+#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 pub(crate) mod suite;
@@ -371,8 +373,8 @@ pub trait Store: Send + Sync + 'static {
     fn alerts(&self, query: AlertQuery) -> Answer<Vec<KeptAlert>>;
     /// Every revision of an alert, in order.
     fn revisions(&self, tenant: Arc<str>, id: AlertId) -> Answer<Vec<Alert>>;
-    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; in the order
-    /// they were owed; at most `most`.
+    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; gravest first,
+    /// and then in the order they were owed; at most `most`.
     fn due(&self, receiver: ReceiverName, now: Timestamp, most: usize) -> Answer<Vec<Delivery>>;
     /// When the next delivery to `receiver` falls due, or its lease ends; none when nothing waits.
     fn next_due(&self, receiver: ReceiverName) -> Answer<Option<Timestamp>>;

@@ -322,7 +322,10 @@ impl Store for Model {
             let due = deliveries.filter(|delivery| {
                 delivery.receiver == receiver && ready(delivery).is_some_and(|ready| ready <= now)
             });
-            Ok(due.take(most).cloned().collect())
+            let mut due: Vec<Delivery> = due.cloned().collect();
+            due.sort_by_key(|delivery| std::cmp::Reverse(delivery.level));
+            due.truncate(most);
+            Ok(due)
         })
     }
 

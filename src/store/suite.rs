@@ -11,8 +11,8 @@ use super::{
 };
 use crate::alert::{Alert, AlertId, Bounds, Evidence, Revision, State};
 use crate::engine::SourceId;
-use crate::record::scan::{Endpoint, Origin};
-use crate::record::{Level, Millis, Timestamp};
+use crate::record::scan::{Endpoint, FieldMap, Mapping, Origin};
+use crate::record::{FieldName, Level, Millis, Timestamp};
 use crate::route::{
     Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
 };
@@ -31,7 +31,7 @@ macro_rules! suite {
             tenants_do_not_see_each_other
             another_tenants_alert_delivery_or_silence_is_refused
             the_journal_comes_in_chunks
-            lanes_outlive_the_entries_in_which_they_joined
+            lanes_outlive_the_entries_that_name_them
             every_event_comes_back_as_it_was
             forgetting_stops_at_the_checkpoint_and_before_the_last_entry
             what_is_told_or_open_is_not_forgotten
@@ -196,19 +196,19 @@ fn due(store: &dyn Store, to: &str, now: i64) -> Vec<u8> {
     ids(&wait(store.due(receiver(to), Timestamp(now), 100)).unwrap())
 }
 
-fn refused(result: Result<(), StoreError>) {
+fn refused(result: &Result<(), StoreError>) {
     assert!(matches!(result, Err(StoreError::Failed(_))), "{result:?}");
 }
 
 pub(crate) fn entries_are_numbered_without_a_gap(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    refused(commit(&*store, &fence, vec![read(2, "")]));
-    refused(commit(&*store, &fence, vec![read(0, "")]));
+    refused(&commit(&*store, &fence, vec![read(2, "")]));
+    refused(&commit(&*store, &fence, vec![read(0, "")]));
     commit(&*store, &fence, vec![read(1, "a\n"), read(2, "b\n")]).unwrap();
-    refused(commit(&*store, &fence, vec![read(2, "")]));
-    refused(commit(&*store, &fence, vec![read(4, "")]));
-    refused(commit(&*store, &fence, vec![read(u64::MAX, "")]));
+    refused(&commit(&*store, &fence, vec![read(2, "")]));
+    refused(&commit(&*store, &fence, vec![read(4, "")]));
+    refused(&commit(&*store, &fence, vec![read(u64::MAX, "")]));
     assert_eq!(wait(store.span(tenant())).unwrap(), Some((1, 2)));
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn a_commit_makes_all_changes_or_none(place: Place<'_>) {
         Change::Count { name: "late".to_owned(), by: 1 },
         read(9, "a gap\n"),
     ];
-    refused(commit(&*store, &fence, half));
+    refused(&commit(&*store, &fence, half));
     assert_eq!(wait(store.span(tenant())).unwrap(), Some((1, 1)));
     assert_eq!(wait(store.cursors(tenant())).unwrap()[0].place, "1");
     assert!(wait(store.alerts(all_alerts())).unwrap().is_empty());
@@ -289,9 +289,9 @@ pub(crate) fn tenants_do_not_see_each_other(place: Place<'_>) {
 pub(crate) fn another_tenants_alert_delivery_or_silence_is_refused(place: Place<'_>) {
     let store = place();
     let theirs = wait(store.fence("other".into())).unwrap();
-    refused(commit(&*store, &theirs, vec![told(alert(1, 1, State::Open, 5_000))]));
-    refused(commit(&*store, &theirs, vec![owed(&delivery(1, "slack", 5))]));
-    refused(commit(&*store, &theirs, vec![Change::Silence(silence(1, 50))]));
+    refused(&commit(&*store, &theirs, vec![told(alert(1, 1, State::Open, 5_000))]));
+    refused(&commit(&*store, &theirs, vec![owed(&delivery(1, "slack", 5))]));
+    refused(&commit(&*store, &theirs, vec![Change::Silence(silence(1, 50))]));
     assert!(wait(store.alerts(all_alerts())).unwrap().is_empty());
 }
 
@@ -320,7 +320,7 @@ pub(crate) fn lane(id: u16, name: &str) -> Lane {
     Lane { id: SourceId(id), name: name.to_owned(), origin }
 }
 
-pub(crate) fn lanes_outlive_the_entries_in_which_they_joined(place: Place<'_>) {
+pub(crate) fn lanes_outlive_the_entries_that_name_them(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
     let event = |seq: u64, event: Event| Change::Journal(Entry { seq, at: Timestamp(1), event });
@@ -329,26 +329,34 @@ pub(crate) fn lanes_outlive_the_entries_in_which_they_joined(place: Place<'_>) {
         event(2, Event::Joined(lane(1, "prod/one"))),
         event(3, Event::Left { lane: SourceId(2) }),
         event(4, Event::Joined(lane(1, "prod/renamed"))),
-        read(5, ""),
-        Change::Checkpoint(Checkpoint { seq: 5, generation: String::new(), state: Vec::new() }),
+        event(5, Event::Known(lane(3, "prod/three"))),
+        read(6, ""),
+        Change::Checkpoint(Checkpoint { seq: 6, generation: String::new(), state: Vec::new() }),
     ];
     commit(&*store, &fence, changes).unwrap();
-    commit(&*store, &fence, vec![Change::Forget { seq: 4, before: Timestamp(0) }]).unwrap();
-    assert_eq!(wait(store.lanes(tenant())).unwrap(), vec![lane(1, "prod/renamed"), lane(2, "prod/two")]);
+    commit(&*store, &fence, vec![Change::Forget { seq: 5, before: Timestamp(0) }]).unwrap();
+    let lanes = vec![lane(1, "prod/renamed"), lane(2, "prod/two"), lane(3, "prod/three")];
+    assert_eq!(wait(store.lanes(tenant())).unwrap(), lanes);
 }
 
 pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    let mapping = crate::record::scan::Mapping::from_yaml(
-        "outcome: {from: a.b, values: {ok: success}}\nuser_name: who",
-    )
-    .unwrap();
+    let field = |name: &str, key: &str, values: Vec<(String, String)>| FieldMap {
+        field: FieldName::declared(name),
+        key: key.to_owned(),
+        values,
+    };
+    let words = vec![("ok".to_owned(), "success".to_owned())];
+    let fields = vec![field("outcome", "a.b", words), field("user_name", "who", Vec::new())];
+    let mapping = Mapping { fields };
     let watermark = Some(Watermark { start: Timestamp(i64::MIN), end: Timestamp(i64::MAX) });
     let events = [
         Event::Generation { digest: "ab".repeat(16) },
         Event::Joined(lane(65_535, "prod/desktop_logins")),
         Event::Joined(Lane { id: SourceId(0), name: String::new(), origin: Origin::file(mapping) }),
+        Event::Known(lane(7, "prod/app_logins")),
+        Event::Adopted { rules: vec!["quiet".parse().unwrap()], from: 3 },
         Event::Left { lane: SourceId(3) },
         Event::Read {
             lane: SourceId(3),
@@ -552,6 +560,9 @@ pub(crate) fn what_is_due_comes_in_the_order_it_was_owed(place: Place<'_>) {
     commit(&*store, &fence, changes).unwrap();
     assert_eq!(due(&*store, "slack", 49), [2]);
     assert_eq!(due(&*store, "slack", 50), [3, 2], "it keeps its place");
+    let grave = Delivery { level: Level::Critical, ..delivery(5, "slack", 40) };
+    commit(&*store, &fence, vec![owed(&grave)]).unwrap();
+    assert_eq!(due(&*store, "slack", 50), [5, 3, 2], "the gravest first");
 }
 
 pub(crate) fn a_lease_that_is_over_is_due_again(place: Place<'_>) {
@@ -571,9 +582,9 @@ pub(crate) fn a_lease_that_is_over_is_due_again(place: Place<'_>) {
 pub(crate) fn a_delivery_that_is_not_there_cannot_be_replaced(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    refused(commit(&*store, &fence, vec![now(&delivery(1, "slack", 1), Standing::Waiting)]));
+    refused(&commit(&*store, &fence, vec![now(&delivery(1, "slack", 1), Standing::Waiting)]));
     let tried = Change::Tried { delivery: DeliveryId([1; 16]), number: 1, at: Timestamp(1), outcome: None };
-    refused(commit(&*store, &fence, vec![tried]));
+    refused(&commit(&*store, &fence, vec![tried]));
 }
 
 pub(crate) fn a_try_keeps_its_beginning_and_its_outcome(place: Place<'_>) {

@@ -4,11 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bounds;
+mod examples;
 mod laws;
 mod layers;
 mod life;
 mod models;
 mod real;
+mod receivers;
+mod receivers_hostile;
+mod receivers_http;
+mod receivers_mail;
 mod simulate;
 mod slow;
 mod tale;

@@ -14,7 +14,7 @@ use crate::route::{Attempt, Body, Delivery, DeliveryId, Standing};
 use crate::store::{Change, DeliveryQuery};
 
 /// No receiver takes longer to answer: then nobody knows what it did.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// A try without an outcome is made again after this: longer than any answer and a probe after it.
 const LEASE: Millis = Millis::mins(3);
 /// Longest wait for a token for a probe while a try is under way.

@@ -12,11 +12,13 @@ use crate::record::{Level, Millis, Timestamp};
 use crate::route::digest::{Member, group_line};
 use crate::route::plan::{self, Plan, Turns, Unit, Waiting, plan};
 use crate::route::retry::{Gate, Health};
-use crate::route::{Body, Delivery, DeliveryId, Digest, Silence, Standing, silence};
+use crate::route::{Body, Delivery, DeliveryId, Digest, Limits, Silence, Standing, silence};
 use crate::store::{AlertQuery, Change, KeptAlert};
 
-/// Deliveries that are looked at together; as many as one digest can stand for.
+/// Deliveries that are looked at together, where there are limits: as many as one digest can stand for.
 const MAX_DUE: usize = plan::MAX_MEMBERS;
+/// The same where everything is told one by one. The store gives the gravest first.
+const MAX_DUE_UNLIMITED: usize = 500;
 /// While there is work, the store is asked again after this, for what has fallen due meanwhile.
 const LOOK_AGAIN: Millis = Millis::secs(1);
 /// What is told as milder than critical and waited so long gets the common share of the tokens.
@@ -143,7 +145,8 @@ impl Desk {
 
     /// Takes what is due onto the desk, and puts off what a silence holds.
     async fn look(&mut self, now: Timestamp) -> Result<(), Ended> {
-        let due = self.office.store.due(self.target.name.clone(), now, MAX_DUE).await?;
+        let most = if self.target.limits == Limits::none() { MAX_DUE_UNLIMITED } else { MAX_DUE };
+        let due = self.office.store.due(self.target.name.clone(), now, most).await?;
         let silences = if due.is_empty() { Vec::new() } else { self.office.store.silences(now).await? };
         self.queue.clear();
         let mut aside = Vec::new();

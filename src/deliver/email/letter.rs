@@ -9,7 +9,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use crate::deliver::render::{self, Fact};
-use crate::deliver::shown::{Html, Shown};
+use crate::deliver::shown::{Html, Shown, header};
 use crate::deliver::{Content, Message};
 
 /// UTF-16 units of a subject.
@@ -24,7 +24,7 @@ pub fn write(message: &Message, from: &Mailbox, to: &[Mailbox]) -> Result<Vec<u8
         .from(from.clone())
         .date(now)
         .message_id(Some(format!("<{}@{domain}>", message.id)))
-        .subject(render::subject(message).cut(MAX_SUBJECT).literal());
+        .subject(header(&render::subject(message).cut(MAX_SUBJECT)));
     for mailbox in to {
         builder = builder.to(mailbox.clone());
     }

@@ -1,9 +1,9 @@
 //! Alerts: every revision as it was told, and a line beside them to find them by.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::fault::{Outcome, refused};
+use super::filter::Filter;
 use super::{pack, word};
 use crate::alert::{Alert, AlertId};
 use crate::record::Timestamp;
@@ -56,41 +56,17 @@ const STANDS: &str =
 
 /// Alerts, newest firing first.
 pub(super) fn find(connection: &Connection, query: &AlertQuery) -> Outcome<Vec<KeptAlert>> {
-    let Some((first, last)) = word::ids_with_prefix(query.id.as_deref().unwrap_or_default()) else {
+    let Some(mut filter) = Filter::new(query.tenant.as_ref(), query.id.as_ref()) else {
         return Ok(Vec::new());
     };
-    let mut sql = format!(
-        "SELECT tenant, id, first, newest, acknowledged_by, acknowledged_at, {STANDS} AS stands
-         FROM alerts WHERE "
+    filter.and("rule = ?", query.rule.as_ref().map(|rule| rule.as_str().to_owned()));
+    filter.and("level >= ?", query.level.map(word::of_level));
+    filter.and("fired_at >= ?", query.since.map(|since| since.0));
+    filter.among("stands", query.states.iter().map(|state| state.as_str().to_owned()));
+    let select = format!(
+        "SELECT tenant, id, first, newest, acknowledged_by, acknowledged_at, {STANDS} AS stands FROM alerts"
     );
-    let mut values: Vec<Value> = Vec::new();
-    let mut with = |text: &str, value: Value| {
-        sql.push_str(text);
-        values.push(value);
-    };
-    match &query.tenant {
-        Some(tenant) => with("tenant = ?", tenant.to_string().into()),
-        None => with("tenant IN (SELECT tenant FROM tenants) AND 1 = ?", 1.into()),
-    }
-    if query.id.is_some() {
-        with(" AND id BETWEEN ?", first.to_vec().into());
-        with(" AND ?", last.to_vec().into());
-    }
-    if let Some(rule) = &query.rule {
-        with(" AND rule = ?", rule.as_str().to_owned().into());
-    }
-    if let Some(level) = query.level {
-        with(" AND level >= ?", word::of_level(level).into());
-    }
-    if let Some(since) = query.since {
-        with(" AND fired_at >= ?", since.0.into());
-    }
-    if !query.states.is_empty() {
-        let words: Vec<String> = query.states.iter().map(|state| format!("'{}'", state.as_str())).collect();
-        sql.push_str(&format!(" AND stands IN ({})", words.join(", ")));
-    }
-    sql.push_str(" ORDER BY fired_at DESC, id, tenant LIMIT ?");
-    values.push(i64::try_from(query.most).unwrap_or(i64::MAX).into());
+    let (sql, values) = filter.query(&select, "fired_at DESC, id, tenant", query.most);
     let mut statement = connection.prepare(&sql)?;
     let kept = statement.query_and_then(params_from_iter(values), |row| {
         let (tenant, id): (String, [u8; 16]) = (row.get(0)?, row.get(1)?);

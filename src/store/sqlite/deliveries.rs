@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, Row, named_params, params, params_from_iter};
 
 use super::fault::{Outcome, corrupt, refused};
+use super::filter::Filter;
 use super::word;
 use crate::alert::AlertId;
 use crate::record::{Millis, Timestamp};
@@ -150,7 +150,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     }
 }
 
-/// What is due at `receiver`, in the order in which it was owed.
+/// What is due at `receiver`, gravest first, and then in the order in which it was owed.
 pub(super) fn due(
     connection: &Connection,
     receiver: &ReceiverName,
@@ -163,10 +163,10 @@ pub(super) fn due(
     deliveries.collect()
 }
 
-fn due_sql() -> String {
+pub(super) fn due_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM deliveries INDEXED BY deliveries_open
-         WHERE receiver = ?1 AND ready IS NOT NULL AND ready <= ?2 ORDER BY owed LIMIT ?3"
+         WHERE receiver = ?1 AND ready IS NOT NULL AND ready <= ?2 ORDER BY level DESC, owed LIMIT ?3"
     )
 }
 
@@ -191,38 +191,13 @@ pub(super) fn sent(connection: &Connection, receiver: &ReceiverName, since: Time
 
 /// Deliveries in the order in which they were owed.
 pub(super) fn find(connection: &Connection, query: &DeliveryQuery) -> Outcome<Vec<Delivery>> {
-    let Some((first, last)) = word::ids_with_prefix(query.id.as_deref().unwrap_or_default()) else {
+    let Some(mut filter) = Filter::new(query.tenant.as_ref(), query.id.as_ref()) else {
         return Ok(Vec::new());
     };
-    let mut sql = format!("SELECT {COLUMNS} FROM deliveries WHERE ");
-    let mut values: Vec<Value> = Vec::new();
-    let mut with = |text: &str, value: Value| {
-        sql.push_str(text);
-        values.push(value);
-    };
-    match &query.tenant {
-        Some(tenant) => with("tenant = ?", tenant.to_string().into()),
-        None => with("tenant IN (SELECT tenant FROM tenants) AND 1 = ?", 1.into()),
-    }
-    if query.id.is_some() {
-        with(" AND id BETWEEN ?", first.to_vec().into());
-        with(" AND ?", last.to_vec().into());
-    }
-    if let Some(receiver) = &query.receiver {
-        with(" AND receiver = ?", receiver.as_str().to_owned().into());
-    }
-    if let Some(alert) = query.alert {
-        with(" AND alert = ?", alert.0.to_vec().into());
-    }
-    if let Some((first, others)) = query.states.split_first() {
-        with(" AND state IN (?", first.clone().into());
-        for other in others {
-            with(", ?", other.clone().into());
-        }
-        sql.push(')');
-    }
-    sql.push_str(" ORDER BY owed LIMIT ?");
-    values.push(i64::try_from(query.most).unwrap_or(i64::MAX).into());
+    filter.and("receiver = ?", query.receiver.as_ref().map(|receiver| receiver.as_str().to_owned()));
+    filter.and("alert = ?", query.alert.map(|alert| alert.0.to_vec()));
+    filter.among("state", query.states.iter().cloned());
+    let (sql, values) = filter.query(&format!("SELECT {COLUMNS} FROM deliveries"), "owed", query.most);
     let mut statement = connection.prepare(&sql)?;
     let deliveries = statement.query_and_then(params_from_iter(values), read)?;
     deliveries.collect()

@@ -148,7 +148,7 @@ CREATE TABLE deliveries (
     UNIQUE (tenant, id),
     CHECK ((alert IS NULL) = (revision IS NULL) AND (alert IS NULL) = (digest IS NOT NULL))
 ) STRICT;
-CREATE INDEX deliveries_open ON deliveries (receiver, owed, ready) WHERE ready IS NOT NULL;
+CREATE INDEX deliveries_open ON deliveries (receiver, level DESC, owed, ready) WHERE ready IS NOT NULL;
 CREATE INDEX deliveries_next ON deliveries (receiver, ready) WHERE ready IS NOT NULL;
 CREATE INDEX deliveries_tried ON deliveries (receiver, tried_at, level) WHERE tried_at IS NOT NULL;
 CREATE INDEX deliveries_by_state ON deliveries (receiver, state);

@@ -71,7 +71,7 @@ impl Writer {
     /// Writes through `connection` from a thread of its own.
     pub(super) fn start(connection: Connection) -> Outcome<Self> {
         let (queue, jobs) = Queue::new(MAX_WAITING);
-        let thread = super::spawn("store-write", move || Writing { connection, refusing: None }.run(&jobs))?;
+        let thread = super::spawn("store-write", move || Writing::of(connection).run(&jobs))?;
         Ok(Self { queue, thread: Some(thread) })
     }
 
@@ -79,9 +79,11 @@ impl Writer {
     pub(super) fn ask<T: Send + 'static>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Answer<T> {
         self.queue.ask(job)
     }
+}
 
-    /// Writes what was handed in already, then ends.
-    pub(super) fn close(&mut self) {
+/// Writes what was handed in already, then ends.
+impl Drop for Writer {
+    fn drop(&mut self) {
         self.queue.close(1);
         if let Some(thread) = self.thread.take() {
             // One that has panicked has said so.
@@ -91,13 +93,17 @@ impl Writer {
 }
 
 /// The thread's own.
-struct Writing {
+pub(super) struct Writing {
     connection: Connection,
     /// Why nothing is written any more.
     refusing: Option<StoreError>,
 }
 
 impl Writing {
+    pub(super) fn of(connection: Connection) -> Self {
+        Self { connection, refusing: None }
+    }
+
     fn run(mut self, jobs: &Jobs<Job>) {
         let mut stopped = false;
         while !stopped {
@@ -129,10 +135,8 @@ impl Writing {
             held.job.answer(result);
         }
         if forgets && self.refusing.is_none() {
-            let given =
-                self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"));
             // Room that could not be given back now is given back later.
-            let _ = given.map_err(|error| self.note(Fault::Sql(error)));
+            let _ = give_back(&self.connection).map_err(|fault| self.note(fault));
         }
     }
 
@@ -150,7 +154,10 @@ impl Writing {
     }
 
     /// One transaction: what each job came to once all is durable, or why nothing was changed.
-    fn transaction(&mut self, jobs: &[&Job]) -> Result<Vec<Result<Fence, StoreError>>, StoreError> {
+    pub(super) fn transaction(
+        &mut self,
+        jobs: &[&Job],
+    ) -> Result<Vec<Result<Fence, StoreError>>, StoreError> {
         if let Some(error) = &self.refusing {
             return Err(error.clone());
         }
@@ -192,7 +199,7 @@ impl Writing {
     }
 
     /// Tells a fault, and refuses all that comes after where it is final.
-    fn note(&mut self, fault: Fault) -> StoreError {
+    pub(super) fn note(&mut self, fault: Fault) -> StoreError {
         let is_final = fault.is_final();
         let error = StoreError::from(fault);
         if is_final && self.refusing.is_none() {
@@ -211,6 +218,15 @@ impl Writing {
         }
         self.refusing.clone().filter(|_| is_final).unwrap_or(error)
     }
+}
+
+/// Gives free pages back to the disk.
+fn give_back(connection: &Connection) -> Outcome<()> {
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"))?;
+    let mut pages = statement.query([])?;
+    // Each step gives back one page.
+    while pages.next()?.is_some() {}
+    Ok(())
 }
 
 fn fence(connection: &Connection, tenant: &Arc<str>) -> Outcome<Fence> {
