@@ -68,7 +68,9 @@ fn event() -> impl Strategy<Value = Event> {
     let rows = (0..3_u16, ".{0,20}", vec((any::<u32>(), any::<u32>()), 0..2), option::of(watermark));
     prop_oneof![
         "[a-f]{2}".prop_map(|digest| Event::Generation { digest }),
+        (0..3_u16, "[a-c]").prop_map(|(id, name)| Event::Known(lane(id, &name))),
         (0..3_u16, "[a-c]").prop_map(|(id, name)| Event::Joined(lane(id, &name))),
+        (1..9_u64).prop_map(|from| Event::Adopted { rules: vec!["loud".parse().unwrap()], from }),
         (0..3_u16).prop_map(|id| Event::Left { lane: SourceId(id) }),
         rows.prop_map(|(lane, rows, twins, watermark)| {
             Event::Read { lane: SourceId(lane), rows, twins, watermark }

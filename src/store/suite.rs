@@ -31,7 +31,7 @@ macro_rules! suite {
             tenants_do_not_see_each_other
             another_tenants_alert_delivery_or_silence_is_refused
             the_journal_comes_in_chunks
-            lanes_outlive_the_entries_in_which_they_joined
+            lanes_outlive_the_entries_that_name_them
             every_event_comes_back_as_it_was
             forgetting_stops_at_the_checkpoint_and_before_the_last_entry
             what_is_told_or_open_is_not_forgotten
@@ -320,7 +320,7 @@ pub(crate) fn lane(id: u16, name: &str) -> Lane {
     Lane { id: SourceId(id), name: name.to_owned(), origin }
 }
 
-pub(crate) fn lanes_outlive_the_entries_in_which_they_joined(place: Place<'_>) {
+pub(crate) fn lanes_outlive_the_entries_that_name_them(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
     let event = |seq: u64, event: Event| Change::Journal(Entry { seq, at: Timestamp(1), event });
@@ -329,12 +329,14 @@ pub(crate) fn lanes_outlive_the_entries_in_which_they_joined(place: Place<'_>) {
         event(2, Event::Joined(lane(1, "prod/one"))),
         event(3, Event::Left { lane: SourceId(2) }),
         event(4, Event::Joined(lane(1, "prod/renamed"))),
-        read(5, ""),
-        Change::Checkpoint(Checkpoint { seq: 5, generation: String::new(), state: Vec::new() }),
+        event(5, Event::Known(lane(3, "prod/three"))),
+        read(6, ""),
+        Change::Checkpoint(Checkpoint { seq: 6, generation: String::new(), state: Vec::new() }),
     ];
     commit(&*store, &fence, changes).unwrap();
-    commit(&*store, &fence, vec![Change::Forget { seq: 4, before: Timestamp(0) }]).unwrap();
-    assert_eq!(wait(store.lanes(tenant())).unwrap(), vec![lane(1, "prod/renamed"), lane(2, "prod/two")]);
+    commit(&*store, &fence, vec![Change::Forget { seq: 5, before: Timestamp(0) }]).unwrap();
+    let lanes = vec![lane(1, "prod/renamed"), lane(2, "prod/two"), lane(3, "prod/three")];
+    assert_eq!(wait(store.lanes(tenant())).unwrap(), lanes);
 }
 
 pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
@@ -353,6 +355,8 @@ pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
         Event::Generation { digest: "ab".repeat(16) },
         Event::Joined(lane(65_535, "prod/desktop_logins")),
         Event::Joined(Lane { id: SourceId(0), name: String::new(), origin: Origin::file(mapping) }),
+        Event::Known(lane(7, "prod/app_logins")),
+        Event::Adopted { rules: vec!["quiet".parse().unwrap()], from: 3 },
         Event::Left { lane: SourceId(3) },
         Event::Read {
             lane: SourceId(3),

@@ -21,7 +21,7 @@ pub(super) fn append(connection: &Connection, tenant: &str, entry: &Entry) -> Ou
     let sql = "INSERT INTO journal (tenant, seq, at, event) VALUES (?1, ?2, ?3, ?4)";
     connection.execute(sql, params![tenant, entry.seq, entry.at.0, pack::value(&entry.event)?])?;
     match &entry.event {
-        Event::Known(lane) | Event::Joined(lane) => join(connection, tenant, lane),
+        Event::Known(lane) | Event::Joined(lane) => keep_lane(connection, tenant, lane),
         Event::Generation { .. } | Event::Adopted { .. } | Event::Left { .. } | Event::Read { .. } => Ok(()),
     }
 }
@@ -96,8 +96,8 @@ pub(super) fn text(connection: &Connection, digest: &str) -> Outcome<Option<Stri
     text.map(Some).map_err(|error| corrupt(format!("{what}: {error}")))
 }
 
-/// Lanes are remembered beyond the entries in which they joined.
-fn join(connection: &Connection, tenant: &str, lane: &Lane) -> Outcome<()> {
+/// Lanes are remembered beyond the entries that name them.
+fn keep_lane(connection: &Connection, tenant: &str, lane: &Lane) -> Outcome<()> {
     let origin = serde_json::to_string(&lane.origin);
     let origin = origin.map_err(|error| refused(format!("cannot encode lane `{}`: {error}", lane.name)))?;
     let sql = "INSERT INTO lanes (tenant, lane, name, origin) VALUES (?1, ?2, ?3, ?4)

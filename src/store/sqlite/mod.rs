@@ -45,13 +45,16 @@ use crate::route::{Delivery, DeliveryId, ReceiverName, Silence};
 const READERS: usize = 2;
 
 /// A store in one file of SQLite's, with a lock and a log beside it while it is in use.
+///
+/// Dropping it ends what was begun: nothing that was handed in is lost. The order of its fields is the
+/// order in which they are closed.
 pub struct Sqlite {
     path: PathBuf,
-    /// None where the store was opened for reading only.
-    writer: Option<Writer>,
     readers: Readers,
     /// Copies the store, which takes long.
     copier: Readers,
+    /// None where the store was opened for reading only. Last of the threads: it puts the log away.
+    writer: Option<Writer>,
     /// Held until all else is closed.
     _lock: Option<File>,
 }
@@ -64,7 +67,7 @@ impl fmt::Debug for Sqlite {
 
 impl Sqlite {
     /// Opens the store at `path` for the daemon: made where it is not there (its folder must be),
-    /// brought forward where its format is older.
+    /// brought forward where its format is older. Blocks while it reads the file through.
     ///
     /// # Errors
     /// [`StoreError::Taken`] while another daemon has it; [`StoreError::TooNew`];
@@ -86,21 +89,21 @@ impl Sqlite {
         let path = file::resolved(path)?;
         let lock = file::take(&path)?;
         let writer = Writer::start(file::writing(&path, steps)?)?;
-        Self::with(path, Some(writer), steps, Some(lock))
+        Self::with(Some(lock), Some(writer), path, steps)
     }
 
     fn look_with(path: &Path, steps: &[&str]) -> Outcome<Self> {
         if !path.exists() {
             return Err(unusable(path, &"there is no such file"));
         }
-        Self::with(file::resolved(path)?, None, steps, None)
+        Self::with(None, None, file::resolved(path)?, steps)
     }
 
-    fn with(path: PathBuf, writer: Option<Writer>, steps: &[&str], lock: Option<File>) -> Outcome<Self> {
+    fn with(lock: Option<File>, writer: Option<Writer>, path: PathBuf, steps: &[&str]) -> Outcome<Self> {
         let readers: Outcome<Vec<Connection>> = (0..READERS).map(|_| file::reading(&path, steps)).collect();
         let readers = Readers::start(readers?)?;
         let copier = Readers::start(vec![file::reading(&path, steps)?])?;
-        Ok(Self { path, writer, readers, copier, _lock: lock })
+        Ok(Self { path, readers, copier, writer, _lock: lock })
     }
 
     fn write<T: Send + 'static>(&self, job: impl FnOnce(queue::Reply<T>) -> Job) -> Answer<T> {
@@ -109,18 +112,6 @@ impl Sqlite {
         }
         let words = "it was opened for reading only; what changes it is asked of the running daemon";
         Box::pin(std::future::ready(Err(StoreError::Failed(words.to_owned()))))
-    }
-}
-
-/// Ends what was begun; nothing that was answered is lost.
-impl Drop for Sqlite {
-    fn drop(&mut self) {
-        self.copier.close();
-        self.readers.close();
-        // Last: it puts the log away.
-        if let Some(writer) = &mut self.writer {
-            writer.close();
-        }
     }
 }
 

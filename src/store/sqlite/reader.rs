@@ -52,9 +52,11 @@ impl Readers {
             })
         })
     }
+}
 
-    /// Answers what is asked already, then ends.
-    pub(super) fn close(&mut self) {
+/// Answers what is asked already, then ends.
+impl Drop for Readers {
+    fn drop(&mut self) {
         self.queue.close(self.threads.len());
         for thread in self.threads.drain(..) {
             // One that has panicked has said so.

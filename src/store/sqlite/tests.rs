@@ -436,7 +436,11 @@ fn a_journal_of_a_hundred_megabytes_is_read_in_bounded_chunks() {
             .iter()
             .map(|entry| match &entry.event {
                 Event::Read { rows, .. } => rows.len(),
-                Event::Generation { .. } | Event::Joined(_) | Event::Left { .. } => 0,
+                Event::Generation { .. }
+                | Event::Adopted { .. }
+                | Event::Known(_)
+                | Event::Joined(_)
+                | Event::Left { .. } => 0,
             })
             .sum();
         assert!(len <= 4_000_000, "{len}");
@@ -489,6 +493,8 @@ fn the_form_of_an_entry_is_the_one_that_older_files_hold() {
     let lane_id = crate::engine::SourceId(3);
     let events = [
         Event::Generation { digest: "ab".to_owned() },
+        Event::Adopted { rules: vec!["quiet".parse().unwrap()], from: 9 },
+        Event::Known(lane.clone()),
         Event::Joined(lane),
         Event::Left { lane: lane_id },
         Event::Read { lane: lane_id, rows: "{}\n".to_owned(), twins: vec![(1, 2)], watermark },
@@ -497,9 +503,11 @@ fn the_form_of_an_entry_is_the_one_that_older_files_hold() {
     let forms = events.map(|event| hex(postcard::to_stdvec(&event).unwrap()));
     let first_form = [
         "00026162",
-        "01031370726f642f6465736b746f705f6c6f67696e73010a636e2d6e6f7274682d34043061316200010000",
-        "0203",
-        "0303037b7d0a010102010201",
+        "010105717569657409",
+        "02031370726f642f6465736b746f705f6c6f67696e73010a636e2d6e6f7274682d34043061316200010000",
+        "03031370726f642f6465736b746f705f6c6f67696e73010a636e2d6e6f7274682d34043061316200010000",
+        "0403",
+        "0503037b7d0a010102010201",
     ];
     assert_eq!(forms, first_form);
 }
@@ -530,4 +538,50 @@ fn a_backlog_of_what_is_not_due_yet_hides_nothing() {
         .unwrap();
     let due = wait(store.due(receiver("slack"), Timestamp(1), 1)).unwrap();
     assert_eq!(due[0].id.0[0], 201);
+}
+
+/// Copies the file and its log as they lie on the disk, which is all that a crash leaves.
+fn crashed(folder: &Folder, log: Option<usize>) -> Folder {
+    let copy = Folder::new();
+    fs::copy(folder.path(), copy.path()).unwrap();
+    let wal = |folder: &Folder| file::beside(&folder.path(), "-wal");
+    fs::copy(wal(folder), wal(&copy)).unwrap();
+    if let Some(len) = log {
+        let file = fs::OpenOptions::new().write(true).open(wal(&copy)).unwrap();
+        file.set_len(len as u64).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn what_was_answered_survives_a_crash_at_once() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let fence = fence(&store);
+    for seq in 1..=30 {
+        commit(&store, &fence, vec![read(seq, noise(2_000))]).unwrap();
+        assert_eq!(span(&crashed(&folder, None).store()), Some((1, seq)));
+    }
+}
+
+#[test]
+fn a_log_cut_anywhere_leaves_whole_commits_only() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let fence = fence(&store);
+    for seq in 1..=20 {
+        let count = Change::Count { name: "made".to_owned(), by: 1 };
+        commit(&store, &fence, vec![count, read(seq, noise(3_000))]).unwrap();
+    }
+    let len = usize::try_from(fs::metadata(file::beside(&folder.path(), "-wal")).unwrap().len()).unwrap();
+    let mut last = 0;
+    for cut in (0..=len).step_by(len / 97) {
+        let store = crashed(&folder, Some(cut)).store();
+        let entries = span(&store).map_or(0, |(_, last)| last);
+        let made = wait(store.counters(tenant())).unwrap().get("made").copied().unwrap_or(0);
+        assert_eq!(entries, made, "a log of {cut} bytes");
+        assert!(entries >= last);
+        last = entries;
+    }
+    assert!(last >= 18, "only the end was cut: {last}");
 }

@@ -79,9 +79,11 @@ impl Writer {
     pub(super) fn ask<T: Send + 'static>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Answer<T> {
         self.queue.ask(job)
     }
+}
 
-    /// Writes what was handed in already, then ends.
-    pub(super) fn close(&mut self) {
+/// Writes what was handed in already, then ends.
+impl Drop for Writer {
+    fn drop(&mut self) {
         self.queue.close(1);
         if let Some(thread) = self.thread.take() {
             // One that has panicked has said so.
