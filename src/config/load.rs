@@ -2,6 +2,9 @@
 //!
 //! A fault is noted and reading goes on. No secret is read, and no file.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

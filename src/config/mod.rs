@@ -15,8 +15,6 @@ mod part;
 mod routes;
 pub mod rules;
 mod secret;
-#[cfg(test)]
-mod tests;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -310,7 +310,12 @@ impl Intake {
                 Some(_) | None => events.push(Event::Known(lane.clone())),
             }
         }
+        let more = events.iter().any(|event| matches!(event, Event::Known(_)));
         self.record(events, Vec::new()).await?;
+        if let Some(wish) = self.wish.as_mut().filter(|_| more) {
+            // What learns must hear of all lanes from the start: others learn in its place.
+            wish.learning = None;
+        }
         for id in gone {
             // It no longer counts when all are waited for.
             if let Some(state) = self.lanes.get_mut(&id) {

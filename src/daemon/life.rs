@@ -26,6 +26,7 @@ use crate::record::scan::Scanner;
 use crate::record::{Batch, Locator, RuleId, Timestamp};
 use crate::store::{Checkpoint, Entry, Event, Lane, Quarantined, Watermark};
 
+use news::Recent;
 pub use news::{News, Portion};
 pub use rebuild::Rebuild;
 pub use tell::{changed, wanted};
@@ -108,9 +109,19 @@ struct Reader {
     describer: Describer,
     /// Rules have heard of it.
     joined: bool,
+    /// How far it is complete while rules have not heard of it.
+    apart: Option<Watermark>,
+    /// Rows that were read while rules have not heard of it, so that each is news once.
+    recent: Recent,
 }
 
 impl Reader {
+    /// Reads the same lane for another generation.
+    fn renewed(&mut self, generation: &Generation) {
+        let fresh = Self::new(self.lane.clone(), generation, self.joined);
+        (self.scanner, self.describer) = (fresh.scanner, fresh.describer);
+    }
+
     fn new(lane: Lane, generation: &Generation, joined: bool) -> Self {
         let (facts, origin) = (&generation.facts, &lane.origin);
         Self {
@@ -118,9 +129,14 @@ impl Reader {
             describer: Describer::new(facts.clone(), origin.clone()),
             lane,
             joined,
+            apart: None,
+            recent: Recent::default(),
         }
     }
 }
+
+/// A lane in a snapshot: whether rules have heard of it, and how far it is complete while they have not.
+type KeptLane = (Lane, bool, Option<Watermark>);
 
 /// The state of one tenant: all that its journal told so far.
 pub struct Life {
@@ -185,10 +201,15 @@ impl Life {
         self.engine.rows()
     }
 
-    /// Tells of a lane whose joining is in no entry any more.
+    /// Tells of a lane that stands in no entry any more. It is read apart until it joins.
     pub fn know(&mut self, lane: Lane) {
         let generation = self.engine.generation();
         self.lanes.entry(lane.id).or_insert_with(|| Reader::new(lane, generation, false));
+    }
+
+    /// Every lane, by number.
+    pub fn known(&self) -> Vec<Lane> {
+        self.lanes.values().map(|reader| reader.lane.clone()).collect()
     }
 
     /// Whether rules have heard of a lane.
@@ -212,30 +233,21 @@ impl Life {
         if entry.seq != expected {
             return Err(Halt::Gap { expected, found: entry.seq });
         }
-        let mut outcome = Outcome {
-            seq: entry.seq,
-            generation: self.generation().clone(),
-            drafts: Vec::new(),
-            notes: Vec::new(),
-            quarantined: Vec::new(),
-            new_rules: Vec::new(),
-        };
+        let mut outcome = Outcome::of(entry.seq, self.generation().clone());
         match &entry.event {
             Event::Generation { digest } => self.succeed(digest, &mut outcome)?,
             Event::Adopted { rules, from } => self.adopt(rules, *from, &mut outcome)?,
-            Event::Known(lane) if self.learns => self.join(lane),
-            Event::Known(lane) => self.know(lane.clone()),
-            Event::Joined(lane) => self.join(lane),
+            Event::Known(lane) if self.learns => self.join(lane, &mut outcome),
+            Event::Known(lane) => self.set_apart(lane, &mut outcome),
+            Event::Joined(lane) => self.join(lane, &mut outcome),
             Event::Left { lane } => {
                 let left = self.engine.leave(*lane);
                 outcome.add(left);
             }
             Event::Read { lane, rows, twins, watermark } => {
                 self.read(entry, *lane, rows, twins, &mut outcome)?;
-                let joined = self.lanes.get(lane).is_some_and(|reader| reader.joined);
-                if let Some(Watermark { start, end }) = watermark.filter(|_| joined) {
-                    let judged = self.engine.progress(*lane, start, end);
-                    outcome.add(judged);
+                if let Some(to) = watermark {
+                    self.progress(*lane, *to, &mut outcome);
                 }
             }
         }
@@ -249,7 +261,7 @@ impl Life {
         let succession = self.engine.succeed(generation);
         let generation = self.engine.generation().clone();
         for reader in self.lanes.values_mut() {
-            *reader = Reader::new(reader.lane.clone(), &generation, reader.joined);
+            reader.renewed(&generation);
         }
         // What was learnt from one thread's rows stands for other columns now.
         self.scratch = Scratch::default();
@@ -260,7 +272,8 @@ impl Life {
 
     fn adopt(&mut self, rules: &[RuleId], from: u64, outcome: &mut Outcome) -> Result<(), Halt> {
         let last = outcome.seq.saturating_sub(1);
-        let fits = |rebuild: &mut Box<Rebuild>| rebuild.learnt(rules, from, last);
+        let lanes = self.known();
+        let fits = |rebuild: &mut Box<Rebuild>| rebuild.learnt(rules, (from, last), &lanes);
         let Some(rebuild) = self.brought.take_if(fits) else {
             return Err(Halt::Rebuild { rules: rules.to_vec(), from, last });
         };
@@ -270,7 +283,22 @@ impl Life {
         Ok(())
     }
 
-    fn join(&mut self, lane: &Lane) {
+    /// A lane is read apart from here on; one that is known already goes on as it is.
+    fn set_apart(&mut self, lane: &Lane, outcome: &mut Outcome) {
+        let before = self.lanes.get(&lane.id);
+        if before.is_some_and(|reader| reader.lane == *lane) {
+            return;
+        }
+        // The same number stands for something else: rules do not hear of it until it joins.
+        if before.is_some_and(|reader| reader.joined) {
+            let left = self.engine.leave(lane.id);
+            outcome.add(left);
+        }
+        let reader = Reader::new(lane.clone(), self.engine.generation(), false);
+        self.lanes.insert(lane.id, reader);
+    }
+
+    fn join(&mut self, lane: &Lane, outcome: &mut Outcome) {
         self.engine.add_source(lane.id, lane.origin.endpoint);
         let generation = self.engine.generation();
         let new = || Reader::new(lane.clone(), generation, true);
@@ -278,7 +306,22 @@ impl Life {
         if reader.lane != *lane {
             *reader = new();
         }
-        reader.joined = true;
+        (reader.joined, reader.recent) = (true, Recent::default());
+        if let Some(Watermark { start, end }) = reader.apart.take() {
+            let judged = self.engine.progress(lane.id, start, end);
+            outcome.add(judged);
+        }
+    }
+
+    /// `lane` is complete up to here; rules hear of it once it has joined.
+    fn progress(&mut self, lane: SourceId, to: Watermark, outcome: &mut Outcome) {
+        match self.lanes.get_mut(&lane).filter(|reader| !reader.joined) {
+            Some(reader) => reader.apart = Some(to),
+            None => {
+                let judged = self.engine.progress(lane, to.start, to.end);
+                outcome.add(judged);
+            }
+        }
     }
 
     fn read(
@@ -306,6 +349,8 @@ impl Life {
             let hits = self.engine.scan(&batch, &fresh, &mut self.scratch);
             let taken = self.engine.advance(&batch, hits);
             outcome.add(taken);
+        } else {
+            reader.recent.note(&batch);
         }
         for fault in &batch.faults {
             let line = line_at(rows, offset(fault.locator, base));
@@ -325,8 +370,8 @@ impl Life {
     /// The state at the last entry; none before the first.
     pub fn snapshot(&self) -> Result<Option<Checkpoint>, BadSnapshot> {
         let Some(seq) = self.seq else { return Ok(None) };
-        let lanes: Vec<(&Lane, bool)> =
-            self.lanes.values().map(|reader| (&reader.lane, reader.joined)).collect();
+        let kept = |reader: &'_ Reader| (reader.lane.clone(), reader.joined, reader.apart);
+        let lanes: Vec<KeptLane> = self.lanes.values().map(kept).collect();
         let faulty: Vec<u64> = self.faulty.iter().copied().collect();
         let state = postcard::to_stdvec(&(self.engine.snapshot()?.0, lanes, faulty))?;
         Ok(Some(Checkpoint { seq, generation: self.generation().digest.clone(), state }))
@@ -338,12 +383,12 @@ impl Life {
         generation: &Arc<Generation>,
         checkpoint: &Checkpoint,
     ) -> Result<Self, BadSnapshot> {
-        let (engine, lanes, faulty): (Vec<u8>, Vec<(Lane, bool)>, Vec<u64>) =
+        let (engine, lanes, faulty): (Vec<u8>, Vec<KeptLane>, Vec<u64>) =
             postcard::from_bytes(&checkpoint.state)?;
         let engine = Engine::restore(generation.clone(), tenant, &Snapshot(engine))?;
         let mut life = Self::under(tenant, engine);
-        for (lane, joined) in lanes {
-            life.lanes.insert(lane.id, Reader::new(lane, generation, joined));
+        for (lane, joined, apart) in lanes {
+            life.lanes.insert(lane.id, Reader { apart, ..Reader::new(lane, generation, joined) });
         }
         life.seq = Some(checkpoint.seq);
         life.faulty = faulty.into_iter().collect();
@@ -354,14 +399,22 @@ impl Life {
 impl Outcome {
     /// The same in pieces of at most `most` drafts, in order, without anything else.
     pub fn parts(&self, most: usize) -> impl Iterator<Item = Self> {
-        self.drafts.chunks(most.max(1)).map(|drafts| Self {
-            seq: self.seq,
-            generation: self.generation.clone(),
+        let part = |drafts: &[Draft]| Self {
             drafts: drafts.to_vec(),
+            ..Self::of(self.seq, self.generation.clone())
+        };
+        self.drafts.chunks(most.max(1)).map(part)
+    }
+
+    fn of(seq: u64, generation: Arc<Generation>) -> Self {
+        Self {
+            seq,
+            generation,
+            drafts: Vec::new(),
             notes: Vec::new(),
             quarantined: Vec::new(),
             new_rules: Vec::new(),
-        })
+        }
     }
 
     fn add(&mut self, done: crate::engine::Outcome) {

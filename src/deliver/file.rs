@@ -16,7 +16,7 @@ use crate::rule::problem::Problems;
 
 use super::reason::Secretive;
 use super::render;
-use super::{AT_MOST, KIND_WORD, Kind, Message, NAME, Receiver, Transport, Trying};
+use super::{Kind, Message, Receiver, Transport, Trying};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -32,12 +32,12 @@ static KEYS: MapDoc = MapDoc {
     name: "a receiver of kind `file`",
     about: "a file of NDJSON, one line a message",
     open: Open::Closed,
-    keys: &[
-        NAME,
-        KIND_WORD,
-        AT_MOST,
-        need("path", Takes::Text, "the file, taken from the configuration's folder", "path: alerts.ndjson"),
-    ],
+    keys: &[need(
+        "path",
+        Takes::Text,
+        "the file, taken from the configuration's folder",
+        "path: alerts.ndjson",
+    )],
 };
 
 #[derive(Debug)]

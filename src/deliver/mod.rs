@@ -25,7 +25,7 @@ use crate::alert::Alert;
 use crate::config::{Options, Secrets};
 use crate::record::Millis;
 use crate::route::{Attempt, DeliveryId, Digest};
-use crate::rule::keys::{KeyDoc, MapDoc, Open, Takes, may};
+use crate::rule::keys::{KeyDoc, MapDoc, Takes, may};
 use crate::rule::problem::Problems;
 
 /// What a receiver is given to send.
@@ -95,24 +95,6 @@ pub struct Kind {
 /// Every kind of receiver.
 pub const KINDS: &[Kind] = &[email::KIND, file::KIND, slack::KIND, stdout::KIND, webhook::KIND];
 
-/// Keys of every receiver, which `config` reads: they stand in each kind's table so that the table
-/// tells all that a receiver's map may hold.
-const NAME: KeyDoc = may("name", Takes::Text, "what routes call it", "name: soc-mail");
-const KIND_WORD: KeyDoc = may("kind", Takes::Text, "which kind of receiver it is", "kind: email");
-const AT_MOST: KeyDoc = may(
-    "at_most",
-    Takes::Map(&AT_MOST_MAP),
-    "by level, how many messages in how long; what is more comes as one digest",
-    "at_most: {medium: 10 in 15m}",
-);
-
-static AT_MOST_MAP: MapDoc = MapDoc {
-    name: "`at_most`",
-    about: "by level, how many messages in how long",
-    open: Open::Names,
-    keys: &[],
-};
-
 /// How long one try takes at most, for the kinds that wait for somebody.
 const TIMEOUT: KeyDoc =
     may("timeout", Takes::Duration, "one try takes at most so long; 30s unless it stands", "timeout: 10s");
@@ -137,17 +119,29 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::rule::yaml;
+    use crate::config::{self, KindDoc, Kinds};
+    use crate::rule::keys::Open;
+
+    static NOTHING: MapDoc = MapDoc { name: "a source", about: "nothing", open: Open::Closed, keys: &[] };
 
     #[test]
     fn every_kind_has_a_name_of_its_own_and_an_example_that_builds() {
         let mut names = BTreeSet::new();
+        let receivers: Vec<KindDoc> =
+            KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+        let kinds = Kinds { receivers: &receivers, sources: &[KindDoc { name: "none", keys: &NOTHING }] };
         for kind in KINDS {
             assert!(names.insert(kind.name), "`{}` stands twice", kind.name);
+            let text = format!(
+                "store: x.db\nrules: [rules/]\nsources: [{{name: s, kind: none}}]\nreceivers:\n  - {}\n\
+                 routes: [{{match: {{}}, to: [out]}}]\n",
+                kind.example
+            );
+            let name = kind.example.split(['{', ',']).nth(1).unwrap().trim_start_matches("name: ");
+            let text = text.replace("to: [out]", &format!("to: [{name}]"));
             for dry in [true, false] {
-                let mut problems = Problems::new("larum.yaml", kind.example);
-                let root = yaml::parse(&mut problems).unwrap();
-                let options = Options::open(&root, kind.keys, root.span, &mut problems).unwrap();
+                let (config, mut problems) = config::load("larum.yaml", &text, &kinds);
+                let config = config.unwrap();
                 let mut secrets = Secrets::default();
                 secrets.dry = dry;
                 for (name, value) in [
@@ -157,11 +151,11 @@ mod tests {
                 ] {
                     secrets = secrets.with(name, value);
                 }
-                let receiver = (kind.build)(&options, &secrets, &mut problems);
+                let receiver = (kind.build)(&config.receivers[0].part.options(), &secrets, &mut problems);
                 assert!(problems.is_empty(), "{}", problems.render(false));
                 let text = format!("{:?}", receiver.unwrap());
                 assert!(!text.contains("s3cret") && !text.contains("services"), "{text}");
-                assert_eq!(options.text(&mut problems, "kind").as_deref(), Some(kind.name));
+                assert_eq!(config.receivers[0].part.kind, kind.name);
             }
         }
     }
@@ -173,6 +167,7 @@ mod tests {
             assert_eq!(names.len(), kind.keys.keys.len(), "{}", kind.name);
             for key in kind.keys.keys {
                 assert!(key.example.starts_with(&format!("{}:", key.name)), "{}: {}", kind.name, key.name);
+                assert!(config::keys::RECEIVER.key(key.name).is_none(), "`{}` is every receiver's", key.name);
             }
         }
     }

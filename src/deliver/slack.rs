@@ -15,7 +15,7 @@ use crate::rule::problem::Problems;
 use super::http::{Answer, Endpoint, seconds_to_wait};
 use super::render::{self, Fact};
 use super::shown::{Shown, mrkdwn};
-use super::{AT_MOST, KIND_WORD, Kind, Message, NAME, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -32,9 +32,6 @@ static KEYS: MapDoc = MapDoc {
     about: "a channel of Slack, through an incoming webhook",
     open: Open::Closed,
     keys: &[
-        NAME,
-        KIND_WORD,
-        AT_MOST,
         need("url", Takes::Secret, "the incoming webhook's address, which is a secret", "url: env:SLACK_URL"),
         TIMEOUT,
     ],

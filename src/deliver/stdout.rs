@@ -8,7 +8,7 @@ use crate::rule::keys::{MapDoc, Open, Takes, may};
 use crate::rule::problem::Problems;
 
 use super::render;
-use super::{AT_MOST, KIND_WORD, Kind, Message, NAME, Receiver, Transport, Trying};
+use super::{Kind, Message, Receiver, Transport, Trying};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -24,17 +24,12 @@ static KEYS: MapDoc = MapDoc {
     name: "a receiver of kind `stdout`",
     about: "standard output, one line a message",
     open: Open::Closed,
-    keys: &[
-        NAME,
-        KIND_WORD,
-        AT_MOST,
-        may(
-            "format",
-            Takes::Word(&["text", "ndjson"]),
-            "a line for people, or JSON; `text` unless it stands",
-            "format: ndjson",
-        ),
-    ],
+    keys: &[may(
+        "format",
+        Takes::Word(&["text", "ndjson"]),
+        "a line for people, or JSON; `text` unless it stands",
+        "format: ndjson",
+    )],
 };
 
 /// How a message becomes a line.

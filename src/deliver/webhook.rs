@@ -15,7 +15,7 @@ use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 use crate::rule::problem::Problems;
 
 use super::http::Endpoint;
-use super::{AT_MOST, KIND_WORD, Kind, Message, NAME, Receiver, TIMEOUT, Transport, Trying, render, timeout};
+use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -32,12 +32,9 @@ static KEYS: MapDoc = MapDoc {
     about: "JSON to an HTTP endpoint, signed as Standard Webhooks has it",
     open: Open::Closed,
     keys: &[
-        NAME,
-        KIND_WORD,
-        AT_MOST,
         need(
             "url",
-            Takes::Text,
+            Takes::Or(&Takes::Text, &Takes::Secret),
             "where to, https://; or the secret's place",
             "url: https://siem.example/hook",
         ),

@@ -113,7 +113,11 @@ impl Engine {
     /// Puts what the rules of `learnt` know in the place of what they know here, between two batches: both
     /// must have taken in the same entries of the journal. Rules that mean something else here are
     /// left out. Each group whose alert is open raises it as one that stands; nothing else is told.
-    pub fn adopt(&mut self, learnt: Self, standing: Standing) -> Outcome {
+    pub fn adopt(&mut self, mut learnt: Self, mut standing: Standing) -> Outcome {
+        // Up to where the lanes are here, what has been learnt is past, and nothing of it is told.
+        learnt.lanes = self.lanes.clone();
+        let past = learnt.run().drafts;
+        standing.swallow(&learnt.generation, past);
         let Standing(mut open) = standing;
         let (generation, mut outcome) = (self.generation.clone(), Outcome::default());
         let (list, places) = (&generation.programs.list, self.places());

@@ -311,6 +311,9 @@ impl Follow {
         if self.over {
             return Some(DONE);
         }
+        if !self.settings.follow {
+            return None;
+        }
         let next = looked + self.settings.every;
         // A clock that was set back must not stop it.
         (now < next && now >= looked).then(|| next - now)

@@ -5,11 +5,11 @@ use larum::daemon::life::{Halt, Life, MAX_ROWS, OFFSET_BITS};
 use larum::engine::{GenerationText, Limits, Note, SourceId, seen};
 use larum::record::fact::FailureKind;
 use larum::record::{RuleId, Timestamp};
-use larum::store::{Entry, Event, Watermark};
+use larum::store::{Entry, Event, Lane, Watermark};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::tale::{APPS, DESKTOPS, LAUNCHES, TENANT, Tale, Teller, Told, Visit, lane, lines, text};
+use super::tale::{APPS, DESKTOPS, LAUNCHES, TENANT, Tale, Told, Visit, lane, lines, text};
 use super::world::{DAY, HOUR, MINUTE, SECOND, cases, rule, time};
 
 const OF_DESKTOPS: &str =
@@ -86,6 +86,7 @@ enum Turn {
     Amended(Index, Option<u32>),
     Leaves(u16),
     Returns(u16),
+    Apart(u16),
     Rules(u8),
     Learns(u8),
 }
@@ -95,6 +96,7 @@ fn turns() -> impl Strategy<Value = Vec<(Index, Turn)>> {
         (any::<Index>(), prop::option::of(300..500_u32)).prop_map(|(row, rtt)| Turn::Amended(row, rtt)),
         (1..4_u16).prop_map(Turn::Leaves),
         (1..4_u16).prop_map(Turn::Returns),
+        (1..5_u16).prop_map(Turn::Apart),
         any::<u8>().prop_map(Turn::Rules),
         any::<u8>().prop_map(Turn::Learns),
     ];
@@ -130,6 +132,10 @@ fn tale(visits: &[Visit], turns: &[(Index, Turn)]) -> Tale {
                 }
                 Turn::Leaves(lane) => drop(tale.left(SourceId(*lane))),
                 Turn::Returns(lane) => drop(tale.joined(SourceId(*lane))),
+                Turn::Apart(id) => {
+                    let other = Lane { name: "elsewhere".to_owned(), ..lane(SourceId(*id)) };
+                    tale.put(Event::Known(other));
+                }
                 Turn::Rules(choice) => {
                     let (list, names) = some(*choice);
                     tale.rules(&text(&list));
@@ -737,15 +743,110 @@ fn an_entry_that_cannot_be_taken_in_changes_nothing() {
     }
 }
 
-#[test]
-fn a_lane_whose_joining_is_forgotten_is_read_once_it_is_known() {
-    let body = rule("r", OF_DESKTOPS);
+// --- lanes that are read apart
+
+/// A tale of one rule, two failures at desktops that are read apart, and launches that go on.
+fn apart() -> Tale {
     let mut tale = Tale::default();
-    tale.rules(&text(&[body]));
+    tale.rules(&text(&[rule("r", OF_BOTH)]));
+    tale.joined(LAUNCHES);
+    tale.put(Event::Known(lane(DESKTOPS)));
     tale.read(DESKTOPS, &[failure(DESKTOPS, 0, MINUTE), failure(DESKTOPS, 1, 2 * MINUTE)]);
-    tale.progress(DESKTOPS, HOUR);
-    let mut teller = Teller::new(&tale);
-    teller.life.know(lane(DESKTOPS));
-    (0..3).for_each(|_| teller.step());
-    assert_eq!(teller.told.fired(), [(3, 2 * MINUTE)]);
+    tale.read(LAUNCHES, &[failure(LAUNCHES, 2, 3 * MINUTE)]);
+    tale.progress(LAUNCHES, 4 * MINUTE);
+    tale.progress(DESKTOPS, 5 * MINUTE);
+    tale
+}
+
+#[test]
+fn rules_do_not_hear_of_a_lane_that_is_read_apart_and_do_not_wait_for_it() {
+    let mut tale = apart();
+    tale.read(LAUNCHES, &[failure(LAUNCHES, 3, 4 * MINUTE + 1)]);
+    let fires = tale.progress(LAUNCHES, 5 * MINUTE);
+    let told = tale.told_restarting(1);
+    assert_eq!(told.fired(), [(fires, 4 * MINUTE + 1)]);
+    assert_eq!(told.alerts[0].1.count, 2);
+}
+
+#[test]
+fn when_a_lane_joins_its_rules_have_learnt_from_it_and_tell_what_still_holds() {
+    let mut tale = apart();
+    tale.joined(DESKTOPS);
+    let rules = vec!["r".parse().unwrap()];
+    let adopted = tale.put(Event::Adopted { rules, from: 1 });
+    tale.read(DESKTOPS, &[failure(DESKTOPS, 0, MINUTE), failure(DESKTOPS, 1, 2 * MINUTE)]);
+    tale.progress(LAUNCHES, HOUR);
+    let closes = tale.progress(DESKTOPS, HOUR);
+    let told = tale.told_restarting(2);
+    let found: Vec<_> = told
+        .alerts
+        .iter()
+        .map(|(seq, alert)| (*seq, alert.at, alert.state, alert.standing, alert.repeats))
+        .collect();
+    let expected = [
+        (adopted, time(2 * MINUTE), State::Open, true, 0),
+        (closes, time(12 * MINUTE), State::Closed, true, 1),
+    ];
+    assert_eq!(found, expected, "the rows that were read apart are no news to them");
+}
+
+#[test]
+fn a_lane_that_joins_is_as_far_as_it_was_read_apart() {
+    let mut tale = apart();
+    tale.joined(DESKTOPS);
+    tale.read(LAUNCHES, &[failure(LAUNCHES, 3, 4 * MINUTE + 1)]);
+    let fires = tale.progress(LAUNCHES, 6 * MINUTE);
+    assert_eq!(tale.told_restarting(1).fired(), [(fires, 4 * MINUTE + 1)]);
+}
+
+#[test]
+fn rows_of_a_lane_that_is_read_apart_are_news_once() {
+    let mut life = life();
+    life.know(lane(SourceId(4)));
+    let rows = lines(&[failure(LAUNCHES, 0, MINUTE)]);
+    let found = life.news(SourceId(4), &rows, &[], Timestamp(0)).unwrap();
+    assert_eq!(found.portions[0].rows, rows);
+    let event = Event::Read { lane: SourceId(4), rows: rows.clone(), twins: vec![], watermark: None };
+    life.apply(&Entry { seq: 5, at: Timestamp(0), event }).unwrap();
+    assert_eq!(life.news(SourceId(4), &rows, &[], Timestamp(0)).unwrap().portions, []);
+    assert!(!life.has_joined(SourceId(4)));
+}
+
+#[test]
+fn rules_that_did_not_hear_of_a_lane_from_the_start_must_learn_again() {
+    let mut tale = Tale::new(&[rule("r", OF_BOTH)]);
+    let mut life = Life::new(TENANT);
+    apply(&mut life, &tale, 0);
+    let rules = ["r".parse::<RuleId>().unwrap()];
+    let of = text(&[rule("r", OF_BOTH)]);
+    let mut early = life.rebuild(&of, &rules);
+    tale.put(Event::Known(lane(SourceId(4))));
+    apply(&mut life, &tale, 4);
+    let mut late = life.rebuild(&of, &rules);
+    for entry in &tale.entries {
+        early.take(entry).unwrap();
+        late.take(entry).unwrap();
+    }
+    assert_eq!((early.heard(&life.known()), late.heard(&life.known())), (false, true));
+    let entry = Entry { seq: 6, at: Timestamp(0), event: Event::Adopted { rules: rules.to_vec(), from: 1 } };
+    life.bring(early);
+    let halt = Halt::Rebuild { rules: rules.to_vec(), from: 1, last: 5 };
+    assert_eq!(life.apply(&entry).unwrap_err(), halt);
+    life.bring(late);
+    life.apply(&entry).unwrap();
+}
+
+#[test]
+fn what_a_lesson_left_undecided_is_past_all_the_same_when_it_ends() {
+    // Lane 4 is known and silent: who learns waits for it, who is in force does not.
+    let mut tale = Tale::new(&[rule("other", OF_BOTH)]);
+    tale.put(Event::Known(lane(SourceId(4))));
+    tale.read(DESKTOPS, &[failure(DESKTOPS, 0, MINUTE), failure(DESKTOPS, 1, 2 * MINUTE)]);
+    tale.read(DESKTOPS, &[failure(DESKTOPS, 2, HOUR), failure(DESKTOPS, 3, HOUR + 1)]);
+    tale.progress_all(HOUR + MINUTE);
+    let both = [rule("other", OF_BOTH), rule("r", OF_BOTH)];
+    let adopted = tale.rules_learnt(&text(&both), &["r"]);
+    let told = tale.told().of(&["r"]);
+    assert_eq!(told.fired(), [(adopted, HOUR + 1)]);
+    assert!(told.alerts[0].1.standing);
 }

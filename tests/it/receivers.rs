@@ -5,25 +5,32 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use larum::alert::{Alert, AlertId, Bounds, Evidence, Revision, State};
-use larum::config::{Options, Secrets};
+use larum::config::{self, KindDoc, Kinds, Secrets};
 use larum::deliver::{Content, KINDS, Message, Receiver};
 use larum::record::{Level, Millis, Timestamp};
 use larum::route::{Attempt, DeliveryId, Digest, DigestLine};
-use larum::rule::problem::Problems;
-use larum::rule::yaml;
+use larum::rule::keys::{MapDoc, Open};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+static NOTHING: MapDoc = MapDoc { name: "a source", about: "nothing", open: Open::Closed, keys: &[] };
+
 /// The receiver that `text` spells, or what is wrong with it.
 pub fn try_receiver(text: &str, secrets: &Secrets) -> Result<Box<dyn Receiver>, String> {
-    let mut problems = Problems::new("larum.yaml", text);
-    let root = yaml::parse(&mut problems).unwrap();
-    let word = root.map().unwrap().iter().find(|entry| entry.key.text == "kind").unwrap();
-    let word = &word.value.scalar().unwrap().text;
-    let kind = KINDS.iter().find(|kind| kind.name == word).unwrap();
-    let options = Options::open(&root, kind.keys, root.span, &mut problems).unwrap();
-    let receiver = (kind.build)(&options, secrets, &mut problems);
+    let receivers: Vec<KindDoc> =
+        KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+    let kinds = Kinds { receivers: &receivers, sources: &[KindDoc { name: "none", keys: &NOTHING }] };
+    let text = format!(
+        "store: x.db\nrules: [rules/]\nsources: [{{name: s, kind: none}}]\nreceivers:\n  - {}\n\
+         routes: [{{match: {{}}, to: [r]}}]\n",
+        text.replacen('{', "{name: r, ", 1)
+    );
+    let (config, mut problems) = config::load("larum.yaml", &text, &kinds);
+    let config = config.unwrap();
+    let part = &config.receivers[0].part;
+    let kind = KINDS.iter().find(|kind| kind.name == part.kind).unwrap();
+    let receiver = (kind.build)(&part.options(), secrets, &mut problems);
     if problems.is_empty() { Ok(receiver.unwrap()) } else { Err(problems.render(false)) }
 }
 
@@ -284,7 +291,7 @@ impl Smtp {
     pub fn receiver(&self, to: &str, more: &str) -> Box<dyn Receiver> {
         let server = self.address;
         receiver(&format!(
-            "{{name: m, kind: email, smtp: \"smtp://{server}\", from: larum@example.org, to: [{to}]{more}}}"
+            "{{kind: email, smtp: \"smtp://{server}\", from: larum@example.org, to: [{to}]{more}}}"
         ))
     }
 }

@@ -118,7 +118,7 @@ fn assert_json(text: &str, message: &Message, raw: &str) {
 #[tokio::test]
 async fn a_webhook_holds_every_string_as_it_is() {
     let http = Http::start(|_| Play::status("200 OK")).await;
-    let receiver = receiver(&format!("{{name: w, kind: webhook, url: \"{}\"}}", http.url("/")));
+    let receiver = receiver(&format!("{{kind: webhook, url: \"{}\"}}", http.url("/")));
     for raw in corpus() {
         for message in messages(&raw) {
             assert_eq!(receiver.send(&message).await, Attempt::Delivered);
@@ -134,7 +134,7 @@ async fn a_file_holds_every_string_on_a_line_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let mut secrets = larum::config::Secrets::default();
     secrets.folder = folder.path().to_owned();
-    let receiver = try_receiver("{name: f, kind: file, path: alerts.ndjson}", &secrets).unwrap();
+    let receiver = try_receiver("{kind: file, path: alerts.ndjson}", &secrets).unwrap();
     let mut sent = Vec::new();
     for raw in corpus() {
         for message in messages(&raw) {
@@ -212,7 +212,7 @@ fn mrkdwn_read(text: &str) -> String {
 async fn slack_is_given_nothing_that_it_would_parse() {
     let http = Http::start(|_| Play::body("200 OK", "ok")).await;
     let secrets = larum::config::Secrets::default().with("SLACK", &http.url("/"));
-    let receiver = try_receiver("{name: s, kind: slack, url: env:SLACK}", &secrets).unwrap();
+    let receiver = try_receiver("{kind: slack, url: env:SLACK}", &secrets).unwrap();
     for raw in corpus() {
         for message in messages(&raw) {
             assert_eq!(receiver.send(&message).await, Attempt::Delivered);

@@ -15,12 +15,12 @@ use super::receivers::{
 };
 
 fn webhook(http: &Http, more: &str) -> Box<dyn Receiver> {
-    receiver(&format!("{{name: w, kind: webhook, url: \"{}\"{more}}}", http.url("/hook/s3cret-path")))
+    receiver(&format!("{{kind: webhook, url: \"{}\"{more}}}", http.url("/hook/s3cret-path")))
 }
 
 fn slack(http: &Http) -> Box<dyn Receiver> {
     let secrets = Secrets::default().with("SLACK", &http.url("/services/T0000000/s3cret-path"));
-    try_receiver("{name: s, kind: slack, url: env:SLACK, timeout: 10s}", &secrets).unwrap()
+    try_receiver("{kind: slack, url: env:SLACK, timeout: 10s}", &secrets).unwrap()
 }
 
 /// What one answer comes to for both kinds.
@@ -49,7 +49,7 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
 async fn a_webhook_is_the_alerts_line_signed_and_every_try_has_the_same_id() {
     let http = Http::start(|_| Play::status("204 No Content")).await;
     let secrets = Secrets::default().with("HOOK", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-    let text = format!("{{name: w, kind: webhook, url: \"{}\", secret: env:HOOK}}", http.url("/hook"));
+    let text = format!("{{kind: webhook, url: \"{}\", secret: env:HOOK}}", http.url("/hook"));
     let receiver = try_receiver(&text, &secrets).unwrap();
     let mut message = alert_message("ana");
     assert_eq!(receiver.send(&message).await, Attempt::Delivered);
@@ -220,7 +220,7 @@ async fn nobody_listening_is_worth_another_try() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let receiver = receiver(&format!("{{name: w, kind: webhook, url: \"http://{address}/s3cret-path\"}}"));
+    let receiver = receiver(&format!("{{kind: webhook, url: \"http://{address}/s3cret-path\"}}"));
     let attempt = receiver.send(&alert_message("ana")).await;
     assert!(matches!(attempt, Attempt::TryAgain { wait: None, everyone: true, .. }), "{attempt:?}");
     assert!(!reason(&attempt).contains("s3cret"), "{attempt:?}");
@@ -272,15 +272,15 @@ fn an_address_that_cannot_be_is_told_with_the_way_out() {
     let told = |text: &str| {
         try_receiver(text, &Secrets::default().with("URL", "http://hooks.example/x")).unwrap_err()
     };
-    let text = told("{name: w, kind: webhook, url: http://siem.example/hook}");
+    let text = told("{kind: webhook, url: http://siem.example/hook}");
     assert!(
         text.contains("`url` would send alerts unencrypted") && text.contains("write https://"),
         "{text}"
     );
-    let text = told("{name: s, kind: slack, url: https://hooks.slack.com/services/T/B/x}");
+    let text = told("{kind: slack, url: https://hooks.slack.com/services/T/B/x}");
     assert!(text.contains("a secret is named by its place") && text.contains("env:NAME"), "{text}");
-    let text = told("{name: s, kind: slack, url: env:URL}");
+    let text = told("{kind: slack, url: env:URL}");
     assert!(text.contains("unencrypted") && !text.contains("hooks.example"), "{text}");
-    let text = told("{name: w, kind: webhook, url: https://siem.example/, timeout: 5m}");
+    let text = told("{kind: webhook, url: https://siem.example/, timeout: 5m}");
     assert!(text.contains("`timeout` is 5m, too long") && text.contains("at most 60s"), "{text}");
 }

@@ -1,17 +1,10 @@
 //! Mail, against servers that behave and that do not, and against a real one.
-//!
-//! The real one is `aiosmtpd`, run by the Python that `LARUM_PYTHON` names, else `python3`. Where it is
-//! missing these tests say so and prove nothing; with `LARUM_CI=1` they fail.
-
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use larum::config::Secrets;
 use larum::route::Attempt;
 use mail_parser::MessageParser;
-use serde_json::Value as Json;
 
+use super::mail_server::Real;
 use super::receivers::{Say, Smtp, Step, alert_message, digest_message, reason, try_receiver};
 
 #[tokio::test]
@@ -132,7 +125,7 @@ async fn lost_after_the_content_nobody_knows_lost_before_it_is_tried_again() {
 async fn without_starttls_nothing_is_said() {
     let smtp = Smtp::start(|_| None).await;
     let text = format!(
-        "{{name: m, kind: email, smtp: \"smtp+starttls://{}\", from: larum@example.org, to: [a@example.com], \
+        "{{kind: email, smtp: \"smtp+starttls://{}\", from: larum@example.org, to: [a@example.com], \
          user: larum, password: env:PW}}",
         smtp.address
     );
@@ -146,7 +139,7 @@ async fn without_starttls_nothing_is_said() {
 #[test]
 fn a_mail_receiver_that_cannot_be_is_told_with_the_way_out() {
     let told = |more: &str| {
-        let text = format!("{{name: m, kind: email, {more}}}");
+        let text = format!("{{kind: email, {more}}}");
         try_receiver(&text, &Secrets::default().with("PW", "x")).unwrap_err()
     };
     for (more, fault) in [
@@ -176,71 +169,11 @@ fn a_mail_receiver_that_cannot_be_is_told_with_the_way_out() {
     }
 }
 
-/// A real mail server, a process of its own.
-struct Real {
-    process: Child,
-    port: u16,
-    folder: tempfile::TempDir,
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "which Python runs the mail server is the machine's matter")]
-fn python() -> Option<String> {
-    let python = std::env::var("LARUM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let found = Command::new(&python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
-    if found.is_ok_and(|status| status.success()) {
-        return Some(python);
-    }
-    let told = format!("NOT TESTED: `{python}` has no aiosmtpd; install it, or set LARUM_PYTHON");
-    assert!(std::env::var("LARUM_CI").as_deref() != Ok("1"), "{told}");
-    println!("{told}");
-    None
-}
-
-impl Real {
-    fn start(arguments: &[&str]) -> Option<Self> {
-        let python = python()?;
-        let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mailbox.py");
-        let mut process = Command::new(python)
-            .arg(script)
-            .arg(folder.path())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Some(Self { process, port: line.trim().parse().unwrap(), folder })
-    }
-
-    /// Envelopes with their letters, in the order they came.
-    #[expect(clippy::disallowed_methods, reason = "the server keeps its mail in files")]
-    fn mail(&self) -> Vec<(Json, Vec<u8>)> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        names.retain(|name| name.extension().is_some_and(|extension| extension == "json"));
-        names.sort();
-        let read = |name: PathBuf| {
-            let envelope = serde_json::from_slice(&std::fs::read(&name).unwrap()).unwrap();
-            (envelope, std::fs::read(name.with_extension("eml")).unwrap())
-        };
-        names.into_iter().map(read).collect()
-    }
-}
-
 #[tokio::test]
 async fn a_real_mail_server_takes_it_after_signing_in() {
     let Some(real) = Real::start(&["--user", "larum", "--password", "s3cret"]) else { return };
     let text = format!(
-        "{{name: m, kind: email, smtp: \"smtp://127.0.0.1:{}\", user: larum, password: env:PW, \
+        "{{kind: email, smtp: \"smtp://127.0.0.1:{}\", user: larum, password: env:PW, \
          from: Larum <larum@example.org>, to: [soc@example.com, ana@example.com]}}",
         real.port
     );

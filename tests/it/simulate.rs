@@ -1,4 +1,8 @@
-//! The invented office, watched by the shipped rules: its stories are told and nothing else.
+//! The invented office, watched by the shipped rules: its stories are told and nothing else. And
+//! the command that plays the service.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 
 use larum::record::Timestamp;
 use larum::simulate::{List, office};
@@ -55,4 +59,58 @@ fn the_office_tells_its_stories_and_nothing_else_whatever_the_seed() {
             assert!((from.0 / 1_000..=to.0 / 1_000).contains(at), "seed {seed}: {at}");
         }
     }
+}
+
+/// The program at work; it ends with the test.
+struct Playing(std::process::Child);
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_command_plays_plain_and_packed_files_and_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |id: &str| {
+        format!(
+            r#"{{"id": "{id}", "connect_type": "2", "user_name": "ana", "start_time": "2026-01-05T09:00:00Z"}}"#
+        )
+    };
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(row("2").as_bytes()).unwrap();
+    let files = [
+        ("plain.jsonl", format!("{}\n\nno row\n", row("1")).into_bytes()),
+        ("packed.gz", gzip.finish().unwrap()),
+        ("packed.zst", zstd::encode_all(row("3").as_bytes(), 1).unwrap()),
+    ];
+    let paths = files.map(|(name, bytes)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    });
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
+    command.args(["simulate", "--speed", "0", "--records"]).args(paths);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut playing = Playing(command.spawn().unwrap());
+    let mut said = String::new();
+    let mut out = BufReader::new(playing.0.stdout.take().unwrap());
+    out.read_line(&mut said).unwrap();
+    let address = said.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.write_all(b"GET /simulate/state HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(r#""now":"2026-01-05T08:59:00.000Z""#), "{answer}");
+    assert!(answer.contains(r#""rows":{"born":0,"left":3}"#), "{answer}");
+    let mut snippet = String::new();
+    while !snippet.ends_with("\"}\n") {
+        assert_ne!(out.read_line(&mut snippet).unwrap(), 0, "{snippet}");
+    }
+    assert!(snippet.contains(&format!(
+        "base_url: {{workspace: \"http://{address}\", workspaceapp: \"http://{address}\"}}"
+    )));
 }

@@ -28,6 +28,8 @@ impl Intake {
         let mut all = Vec::new();
         let mut said = Vec::new();
         let mut known: BTreeMap<AlertId, Alert> = BTreeMap::new();
+        // Entries that no store has yet; alerts of later ones may show their rows.
+        let mut here: BTreeMap<u64, Entry> = BTreeMap::new();
         let (mut bytes, count, mut owed) = (0, events.len(), false);
         for event in events {
             let entry = Entry { seq: self.life.seq().unwrap_or(0) + 1, at: now, event };
@@ -36,8 +38,8 @@ impl Intake {
             }
             self.hand_over(&entry.event);
             let outcome = self.life.apply(&entry)?;
-            let told = self.tell(&entry, &outcome, &mut known).await?;
-            all.push(Change::Journal(entry));
+            here.insert(entry.seq, entry);
+            let told = self.tell(&here, &outcome, &mut known).await?;
             owed |= !told.is_empty();
             all.extend(self.owed(told, now));
             let quarantined = outcome.quarantined.len() as u64;
@@ -48,9 +50,9 @@ impl Intake {
             all.extend(outcome.quarantined.into_iter().map(Change::Quarantined));
             said.extend(outcome.notes.iter().map(said_of));
         }
-        all.extend(changes);
+        let changes = here.into_values().map(Change::Journal).chain(all).chain(changes).collect();
         self.around.steps.pass(Step::BeforeCommit)?;
-        self.around.store.commit(self.fence.clone(), all).await?;
+        self.around.store.commit(self.fence.clone(), changes).await?;
         self.around.steps.pass(Step::AfterCommit)?;
         if owed {
             self.around.wake.notify_waiters();
@@ -86,17 +88,17 @@ impl Intake {
     /// Alerts as they fired, and as they are after each change.
     async fn tell(
         &self,
-        entry: &Entry,
+        here: &BTreeMap<u64, Entry>,
         outcome: &Outcome,
         known: &mut BTreeMap<AlertId, Alert>,
     ) -> Result<Vec<Alert>, IntakeError> {
         let mut told = Vec::new();
         for part in outcome.parts(TOLD_AT_A_TIME) {
-            let seqs = life::wanted(&part).into_iter().filter(|seq| *seq != entry.seq).collect();
-            let found = self.around.store.entries(self.tenant.clone(), seqs).await?;
-            let mut entries: BTreeMap<u64, Entry> =
-                found.into_iter().map(|entry| (entry.seq, entry)).collect();
-            entries.insert(entry.seq, entry.clone());
+            let (own, kept): (Vec<u64>, Vec<u64>) =
+                life::wanted(&part).into_iter().partition(|seq| here.contains_key(seq));
+            let found = self.around.store.entries(self.tenant.clone(), kept).await?;
+            let own = own.iter().filter_map(|seq| here.get(seq).cloned());
+            let entries = found.into_iter().chain(own).map(|entry| (entry.seq, entry)).collect();
             for id in life::changed(&part) {
                 if !known.contains_key(&id) {
                     let query = AlertQuery { id: Some(id.to_string()), most: 1, ..AlertQuery::default() };

@@ -27,7 +27,9 @@ pub(super) struct Revived {
 pub(super) async fn revive(store: &dyn Store, tenant: &Arc<str>) -> Result<Revived, IntakeError> {
     let mut life = restored(store, tenant).await?.unwrap_or_else(|| Life::new(tenant));
     let known = store.lanes(tenant.clone()).await?;
-    if life.seq().is_none() {
+    // A whole journal tells of each lane when its time comes.
+    let forgotten = store.span(tenant.clone()).await?.is_some_and(|(first, _)| first > 1);
+    if life.seq().is_none() && forgotten {
         known.iter().cloned().for_each(|lane| life.know(lane));
     }
     let mut tail = 0;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::engine::{SourceId, seen};
-use crate::record::{Locator, Timestamp};
+use crate::record::{Batch, Locator, Millis, RecordId, Row, Timestamp};
 use crate::store::Quarantined;
 
 use super::{Halt, Life, MAX_ROWS, OFFSET_BITS, faulty_digest, number_twins, offset, quarantined};
@@ -31,6 +31,39 @@ pub struct News {
     /// Rows that make no record and are too long to be journaled; they are quarantined here, and
     /// again whenever they are read. Shorter ones are journaled and quarantined with their entry.
     pub quarantined: Vec<Quarantined>,
+}
+
+/// Rows of a lane that is read apart, as far as they may soon be read again. A restart forgets them:
+/// then some are journaled once more, which changes nothing.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    rows: HashMap<RecordId, (u64, Timestamp)>,
+    newest: Option<Timestamp>,
+    /// How many there may be before they are looked through.
+    most: usize,
+}
+
+/// How long before the newest row a row may be and come again soon.
+const RECENT: Millis = Millis::hours(6);
+
+impl Recent {
+    /// Notes rows that are journaled.
+    pub(super) fn note(&mut self, batch: &Batch) {
+        for row in &batch.rows {
+            self.newest = self.newest.max(Some(row.start));
+            self.rows.insert(seen::key(row), (row.version, row.start));
+        }
+        if self.rows.len() > self.most {
+            let after = self.newest.unwrap_or(Timestamp::MIN) - RECENT;
+            self.rows.retain(|_, (_, start)| *start > after);
+            self.most = (2 * self.rows.len()).max(1_024);
+        }
+    }
+
+    /// The version of `row` that was read last; none if it is not among them.
+    fn version(&self, row: &Row) -> Option<u64> {
+        self.rows.get(&seen::key(row)).map(|(version, _)| *version)
+    }
 }
 
 /// What becomes of a line.
@@ -59,7 +92,10 @@ impl Life {
         let mut read = HashMap::new();
         for row in &batch.rows {
             let key = seen::key(row);
-            let known = read.insert(key, row.version).or_else(|| self.engine.version(row));
+            let known = read
+                .insert(key, row.version)
+                .or_else(|| reader.recent.version(row))
+                .or_else(|| self.engine.version(row));
             let (count, line) = match known {
                 None => (&mut news.rows.new, Line::News),
                 Some(version) if version == row.version => (&mut news.rows.unchanged, Line::Known),

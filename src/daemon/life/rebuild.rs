@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use crate::engine::{Engine, GenerationText, Standing};
 use crate::record::RuleId;
-use crate::store::{Entry, Event};
+use crate::store::{Entry, Event, Lane};
 
-use super::{Halt, Life};
+use super::{Halt, Life, Outcome};
 
 /// Rules at their lessons.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Rebuild {
     life: Life,
     standing: Standing,
     rules: BTreeSet<RuleId>,
+    /// What the rules could hear of from the start.
+    lanes: Vec<Lane>,
     first: Option<u64>,
 }
 
@@ -30,10 +32,12 @@ impl Life {
         // Rules that read several lanes wait for all of them from the start, so that what was read
         // of one lane later than of the others is judged in order all the same.
         life.learns = true;
-        for reader in self.lanes.values() {
-            life.join(&reader.lane);
+        let lanes = self.known();
+        for lane in &lanes {
+            // Nothing is in the life yet that could tell anything.
+            life.join(lane, &mut Outcome::of(0, life.generation().clone()));
         }
-        Rebuild { life, standing: Standing::default(), rules, first: None }
+        Rebuild { life, standing: Standing::default(), rules, lanes, first: None }
     }
 }
 
@@ -61,10 +65,16 @@ impl Rebuild {
         self.life.seq
     }
 
-    /// Whether these rules have learnt from entries `from` to `last`.
-    pub(super) fn learnt(&self, rules: &[RuleId], from: u64, last: u64) -> bool {
+    /// Whether the rules could hear of these lanes from the start, and of no other. If not, others
+    /// must learn in their place, or the journal would teach something else the next time.
+    pub fn heard(&self, lanes: &[Lane]) -> bool {
+        self.lanes == lanes
+    }
+
+    /// Whether these rules have learnt from entries `from` to `last` of these lanes.
+    pub(super) fn learnt(&self, rules: &[RuleId], (from, last): (u64, u64), lanes: &[Lane]) -> bool {
         let all = rules.iter().all(|rule| self.rules.contains(rule)) && rules.len() == self.rules.len();
-        all && self.first == Some(from) && self.life.seq == Some(last)
+        all && self.first == Some(from) && self.life.seq == Some(last) && self.heard(lanes)
     }
 
     pub(super) fn end(self) -> (Engine, Standing) {

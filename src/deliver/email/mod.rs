@@ -20,7 +20,7 @@ use crate::rule::problem::Problems;
 use crate::rule::yaml::{self, Node};
 
 use super::reason::Secretive;
-use super::{AT_MOST, KIND_WORD, Kind, Message, NAME, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 use smtp::Server;
 
 /// The kind.
@@ -39,9 +39,6 @@ static KEYS: MapDoc = MapDoc {
     about: "mail over SMTP, encrypted unless the server is this machine",
     open: Open::Closed,
     keys: &[
-        NAME,
-        KIND_WORD,
-        AT_MOST,
         need(
             "smtp",
             Takes::Text,

@@ -21,7 +21,7 @@ pub(super) fn append(connection: &Connection, tenant: &str, entry: &Entry) -> Ou
     let sql = "INSERT INTO journal (tenant, seq, at, event) VALUES (?1, ?2, ?3, ?4)";
     connection.execute(sql, params![tenant, entry.seq, entry.at.0, pack::value(&entry.event)?])?;
     match &entry.event {
-        Event::Known(lane) | Event::Joined(lane) => join(connection, tenant, lane),
+        Event::Known(lane) | Event::Joined(lane) => keep_lane(connection, tenant, lane),
         Event::Generation { .. } | Event::Adopted { .. } | Event::Left { .. } | Event::Read { .. } => Ok(()),
     }
 }

@@ -62,9 +62,13 @@ fn span(store: &dyn Store) -> Option<(u64, u64)> {
     wait(store.span(tenant())).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the file as a whole is what is looked at")]
 fn bytes(folder: &Folder) -> Vec<u8> {
-    fs::read(folder.path()).unwrap()
+    bytes_of(&folder.path())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the file as a whole is what is looked at")]
+fn bytes_of(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
 }
 
 /// Rows that no compression makes small.
@@ -584,4 +588,39 @@ fn a_log_cut_anywhere_leaves_whole_commits_only() {
         last = entries;
     }
     assert!(last >= 18, "only the end was cut: {last}");
+}
+
+/// Transactions in the log since it was begun: frames that end one tell how large the file is then.
+fn transactions(folder: &Folder) -> usize {
+    const HEAD: usize = 32;
+    const FRAME: usize = 24 + 4_096;
+    let log = bytes_of(&file::beside(&folder.path(), "-wal"));
+    log[HEAD..].chunks_exact(FRAME).filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[test]
+fn commits_that_wait_share_one_flush() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let fence = fence(&store);
+    let before = transactions(&folder);
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let wait = move |_: &Connection| gate.lock().unwrap().recv().unwrap();
+        let mut tasks = vec![tokio::spawn(store.write(|reply| Job::With { run: Box::new(wait), reply }))];
+        for _ in 0..20 {
+            let count = Change::Count { name: "made".to_owned(), by: 1 };
+            tasks.push(tokio::spawn(store.commit(fence.clone(), vec![count])));
+        }
+        // Once each has been polled, it waits for the writer, which waits for the gate.
+        tokio::task::yield_now().await;
+        open.send(()).unwrap();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+    });
+    assert_eq!(wait(store.counters(tenant())).unwrap()["made"], 20);
+    assert_eq!(transactions(&folder), before + 1);
 }

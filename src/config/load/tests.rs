@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::*;
+use super::super::*;
 use crate::route::{Match, Pattern, Route};
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 
