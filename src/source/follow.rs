@@ -28,7 +28,7 @@ use crate::rule::problem::Problems;
 use super::live::{LaneSpec, LiveSource, Reading, Step, Stepping, Trouble};
 use super::{Kind, NowGuard};
 use cursor::Cursor;
-use files::{Files, Taken};
+use files::{Behind, Files, Taken};
 
 /// Files that the daemon reads.
 pub const KIND: Kind = Kind {
@@ -194,7 +194,7 @@ impl Follow {
         let grew = *self.grew.get_or_insert(now);
         if !self.again.is_empty() {
             let rows = std::mem::take(&mut self.again).join("\n") + "\n";
-            self.pending = self.judge(rows).0;
+            self.pending = self.judge(&rows).0;
         }
         // A clock that was set back must not stop it.
         if let Some(rest) = self.rest.take_if(|rest| now < *rest && *rest - now <= AFTER_TROUBLE) {
@@ -230,7 +230,7 @@ impl Follow {
             Err(fault) => return self.failed(now, fault),
         };
         self.grew = Some(now);
-        let (rows, newest) = self.judge(rows);
+        let (rows, newest) = self.judge(&rows);
         self.files.has_read(from, newest);
         let watermark = self.watermark();
         Step::Read(Box::new(self.reading(rows, watermark)))
@@ -238,14 +238,14 @@ impl Follow {
 
     /// Sets aside the rows that are ahead of now, and lets go of those whose time has come: the rows
     /// to be taken in, and the newest time among them.
-    fn judge(&mut self, rows: String) -> (String, Option<Timestamp>) {
+    fn judge(&mut self, rows: &str) -> (String, Option<Timestamp>) {
         let base = self.read;
         self.read += rows.len() as u64;
-        let mut batch = self.scanner.scan(rows.clone(), Locator(base));
+        let mut batch = self.scanner.scan(rows.to_owned(), Locator(base));
         let released = self.guard.admit(&mut batch);
         let newest = batch.rows.iter().filter(|row| !row.held).map(|row| row.start).max();
         let mut kept = std::mem::take(&mut self.pending);
-        kept.push_str(&lines_of(released));
+        kept.push_str(&lines_of(released.as_ref()));
         let mut held = batch.rows.iter().filter(|row| row.held).map(|row| row.locator.0).peekable();
         let mut offset = base;
         for line in rows.split_inclusive('\n') {
@@ -272,21 +272,21 @@ impl Follow {
         let (settle, since) = (self.settings.settle, now - grew);
         let quiet = since >= settle;
         let mut rows = std::mem::take(&mut self.pending);
-        if !self.settings.follow && self.files.furthest_behind().is_none() && !self.over {
+        if !self.settings.follow && self.files.furthest_behind() == Behind::Nothing && !self.over {
             self.over = true;
             let (released, faults) = self.guard.finish();
-            rows.push_str(&lines_of(released));
+            rows.push_str(&lines_of(released.as_ref()));
             if !faults.is_empty() {
                 let count = faults.len();
                 self.remarks.push(format!("{count} rows are dated ahead of all others and left out"));
             }
         } else if quiet && self.guard.newest().is_none() {
             // Nothing will confirm the only rows there are.
-            rows.push_str(&lines_of(self.guard.finish().0));
+            rows.push_str(&lines_of(self.guard.finish().0.as_ref()));
         }
         let watermark = if self.over {
             self.guard.last()
-        } else if self.settings.follow && quiet && self.files.furthest_behind().is_none() {
+        } else if self.settings.follow && quiet && self.files.furthest_behind() == Behind::Nothing {
             self.guard.newest().map(|newest| (newest + since - settle).min(now))
         } else {
             self.watermark()
@@ -324,9 +324,9 @@ impl Follow {
         let newest = self.guard.newest()?;
         let settle = self.settings.settle;
         let behind = match self.files.furthest_behind() {
-            Some(None) => return self.told,
-            Some(Some(behind)) => behind.min(newest),
-            None => newest,
+            Behind::Unknown => return self.told,
+            Behind::At(behind) => behind.min(newest),
+            Behind::Nothing => newest,
         };
         Some(behind - settle).max(self.told)
     }
@@ -367,8 +367,8 @@ impl Follow {
 }
 
 /// The lines of rows that are let go of.
-fn lines_of(batch: Option<Batch>) -> String {
-    let batch = batch.iter();
+fn lines_of(batch: Option<&Batch>) -> String {
+    let batch = batch.into_iter();
     batch.flat_map(|batch| (0..batch.rows.len()).flat_map(|number| [batch.line(number), "\n"])).collect()
 }
 

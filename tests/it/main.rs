@@ -5,6 +5,7 @@
 
 mod bounds;
 mod examples;
+mod huawei;
 mod laws;
 mod layers;
 mod life;

@@ -33,6 +33,17 @@ pub(super) struct Taken {
     pub from: usize,
 }
 
+/// What is still to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Every file is read to its end.
+    Nothing,
+    /// A file that has shown no time yet.
+    Unknown,
+    /// A file that has come this far.
+    At(Timestamp),
+}
+
 /// All files of one source.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -119,12 +130,15 @@ impl Files {
         self.list.iter().any(|known| known.is_unread(self.follow))
     }
 
-    /// Of the files that are not read to their end, the least of their times; within, none where one
-    /// of them has shown no time yet.
-    pub(super) fn furthest_behind(&self) -> Option<Option<Timestamp>> {
+    /// How far the file that is furthest behind has come.
+    pub(super) fn furthest_behind(&self) -> Behind {
         let open = |known: &&Known| known.is_unread(self.follow) || known.stuck.is_some();
         let times: Vec<Option<Timestamp>> = self.list.iter().filter(open).map(Known::time).collect();
-        times.iter().min().map(|least| *least)
+        match times.iter().min() {
+            None => Behind::Nothing,
+            Some(None) => Behind::Unknown,
+            Some(Some(time)) => Behind::At(*time),
+        }
     }
 
     /// Finds the files that there are now, those that were renamed, cut short or replaced among them.
