@@ -1,7 +1,7 @@
 //! A message in words, before any sink: a headline and named facts, all of it [`Shown`].
 //!
 //! What people are told and in which order is decided here, once; how it looks is the sink's.
-//! Machines are given [`json`] instead. Nothing here sends, and nothing here is markup.
+//! Machines are given [`json()`] instead. Nothing here sends, and nothing here is markup.
 
 use std::fmt::Write as _;
 
