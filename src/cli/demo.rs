@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::engine::{Engine, Generation, Limits};
-use crate::record::scan::Mapping;
+use crate::record::scan::Origin;
 use crate::record::{Columns, Millis, Timestamp};
 use crate::rule::decode::Options;
 
@@ -109,7 +109,7 @@ fn play() -> Result<Exit, Failure> {
     let generation = Arc::new(Generation::new(loaded.rules, Columns::default(), Limits::default()));
     let engine = Engine::new(generation.clone(), "default");
     let mut kept = Kept::default();
-    let fed = FileArguments::default().feed(&files, &Mapping::default(), engine, &mut kept)?;
+    let fed = FileArguments::default().feed(&files, &Origin::default(), engine, &mut kept)?;
     let (colour, mut alerts) = (show::colour_on_stdout(), 0_usize);
     tell_all(&generation, &fed.archive, &mut kept.drafts, &mut |alert| {
         alerts += 1;

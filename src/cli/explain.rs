@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::engine::{Engine, Fresh, Generation, Limits, Outcome, Step, Traced};
+use crate::record::scan::Origin;
 use crate::record::{Batch, Columns, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
 use crate::rule::why::{Why, why};
@@ -125,7 +126,7 @@ impl Explain {
             records: BTreeMap::new(),
             traced: Vec::new(),
         };
-        let fed = self.reading.feed(&self.files, &mapping, engine, &mut gathering)?;
+        let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathering)?;
         let mut explanation = gathering.explain(self.rule.as_str(), self.at);
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();

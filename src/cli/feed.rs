@@ -207,14 +207,14 @@ impl FileArguments {
     pub fn feed(
         &self,
         files: &[PathBuf],
-        mapping: &Mapping,
+        origin: &Origin,
         engine: Engine,
         watcher: &mut dyn Watcher,
     ) -> Result<Fed, Failure> {
         if files.len() > usize::from(u16::MAX) {
             return Err(FeedError::TooManyFiles(files.len()).into());
         }
-        let (facts, origin) = (Arc::new(Facts::default()), Origin::file(mapping.clone()));
+        let (facts, origin) = (Arc::new(Facts::default()), origin.clone());
         let mut inputs = files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
         let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
         let mut sorted = if self.unsorted { Some(sort(&inputs, &scanner)?) } else { None };

@@ -3,6 +3,7 @@
 //! Nothing names this module but `main`. Each command is one file.
 
 mod alerts;
+mod archive;
 mod backup;
 mod check;
 mod completions;

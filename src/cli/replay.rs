@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::config::Secrets;
+use crate::daemon::build;
+
 use crate::alert::{Alert, AlertId, Draft, Fired, Sight};
 use crate::engine::seen;
 use crate::engine::{Counters, Engine, Generation, Limits, Note, Outcome, tell};
-use crate::record::scan::Fault;
+use crate::record::scan::{Fault, Origin};
 use crate::record::{Columns, Locator, RuleId};
 
+use super::archive::Archived;
 use super::feed::{Archive, Fed, FileArguments, Watcher};
 use super::load::{Loaded, RuleArguments, load};
 use super::{Exit, Failure, Output, show};
@@ -23,8 +27,22 @@ const TOLD_AT_A_TIME: usize = 4_096;
 #[derive(Debug, clap::Args)]
 pub struct Replay {
     /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "store", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Replay the archive of a daemon's store instead of files
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    store: Option<PathBuf>,
+    /// Feed the store's journal again as it was taken in, with the rules that were in force: gives the
+    /// alerts that the daemon kept, byte for byte
+    #[arg(long, requires = "store")]
+    as_seen: bool,
+    /// Lend the files' rows the identity of a lane of the daemon, `SOURCE/ENDPOINT`, so that ids are
+    /// those that the daemon gives
+    #[arg(long = "as", value_name = "LANE", requires = "config")]
+    lane: Option<String>,
+    /// The daemon's configuration, for --as
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     rules: RuleArguments,
     #[command(flatten)]
@@ -66,6 +84,10 @@ impl Watcher for Kept {
 
 impl Replay {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        if let (Some(path), true) = (&self.store, self.as_seen) {
+            let (revisions, output) = (self.revisions, self.output);
+            return Archived { path, generation: None, revisions, output }.replay();
+        }
         let mapping = self.reading.mapping()?;
         let declared: Vec<String> = mapping.fields.iter().map(|map| map.field.to_string()).collect();
         let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
@@ -73,11 +95,18 @@ impl Replay {
         let exit = if loaded.has_errors() { Exit::Findings } else { Exit::Fine };
         let Loaded { rules, .. } = loaded;
         let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
-        let engine = Engine::new(generation.clone(), "default");
+        if let Some(path) = &self.store {
+            let (revisions, output) = (self.revisions, self.output);
+            let done = Archived { path, generation: Some(generation), revisions, output }.replay()?;
+            return Ok(if exit == Exit::Findings { exit } else { done });
+        }
+        let lane = self.lane()?;
+        let (origin, tenant) = lane.unwrap_or_else(|| (Origin::file(mapping), "default".into()));
+        let engine = Engine::new(generation.clone(), &tenant);
         let mut kept = Kept { revisions: self.revisions, ..Kept::default() };
         #[expect(clippy::disallowed_methods, reason = "measures for the summary, decides nothing")]
         let begun = Instant::now();
-        let fed = self.reading.feed(&self.files, &mapping, engine, &mut kept)?;
+        let fed = self.reading.feed(&self.files, &origin, engine, &mut kept)?;
         let alerts = print(&generation, &fed.archive, &mut kept, self.output)?;
         summary(&fed, &kept, &alerts, begun.elapsed());
         if fed.read > 0 && fed.engine.rows() == seen::Tally::default() {
@@ -87,6 +116,37 @@ impl Replay {
             return Ok(Exit::CouldNotRun);
         }
         Ok(if fed.broken.is_empty() { exit } else { Exit::CouldNotRun })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LaneError {
+    #[error("the configuration cannot be used:\n{0}")]
+    Faults(String),
+    #[error("no source of the configuration reads `{0}`; known: {1}")]
+    Unknown(String, String),
+}
+
+impl Replay {
+    /// What `--as` lends: a lane's origin, and its tenant.
+    fn lane(&self) -> Result<Option<(Origin, Arc<str>)>, Failure> {
+        let (Some(wanted), Some(path)) = (&self.lane, &self.config) else { return Ok(None) };
+        let (config, mut problems) = build::read(path)?;
+        let secrets = Secrets { dry: true, ..Secrets::default() };
+        let sources = config.map(|config| build::parts(&config, &secrets, &mut problems).1);
+        let Some(sources) = sources.filter(|_| !problems.has_errors()) else {
+            return Err(LaneError::Faults(problems.render(show::colour_on_stderr())).into());
+        };
+        let mut known = Vec::new();
+        for built in sources {
+            for lane in built.source.lanes() {
+                if lane.name == *wanted {
+                    return Ok(Some((lane.origin, built.tenant)));
+                }
+                known.push(lane.name);
+            }
+        }
+        Err(LaneError::Unknown(wanted.clone(), known.join(", ")).into())
     }
 }
 

@@ -12,6 +12,10 @@
 mod keep;
 mod learn;
 mod revive;
+mod telling;
+
+pub use revive::take_in;
+pub use telling::tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -28,7 +28,7 @@ use crate::store::{Checkpoint, Entry, Event, Lane, Quarantined, Watermark};
 
 use news::Recent;
 pub use news::{News, Portion};
-pub use rebuild::Rebuild;
+pub use rebuild::{Rebuild, Rehearsal};
 pub use tell::{changed, wanted};
 
 /// Bits of a locator that say where in its entry a row begins; the others are the entry's number.

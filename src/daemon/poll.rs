@@ -162,9 +162,8 @@ impl Poller {
             Ok(true) => self.lanes[number].cursor = Some(cursor),
             // What is not kept is read again from the last place that is.
             Ok(false) => {
-                if let Some(place) = &lane.cursor
-                    && let Err(fault) = self.source.resume(number, place)
-                {
+                let place = lane.cursor.as_deref().unwrap_or_default();
+                if let Err(fault) = self.source.resume(number, place) {
                     warn!(lane = lane.name, %fault, "the cursor cannot be read");
                 }
                 self.clock.sleep(AFTER_NOT_KEPT).await;

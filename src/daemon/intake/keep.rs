@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use super::tell;
 use super::{Intake, IntakeError, Kind, Millis, Step, Timestamp, debug, info, own, warn};
 use crate::alert::{Alert, AlertId};
-use crate::daemon::life::{self, Outcome};
+use crate::daemon::life::Outcome;
 use crate::engine::Note;
-use crate::store::{AlertQuery, Change, Entry, Event};
+use crate::store::{Change, Entry, Event};
 
 /// Bytes of rows after which a checkpoint pays: judging them again takes a second or so.
 const CHECKPOINT_BYTES: usize = 8 << 20;
 /// Entries after which a checkpoint pays.
 const CHECKPOINT_ENTRIES: usize = 512;
-/// Drafts whose evidence is fetched together.
-const TOLD_AT_A_TIME: usize = 512;
 /// How often the journal is looked through for what is old.
 const FORGET_EVERY: Millis = Millis::mins(60);
 
@@ -39,7 +38,8 @@ impl Intake {
             self.hand_over(&entry.event);
             let outcome = self.life.apply(&entry)?;
             here.insert(entry.seq, entry);
-            let told = self.tell(&here, &outcome, &mut known).await?;
+            let told =
+                tell(&*self.around.store, &self.tenant, &self.life, &here, &outcome, &mut known).await?;
             owed |= !told.is_empty();
             all.extend(self.owed(told, now));
             let quarantined = outcome.quarantined.len() as u64;
@@ -83,34 +83,6 @@ impl Intake {
             }
             Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {}
         }
-    }
-
-    /// Alerts as they fired, and as they are after each change.
-    async fn tell(
-        &self,
-        here: &BTreeMap<u64, Entry>,
-        outcome: &Outcome,
-        known: &mut BTreeMap<AlertId, Alert>,
-    ) -> Result<Vec<Alert>, IntakeError> {
-        let mut told = Vec::new();
-        for part in outcome.parts(TOLD_AT_A_TIME) {
-            let (own, kept): (Vec<u64>, Vec<u64>) =
-                life::wanted(&part).into_iter().partition(|seq| here.contains_key(seq));
-            let found = self.around.store.entries(self.tenant.clone(), kept).await?;
-            let own = own.iter().filter_map(|seq| here.get(seq).cloned());
-            let entries = found.into_iter().chain(own).map(|entry| (entry.seq, entry)).collect();
-            for id in life::changed(&part) {
-                if !known.contains_key(&id) {
-                    let query = AlertQuery { id: Some(id.to_string()), most: 1, ..AlertQuery::default() };
-                    let kept = self.around.store.alerts(query).await?;
-                    known.extend(kept.into_iter().map(|kept| (id, kept.now)));
-                }
-            }
-            let alerts = self.life.tell(&part, &entries, known);
-            known.extend(alerts.iter().map(|alert| (alert.id, alert.clone())));
-            told.extend(alerts);
-        }
-        Ok(told)
     }
 
     /// Alerts to keep, and messages that are owed for them.

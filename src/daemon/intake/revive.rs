@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::IntakeError;
-use crate::daemon::life::{Halt, Life, Rebuild};
+use crate::daemon::life::{Halt, Life, Outcome, Rebuild};
 use crate::engine::{Generation, GenerationText};
 use crate::record::RuleId;
 use crate::store::{Entry, Event, Lane, Store, StoreError};
@@ -78,22 +78,21 @@ pub(super) async fn text(store: &dyn Store, digest: &str) -> Result<GenerationTe
 }
 
 /// Judges one entry of the journal, with what it needs of earlier ones.
-async fn take_in(
+pub async fn take_in(
     store: &dyn Store,
     tenant: &Arc<str>,
     life: &mut Life,
     entry: &Entry,
-) -> Result<(), IntakeError> {
+) -> Result<Outcome, IntakeError> {
     if let Event::Generation { digest } = &entry.event {
         life.offer(generation(store, digest).await?);
     }
     match life.apply(entry) {
-        Ok(_) => Ok(()),
+        Ok(outcome) => Ok(outcome),
         Err(Halt::Rebuild { rules, from, last }) => {
             let text = text(store, &life.generation().digest.clone()).await?;
             life.bring(learn(store, tenant, life.rebuild(&text, &rules), from, last).await?);
-            life.apply(entry)?;
-            Ok(())
+            Ok(life.apply(entry)?)
         }
         Err(halt) => Err(halt.into()),
     }

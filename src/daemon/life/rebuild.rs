@@ -5,8 +5,9 @@
 //! passed over: the rules are what they are now.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::engine::{Engine, GenerationText, Standing};
+use crate::engine::{Engine, Generation, GenerationText, Standing};
 use crate::record::RuleId;
 use crate::store::{Entry, Event, Lane};
 
@@ -91,5 +92,42 @@ impl Life {
         }
         self.seq = Some(seq);
         Ok(())
+    }
+}
+
+/// The archive told to other rules than those that were in force, lane by lane as it was read.
+#[derive(Debug)]
+pub struct Rehearsal {
+    life: Life,
+}
+
+impl Rehearsal {
+    /// Tells the archive of `tenant`, whose lanes are `lanes`, to `generation`.
+    pub fn new(tenant: &str, generation: Arc<Generation>, lanes: &[Lane]) -> Self {
+        let mut life = Life::under(tenant, Engine::new(generation, tenant));
+        life.learns = true;
+        for lane in lanes {
+            // Nothing is in the life yet that could tell anything.
+            life.join(lane, &mut Outcome::of(0, life.generation().clone()));
+        }
+        Self { life }
+    }
+
+    /// Takes in the next entry. Nothing comes of generations that were in force.
+    pub fn take(&mut self, entry: &Entry) -> Result<Option<Outcome>, Halt> {
+        match &entry.event {
+            Event::Generation { .. } | Event::Adopted { .. } => {
+                self.life.pass_over(entry.seq)?;
+                Ok(None)
+            }
+            Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {
+                self.life.apply(entry).map(Some)
+            }
+        }
+    }
+
+    /// What it has come to.
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 }
