@@ -37,8 +37,12 @@ fn the_full_example_names_every_option() {
     let text = example("full.yaml");
     let mut wanted = Vec::new();
     names(&keys::CONFIG, &mut wanted);
-    larum::source::KINDS.iter().for_each(|kind| names(kind.keys, &mut wanted));
-    larum::deliver::KINDS.iter().for_each(|kind| names(kind.keys, &mut wanted));
+    for kind in larum::source::KINDS {
+        names(kind.keys, &mut wanted);
+    }
+    for kind in larum::deliver::KINDS {
+        names(kind.keys, &mut wanted);
+    }
     for name in wanted {
         let said = |line: &str| {
             let line = line.trim_start_matches([' ', '#', '-']);
