@@ -315,13 +315,12 @@ impl Life {
 
     /// `lane` is complete up to here; rules hear of it once it has joined.
     fn progress(&mut self, lane: SourceId, to: Watermark, outcome: &mut Outcome) {
-        match self.lanes.get_mut(&lane).filter(|reader| !reader.joined) {
-            Some(reader) => reader.apart = Some(to),
-            None => {
-                let judged = self.engine.progress(lane, to.start, to.end);
-                outcome.add(judged);
-            }
+        if let Some(reader) = self.lanes.get_mut(&lane).filter(|reader| !reader.joined) {
+            reader.apart = Some(to);
+            return;
         }
+        let judged = self.engine.progress(lane, to.start, to.end);
+        outcome.add(judged);
     }
 
     fn read(
