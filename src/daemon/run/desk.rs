@@ -13,7 +13,7 @@ use crate::store::Change;
 impl Daemon {
     pub(super) async fn desk(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DaemonError> {
         let pulse = alive::interval();
-        let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_secs(3_600)));
+        let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_hours(1)));
         loop {
             if *stop.borrow() {
                 return Ok(());
