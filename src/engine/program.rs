@@ -70,8 +70,11 @@ type Worth = (u64, Option<Timestamp>, Key);
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
     groups: HashMap<Key, Group, foldhash::fast::RandomState>,
-    /// Hits ahead of the watermark; sorted up to `sorted`.
+    /// Hits ahead of the watermark.
     waiting: Vec<Waiting>,
+    /// Hits that wait are known to be in event order. Derived.
+    #[serde(skip)]
+    in_order: bool,
     watermark: Option<Timestamp>,
     /// What is counted.
     pub counters: Counters,
@@ -112,7 +115,9 @@ impl ProgramState {
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.waiting.push(Waiting { key, entry });
+            let waiting = Waiting { key, entry };
+            self.in_order &= self.waiting.last().is_none_or(|last| last.order() <= waiting.order());
+            self.waiting.push(waiting);
             return;
         };
         if entry.at <= watermark - place.program.late_within {
@@ -155,8 +160,11 @@ impl ProgramState {
             return;
         }
         self.watermark = Some(watermark);
-        // Mostly sorted already, which the sort makes use of.
-        self.waiting.sort_by_key(Waiting::order);
+        if !self.in_order {
+            // Mostly sorted already, which the sort makes use of.
+            self.waiting.sort_by_key(Waiting::order);
+            self.in_order = true;
+        }
         let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
         let mut waiting = std::mem::take(&mut self.waiting);
         for Waiting { key, entry } in waiting.drain(..due) {
@@ -211,14 +219,7 @@ impl ProgramState {
         ) -> Option<(crate::record::RecordId, Timestamp, Decision)>,
     ) {
         if !self.groups.contains_key(key) {
-            self.make_room(at, place, out);
-            self.groups.insert(key.clone(), Group::default());
-            if let Some(heap) = &mut self.by_worth {
-                heap.push(Reverse((0, None, key.clone())));
-            }
-            if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > place.limits.groups) {
-                self.by_worth = None;
-            }
+            self.found(key, at, place, out);
         }
         let Some(group) = self.groups.get_mut(key) else { return };
         let mut fault = None;
@@ -245,6 +246,18 @@ impl ProgramState {
         }
         if let Some((id, at, decision)) = told {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
+        }
+    }
+
+    /// Makes a group.
+    fn found(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        self.make_room(at, place, out);
+        self.groups.insert(key.clone(), Group::default());
+        if let Some(heap) = &mut self.by_worth {
+            heap.push(Reverse((0, None, key.clone())));
+        }
+        if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > place.limits.groups) {
+            self.by_worth = None;
         }
     }
 
