@@ -12,6 +12,7 @@
 
 pub mod group;
 pub mod program;
+mod rows;
 pub mod scan;
 pub mod seen;
 pub mod tell;
