@@ -12,7 +12,7 @@ use crate::record::{
     Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Phase, Record, RuleId, Timestamp, Value,
 };
 
-use super::condition::{Condition, Phases, Predicates, address, phases};
+use super::condition::{Condition, Phases, Predicates, address, beyond_phases, phases};
 use super::index::Index;
 use super::problem::Problems;
 use super::revision_of;
@@ -264,7 +264,7 @@ impl Programs {
         let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let accepted = phases(expr);
         self.index.file(number, expr, columns);
-        let condition = self.predicates.ready(expr, columns);
+        let condition = self.predicates.ready(&beyond_phases(expr), columns);
         self.inputs.push(Input { program, role, phases: accepted, condition });
         accepted
     }
