@@ -332,20 +332,20 @@ impl Reader<'_> {
         for ((batch, fresh), hits) in ready.into_iter().zip(hits) {
             self.watcher.batch(&batch, &fresh);
             self.advance(reading, &batch, &fresh, hits);
-            reading.blocks.recycle(batch.text.into_bytes());
+            reading.blocks.recycle(self.scanner.recycle(batch));
         }
     }
 
     /// A row that is further behind than `settle` comes after the watermark that the rows before it
     /// made, wherever blocks happen to end.
-    fn advance(&mut self, reading: &mut Reading, batch: &Batch, fresh: &[Fresh], hits: Vec<Hit>) {
-        let mut hits = hits.into_iter().peekable();
+    fn advance(&mut self, reading: &mut Reading, batch: &Batch, fresh: &[Fresh], mut hits: Vec<Hit>) {
         // Ends come with their rows, and a row that came again unchanged is nothing.
         for one in fresh.iter().filter(|one| one.phase != Phase::End) {
             let start = batch.rows[one.row].start;
             if reading.newest.is_some_and(|newest| start <= newest - self.settle) {
                 self.disordered += u64::from(one.phase != Phase::Amended);
-                let before: Vec<Hit> = std::iter::from_fn(|| hits.next_if(|hit| hit.row < one.row)).collect();
+                let rest = hits.split_off(hits.partition_point(|hit| hit.row < one.row));
+                let before = std::mem::replace(&mut hits, rest);
                 let outcome = self.engine.advance(batch, before);
                 self.watcher.outcome(outcome);
                 let outcome = self.progress(reading);
@@ -353,7 +353,7 @@ impl Reader<'_> {
             }
             reading.newest = reading.newest.max(Some(start));
         }
-        let outcome = self.engine.advance(batch, hits.collect());
+        let outcome = self.engine.advance(batch, hits);
         self.watcher.outcome(outcome);
     }
 
