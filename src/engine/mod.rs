@@ -11,6 +11,8 @@
 //! watermark change nothing. Nothing here reads a clock, opens a file or logs.
 
 pub mod group;
+mod interned;
+pub mod key;
 pub mod program;
 mod rows;
 pub mod scan;
