@@ -3,7 +3,7 @@
 use crate::engine::{Decision, Step};
 use crate::rule::compile::Program;
 use crate::rule::spec::{Limit, Mode};
-use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb};
+use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
 use crate::rule::why::Why;
 
 /// Whether a step fired, its reason of the closed list, and in words.
@@ -61,8 +61,12 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         Reason::Learning(Learning::Records(seen, needed)) => {
             (false, "learning", format!("the group has learnt {seen}/{needed} records"))
         }
-        Reason::KnownValue { value, last } => {
-            (false, "known_value", format!("{} was last used at {last}", value.replace('\u{1f}', ", ")))
+        Reason::KnownValue { values, last } => {
+            let value = values
+                .first()
+                .and_then(text_of)
+                .map_or_else(String::new, |text| text.replace('\u{1f}', ", "));
+            (false, "known_value", format!("{value} was last used at {last}"))
         }
         Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
         Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Change;
-use crate::record::{Millis, Timestamp};
+use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Order};
 
@@ -201,7 +201,8 @@ impl ProgramState {
     /// Brings the groups of the next hits near. It decides nothing.
     fn look_ahead(&self, hits: &[Waiting]) {
         for hit in hits.iter().take(AHEAD) {
-            std::hint::black_box(self.groups.get(&hit.key).map(Group::glance));
+            let group = self.groups.get(&hit.key).map(Group::glance);
+            std::hint::black_box((group, matches!(hit.entry.values.first(), Some(Datum::Absent))));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
 use crate::record::{Batch, Locator};
 
 /// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 128 << 10;
 /// Room behind a block for what scanning adds to it.
 const ROOM: usize = 32 << 10;
 /// Buffers kept for the next blocks.

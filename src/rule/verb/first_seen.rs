@@ -148,8 +148,8 @@ impl FirstSeen {
         let hit = window.last();
         if let Some(last) = last_use(hit, window) {
             let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
-            if let Some(value) = text_of(&hit.values[0]).filter(|_| !forgotten) {
-                return Verdict::Short(Reason::KnownValue { value: value.clone(), last });
+            if !forgotten {
+                return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), last });
             }
         }
         let before = window.base.records + (window.hits.len() as u64 - 1);

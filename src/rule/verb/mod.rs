@@ -141,8 +141,8 @@ pub enum Reason {
     Learning(Learning),
     /// The value is known.
     KnownValue {
-        /// As it is compared.
-        value: Arc<str>,
+        /// The hit's values: the one that is known, as it is compared.
+        values: Arc<[Datum]>,
         /// When it was last used.
         last: Timestamp,
     },
