@@ -126,7 +126,7 @@ pub struct Archive {
     describer: Describer,
     paths: Vec<PathBuf>,
     /// Keeps the sorted file, from which lines are fetched, until the end.
-    _sorted: Option<Sorted>,
+    sorted: Option<Sorted>,
 }
 
 impl Archive {
@@ -158,7 +158,13 @@ impl Archive {
     pub fn place(&self, locator: Locator) -> String {
         let number = usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
         let path = self.paths.get(number).map_or_else(|| "?".to_owned(), |path| path.display().to_string());
-        format!("{path} at byte {}", locator.0 & ((1 << OFFSET_BITS) - 1))
+        let offset = locator.0 & ((1 << OFFSET_BITS) - 1);
+        // What was sorted has other numbers than the files have.
+        let input = self.inputs.get(number).filter(|_| self.sorted.is_none());
+        match input.and_then(|input| input.line_number(offset)) {
+            Some(line) => format!("{path} at line {line}, byte {offset}"),
+            None => format!("{path} at byte {offset}"),
+        }
     }
 }
 
@@ -256,7 +262,7 @@ impl FileArguments {
         pool.install(|| reader.run(&mut readings, &mut progress));
         progress.finish();
         let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
-        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, _sorted: sorted };
+        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
         Ok(Fed { engine, archive, read, quarantined, disordered, broken })
     }
 }

