@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let generation = Arc::new(Generation::new(vec![rule], Columns::default(), Limits::default()));
     let mut engine = Engine::new(generation.clone(), "default");
     let source = SourceId(0);
-    engine.add_source(source);
+    engine.add_source(source, None);
 
     // Reading: text to rows, of which only the columns that the rules want are kept.
     let (facts, origin) = (Arc::new(Facts::default()), Origin::file(Mapping::default()));

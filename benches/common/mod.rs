@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use larum::engine::{CheckedRule, Engine, Generation, Hit, Limits, Scratch, SourceId};
 use larum::record::fact::Facts;
-use larum::record::scan::{Mapping, Origin, Scanner};
+use larum::record::scan::{Origin, Scanner};
 use larum::record::{Batch, Columns, Locator, Millis, Timestamp};
 use larum::rule::decode::{Options, decode};
 use serde::Deserialize;
@@ -203,7 +203,8 @@ pub fn lines(block: &[u8]) -> usize {
 
 /// A scanner of the generated records.
 pub fn scanner(columns: Arc<Columns>) -> Scanner {
-    let mapping = Mapping::from_yaml("outcome: {from: status, values: {failed: failure}}").unwrap();
+    let text = b"outcome: {from: status, values: {failed: failure}}".to_vec();
+    let mapping = larum::config::fields::read(std::path::Path::new("fields.yaml"), text).0.unwrap();
     Scanner::new(columns, Arc::new(Facts::default()), Origin::file(mapping))
 }
 
@@ -226,7 +227,7 @@ pub fn rule(id: &str, body: &str) -> String {
 /// An engine that has seen nothing.
 pub fn engine(generation: &Arc<Generation>) -> Engine {
     let mut engine = Engine::new(generation.clone(), "default");
-    engine.add_source(SOURCE);
+    engine.add_source(SOURCE, None);
     engine
 }
 

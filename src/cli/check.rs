@@ -1,8 +1,16 @@
-//! `larum check`: every fault of every rule file, with its place and the way out.
+//! `larum check`: every fault of every rule file, and of the configuration with all that it names,
+//! each with its place and the way out.
+//!
+//! With `--config` it is the daemon's own loading without the run: secrets are read, receivers and
+//! sources are built, and nobody is called.
 
+use std::path::{Path, PathBuf};
+
+use crate::config::Secrets;
+use crate::daemon::parts::{self, Parts};
 use crate::rule::problem::Problems;
 
-use super::load::{RuleArguments, load};
+use super::load::{Loaded, RuleArguments, load};
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum check`.
@@ -12,38 +20,108 @@ pub struct Check {
     rules: RuleArguments,
     /// Rule files or folders; instead of --rules
     #[arg(value_name = "PATH", conflicts_with = "rules")]
-    paths: Vec<std::path::PathBuf>,
+    paths: Vec<PathBuf>,
+    /// A configuration: it is checked with its rules, its receivers and its sources
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rules", "paths", "zone"])]
+    config: Option<PathBuf>,
+    /// Reads no secret: references to them are checked for their form only
+    #[arg(long, requires = "config")]
+    no_secrets: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the configuration `{path}`")]
+struct Unreadable {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
 impl Check {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        if let Some(path) = &self.config {
+            return self.check_config(path);
+        }
         let paths = if self.paths.is_empty() { &self.rules.rules } else { &self.paths };
         let loaded = load(paths, self.rules.zone, &[])?;
+        self.print(&loaded.problems)?;
+        show::note(&format!("{}, {}", of_rules(&loaded), found(&loaded.problems)));
+        Ok(if loaded.has_errors() { Exit::Findings } else { Exit::Fine })
+    }
+
+    fn check_config(&self, path: &Path) -> Result<Exit, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "the configuration is read at this edge")]
+        let bytes = std::fs::read(path).map_err(|source| Unreadable { path: path.to_owned(), source })?;
+        let mut secrets = Secrets::in_folder(path.parent().unwrap_or_else(|| Path::new("")));
+        secrets.dry = self.no_secrets;
+        let (parts, mut problems) = parts::build(&path.display().to_string(), bytes, &secrets);
+        let mut told = Vec::new();
+        let loaded = parts.as_ref().and_then(|parts| rules_of(parts, &mut problems));
+        let summary = summary(parts.as_ref(), loaded.as_ref());
+        if !problems.is_empty() {
+            told.push(problems);
+        }
+        told.extend(loaded.map(|loaded| loaded.problems).unwrap_or_default());
+        self.print(&told)?;
+        show::note(&format!("{summary}{}", found(&told)));
+        let broken = told.iter().any(Problems::has_errors);
+        Ok(if broken { Exit::Findings } else { Exit::Fine })
+    }
+
+    fn print(&self, told: &[Problems]) -> Result<(), Failure> {
         match self.output {
             Output::Text => {
-                for problems in &loaded.problems {
+                for problems in told {
                     show::line(problems.render(show::colour_on_stdout()).trim_end())?;
                     show::line("")?;
                 }
             }
             Output::Json => {
-                for problem in loaded.problems.iter().flat_map(Problems::to_json) {
+                for problem in told.iter().flat_map(Problems::to_json) {
                     show::json(&problem)?;
                 }
             }
         }
-        let told: usize = loaded.problems.iter().map(|problems| problems.sorted().len()).sum();
-        let faults: usize = loaded.problems.iter().map(Problems::errors).sum();
-        let warnings = told - faults;
-        let mut found = if faults == 0 { "no faults".to_owned() } else { show::many(faults, "fault") };
-        if warnings > 0 {
-            found = format!("{found}, {}", show::many(warnings, "warning"));
-        }
-        let (files, rules) = (show::many(loaded.files, "file"), show::many(loaded.rules.len(), "rule"));
-        show::note(&format!("{files}, {rules} fit to run, {found}"));
-        Ok(if loaded.has_errors() { Exit::Findings } else { Exit::Fine })
+        Ok(())
     }
+}
+
+/// The rules that a configuration names; what is wrong with where they stand is told of it.
+fn rules_of(parts: &Parts, problems: &mut Problems) -> Option<Loaded> {
+    let config = &parts.config;
+    match load(&config.rules, config.zone, &config.declared) {
+        Ok(loaded) => Some(loaded),
+        Err(failure) => {
+            let message = match failure.source() {
+                Some(cause) => format!("{failure}: {cause}"),
+                None => failure.to_string(),
+            };
+            let message = message.split("; name one with").next().unwrap_or_default().to_owned();
+            problems.error_hint(config.rules_at, message, "paths begin at the folder of this file");
+            None
+        }
+    }
+}
+
+fn summary(parts: Option<&Parts>, loaded: Option<&Loaded>) -> String {
+    let Some(parts) = parts else { return "the configuration cannot be used: ".to_owned() };
+    let (sources, receivers) = (parts.sources.len(), parts.receivers.len());
+    let parts = format!("{}, {}, ", show::many(sources, "source"), show::many(receivers, "receiver"));
+    loaded.map_or(parts.clone(), |loaded| format!("{parts}{}, ", of_rules(loaded)))
+}
+
+/// `3 files, 3 rules fit to run`
+fn of_rules(loaded: &Loaded) -> String {
+    let (files, rules) = (show::many(loaded.files, "file"), show::many(loaded.rules.len(), "rule"));
+    format!("{files}, {rules} fit to run")
+}
+
+/// `2 faults, 1 warning`
+fn found(told: &[Problems]) -> String {
+    let all: usize = told.iter().map(|problems| problems.sorted().len()).sum();
+    let faults: usize = told.iter().map(Problems::errors).sum();
+    let found = if faults == 0 { "no faults".to_owned() } else { show::many(faults, "fault") };
+    if all > faults { format!("{found}, {}", show::many(all - faults, "warning")) } else { found }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::config::fields;
 use crate::engine::{Engine, Fresh, Hit, Outcome, Scratch, SourceId};
 use crate::record::batch::BadRow;
 use crate::record::describe::Describer;
@@ -19,9 +20,9 @@ use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
 use crate::source::sort::{Sorted, sort};
 use crate::source::{Block, Blocks, Input, NowGuard};
 
-use super::Failure;
 use super::explain::parse_time;
 use super::progress::Progress;
+use super::{Failure, show};
 
 /// Blocks of one file that are read at a time. Fixed, so that the order in which several files are
 /// read does not depend on the number of threads.
@@ -86,8 +87,8 @@ fn parse_length(text: &str) -> Result<Millis, String> {
 enum FeedError {
     #[error("cannot read the field map `{path}`")]
     Fields { path: PathBuf, source: std::io::Error },
-    #[error("field map `{path}`: {fault}")]
-    BadFields { path: PathBuf, fault: String },
+    #[error("the field map `{0}` cannot be used")]
+    BadFields(PathBuf),
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
     #[error("no threads can be started")]
@@ -199,9 +200,13 @@ impl FileArguments {
     pub fn mapping(&self) -> Result<Mapping, Failure> {
         let Some(path) = &self.fields else { return Ok(Mapping::default()) };
         #[expect(clippy::disallowed_methods, reason = "the field map is read at this edge")]
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| FeedError::Fields { path: path.clone(), source })?;
-        Mapping::from_yaml(&text).map_err(|fault| FeedError::BadFields { path: path.clone(), fault }.into())
+        let bytes = std::fs::read(path).map_err(|source| FeedError::Fields { path: path.clone(), source })?;
+        let (mapping, problems) = fields::read(path, bytes);
+        if !problems.is_empty() {
+            show::note(problems.render(show::colour_on_stderr()).trim_end());
+            show::note("");
+        }
+        mapping.ok_or_else(|| FeedError::BadFields(path.clone()).into())
     }
 
     /// Feeds `files` to `engine`.
@@ -270,7 +275,7 @@ impl FileArguments {
 impl Reader<'_> {
     fn run(&mut self, readings: &mut [Reading], progress: &mut Progress) {
         for reading in readings.iter() {
-            self.engine.add_source(reading.source);
+            self.engine.add_source(reading.source, None);
         }
         // The file that is furthest behind goes on; the first one of those.
         while let Some(reading) = readings

@@ -1,12 +1,11 @@
 //! Rule files from folders: one validator for every command.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::engine::CheckedRule;
-use crate::record::RuleId;
-use crate::rule::decode::{Options, decode};
-use crate::rule::problem::{Problems, Span};
+use crate::config::rules;
+use crate::engine::{CheckedRule, generation};
+use crate::rule::decode::Options;
+use crate::rule::problem::Problems;
 
 use super::{Failure, show};
 
@@ -49,37 +48,9 @@ impl Loaded {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum LoadError {
-    #[error("no rules at `{0}`: there is no such file or folder; name one with --rules")]
-    Missing(PathBuf),
-    #[error("no rules in `{0}`: it holds no *.yaml or *.yml file")]
-    Empty(PathBuf),
-    #[error("cannot read `{path}`")]
-    Unreadable { path: PathBuf, source: std::io::Error },
-}
-
 /// Reads every rule of `paths`. `declared` are fields that the records' source declares.
 pub fn load(paths: &[PathBuf], zone: chrono_tz::Tz, declared: &[String]) -> Result<Loaded, Failure> {
-    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
-    for path in paths {
-        if !path.exists() {
-            return Err(LoadError::Missing(path.clone()).into());
-        }
-        let before = files.len();
-        collect(path, &mut files, &mut seen)?;
-        if files.len() == before && before == 0 {
-            return Err(LoadError::Empty(path.clone()).into());
-        }
-    }
-    let (mut texts, mut broken) = (Vec::new(), Vec::new());
-    for path in files {
-        let name = path.display().to_string();
-        match String::from_utf8(read(&path)?) {
-            Ok(text) => texts.push((name, text)),
-            Err(error) => broken.push(not_text(name, &error)),
-        }
-    }
+    let (texts, broken) = rules::texts(paths)?;
     let mut loaded = load_texts(texts, &Options { declared, zone });
     loaded.files += broken.len();
     loaded.problems.splice(0..0, broken);
@@ -88,79 +59,7 @@ pub fn load(paths: &[PathBuf], zone: chrono_tz::Tz, declared: &[String]) -> Resu
 
 /// The same for rules that are at hand already: (name of the file, its text).
 pub fn load_texts(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
-    let mut loaded = Loaded { files: texts.len(), ..Loaded::default() };
-    let mut taken: BTreeMap<RuleId, String> = BTreeMap::new();
-    for (name, text) in texts {
-        let (spec, mut problems) = decode(&name, &text, options);
-        let broken = problems.has_errors();
-        let rule = spec.and_then(|spec| {
-            if broken {
-                return CheckedRule::new(spec, &mut problems);
-            }
-            if let Some(other) = taken.get(&spec.id) {
-                let message = format!("rule `{}` is in `{other}` already", spec.id);
-                problems.error_hint(spec.id_span, message, "give one of them another id");
-                return None;
-            }
-            taken.insert(spec.id.clone(), name.clone());
-            CheckedRule::new(spec, &mut problems)
-        });
-        if rule.is_none() {
-            loaded.failed.extend(id_of(&text));
-        }
-        loaded.rules.extend(rule);
-        if !problems.is_empty() {
-            loaded.problems.push(problems);
-        }
-    }
-    loaded
-}
-
-/// The id of a rule that does not load, as far as one line of the file gives it.
-fn id_of(text: &str) -> Option<String> {
-    let rest = text.lines().find_map(|line| line.strip_prefix("rule:"))?;
-    let id = rest.split(" #").next()?.trim().trim_matches(['"', '\'']);
-    Some(id.to_owned())
-}
-
-/// Rule files at or below `path`, by name.
-fn collect(path: &Path, files: &mut Vec<PathBuf>, seen: &mut BTreeSet<PathBuf>) -> Result<(), LoadError> {
-    // A file or folder is read once, by whatever links it is reached.
-    if path.canonicalize().is_ok_and(|real| !seen.insert(real)) {
-        return Ok(());
-    }
-    if !path.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
-    let mut entries = Vec::new();
-    for entry in path.read_dir().map_err(unreadable)? {
-        entries.push(entry.map_err(unreadable)?.path());
-    }
-    entries.sort();
-    for entry in entries {
-        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let is_rule = entry.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-        if !hidden && (entry.is_dir() || is_rule) {
-            collect(&entry, files, seen)?;
-        }
-    }
-    Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "rule files are read at this edge")]
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
-}
-
-/// A file that is no text: its one fault.
-fn not_text(name: String, error: &std::string::FromUtf8Error) -> Problems {
-    let bytes = error.as_bytes();
-    let before = String::from_utf8_lossy(&bytes[..error.utf8_error().valid_up_to()]).into_owned();
-    let wrong = bytes[before.len()];
-    let at = Span { start: before.len(), end: before.len() };
-    let mut problems = Problems::new(name, before);
-    problems.error_hint(at, format!("byte 0x{wrong:02x} is not UTF-8"), "save the file as UTF-8");
-    problems
+    let files = texts.len();
+    let generation::Loaded { rules, problems, failed } = generation::load(texts, options);
+    Loaded { rules, files, problems, failed }
 }

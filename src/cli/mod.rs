@@ -2,17 +2,27 @@
 //!
 //! Nothing names this module but `main`. Each command is one file.
 
+mod alerts;
+mod backup;
 mod check;
 mod completions;
+mod deliveries;
 mod demo;
 mod explain;
 mod feed;
 mod load;
+mod log;
+mod place;
 mod progress;
 mod reason;
 mod replay;
+mod run;
 mod schema;
+mod send_test;
 mod show;
+mod silence;
+mod simulate;
+mod status;
 mod test;
 
 use std::process::ExitCode;
@@ -56,6 +66,20 @@ struct Arguments {
 enum Command {
     /// Replays a generated day of records with three planted stories and shows their alerts
     Demo(demo::Demo),
+    /// Runs the daemon: polls, judges, tells
+    Run(run::Run),
+    /// Tells whether the daemon sees and tells; exit 1 when it is blind
+    Status(status::StatusOf),
+    /// Lists, shows and acknowledges alerts
+    Alerts(alerts::Alerts),
+    /// Lists, shows, redrives and discards deliveries
+    Deliveries(deliveries::Deliveries),
+    /// Holds messages back for a while
+    Silence(silence::Silence),
+    /// Sends a fixed message to one receiver
+    SendTest(send_test::SendTest),
+    /// Writes a whole copy of the store
+    Backup(backup::Backup),
     /// Checks rule files and tells every fault with its place
     Check(check::Check),
     /// Runs the tests inside rule files
@@ -64,6 +88,8 @@ enum Command {
     Replay(replay::Replay),
     /// Tells why a rule fired for a group at a time, or why not
     Explain(explain::Explain),
+    /// Plays the vendor's service on a port of this machine, for tests and training
+    Simulate(simulate::Simulate),
     /// Prints a JSON Schema
     Schema(schema::Schema),
     /// Prints a completion script for a shell
@@ -85,10 +111,18 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Demo(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Alerts(command) => command.run(),
+        Command::Deliveries(command) => command.run(),
+        Command::Silence(command) => command.run(),
+        Command::SendTest(command) => command.run(),
+        Command::Backup(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

@@ -237,6 +237,9 @@ fn told(note: &Note) -> String {
         Note::GroupsFull { rule, at, limit } => {
             format!("rule {rule} reached its bound of {limit} groups at {at}; the quietest groups are let go")
         }
+        Note::StandingLeftOut { rule, at, left_out } => {
+            format!("rule {rule} held at {at} for {left_out} more groups than are told")
+        }
         Note::ScriptFault { rule, at, fault } => format!("rule {rule}, record of {at}: {fault}"),
     }
 }

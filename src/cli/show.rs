@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write as _};
 use serde_json::Value as Json;
 
 use crate::alert::{Alert, State};
+use crate::rule::problem::deceives;
 
 /// Values of a field that a line for people names.
 const SHOWN_VALUES: usize = 5;
@@ -30,7 +31,7 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
     }
     let mut safe = String::with_capacity(plain.len());
     for c in plain.chars() {
-        if hidden(c) {
+        if deceives(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(safe, "\\u{unit:04x}");
             }
@@ -81,21 +82,13 @@ pub fn safe(text: &str) -> String {
         match c {
             '\n' => safe.push_str("\\n"),
             '\t' => safe.push_str("\\t"),
-            c if hidden(c) => {
+            c if deceives(c) => {
                 let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
             }
             c => safe.push(c),
         }
     }
     safe
-}
-
-/// Controls, bidirectional marks, zero-width and other invisible characters.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// An alert for people: a headline and a line of facts.

@@ -212,7 +212,7 @@ fn raise(
     let program = &generation.programs.list[0];
     feed.engine.watch(program.rule.id());
     let source = SourceId(0);
-    feed.engine.add_source(source);
+    feed.engine.add_source(source, None);
     let batch = scanner.scan(text.to_owned(), Locator(0));
     let mut outcome = feed.take(&batch);
     let rest = feed.engine.finish(source, end);
@@ -250,7 +250,7 @@ fn raise(
     }
     let fault = |note: &Note| match note {
         Note::ScriptFault { fault, .. } => Some(fault.clone()),
-        Note::GroupsFull { .. } => None,
+        Note::GroupsFull { .. } | Note::StandingLeftOut { .. } => None,
     };
     let faults = outcome.notes.iter().filter_map(fault).collect();
     let why_not = why_not(generation, &batch, &outcome);

@@ -1,16 +1,31 @@
 //! Messages to receivers: each kind is one file and a line in [`KINDS`].
 //!
 //! A receiver is given one message and says what came of it; when to try, how often and whether at
-//! all is `route`'s to decide. Every string of an alert is hostile: `render` escapes it for its
-//! sink, and nothing else builds text. No receiver keeps state that must outlive it.
+//! all is `route`'s to decide. Every string of an alert is hostile: `shown` escapes it for its sink,
+//! `render` says what is told, and nothing else builds text. No receiver keeps state that must
+//! outlive it.
+
+mod email;
+mod file;
+mod http;
+mod reason;
+pub mod render;
+#[cfg(test)]
+mod samples;
+pub mod shown;
+mod slack;
+pub mod stdout;
+mod tls;
+mod webhook;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::config::{Options, Secrets};
+use crate::record::Millis;
 use crate::route::{Attempt, DeliveryId, Digest};
-use crate::rule::keys::MapDoc;
+use crate::rule::keys::{KeyDoc, MapDoc, Takes, may};
 use crate::rule::problem::Problems;
 
 /// What a receiver is given to send.
@@ -78,4 +93,82 @@ pub struct Kind {
 }
 
 /// Every kind of receiver.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[email::KIND, file::KIND, slack::KIND, stdout::KIND, webhook::KIND];
+
+/// How long one try takes at most, for the kinds that wait for somebody.
+const TIMEOUT: KeyDoc =
+    may("timeout", Takes::Duration, "one try takes at most so long; 30s unless it stands", "timeout: 10s");
+
+/// A try's time without `timeout`.
+const USUAL_TIMEOUT: Millis = Millis::secs(30);
+
+/// The longest `timeout`: the lease of a delivery that is being sent must outlast it.
+pub const MAX_TIMEOUT: Millis = Millis::secs(60);
+
+/// The value of `timeout`.
+fn timeout(options: &Options<'_>, problems: &mut Problems) -> Millis {
+    let length = options.duration(problems, "timeout").unwrap_or(USUAL_TIMEOUT);
+    if length > MAX_TIMEOUT {
+        options.fault(problems, "timeout", format!("`timeout` is {length}, too long"), "write at most 60s");
+    }
+    length.min(MAX_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::{self, KindDoc, Kinds};
+    use crate::rule::keys::Open;
+
+    static NOTHING: MapDoc = MapDoc { name: "a source", about: "nothing", open: Open::Closed, keys: &[] };
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own_and_an_example_that_builds() {
+        let mut names = BTreeSet::new();
+        let receivers: Vec<KindDoc> =
+            KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+        let kinds = Kinds { receivers: &receivers, sources: &[KindDoc { name: "none", keys: &NOTHING }] };
+        for kind in KINDS {
+            assert!(names.insert(kind.name), "`{}` stands twice", kind.name);
+            let text = format!(
+                "store: x.db\nrules: [rules/]\nsources: [{{name: s, kind: none}}]\nreceivers:\n  - {}\n\
+                 routes: [{{match: {{}}, to: [out]}}]\n",
+                kind.example
+            );
+            let name = kind.example.split(['{', ',']).nth(1).unwrap().trim_start_matches("name: ");
+            let text = text.replace("to: [out]", &format!("to: [{name}]"));
+            for dry in [true, false] {
+                let (config, mut problems) = config::load("larum.yaml", &text, &kinds);
+                let config = config.unwrap();
+                let mut secrets = Secrets::default();
+                secrets.dry = dry;
+                for (name, value) in [
+                    ("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+                    ("SLACK_URL", "https://hooks.slack.com/services/T0/B0/x"),
+                    ("SMTP_PASSWORD", "s3cret"),
+                ] {
+                    secrets = secrets.with(name, value);
+                }
+                let receiver = (kind.build)(&config.receivers[0].part.options(), &secrets, &mut problems);
+                assert!(problems.is_empty(), "{}", problems.render(false));
+                let text = format!("{:?}", receiver.unwrap());
+                assert!(!text.contains("s3cret") && !text.contains("services"), "{text}");
+                assert_eq!(config.receivers[0].part.kind, kind.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_of_a_kind_is_described_and_stands_once() {
+        for kind in KINDS {
+            let names: BTreeSet<&str> = kind.keys.keys.iter().map(|key| key.name).collect();
+            assert_eq!(names.len(), kind.keys.keys.len(), "{}", kind.name);
+            for key in kind.keys.keys {
+                assert!(key.example.starts_with(&format!("{}:", key.name)), "{}: {}", kind.name, key.name);
+                assert!(config::keys::RECEIVER.key(key.name).is_none(), "`{}` is every receiver's", key.name);
+            }
+        }
+    }
+}

@@ -180,6 +180,16 @@ impl Group {
         Some(change(open, State::Open, open.last_seen, program))
     }
 
+    /// Changes what number its open alert's next revision follows; without one, nothing more is told
+    /// of the alert.
+    pub fn renumber_open(&mut self, revision: impl FnOnce(AlertId) -> Option<u32>) {
+        let Some(open) = &mut self.open else { return };
+        match revision(open.id) {
+            Some(revision) => open.revision = revision,
+            None => self.open = None,
+        }
+    }
+
     /// When the group next wants to be looked at: its alert closes, or it may be forgotten. None:
     /// never.
     pub fn next_timer(&self, program: &Program) -> Option<Timestamp> {
@@ -206,7 +216,7 @@ impl Group {
         Some(last + program.late_within + Millis(1))
     }
 
-    /// Closes the open alert because the group is evicted.
+    /// Closes the open alert because the group goes.
     pub fn evict(&mut self, at: Timestamp, around: &mut Surroundings<'_>) {
         if self.open.is_some() {
             self.end(State::Closed, at, around);
@@ -556,7 +566,7 @@ impl Group {
             self.end(State::Closed, at, around);
         }
         around.drafts.push(Draft::Fired(Box::new(fired)));
-        if open.closes.is_some() || recovers(&around.program.verb) {
+        if stays_open(around.program) {
             self.open = Some(Box::new(open));
         }
     }
@@ -666,8 +676,10 @@ fn change(open: &Open, state: State, at: Timestamp, program: &Program) -> Change
     }
 }
 
-fn recovers(verb: &Verb) -> bool {
-    matches!(verb, Verb::Measure(measure) if measure.recover.is_some())
+/// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover.
+pub fn stays_open(program: &Program) -> bool {
+    let recovers = matches!(&program.verb, Verb::Measure(measure) if measure.recover.is_some());
+    program.cooldown > Millis::ZERO || recovers
 }
 
 fn sight(entry: &Entry) -> Sight {

@@ -10,29 +10,30 @@
 //! event order (time, start before end, record id), so order, batching and repetition ahead of the
 //! watermark change nothing. Nothing here reads a clock, opens a file or logs.
 
+pub mod change;
+pub mod generation;
 pub mod group;
 mod interned;
 pub mod key;
+mod lanes;
 pub mod program;
 mod rows;
 pub mod scan;
 pub mod seen;
 pub mod tell;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Change, Draft};
-use crate::record::field::VOCABULARY;
-use crate::record::{Batch, Columns, Millis, Phase, RecordId, RuleId, Timestamp};
-use crate::rule::compile::{Programs, Rule};
-use crate::rule::problem::Problems;
-use crate::rule::script::Script;
-use crate::rule::spec::Spec;
+use crate::record::scan::Endpoint;
+use crate::record::{Batch, Millis, Phase, RecordId, Row, RuleId, Timestamp};
 
+pub use change::{Standing, Succession};
+pub use generation::{CheckedRule, Compiled, Generation, GenerationText, Limits, RuleText};
 pub use group::Decision;
+use lanes::Lanes;
 use program::{Place, ProgramState};
 pub use scan::{Hit, Scratch};
 use scan::{HitOutcome, Seat};
@@ -42,81 +43,6 @@ use seen::{SeenRows, Wants, Was};
 /// Groups a rule keeps. Past this the group with the fewest hits goes first, then the oldest, then
 /// by key: a flood of invented names costs memory chosen in advance and cannot push out a slow burn.
 pub const MAX_GROUPS: usize = 1_000_000;
-
-/// Bounds that decide something; part of the generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Groups a rule.
-    pub groups: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { groups: MAX_GROUPS }
-    }
-}
-
-/// All that decides, besides the records: rules and bounds, compiled together.
-#[derive(Debug)]
-pub struct Generation {
-    /// The rules.
-    pub programs: Programs,
-    /// The fields that batches must hold for them.
-    pub columns: Arc<Columns>,
-    /// The bounds.
-    pub limits: Limits,
-    /// Digest of everything above and of what made the facts; 16 hexadecimal digits.
-    pub digest: String,
-}
-
-/// A rule that passed every check, waiting to be compiled into a generation.
-#[derive(Debug)]
-pub struct CheckedRule {
-    rule: Arc<Rule>,
-    script: Option<Script>,
-}
-
-impl CheckedRule {
-    /// Checks what decoding cannot see. None if there are errors; all of them are in `problems`.
-    pub fn new(spec: Spec, problems: &mut Problems) -> Option<Self> {
-        let (rule, script) = crate::rule::compile::rule(spec, problems)?;
-        Some(Self { rule, script })
-    }
-
-    /// Its rule.
-    pub fn rule(&self) -> &Arc<Rule> {
-        &self.rule
-    }
-}
-
-impl Generation {
-    /// Compiles `rules` together. `columns` holds what the source wants of each row for itself.
-    pub fn new(rules: Vec<CheckedRule>, mut columns: Columns, limits: Limits) -> Self {
-        let rules: Vec<_> = rules.into_iter().map(|checked| (checked.rule, checked.script)).collect();
-        let programs = Programs::compile(rules, &mut columns);
-        if programs.list.iter().any(|program| program.accepts(Phase::Amended)) {
-            // What changed is told of every field with a name.
-            VOCABULARY.iter().filter(|info| !info.produced).for_each(|info| {
-                columns.want_known(info.name);
-            });
-        }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(limits.groups as u64).to_le_bytes());
-        for program in &programs.list {
-            hasher.update(program.rule.id().as_str().as_bytes());
-            hasher.update(&program.rule.revision.0);
-            hasher.update(program.rule.spec.level.as_str().as_bytes());
-        }
-        let digest = hasher.finalize().to_hex()[..16].to_owned();
-        Self { programs, columns: columns.freeze(), limits, digest }
-    }
-
-    /// The rule called `id`.
-    pub fn rule(&self, id: &RuleId) -> Option<&Arc<Rule>> {
-        let list = &self.programs.list;
-        list.binary_search_by(|program| program.rule.id().cmp(id)).ok().map(|number| &list[number].rule)
-    }
-}
 
 /// What is counted of a rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +82,15 @@ pub enum Note {
         at: Timestamp,
         /// The bound.
         limit: usize,
+    },
+    /// A rule that learned from the past holds for more groups than are told.
+    StandingLeftOut {
+        /// The rule.
+        rule: RuleId,
+        /// Up to when it learned.
+        at: Timestamp,
+        /// Groups that are not told.
+        left_out: u64,
     },
     /// A script broke on a record. Told once an hour a rule.
     ScriptFault {
@@ -214,18 +149,19 @@ pub struct Outcome {
     pub traced: Vec<Traced>,
 }
 
+impl Outcome {
+    /// Adds what a later step did.
+    fn add(&mut self, later: Self) {
+        self.drafts.extend(later.drafts);
+        self.notes.extend(later.notes);
+        self.dirty.extend(later.dirty);
+        self.traced.extend(later.traced);
+    }
+}
+
 /// Which source a watermark is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceId(pub u16);
-
-/// Up to when a source's records are complete, by phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Lane {
-    start: Timestamp,
-    end: Timestamp,
-    /// Read to its end: it no longer holds anything back.
-    finished: bool,
-}
 
 /// The state of one tenant under one generation.
 #[derive(Debug)]
@@ -235,7 +171,7 @@ pub struct Engine {
     states: Vec<ProgramState>,
     seen: SeenRows,
     rows: seen::Tally,
-    lanes: BTreeMap<SourceId, Lane>,
+    lanes: Lanes,
     /// Longest lateness any rule still takes in.
     horizon: Millis,
     /// What rules want of rows.
@@ -260,7 +196,7 @@ pub enum BadSnapshot {
     Unreadable(#[from] postcard::Error),
 }
 
-type SnapshotParts<S, R, L> = (String, S, R, seen::Tally, L);
+type SnapshotParts<S, R, L> = (String, String, S, R, seen::Tally, L);
 
 impl Engine {
     /// An engine without a past.
@@ -268,15 +204,12 @@ impl Engine {
         let list = &generation.programs.list;
         Self {
             states: list.iter().map(|_| ProgramState::default()).collect(),
-            horizon: list.iter().map(|program| program.late_within).max().unwrap_or_default(),
-            wants: Wants {
-                ends: list.iter().any(|program| program.accepts(Phase::End)),
-                amendments: list.iter().any(|program| program.accepts(Phase::Amended)),
-            },
+            horizon: generation.horizon(),
+            wants: generation.wants(),
             tenant: tenant.into(),
             seen: SeenRows::default(),
             rows: seen::Tally::default(),
-            lanes: BTreeMap::new(),
+            lanes: Lanes::default(),
             watched: None,
             tells_dirty: false,
             generation,
@@ -290,7 +223,7 @@ impl Engine {
 
     /// Makes the engine tell what becomes of each hit of `rule`. False if there is no such rule.
     pub fn watch(&mut self, rule: &RuleId) -> bool {
-        self.watched = self.generation.programs.list.iter().position(|program| program.rule.id() == rule);
+        self.watched = self.generation.position(rule);
         self.watched.is_some()
     }
 
@@ -299,15 +232,32 @@ impl Engine {
         self.tells_dirty = true;
     }
 
-    /// Adds a source: until it tells how far it has read, no rule that waits goes on.
-    pub fn add_source(&mut self, source: SourceId) {
-        let none = Lane { start: Timestamp::MIN, end: Timestamp::MIN, finished: false };
-        self.lanes.entry(source).or_insert(none);
+    /// Adds a source, or takes back one that left: until it tells how far it has read, no rule that
+    /// may hear of it goes on. It brings the records of `endpoint`; without one, anything.
+    pub fn add_source(&mut self, source: SourceId, endpoint: Option<Endpoint>) {
+        self.lanes.join(source, endpoint);
+    }
+
+    /// `source` stalled or was removed: rules that read another one go on without it, the others
+    /// stand still. What it brings behind their watermark when it comes back is late.
+    pub fn leave(&mut self, source: SourceId) -> Outcome {
+        self.lanes.leave(source);
+        self.run()
     }
 
     /// Which records `batch` brings. Ordered: call it once for each batch, in journal order.
     pub fn take_in(&mut self, batch: &Batch) -> Vec<Fresh> {
-        self.seen.take_in(batch, self.wants, &mut self.rows)
+        self.take_in_from(SourceId(0), batch)
+    }
+
+    /// The same where sources may leave: their rows are remembered until they come back.
+    pub fn take_in_from(&mut self, source: SourceId, batch: &Batch) -> Vec<Fresh> {
+        self.seen.take_in(source.0, batch, self.wants, &mut self.rows)
+    }
+
+    /// The version of `row` that was taken in last; none if the row is not known.
+    pub fn version(&self, row: &Row) -> Option<u64> {
+        self.seen.version(row)
     }
 
     /// The hits of `fresh` records of `batch`. Pure: chunks of them may be scanned in any order.
@@ -383,45 +333,27 @@ impl Engine {
     /// `source` is complete up to `start` for start records and up to `end` for end records.
     /// Watermarks never go back.
     pub fn progress(&mut self, source: SourceId, start: Timestamp, end: Timestamp) -> Outcome {
-        let lane = self.lanes.entry(source).or_insert(Lane { start, end, finished: false });
-        lane.start = lane.start.max(start);
-        lane.end = lane.end.max(end);
+        self.lanes.progress(source, start, end);
         self.run()
     }
 
     /// `source` has been read to its end, which is at `last`: it holds nothing back any more, and
     /// when every source has ended, the last of their ends is the watermark.
     pub fn finish(&mut self, source: SourceId, last: Timestamp) -> Outcome {
-        let lane = self.lanes.entry(source).or_insert(Lane { start: last, end: last, finished: true });
-        lane.start = lane.start.max(last);
-        lane.end = lane.end.max(last);
-        lane.finished = true;
+        self.lanes.finish(source, last);
         self.run()
-    }
-
-    fn watermark(&self, wants: impl Fn(&Lane) -> Timestamp) -> Timestamp {
-        let running = self.lanes.values().filter(|lane| !lane.finished).map(&wants).min();
-        let ended = || self.lanes.values().map(&wants).max();
-        running.or_else(ended).unwrap_or(Timestamp::MIN)
     }
 
     /// Brings every rule up to its watermark.
     fn run(&mut self) -> Outcome {
-        let start = self.watermark(|lane| lane.start);
-        let end = self.watermark(|lane| lane.end);
+        let fronts = self.lanes.fronts();
         let mut outcome = Outcome::default();
         for (number, state) in self.states.iter_mut().enumerate() {
             let program = &self.generation.programs.list[number];
             if program.on_arrival {
                 continue;
             }
-            let ends = program.accepts(Phase::End);
-            let starts = program.accepts(Phase::Start) || program.accepts(Phase::Amended);
-            let watermark = match (starts, ends) {
-                (true, true) => start.min(end),
-                (false, true) => end,
-                (true | false, false) => start,
-            };
+            let Some(watermark) = fronts.watermark(program.reads) else { continue };
             let place = Place {
                 tenant: &self.tenant,
                 program,
@@ -432,7 +364,7 @@ impl Engine {
             };
             state.run(watermark, &place, self.watched == Some(number), &mut outcome);
         }
-        self.seen.forget(start.min(end), self.horizon);
+        self.seen.forget(fronts.all().unwrap_or(Timestamp::MIN), self.horizon, &self.lanes.left());
         finish(outcome)
     }
 
@@ -458,14 +390,14 @@ impl Engine {
 
     /// Groups that `rule` holds.
     pub fn groups(&self, rule: &RuleId) -> usize {
-        let position = self.generation.programs.list.iter().position(|program| program.rule.id() == rule);
-        position.map_or(0, |number| self.states[number].groups())
+        self.generation.position(rule).map_or(0, |number| self.states[number].groups())
     }
 
     /// The whole state. An error means that a part of it cannot be written: never restore from less.
     pub fn snapshot(&self) -> Result<Snapshot, BadSnapshot> {
+        let Generation { digest, meaning, .. } = &*self.generation;
         let parts: SnapshotParts<_, _, _> =
-            (self.generation.digest.clone(), &self.states, &self.seen, self.rows, &self.lanes);
+            (digest.clone(), meaning.clone(), &self.states, &self.seen, self.rows, &self.lanes);
         Ok(Snapshot(postcard::to_stdvec(&parts)?))
     }
 
@@ -475,10 +407,10 @@ impl Engine {
         tenant: &str,
         snapshot: &Snapshot,
     ) -> Result<Self, BadSnapshot> {
-        let parts: SnapshotParts<Vec<ProgramState>, SeenRows, BTreeMap<SourceId, Lane>> =
-            postcard::from_bytes(&snapshot.0)?;
-        let (digest, states, seen, rows, lanes) = parts;
-        if digest != generation.digest || states.len() != generation.programs.list.len() {
+        let parts: SnapshotParts<Vec<ProgramState>, SeenRows, Lanes> = postcard::from_bytes(&snapshot.0)?;
+        let (digest, meaning, states, seen, rows, lanes) = parts;
+        let same = digest == generation.digest && meaning == generation.meaning;
+        if !same || states.len() != generation.programs.list.len() {
             return Err(BadSnapshot::OtherGeneration(digest));
         }
         let mut engine = Self::new(generation, tenant);

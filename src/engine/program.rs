@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Change;
+use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Order};
@@ -100,6 +100,42 @@ impl ProgramState {
         for (key, group) in &mut self.groups {
             group.timer = group.next_timer(program);
             self.timers.extend(group.timer.map(|at| (at, key.clone())));
+        }
+    }
+
+    /// Up to when it has judged.
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.watermark
+    }
+
+    /// Closes its open alerts, at its watermark, because its rule goes.
+    pub fn close(&mut self, place: &Place<'_>, out: &mut Outcome) {
+        let at = self.watermark.unwrap_or(Timestamp::MIN);
+        #[expect(clippy::iter_over_hash_type, reason = "outcomes are ordered when they are whole")]
+        for (key, group) in &mut self.groups {
+            let mut around = Surroundings {
+                tenant: place.tenant,
+                program: place.program,
+                key,
+                counters: &mut self.counters,
+                drafts: &mut out.drafts,
+                fault: &mut None,
+            };
+            group.evict(at, &mut around);
+        }
+    }
+
+    /// Changes what number the next revision of each open alert follows; nothing more is told of one
+    /// without.
+    pub fn renumber_open(&mut self, revision: impl Fn(AlertId) -> Option<u32>) {
+        self.groups.values_mut().for_each(|group| group.renumber_open(&revision));
+    }
+
+    /// Lets groups go until there are no more than there may be.
+    pub fn shrink(&mut self, place: &Place<'_>, out: &mut Outcome) {
+        let at = self.watermark.unwrap_or(Timestamp::MIN);
+        while self.groups.len() > place.limits.groups {
+            self.let_one_go(at, place, out);
         }
     }
 
@@ -302,6 +338,11 @@ impl ProgramState {
             self.full = false;
             return;
         }
+        self.let_one_go(at, place, out);
+    }
+
+    /// Lets the group of least worth go, and tells it once a flood.
+    fn let_one_go(&mut self, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
         if !self.full {
             self.full = true;
             let rule = place.program.rule.id().clone();

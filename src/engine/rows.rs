@@ -90,6 +90,21 @@ impl<T: Keyed> Rows<T> {
         self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
     }
 
+    /// The row at `place`, to be looked at.
+    pub(super) fn get(&self, place: usize) -> Option<&T> {
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    /// Every row, in the order they came. Their keys must stay.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flatten()
+    }
+
+    /// Every row, in the order they came.
+    pub(super) fn into_rows(self) -> impl Iterator<Item = T> {
+        self.chunks.into_iter().flatten()
+    }
+
     /// Keeps the rows for which `stays` says so, in their order.
     pub(super) fn retain(&mut self, mut stays: impl FnMut(&mut T) -> bool) {
         self.table.clear();

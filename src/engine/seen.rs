@@ -7,6 +7,9 @@
 //! was taken in before the last sweep goes. Beyond that, a row that comes again counts as new, is too
 //! late for any window, and raises alerts that exist already.
 
+mod change;
+
+use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -81,6 +84,8 @@ struct Seen {
     hit: u32,
     /// Taken in since the last sweep.
     young: bool,
+    /// Number of the lane that brought it first.
+    lane: u16,
     ended: bool,
     open: bool,
 }
@@ -117,9 +122,25 @@ impl Keyed for Seen {
 }
 
 impl Seen {
-    /// Whether something of the row can still matter at `watermark`.
-    fn matters(&self, end: Option<Timestamp>, watermark: Timestamp, kept: Millis) -> bool {
-        self.start.max(end.unwrap_or(Timestamp::MIN)) + kept > watermark
+    /// Notes what a record was, where that is not noted yet.
+    fn mark(&mut self, was: Was, more: &mut Mores) {
+        if was.amended || was.clears || was.program >= BITS {
+            more.entry(self.key).or_default().was.push(was);
+        } else {
+            self.hit |= 1 << was.program;
+        }
+    }
+
+    /// Whether something of the row can still matter at `watermark`, or, to rules that stand still
+    /// with a lane that left, at the lane's own.
+    fn matters(
+        &self,
+        end: Option<Timestamp>,
+        watermark: Timestamp,
+        left: Option<Timestamp>,
+        kept: Millis,
+    ) -> bool {
+        self.start.max(end.unwrap_or(Timestamp::MIN)) + kept > left.unwrap_or(watermark).min(watermark)
             || (self.open && self.start + OPEN_ROWS_KEPT > watermark)
     }
 }
@@ -169,19 +190,25 @@ pub struct Tally {
 }
 
 impl SeenRows {
-    /// The records that `batch` brings, in its order.
-    pub fn take_in(&mut self, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
+    /// The records that `batch`, of lane number `lane`, brings, in its order.
+    pub fn take_in(&mut self, lane: u16, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
         // The table is larger than the caches: memory answers many rows at once as soon as one.
         std::hint::black_box(batch.rows.iter().filter(|row| self.rows.find(key(row)).is_some()).count());
         let mut fresh = Vec::with_capacity(batch.rows.len() * if wants.ends { 2 } else { 1 });
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
-            self.take_in_row(batch, (number, row), wants, tally, &mut fresh);
+            self.take_in_row(lane, batch, (number, row), wants, tally, &mut fresh);
         }
         fresh
     }
 
+    /// The version of `row` that was read last; none if the row has not been seen.
+    pub fn version(&self, row: &Row) -> Option<u64> {
+        self.rows.find(key(row)).and_then(|place| self.rows.get(place)).map(|seen| seen.version)
+    }
+
     fn take_in_row(
         &mut self,
+        lane: u16,
         batch: &Batch,
         (number, row): (usize, &Row),
         wants: Wants,
@@ -206,6 +233,7 @@ impl SeenRows {
                 start: row.start,
                 hit: 0,
                 young: true,
+                lane,
                 ended: end.is_some(),
                 open: row.open,
             });
@@ -254,16 +282,12 @@ impl SeenRows {
         if self.more.get(&seat.key).is_some_and(|more| more.was.iter().any(counted)) {
             return false;
         }
-        if bit != 0 && !was.clears {
-            seen.hit |= bit;
-        } else {
-            self.more.entry(seat.key).or_default().was.push(was);
-        }
+        seen.mark(was, &mut self.more);
         true
     }
 
-    /// Forgets what cannot matter any more at `watermark`.
-    pub fn forget(&mut self, watermark: Timestamp, horizon: Millis) {
+    /// Forgets what cannot matter any more at `watermark`, nor at those of lanes that `left`.
+    pub fn forget(&mut self, watermark: Timestamp, horizon: Millis, left: &BTreeMap<u16, Timestamp>) {
         if watermark == Timestamp::MIN {
             return;
         }
@@ -277,7 +301,7 @@ impl SeenRows {
         let anything = !more.is_empty();
         self.rows.retain(|seen| {
             let end = if anything { more.get(&seen.key).and_then(|more| more.end) } else { None };
-            let stays = seen.young || seen.matters(end, watermark, kept);
+            let stays = seen.young || seen.matters(end, watermark, left.get(&seen.lane).copied(), kept);
             seen.young = false;
             if anything && !stays {
                 more.swap_remove(&seen.key);
@@ -297,8 +321,8 @@ impl SeenRows {
     }
 }
 
-/// A row's identity; rows that are one phase only are apart by it.
-fn key(row: &Row) -> RecordId {
+/// A row's identity here; rows that are one phase only are apart by it.
+pub fn key(row: &Row) -> RecordId {
     RecordId::of(row.id, row.only.unwrap_or(Phase::Start))
 }
 
@@ -317,7 +341,7 @@ fn digests(batch: &Batch, row: usize) -> Box<[u32]> {
 /// The names of the fields that differ, facts left out, as a JSON array.
 fn changed(batch: &Batch, before: Option<&[u32]>, now: Option<&[u32]>) -> Option<Arc<str>> {
     let (before, now) = (before?, now?);
-    let differs = before.iter().zip(now).map(|(before, now)| before != now);
+    let differs = before.iter().zip(now).map(|(before, now)| before != now && *before != change::UNREAD);
     let names = batch
         .columns
         .names()

@@ -44,6 +44,11 @@ impl Describer {
     /// The record that `line` is in `phase`: flat names, absent fields left out. None if the line
     /// makes no record.
     pub fn describe(&self, line: &str, phase: Phase) -> Option<Map<String, Json>> {
+        self.describe_twin(line, 0, phase)
+    }
+
+    /// The same of a line that is the `twin`-th further one of equal rows.
+    pub fn describe_twin(&self, line: &str, twin: u32, phase: Phase) -> Option<Map<String, Json>> {
         let batch = self.scanner.scan(line.to_owned(), Locator(1));
         let row = batch.rows.first()?;
         let mut told = Map::new();
@@ -51,7 +56,7 @@ impl Describer {
         told.insert("time".to_owned(), record.time().to_string().into());
         self.named(&batch, phase, &mut told);
         self.raw(line, &mut told);
-        told.insert("record".to_owned(), super::RecordId::of(row.id, phase).to_string().into());
+        told.insert("record".to_owned(), super::RecordId::of(row.id.twin(twin), phase).to_string().into());
         Some(told)
     }
 

@@ -136,7 +136,7 @@ pub struct Delivery {
     pub plain: bool,
     /// The silence that holds it back.
     pub held_by: Option<SilenceId>,
-    /// What the last try came to, in words; no secret, no control characters.
+    /// What the last try came to, or what holds it back, in words; no secret, no control characters.
     pub last_reason: Option<String>,
     /// Where it stands.
     pub standing: Standing,
@@ -227,6 +227,20 @@ pub enum Standing {
         /// Which.
         into: DeliveryId,
     },
+}
+
+impl Standing {
+    /// The word for it, in queries and for people.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sending { .. } => "sending",
+            Self::Delivered { .. } => "delivered",
+            Self::Dead { .. } => "dead",
+            Self::Discarded { .. } => "discarded",
+            Self::Folded { .. } => "folded",
+        }
+    }
 }
 
 /// What one try came to, as the receiver's answer tells.

@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::record::fold::fold;
+use crate::record::scan::Endpoint;
 use crate::record::{
     Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Phase, Record, RuleId, Timestamp, Value,
 };
 
-use super::condition::{Condition, Phases, Predicates, address, beyond_phases, phases};
+use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
 use super::index::Index;
 use super::problem::Problems;
 use super::revision_of;
@@ -73,6 +74,51 @@ pub struct Input {
     pub condition: Condition,
 }
 
+/// The records that a rule can hear of: phases, by where they come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// From where anything may come.
+    pub anywhere: Phases,
+    /// From the vendor's endpoints, in the order of [`Endpoint::ALL`].
+    pub endpoints: [Phases; Endpoint::ALL.len()],
+}
+
+impl Reads {
+    /// Nothing.
+    pub const NONE: Self = Self { anywhere: Phases::NONE, endpoints: [Phases::NONE; Endpoint::ALL.len()] };
+
+    /// What `expr` can accept, of which only kind, service and phase are known. When in doubt, it can.
+    pub fn of(expr: &Expr) -> Self {
+        let anywhere = phases(expr);
+        let from = |endpoint: Endpoint| {
+            anywhere.filter(|phase| {
+                may_hold(expr, &|field| match field.as_str() {
+                    "kind" => Some(Value::Text(endpoint.kind())),
+                    "service" => Some(endpoint.service().map_or(Value::Absent, Value::Text)),
+                    "phase" => Some(Value::Text(phase.as_str())),
+                    _ => None,
+                })
+            })
+        };
+        Self { anywhere, endpoints: Endpoint::ALL.map(from) }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let mut both = Self { anywhere: self.anywhere.or(other.anywhere), ..self };
+        for (one, other) in both.endpoints.iter_mut().zip(other.endpoints) {
+            *one = one.or(other);
+        }
+        both
+    }
+
+    /// The phases that can matter of records from `endpoint`; none: from where anything may come.
+    pub fn from(&self, endpoint: Option<Endpoint>) -> Phases {
+        endpoint.map_or(self.anywhere, |endpoint| self.endpoints[endpoint as usize])
+    }
+}
+
 /// A part of the group key.
 #[derive(Debug, Clone)]
 pub struct KeyPart {
@@ -121,8 +167,8 @@ pub struct ExceptionProgram {
 pub struct Program {
     /// The rule's words.
     pub rule: Arc<Rule>,
-    /// Phases that any of its inputs can accept.
-    pub phases: Phases,
+    /// The records that any of its inputs can accept.
+    pub reads: Reads,
     /// The group's fields.
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
@@ -230,9 +276,9 @@ impl Programs {
     fn add(&mut self, rule: Arc<Rule>, script: Option<Script>, columns: &mut Columns) {
         let number = self.list.len();
         let spec = &rule.spec;
-        let mut accepts = self.input(number, Role::Hit, &spec.matches, columns);
+        let mut reads = self.input(number, Role::Hit, &spec.matches, columns);
         if let Some(spec::Verb::Count(spec::CountSpec { unless: Some(unless), .. })) = &spec.verb {
-            accepts = accepts.or(self.input(number, Role::Clear, unless, columns));
+            reads = reads.or(self.input(number, Role::Clear, unless, columns));
         }
         let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);
         let exceptions = spec.except.iter().map(|except| ExceptionProgram {
@@ -249,7 +295,7 @@ impl Programs {
         let (cooldown, restart) = cooldown(spec, &verb);
         let on_arrival = matches!(verb, Verb::Each) && cooldown == Millis::ZERO;
         self.list.push(Program {
-            phases: accepts,
+            reads,
             by: key_parts(&group, columns),
             missing_own: group.missing_own,
             exceptions,
@@ -266,13 +312,13 @@ impl Programs {
         });
     }
 
-    fn input(&mut self, program: usize, role: Role, expr: &Expr, columns: &mut Columns) -> Phases {
+    fn input(&mut self, program: usize, role: Role, expr: &Expr, columns: &mut Columns) -> Reads {
         let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
-        let accepted = phases(expr);
+        let reads = Reads::of(expr);
         self.index.file(number, expr, columns);
         let condition = self.predicates.ready(&beyond_phases(expr), columns);
-        self.inputs.push(Input { program, role, phases: accepted, condition });
-        accepted
+        self.inputs.push(Input { program, role, phases: reads.anywhere, condition });
+        reads
     }
 }
 
@@ -562,6 +608,73 @@ impl Program {
 
     /// Whether the rule asks for `phase`.
     pub fn accepts(&self, phase: Phase) -> bool {
-        self.phases.contains(phase)
+        self.reads.anywhere.contains(phase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::decode::{Options, decode};
+
+    /// From which endpoints the rule that `body` makes can hear, by letter: Desktops, Apps, Launches,
+    /// Sessions, User events.
+    fn hears(body: &str, phase: Phase) -> String {
+        let text = format!("rule: r\ntitle: r\nlevel: low\n{body}\n");
+        let (spec, problems) = decode("r.yaml", &text, &Options::default());
+        assert!(!problems.has_errors(), "{problems:?}");
+        let (spec, mut problems) = (spec.unwrap(), problems);
+        let compiled = rule(spec, &mut problems).unwrap();
+        let mut columns = Columns::default();
+        let programs = Programs::compile(vec![compiled], &mut columns);
+        let reads = programs.list[0].reads;
+        let letters = ["D", "A", "L", "S", "U"];
+        let heard = Endpoint::ALL.into_iter().zip(letters);
+        heard
+            .filter(|(endpoint, _)| reads.from(Some(*endpoint)).contains(phase))
+            .map(|(_, letter)| letter)
+            .collect()
+    }
+
+    #[test]
+    fn a_rule_hears_from_the_endpoints_whose_records_it_can_accept() {
+        for (matches, heard) in [
+            ("{outcome: failure}", "DA"),
+            ("{service: desktop}", "D"),
+            ("{service: [desktop, app]}", "DA"),
+            ("{service: DESKTOP}", "D"),
+            ("{kind: app_launch}", "L"),
+            ("{kind: [login, app_launch], service: app}", "AL"),
+            ("{kind|startswith: app}", "L"),
+            ("{kind|re: ^(s|u)}", "SU"),
+            ("{kind|exists: true}", "DALSU"),
+            ("{kind|exists: true, service|exists: false}", "U"),
+            ("{kind: user_event, service: null}", "U"),
+            ("{kind: nothing}", ""),
+            ("{kind|fieldref: app_name}", "DALSU"),
+            ("[{service: desktop}, {kind: session, user_name: x}]", "DS"),
+            ("{a: {kind: session}, b: {user_name: x}, condition: not a and b}", "DALU"),
+            ("{a: {kind: session, user_name: x}, condition: not a}", "DALSU"),
+            ("{a: {kind: session}, b: {service: app}, condition: b and not a}", "AL"),
+        ] {
+            assert_eq!(hears(&format!("match: {matches}"), Phase::Start), heard, "{matches}");
+        }
+    }
+
+    #[test]
+    fn a_rule_hears_of_each_phase_by_itself() {
+        let matches = "match: [{service: desktop, phase: end}, {kind: app_launch, phase: start}]";
+        assert_eq!(
+            (hears(matches, Phase::Start), hears(matches, Phase::End)),
+            ("L".to_owned(), "D".to_owned())
+        );
+        assert_eq!(hears("match: {phase: amended}", Phase::Amended), "DA");
+    }
+
+    #[test]
+    fn what_clears_a_group_is_heard_of_too() {
+        let body =
+            "match: {service: app}\ncount: {at_least: 2, within: 1m, by: [user], unless: {kind: session}}";
+        assert_eq!(hears(body, Phase::Start), "AS");
     }
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use memchr::memmem::Finder;
 
 use crate::record::fold::{fold, folds_to};
-use crate::record::{Column, Columns, FieldKind, Number, Phase, Record, Timestamp, Value};
+use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record, Timestamp, Value};
 
 use super::spec::{Bound, Expr, Literal, Ordering, Predicate, Test};
 
@@ -139,12 +139,7 @@ impl Predicates {
             return *id;
         }
         let id = PredicateId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-        self.list.push(Ready {
-            column: columns.want(&predicate.field),
-            kind: predicate.field.kind(),
-            cased: predicate.cased,
-            test: ready_test(&predicate.test, columns),
-        });
+        self.list.push(Ready::of(predicate, columns));
         self.by_text.insert(text, id);
         id
     }
@@ -205,11 +200,34 @@ fn equals(literals: &[Literal]) -> Equals {
 }
 
 impl Ready {
+    fn of(predicate: &Predicate, columns: &mut Columns) -> Self {
+        Self {
+            column: columns.want(&predicate.field),
+            kind: predicate.field.kind(),
+            cased: predicate.cased,
+            test: ready_test(&predicate.test, columns),
+        }
+    }
+
     fn holds(&self, record: Record<'_>) -> bool {
         let value = record.get(self.column);
+        match &self.test {
+            ReadyTest::FieldRef(other) => self.same_as(value, record.get(*other)),
+            ReadyTest::Equals(_)
+            | ReadyTest::Contains(_)
+            | ReadyTest::StartsWith(_)
+            | ReadyTest::EndsWith(_)
+            | ReadyTest::Regex(_)
+            | ReadyTest::Cidr(_)
+            | ReadyTest::Compare(..)
+            | ReadyTest::Exists(_) => self.holds_of(value),
+        }
+    }
+
+    /// Whether the field may be `value`; a test against another field never holds of it alone.
+    fn holds_of(&self, value: Value<'_>) -> bool {
         match (&self.test, value) {
             (ReadyTest::Exists(wanted), _) => matches!(value, Value::Absent | Value::Null) != *wanted,
-            (ReadyTest::FieldRef(other), _) => self.same_as(value, record.get(*other)),
             (ReadyTest::Equals(equals), Value::Absent | Value::Null) => equals.null,
             (_, Value::Absent | Value::Null) => false,
             (_, Value::Json(text)) => self.any_element(text),
@@ -347,6 +365,13 @@ impl Phases {
         self.0 & (1 << phase as u8) != 0
     }
 
+    /// Those of the set for which `keep` says yes.
+    #[must_use]
+    pub fn filter(self, keep: impl Fn(Phase) -> bool) -> Self {
+        let kept = Phase::ALL.into_iter().filter(|phase| self.contains(*phase) && keep(*phase));
+        kept.map(Self::only).fold(Self::NONE, Self::or)
+    }
+
     /// Both sets together.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
@@ -358,6 +383,44 @@ impl Phases {
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
+}
+
+/// What is known of a field before a record is read: its value; none where it may be anything.
+pub type Known<'a> = &'a dyn Fn(&FieldName) -> Option<Value<'static>>;
+
+/// Whether some record of which only this much is known may be accepted by `expr`. When in doubt, yes.
+pub fn may_hold(expr: &Expr, known: Known<'_>) -> bool {
+    settled(expr, known) != Some(false)
+}
+
+/// The verdict on every record of which this much is known; none where it depends on the rest.
+fn settled(expr: &Expr, known: Known<'_>) -> Option<bool> {
+    match expr {
+        Expr::All(parts) => unless_one(parts, false, known),
+        Expr::Any(parts) => unless_one(parts, true, known),
+        Expr::Not(part) => settled(part, known).map(|holds| !holds),
+        Expr::Is(predicate) => {
+            let value = known(&predicate.field)?;
+            if matches!(predicate.test, Test::FieldRef(_)) {
+                return None;
+            }
+            let mut columns = Columns::default();
+            Some(Ready::of(predicate, &mut columns).holds_of(value))
+        }
+    }
+}
+
+/// One part that is `decisive` settles it; else all of them together must say the contrary.
+fn unless_one(parts: &[Expr], decisive: bool, known: Known<'_>) -> Option<bool> {
+    let mut open = false;
+    for part in parts {
+        match settled(part, known) {
+            Some(holds) if holds == decisive => return Some(decisive),
+            Some(_) => {}
+            None => open = true,
+        }
+    }
+    (!open).then_some(!decisive)
 }
 
 /// The phases of records that `expr` can accept.

@@ -95,6 +95,10 @@ pub enum Takes {
     Or(&'static Takes, &'static Takes),
     /// The word `off`, or this.
     OffOr(&'static Takes),
+    /// So many in so long.
+    Rate,
+    /// A number of bytes with its unit.
+    Size,
     /// A secret: `env:NAME` or `file:PATH`, never the secret itself.
     Secret,
     /// What a later version will say.
@@ -102,6 +106,22 @@ pub enum Takes {
 }
 
 impl Takes {
+    /// What it may be, one by one.
+    pub fn alternatives(self) -> Vec<Self> {
+        let mut found = Vec::new();
+        let mut open = vec![self];
+        while let Some(takes) = open.pop() {
+            if let Self::Or(one, other) = takes {
+                open.extend([*other, *one]);
+            } else if let Self::OffOr(inner) = takes {
+                open.push(*inner);
+            } else {
+                found.push(takes);
+            }
+        }
+        found
+    }
+
     /// In words, for messages and the reference.
     pub fn words(&self) -> String {
         match self {
@@ -128,6 +148,8 @@ impl Takes {
             Self::Maps(_) => "a list of maps".to_owned(),
             Self::Or(one, other) => format!("{} or {}", one.words(), other.words()),
             Self::OffOr(inner) => format!("`off` or {}", inner.words()),
+            Self::Rate => "a rate such as `10 in 15m`".to_owned(),
+            Self::Size => "a size such as 20GB".to_owned(),
             Self::Later => "a value of a later version".to_owned(),
         }
     }
@@ -645,6 +667,45 @@ pub static MAPS: &[&MapDoc] = &[
     &EACH,
     &EXPECTED,
 ];
+
+/// What the messages about one kind of file need to know of it.
+#[derive(Debug)]
+pub struct Language {
+    /// What such files are called: `rule files`.
+    pub files: &'static str,
+    /// What one of them is and holds: `a rule file`, `one rule`.
+    pub one: (&'static str, &'static str),
+    /// What an empty one lacks.
+    pub needs: &'static str,
+    /// What to do where one is too large, and where it has too many values.
+    pub split: (&'static str, &'static str),
+    /// What to do where a second document begins.
+    pub second: &'static str,
+    /// What to do where a value begins with `*`.
+    pub star: &'static str,
+    /// What to do with a word that is not run yet.
+    pub not_yet: &'static str,
+    /// Every map, to say where a misplaced key belongs.
+    pub maps: &'static [&'static MapDoc],
+    /// Words that other tools use, and ours.
+    pub synonyms: &'static [(&'static str, &'static str)],
+}
+
+/// Rule files.
+pub static RULE_FILES: Language = Language {
+    files: "rule files",
+    one: ("a rule file", "one rule"),
+    needs: "a rule needs at least `rule`, `title`, `level` and `match`",
+    split: (
+        "one file holds one rule: split it",
+        "split the rule, or say it with `cidr`, `startswith` or `re`",
+    ),
+    second: "put each rule in its own file, and take the `---` away",
+    star: "put text in quotes; to match a part of a field use `|contains`, `|startswith` or `|endswith`",
+    not_yet: "take it out; what this version runs is in `larum schema rule`",
+    maps: MAPS,
+    synonyms: SYNONYMS,
+};
 
 /// Words that other tools use, and ours.
 pub static SYNONYMS: &[(&str, &str)] = &[

@@ -15,6 +15,9 @@ pub const MAX_SHOWN: usize = 100;
 /// Characters of a message or hint; what is longer quotes a whole script and helps nobody.
 const MAX_MESSAGE: usize = 1_000;
 
+/// What is shown for a secret, whatever its length.
+const MASK: &str = "***";
+
 /// Lines between two places of one fault that are still shown as one piece of the file.
 const NEAR_LINES: usize = 12;
 
@@ -59,12 +62,23 @@ pub struct Problems {
     /// Its text.
     pub source: Arc<str>,
     list: Vec<Problem>,
+    masked: Vec<Span>,
 }
 
 impl Problems {
     /// None yet, for `file` holding `source`.
     pub fn new(file: impl Into<String>, source: impl Into<Arc<str>>) -> Self {
-        Self { file: file.into(), source: source.into(), list: Vec::new() }
+        Self { file: file.into(), source: source.into(), list: Vec::new(), masked: Vec::new() }
+    }
+
+    /// Shows `***` for these bytes of the source from now on: a secret may stand there.
+    pub fn mask(&mut self, span: Span) {
+        self.masked.push(span);
+    }
+
+    /// What is masked.
+    pub fn masked(&self) -> &[Span] {
+        &self.masked
     }
 
     /// Notes an error.
@@ -161,7 +175,7 @@ impl Problems {
                 note = Some(format!("{}: line {}", printable(label), line + 1));
             }
         }
-        let excerpt = Excerpt::of(&self.source, lines, first, last);
+        let excerpt = Excerpt::of(&self.source, lines, (first, last), &self.masked);
         let mut snippet = Snippet::source(excerpt.text.as_str())
             .path(file)
             .line_start(first + 1)
@@ -260,13 +274,18 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(source: &str, lines: &Lines, first: usize, last: usize) -> Self {
+    fn of(source: &str, lines: &Lines, (first, last): (usize, usize), masked: &[Span]) -> Self {
+        let hides = |at: usize| masked.iter().any(|span| (span.start..span.end).contains(&at));
         let mut excerpt = Self { text: String::new(), moved: Vec::new(), end: 0 };
         for line in first..=last {
             let (start, end) = (lines.start(line), lines.end(source, line));
             for (at, c) in source.get(start..end).unwrap_or("").char_indices() {
                 excerpt.moved.push((start + at, excerpt.text.len()));
-                push_printable(&mut excerpt.text, c, true);
+                if !hides(start + at) {
+                    push_printable(&mut excerpt.text, c, true);
+                } else if at == 0 || !hides(start + at - 1) {
+                    excerpt.text.push_str(MASK);
+                }
             }
             excerpt.moved.push((end, excerpt.text.len()));
             excerpt.end = end;
@@ -314,12 +333,16 @@ fn push_printable(text: &mut String, c: char, keep_tab: bool) {
     }
 }
 
-/// Control characters, marks of direction, breaks and what has no width.
-fn deceives(c: char) -> bool {
+/// Control characters, marks of direction, breaks, what has no width or no look, and what is no
+/// character.
+pub fn deceives(c: char) -> bool {
+    let code = u32::from(c);
     c.is_control()
-        || matches!(u32::from(c),
-            0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
-            | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe0fff)
+        || code & 0xfffe == 0xfffe
+        || matches!(code,
+            0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e
+            | 0x2060..=0x206f | 0x3164 | 0xfdd0..=0xfdef | 0xfeff | 0xffa0 | 0xfff9..=0xfffb
+            | 0xe0000..=0xe0fff)
 }
 
 #[cfg(test)]
@@ -407,6 +430,27 @@ mod tests {
           | ^
           |
           = help: did you mean `c`?
+        ");
+    }
+
+    #[test]
+    fn what_is_masked_is_not_shown_nor_how_long_it_is() {
+        let mut problems = Problems::new("a.yaml", "a: hünter2, bee: 1\n");
+        problems.mask(Span { start: 3, end: 11 });
+        problems.error(Span { start: 3, end: 11 }, "a secret");
+        problems.error(Span { start: 13, end: 16 }, "unknown key `bee`");
+        insta::assert_snapshot!(problems.render(false), @r"
+        error: a secret
+         --> a.yaml:1:4
+          |
+        1 | a: ***, bee: 1
+          |    ^^^
+
+        error: unknown key `bee`
+         --> a.yaml:1:9
+          |
+        1 | a: ***, bee: 1
+          |         ^^^
         ");
     }
 

@@ -9,7 +9,7 @@ mod build;
 
 use super::problem::Span;
 
-pub use build::parse;
+pub use build::{parse, parse_as};
 
 /// Bytes of one file; a rule is a page or two.
 pub const MAX_BYTES: usize = 1 << 20;

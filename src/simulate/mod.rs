@@ -1,1 +1,250 @@
-//! The vendor's service, simulated: for the demo, for tests and for training.
+//! The vendor's service, simulated: two hosts on one port, three lists, IAM's tokens, and all that
+//! is known to go wrong with them (`reference/huawei-api.md`). For tests, the demo and training.
+//!
+//! [`Simulation`] answers requests as values: no socket, no clock, no chance but the seed's. Time is
+//! virtual and comes from the wall clock that is given with each request ([`clock`]). [`Server`]
+//! puts it on a port. Everything about it can be asked and moved under `/simulate/` ([`control`]),
+//! by this machine only. It never speaks to anybody, and only fake credentials belong in it.
+
+pub mod ask;
+pub mod clock;
+pub mod control;
+pub mod dress;
+pub mod fault;
+pub mod gate;
+pub mod iam;
+pub mod message;
+pub mod office;
+pub mod options;
+pub mod page;
+pub mod server;
+pub mod signature;
+pub mod trouble;
+pub mod what;
+mod wire;
+pub mod world;
+
+#[cfg(test)]
+mod tests_gate;
+#[cfg(test)]
+mod tests_laws;
+#[cfg(test)]
+mod tests_lists;
+#[cfg(test)]
+mod tests_server;
+#[cfg(test)]
+mod tests_tools;
+#[cfg(test)]
+mod tests_troubles;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::record::Timestamp;
+
+pub use gate::Key;
+pub use message::{Answer, Request};
+pub use options::{Options, User, Wall};
+pub use server::Server;
+pub use trouble::Trouble;
+pub use what::{OpenEnd, Order, Spelling, What};
+pub use world::{List, World};
+
+use ask::Ask;
+use clock::VirtualClock;
+use fault::Fault;
+use gate::Gate;
+use trouble::{BadTrouble, Troubles};
+
+/// Largest body of a request, as on the vendor's gateway.
+pub const MAX_BODY: usize = 12 << 20;
+/// Longest target.
+const MAX_TARGET: usize = 8 << 10;
+/// Most bytes of headers: a token has up to 40,000 characters.
+const MAX_HEADERS: usize = 64 << 10;
+/// Requests that are remembered.
+const MAX_SEEN: usize = 1_000;
+
+/// One request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Method and target.
+    pub request: String,
+    /// Status of the answer.
+    pub status: u16,
+}
+
+/// The service as a value: requests in, answers out.
+#[derive(Debug)]
+pub struct Simulation {
+    world: World,
+    clock: VirtualClock,
+    gate: Gate,
+    troubles: Troubles,
+    project_id: String,
+    user: User,
+    /// Requests by what they asked for, answers by status.
+    requests: BTreeMap<&'static str, u64>,
+    answers: BTreeMap<u16, u64>,
+    seen: VecDeque<Seen>,
+    served: u64,
+}
+
+impl Simulation {
+    /// The service over `world`, its virtual clock started at `wall`.
+    pub fn new(mut world: World, options: &Options, wall: Timestamp) -> Result<Self, BadTrouble> {
+        world.sort();
+        let start = options.start.or_else(|| world.opens()).unwrap_or(wall);
+        let mut troubles = Troubles::default();
+        for trouble in &options.troubles {
+            troubles.add(trouble.clone())?;
+        }
+        Ok(Self {
+            clock: VirtualClock::new(start, wall, options.speed),
+            gate: Gate::new(options.keys.clone(), options.tokens.clone()),
+            troubles,
+            world,
+            project_id: options.project_id.clone(),
+            user: options.user.clone(),
+            requests: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            seen: VecDeque::new(),
+            served: 0,
+        })
+    }
+
+    /// Virtual now.
+    pub fn now(&self, wall: Timestamp) -> Timestamp {
+        self.clock.now(wall)
+    }
+
+    /// The rows.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The virtual clock, to be moved.
+    pub fn clock(&mut self) -> &mut VirtualClock {
+        &mut self.clock
+    }
+
+    /// What goes wrong.
+    pub fn troubles(&mut self) -> &mut Troubles {
+        &mut self.troubles
+    }
+
+    /// The last requests, oldest first; those of the control paths are not among them.
+    pub fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.seen.iter()
+    }
+
+    /// Answers one request.
+    pub fn answer(&mut self, request: &Request<'_>, wall: Timestamp) -> Answer {
+        if let Some(answer) = control::answer(self, request, wall) {
+            return answer;
+        }
+        self.served += 1;
+        let request_id = format!("{:032x}", u128::from(self.served));
+        let (name, mut answer) = match self.route(request, wall, &request_id) {
+            Ok((name, answer)) => (name, answer),
+            Err(fault) => ("other", fault.answer(&request_id)),
+        };
+        *self.requests.entry(name).or_default() += 1;
+        *self.answers.entry(answer.status).or_default() += 1;
+        let shown: String = request.target.chars().take(MAX_TARGET).collect();
+        self.seen.push_back(Seen { request: format!("{} {shown}", request.method), status: answer.status });
+        if self.seen.len() > MAX_SEEN {
+            self.seen.pop_front();
+        }
+        answer.headers.push(("x-request-id", request_id));
+        answer.headers.push(("date", http_date(self.now(wall))));
+        answer
+    }
+
+    /// What was asked for, and the answer; what nobody serves is a fault.
+    fn route(
+        &mut self,
+        request: &Request<'_>,
+        wall: Timestamp,
+        request_id: &str,
+    ) -> Result<(&'static str, Answer), Fault> {
+        if request.target.len() > MAX_TARGET {
+            return Err(Fault::too_large(414));
+        }
+        if request.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_HEADERS {
+            return Err(Fault::too_large(494));
+        }
+        let parts: Vec<&str> = request.path().split('/').skip(1).collect();
+        let (project, list) = match (request.method, parts.as_slice()) {
+            ("GET", ["v2", project, "connections", "desktops"]) => (project, List::DesktopLogins),
+            ("POST", ["v1", project, "session", "user-connection"]) => (project, List::AppLogins),
+            ("POST", ["v1", project, "session", "app-connection"]) => (project, List::AppLaunches),
+            ("POST", ["v3", "auth", "tokens"]) => {
+                return Ok((
+                    "tokens",
+                    iam::tokens(&mut self.gate, &self.user, &self.project_id, request, wall),
+                ));
+            }
+            ("GET", ["v3", "projects"]) => {
+                let admitted = self.gate.admit(request, wall);
+                let answer =
+                    admitted.map_or_else(|_| iam::refused(), |()| iam::projects(&self.project_id, request));
+                return Ok(("projects", answer));
+            }
+            // The metadata service of a machine, where a client is told to look for it here.
+            ("PUT", ["meta-data", "latest", "api", "token"]) if request.local => {
+                return Ok(("metadata", Answer::text(200, "SIMULATED-METADATA-TOKEN")));
+            }
+            ("GET", ["openstack", "latest", "securitykey"]) if request.local => {
+                return Ok(("metadata", iam::security_key(self.gate.keys(), wall)));
+            }
+            _ => return Err(Fault::no_such_api()),
+        };
+        if request.body.len() > MAX_BODY {
+            return Err(Fault::too_large(413));
+        }
+        let listed = self.list(list, project, request, wall, request_id);
+        let mut answer = listed.unwrap_or_else(|fault| fault.answer(request_id));
+        self.troubles.travel(list, &mut answer);
+        Ok((list.as_str(), answer))
+    }
+
+    fn list(
+        &mut self,
+        list: List,
+        project: &str,
+        request: &Request<'_>,
+        wall: Timestamp,
+        request_id: &str,
+    ) -> Result<Answer, Fault> {
+        self.gate.admit(request, wall)?;
+        if project != self.project_id {
+            return Err(Fault::no_project());
+        }
+        if let Some((answer, stale)) = self.troubles.instead(list, request_id) {
+            if stale {
+                self.gate.make_stale(request);
+            }
+            return Ok(answer);
+        }
+        if !request.is_json() {
+            return Err(Fault::media_type());
+        }
+        let ask = Ask::read(list, request)?;
+        let troubles = self.troubles.rows(list, ask.offset == 0);
+        let now = self.now(wall);
+        let body = page::page(&self.world, &ask, now, &troubles);
+        for what in &troubles {
+            if let What::TimePasses { by } = what {
+                self.clock.set(now + *by, wall);
+            }
+        }
+        Ok(Answer::json(200, &body))
+    }
+}
+
+/// As in a `Date` header: whole seconds, of the years that it can tell.
+fn http_date(time: Timestamp) -> String {
+    let time = time.min(Timestamp::LAST);
+    let seconds = u64::try_from(time.0.div_euclid(1_000)).unwrap_or_default();
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+}

@@ -28,7 +28,7 @@ const MAX_COUNTED: u64 = 1 << 30;
 /// The path that means standard input.
 const STDIN: &str = "-";
 /// What a byte-order mark is in UTF-8.
-const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A file that cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +173,7 @@ impl Input {
 }
 
 #[expect(clippy::disallowed_methods, reason = "files are read here and nowhere else")]
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
@@ -194,14 +194,14 @@ fn shown(line: &[u8]) -> String {
 
 /// How a file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Plain,
     Gzip,
     Zstd,
 }
 
 impl Form {
-    fn of(first: &[u8]) -> Self {
+    pub(super) fn of(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
             // A frame, or one to be skipped before the first.

@@ -23,7 +23,7 @@ pub struct Reading {
     /// Rows as they were read, one line each, each ended by a line feed. Those that were read before
     /// may stand among them; the daemon leaves them out.
     pub rows: String,
-    /// Of equal rows in `rows`: (number of the line, which twin it is).
+    /// Of equal rows in `rows`: (number of the line, the first being 0, which twin it is).
     pub twins: Vec<(u32, u32)>,
     /// Complete up to here: (start records, end records).
     pub watermark: Option<(Timestamp, Timestamp)>,
@@ -33,6 +33,9 @@ pub struct Reading {
     pub now: Option<Timestamp>,
     /// Rows dated ahead of now, set aside to be read again.
     pub ahead: u64,
+    /// True while more of the past is still to be read; from the first reading without it on, the
+    /// lane has caught up.
+    pub behind: bool,
     /// What somebody should hear of besides: rows missing against the total, a gap beyond what the
     /// service keeps, ….
     pub remarks: Vec<String>,
@@ -86,7 +89,8 @@ pub type Stepping<'a> = Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
 pub trait LiveSource: Send + std::fmt::Debug {
     /// Its lanes, always the same ones in the same order.
     fn lanes(&self) -> Vec<LaneSpec>;
-    /// Resumes a lane where an earlier life stopped.
+    /// Resumes a lane where an earlier life stopped, or, after a reading that could not be kept, where
+    /// this one was; an empty cursor begins anew. What was given since is given again.
     fn resume(&mut self, lane: usize, cursor: &str) -> Result<(), String>;
     /// The next thing. `now` is the daemon's clock, for pacing and signatures only. A step that is
     /// dropped half-way has read nothing.

@@ -2,6 +2,8 @@
 //! from; what the rows mean is `record`'s to say.
 
 pub mod file;
+mod follow;
+pub mod huawei;
 pub mod live;
 pub mod now;
 pub mod sort;
@@ -34,4 +36,4 @@ pub struct Kind {
 }
 
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[follow::KIND, huawei::KIND];

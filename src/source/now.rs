@@ -75,6 +75,37 @@ impl NowGuard {
         }
     }
 
+    /// Goes on where an earlier life stopped, which knew of no newer time than `newest`. Rows that it
+    /// held are to be given again.
+    pub fn resumed(newest: Option<Timestamp>) -> Self {
+        let mut guard = Self::new(None);
+        guard.now = newest;
+        guard.newest[0] = newest.map(|newest| (newest, RowId([0; 16])));
+        guard
+    }
+
+    /// The rows that are held, as they were read.
+    pub fn held_lines(&self) -> impl Iterator<Item = &str> {
+        self.held.iter().filter_map(|held| match &held.at {
+            Place::Kept(kept) => Some(kept.line(0)),
+            Place::Here(_) => None,
+        })
+    }
+
+    /// Lets go of the row that has been held longest, for good: its line.
+    pub fn forget_oldest(&mut self) -> Option<String> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let held = self.held.remove(0);
+        if !self.held.iter().any(|other| (other.time, other.id) == (held.time, held.id)) {
+            self.held_times.remove(&(held.time, held.id));
+        }
+        let Place::Kept(kept) = held.at else { return None };
+        self.held_bytes -= kept.text.len();
+        Some(kept.line(0).to_owned())
+    }
+
     /// Judges a batch in the order of its rows. Rows of it that are ahead are marked as held: they
     /// make no records now. Gives rows of earlier batches whose time was confirmed: they come
     /// before `batch`.

@@ -7,6 +7,13 @@
 
 pub mod sqlite;
 
+#[cfg(test)]
+pub(crate) mod law;
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+pub(crate) mod suite;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -20,7 +27,8 @@ use crate::record::scan::Origin;
 use crate::record::{Level, RuleId, Timestamp};
 use crate::route::{Delivery, DeliveryId, ReceiverName, Silence, SilenceId};
 
-/// An answer that is on its way. Messages are owned, so that it borrows nothing.
+/// An answer that is on its way. Messages are owned, so that it borrows nothing. Nothing is asked
+/// before it is first polled; one that is dropped after that may have been carried out.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// Why a store could not.
@@ -95,6 +103,16 @@ pub enum Event {
         /// See [`Change::Text`].
         digest: String,
     },
+    /// These rules know from here on what the entries from number `from` up to the one before this
+    /// taught them, as if they had been in force: nothing of that is told but what still holds.
+    Adopted {
+        /// Rules of the generation in force, by id.
+        rules: Vec<RuleId>,
+        /// The first entry that was kept when they learned.
+        from: u64,
+    },
+    /// A lane is read from here on. Its rows are kept apart, and no rule hears of it, until it joins.
+    Known(Lane),
     /// A lane counts from here on: rules wait for it.
     Joined(Lane),
     /// A lane no longer counts: it stalled, or was removed.
@@ -108,7 +126,7 @@ pub enum Event {
         lane: SourceId,
         /// Rows as they were read, one line each, each ended by a line feed; those that were new or changed.
         rows: String,
-        /// Of equal rows: (number of the line, which twin it is).
+        /// Of equal rows: (number of the line, the first being 0, which twin it is).
         twins: Vec<(u32, u32)>,
         /// Complete up to here, where that moved.
         watermark: Option<Watermark>,
@@ -168,7 +186,8 @@ pub struct Quarantined {
     pub excerpt: String,
 }
 
-/// One change of a tenant's state. A commit makes all of its changes, or none.
+/// One change of a tenant's state. A commit makes all of its changes, or none: where one cannot be
+/// made (its number is not the next, its delivery is not there, it is another tenant's), none is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Adds to the journal. Its number must be the last one's and one.
@@ -198,9 +217,10 @@ pub enum Change {
     },
     /// Owes a message; one that is owed already (in whatever state) is nothing.
     Owed(Box<Delivery>),
-    /// Replaces a delivery that is there.
+    /// Replaces a delivery that is there; it keeps its place in the order of what is owed.
     Delivery(Box<Delivery>),
-    /// Notes a try and what it came to, for the delivery's history.
+    /// Notes a try and what it came to, for the delivery's history. Noted again, it keeps the time at
+    /// which it began, and what it came to once that is known.
     Tried {
         /// Which delivery.
         delivery: DeliveryId,
@@ -229,8 +249,9 @@ pub enum Change {
         /// By how much.
         by: u64,
     },
-    /// Forgets entries up to `seq` (never beyond the checkpoint) and closed alerts and settled
-    /// deliveries older than `before`.
+    /// Forgets entries up to `seq` (never beyond the checkpoint, and never the last one, whose number
+    /// is the next one's measure), settled deliveries, dead ones too, and silences older than `before`,
+    /// and alerts that were over before then and of which no delivery is left to tell.
     Forget {
         /// Last entry to forget.
         seq: u64,
@@ -266,7 +287,7 @@ pub struct AlertQuery {
 pub struct KeptAlert {
     /// As it fired.
     pub fired: Alert,
-    /// As it stands.
+    /// As it stands: its newest revision, acknowledged where somebody has taken it and it is not over.
     pub now: Alert,
     /// Who has taken it, and when.
     pub acknowledged: Option<(String, Timestamp)>,
@@ -300,7 +321,7 @@ pub struct Try {
     pub outcome: Option<String>,
 }
 
-/// A message that went out, for the debt of limits.
+/// A message that went out, for the debt of limits: one for each delivery, however often it was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// When its last try began.
@@ -312,7 +333,7 @@ pub struct Sent {
 /// What the store holds, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holdings {
-    /// Bytes on disk.
+    /// Bytes on disk, but for those that are free to be used again.
     pub bytes: u64,
     /// Entries of the journal.
     pub entries: u64,
@@ -331,7 +352,7 @@ pub trait Store: Send + Sync + 'static {
     /// Makes all changes, or none. Durable when it answers.
     fn commit(&self, fence: Fence, changes: Vec<Change>) -> Answer<()>;
 
-    /// Entries after `after`, in order: at least one if there is one, and at most about `bytes` of rows.
+    /// Entries after `after`, in order: at least one if there is one, and at most about `bytes` long.
     fn journal(&self, tenant: Arc<str>, after: u64, bytes: usize) -> Answer<Vec<Entry>>;
     /// These entries, in order of number; those forgotten are left out.
     fn entries(&self, tenant: Arc<str>, seqs: Vec<u64>) -> Answer<Vec<Entry>>;
@@ -341,7 +362,7 @@ pub trait Store: Send + Sync + 'static {
     fn text(&self, digest: String) -> Answer<Option<String>>;
     /// Every tenant that has been fenced.
     fn tenants(&self) -> Answer<Vec<Arc<str>>>;
-    /// Every lane that ever joined, by number.
+    /// Every lane that was ever known or joined, by number, as it was last told of.
     fn lanes(&self, tenant: Arc<str>) -> Answer<Vec<Lane>>;
     /// Every cursor.
     fn cursors(&self, tenant: Arc<str>) -> Answer<Vec<Cursor>>;
@@ -352,10 +373,10 @@ pub trait Store: Send + Sync + 'static {
     fn alerts(&self, query: AlertQuery) -> Answer<Vec<KeptAlert>>;
     /// Every revision of an alert, in order.
     fn revisions(&self, tenant: Arc<str>, id: AlertId) -> Answer<Vec<Alert>>;
-    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; in the order
-    /// they were owed; at most `most`.
+    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; gravest first,
+    /// and then in the order they were owed; at most `most`.
     fn due(&self, receiver: ReceiverName, now: Timestamp, most: usize) -> Answer<Vec<Delivery>>;
-    /// When the next delivery to `receiver` falls due; none when nothing waits.
+    /// When the next delivery to `receiver` falls due, or its lease ends; none when nothing waits.
     fn next_due(&self, receiver: ReceiverName) -> Answer<Option<Timestamp>>;
     /// What was tried at `receiver` since `since`, oldest first.
     fn sent(&self, receiver: ReceiverName, since: Timestamp) -> Answer<Vec<Sent>>;

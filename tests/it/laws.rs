@@ -1006,7 +1006,7 @@ fn a_late_hit_in_the_cooldown_of_the_open_alert_is_one_of_its_repeats() {
 fn alerts_after(body: &str, sources: &[(u16, i64, i64)]) -> usize {
     let world = World::new(&[rule("r", body)]);
     let mut run = world.run();
-    run.engine.add_source(SourceId(1));
+    run.engine.add_source(SourceId(1), None);
     run.take(&[Login::success(0, MINUTE, "ana").ends(HOUR)]);
     let mut alerts = run.told.fired().count();
     for (source, start, end) in sources {

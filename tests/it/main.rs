@@ -4,10 +4,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bounds;
+mod examples;
+mod huawei;
 mod laws;
 mod layers;
+mod life;
+mod mail_server;
 mod models;
 mod real;
+mod receivers;
+mod receivers_hostile;
+mod receivers_http;
+mod receivers_mail;
+mod receivers_tls;
+mod simulate;
 mod slow;
+mod tale;
 mod transcripts;
 mod world;

@@ -158,7 +158,7 @@ impl World {
 
     pub fn run(&self) -> Run<'_> {
         let mut engine = Engine::new(self.generation.clone(), "acme");
-        engine.add_source(SOURCE);
+        engine.add_source(SOURCE, None);
         Run { world: self, engine, told: Told::default() }
     }
 
@@ -188,7 +188,9 @@ impl Told {
     pub fn sorted(mut self) -> Self {
         self.drafts.sort_by_cached_key(Draft::order);
         self.notes.sort_by_cached_key(|note| match note {
-            Note::GroupsFull { rule, at, .. } => (*at, rule.clone(), String::new()),
+            Note::GroupsFull { rule, at, .. } | Note::StandingLeftOut { rule, at, .. } => {
+                (*at, rule.clone(), String::new())
+            }
             Note::ScriptFault { rule, at, fault } => (*at, rule.clone(), fault.clone()),
         });
         self

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, excerpt};
 pub use mapping::{FieldMap, Mapping};
+pub use shape::endpoint_of;
 
 use super::batch::BadRow;
 use super::fact::Facts;
@@ -42,6 +43,7 @@ use facts::Memo;
 use fast::{Learnt, Line};
 use plan::Plan;
 use row::{Found, Maker};
+use shape::{Service, Shape};
 use sink::Sink;
 use slow::Reader;
 use stops::Stops;
@@ -89,6 +91,16 @@ impl Endpoint {
             Self::Sessions => "sessions",
             Self::UserEvents => "user_events",
         }
+    }
+
+    /// The `kind` of its records.
+    pub fn kind(self) -> &'static str {
+        Shape::of_endpoint(self).kind.as_str()
+    }
+
+    /// The `service` of its records, if they have one.
+    pub fn service(self) -> Option<&'static str> {
+        Shape::of_endpoint(self).service.map(Service::as_str)
     }
 }
 

@@ -88,6 +88,13 @@ pub(super) const MARKS: &[(&str, u8)] = &[
     ("pre_conn_time", USER_CONNECTION),
 ];
 
+/// The endpoint whose rows have such keys; none where they do not tell.
+pub fn endpoint_of<'k>(keys: impl IntoIterator<Item = &'k str>) -> Option<Endpoint> {
+    let mark = |key: &str| MARKS.iter().find(|(name, _)| *name == key).map_or(0, |(_, mark)| *mark);
+    let shape = Shape::of_marks(keys.into_iter().fold(0, |marks, key| marks | mark(key)));
+    Endpoint::ALL.into_iter().find(|endpoint| Shape::of_endpoint(*endpoint) == shape)
+}
+
 impl Shape {
     /// The shape that a row's marks tell; a login of no known service if they tell none.
     pub(super) fn of_marks(marks: u8) -> Self {

@@ -369,12 +369,18 @@ fn a_row_of_the_vendor_is_known_by_region_project_endpoint_and_key() {
     }
 }
 
+fn mapping_of(text: &str) -> Mapping {
+    let (mapping, problems) =
+        crate::config::fields::read(std::path::Path::new("fields.yaml"), text.as_bytes().to_vec());
+    assert!(problems.is_empty(), "{}", problems.render(false));
+    mapping.unwrap()
+}
+
 #[test]
 fn a_mapping_names_foreign_fields() {
-    let mapping = Mapping::from_yaml(
+    let mapping = mapping_of(
         "user_name: account\nstart_time: meta.ts\noutcome: {from: status, values: {Failed: failure, ok: success}}\nseat: desk\n",
-    )
-    .unwrap();
+    );
     let scanner = scanner(&["user_name", "user", "outcome", "failure_kind", "seat"], Origin::file(mapping));
     let text = concat!(
         r#"{"account":"Ana","user_name":"no","meta":{"ts":"2026-01-05T09:00:00Z"},"status":"FAILED","desk":4}"#,
@@ -597,7 +603,7 @@ fn generated_records_are_read_alike_by_both_readers() {
     for set in [vec!["--seed", "1"], vec!["--seed", "1", "--second-set"], vec!["--seed", "2", "--second-set"]]
     {
         let Some(text) = generated(&set) else { return };
-        let scanner = scanner(&wanted, Origin::file(Mapping::from_yaml(mapping).unwrap()));
+        let scanner = scanner(&wanted, Origin::file(mapping_of(mapping)));
         let slow = scanner.scan_slowly(&text, Locator(0));
         assert_eq!((slow.rows.len(), slow.faults.len()), (2_000, 0));
         for _ in 0..2 {

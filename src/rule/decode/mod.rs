@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::keys::{Language, RULE_FILES};
 use super::problem::{Problems, Span};
 use super::spec::Spec;
 use super::suggest;
@@ -53,7 +54,7 @@ pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>,
     let source: Arc<str> = source.strip_prefix('\u{feff}').unwrap_or(source).into();
     let mut problems = Problems::new(file, source.clone());
     let Some(root) = yaml::parse(&mut problems) else { return (None, problems) };
-    let mut cx = Cx { problems, source, options };
+    let mut cx = Cx { problems, source, options, language: &RULE_FILES };
     let spec = rule::rule(&mut cx, &root);
     (spec, cx.problems)
 }
@@ -63,6 +64,8 @@ pub(crate) struct Cx<'a> {
     pub problems: Problems,
     pub source: Arc<str>,
     pub options: &'a Options<'a>,
+    /// What is decoded.
+    pub language: &'static Language,
 }
 
 impl Cx<'_> {

@@ -3,7 +3,7 @@
 //! Opening tells of every key that is unknown, missing or not run yet. Each reader tells of a value
 //! that is not what the table says, with an example of one that is.
 
-use super::super::keys::{KeyDoc, MAPS, MapDoc, Open, SYNONYMS, Takes};
+use super::super::keys::{KeyDoc, MapDoc, Open, RULE_FILES, Takes};
 use super::super::problem::Span;
 use super::super::spec::{Grouping, Template};
 use super::super::yaml::{Entry, Kind, Node, Scalar, Style};
@@ -39,20 +39,46 @@ impl<'n> Taken<'n> {
             return None;
         };
         let taken = Self { doc, entries, at };
+        let meant = taken.tell_strange(cx, None);
+        taken.tell_missing(cx, &meant);
+        Some(taken)
+    }
+
+    /// A map whose keys were looked at before.
+    pub fn looked_at(entries: &'n [Entry], doc: &'static MapDoc, at: Span) -> Self {
+        Self { doc, entries, at }
+    }
+
+    /// Tells of keys that are unknown, or not run yet; gives those that were meant, as far as that
+    /// can be guessed. Keys of `beside` are known too: the map is read by both tables.
+    pub fn tell_strange(&self, cx: &mut Cx<'_>, beside: Option<&'static MapDoc>) -> Vec<&'static str> {
         let mut meant = Vec::new();
-        for entry in entries {
-            match doc.key(&entry.key.text) {
+        for entry in self.entries {
+            let key = self.doc.key(&entry.key.text);
+            match key.or_else(|| beside?.key(&entry.key.text)) {
                 Some(key) if !key.built => not_yet(cx, entry),
-                None if doc.open == Open::Closed => meant.extend(unknown_key(cx, doc, entry)),
+                None if self.doc.open == Open::Closed => {
+                    meant.extend(unknown_key(cx, self.doc, beside, entry));
+                }
                 Some(_) | None => {}
             }
         }
+        meant
+    }
+
+    /// Tells of keys that the map is a fault without, those of `meant` left out.
+    pub fn tell_missing(&self, cx: &mut Cx<'_>, meant: &[&str]) {
+        let doc = self.doc;
         let excused =
-            |key: &KeyDoc| meant.contains(&key.name) || (key.name == "match" && taken.has("sequence"));
-        for key in doc.keys.iter().filter(|key| key.required && !taken.has(key.name) && !excused(key)) {
-            cx.fault(at, format!("{} needs `{}`", doc.name, key.name), format!("add `{}`", key.example));
+            |key: &KeyDoc| meant.contains(&key.name) || (key.name == "match" && self.has_sequence());
+        for key in doc.keys.iter().filter(|key| key.required && !self.has(key.name) && !excused(key)) {
+            cx.fault(self.at, format!("{} needs `{}`", doc.name, key.name), format!("add `{}`", key.example));
         }
-        Some(taken)
+    }
+
+    /// Steps match by themselves.
+    fn has_sequence(&self) -> bool {
+        self.doc.key("sequence").is_some() && self.has("sequence")
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -336,21 +362,29 @@ fn zero_hint(key: &KeyDoc) -> String {
 
 fn not_yet(cx: &mut Cx<'_>, entry: &Entry) {
     let name = &entry.key.text;
-    let hint = if name == "lists" {
+    let hint = if name == "lists" && std::ptr::eq(cx.language, &raw const RULE_FILES) {
         "lists are named in the configuration; take this out of the rule"
     } else {
-        "take it out; what this version runs is in `larum schema rule`"
+        cx.language.not_yet
     };
     cx.fault(entry.key.span, format!("this version does not run `{name}` yet"), hint);
 }
 
 /// Tells of a key that is not in the table; the key that was meant, if that can be guessed.
-fn unknown_key(cx: &mut Cx<'_>, doc: &'static MapDoc, entry: &Entry) -> Option<&'static str> {
+fn unknown_key(
+    cx: &mut Cx<'_>,
+    doc: &'static MapDoc,
+    beside: Option<&'static MapDoc>,
+    entry: &Entry,
+) -> Option<&'static str> {
     let word = entry.key.text.as_str();
-    let names = || doc.keys.iter().map(|key| key.name);
-    let synonym = || SYNONYMS.iter().filter(|(other, _)| *other == word).find_map(|(_, ours)| doc.key(ours));
-    let meant = suggest::nearest(word, names()).or_else(|| synonym().map(|key| key.name));
-    let homes = || MAPS.iter().filter(|map| map.open == Open::Closed && map.key(word).is_some());
+    let language = cx.language;
+    let others = || beside.into_iter().flat_map(|doc| doc.keys).filter(|key| doc.key(key.name).is_none());
+    let names = || doc.keys.iter().chain(others()).map(|key| key.name);
+    let of_others = || language.synonyms.iter().filter(|(other, _)| *other == word).map(|(_, ours)| *ours);
+    let synonym = || of_others().find(|ours| names().any(|name| name == *ours));
+    let meant = suggest::nearest(word, names()).or_else(synonym);
+    let homes = || language.maps.iter().filter(|map| map.open == Open::Closed && map.key(word).is_some());
     let homes: Vec<&str> = homes().map(|map| map.name).collect();
     let hint = match (meant, homes.as_slice()) {
         (Some(meant), _) => format!("did you mean `{meant}`?"),

@@ -4,19 +4,25 @@ use std::collections::HashMap;
 
 use serde_saphyr::granit_parser::{self as granit, ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
+use super::super::keys::{Language, RULE_FILES};
 use super::super::problem::{Problems, Span};
 use super::{Entry, Key, Kind, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Scalar, Style};
 
-/// The document in `problems.source`. None when there is nothing to go on with: a syntax fault, an
-/// empty file, a bound hit, an alias. Keys that stand twice are noted, and the first is kept.
+/// The rule file in `problems.source`: see [`parse_as`].
 pub fn parse(problems: &mut Problems) -> Option<Node> {
+    parse_as(problems, &RULE_FILES)
+}
+
+/// The document in `problems.source`, a file of `language`. None when there is nothing to go on with: a syntax fault, an
+/// empty file, a bound hit, an alias. Keys that stand twice are noted, and the first is kept.
+pub fn parse_as(problems: &mut Problems, language: &'static Language) -> Option<Node> {
     let source = problems.source.clone();
     if source.len() > MAX_BYTES {
         let size = source.len();
         problems.error_hint(
             Span::default(),
-            format!("the file has {size} bytes; a rule file has at most {MAX_BYTES}"),
-            "one file holds one rule: split it",
+            format!("the file has {size} bytes; {} has at most {MAX_BYTES}", language.one.0),
+            language.split.0,
         );
         return None;
     }
@@ -25,8 +31,15 @@ pub fn parse(problems: &mut Problems) -> Option<Node> {
         flow_nesting_limit: MAX_DEPTH * 2,
         block_nesting_limit: MAX_DEPTH * 2,
     };
-    let mut builder =
-        Builder { source: &source, problems, open: Vec::new(), root: None, nodes: 0, broken: false };
+    let mut builder = Builder {
+        source: &source,
+        problems,
+        language,
+        open: Vec::new(),
+        root: None,
+        nodes: 0,
+        broken: false,
+    };
     for event in Parser::new_from_str_with_options(&source, options) {
         match event {
             Ok((event, span)) => {
@@ -49,11 +62,7 @@ pub fn parse(problems: &mut Problems) -> Option<Node> {
     }
     let root = builder.root.take();
     if root.is_none() {
-        problems.error_hint(
-            Span::default(),
-            "the file is empty",
-            "a rule needs at least `rule`, `title`, `level` and `match`",
-        );
+        problems.error_hint(Span::default(), "the file is empty", language.needs);
     }
     root
 }
@@ -74,6 +83,7 @@ enum Items {
 struct Builder<'a> {
     source: &'a str,
     problems: &'a mut Problems,
+    language: &'static Language,
     open: Vec<Open>,
     root: Option<Node>,
     nodes: usize,
@@ -110,8 +120,8 @@ impl Builder<'_> {
             Event::DocumentStart(..) if self.root.is_some() => {
                 self.problems.error_hint(
                     span,
-                    "a second document begins here; a file holds one rule",
-                    "put each rule in its own file, and take the `---` away",
+                    format!("a second document begins here; a file holds {}", self.language.one.1),
+                    self.language.second,
                 );
                 false
             }
@@ -137,7 +147,7 @@ impl Builder<'_> {
             self.problems.error_hint(
                 span,
                 format!("the file has more than {MAX_NODES} values"),
-                "split the rule, or say it with `cidr`, `startswith` or `re`",
+                self.language.split.1,
             );
             self.broken = true;
         }
@@ -224,8 +234,11 @@ impl Builder<'_> {
     fn alias(&mut self, span: Span) -> bool {
         self.problems.error_hint(
             span,
-            "a value that begins with `*` is a YAML alias, which rule files do not read",
-            "put text in quotes; to match a part of a field use `|contains`, `|startswith` or `|endswith`",
+            format!(
+                "a value that begins with `*` is a YAML alias, which {} do not read",
+                self.language.files
+            ),
+            self.language.star,
         );
         self.broken = true;
         let scalar = Scalar { text: String::new(), style: Style::Plain };
@@ -236,14 +249,14 @@ impl Builder<'_> {
         if anchor != 0 {
             self.problems.error_hint(
                 span,
-                "YAML anchors (`&name`) are not read in rule files",
+                format!("YAML anchors (`&name`) are not read in {}", self.language.files),
                 "put text that begins with `&` in quotes; write shared values out",
             );
         }
         if tagged {
             self.problems.error_hint(
                 span,
-                "YAML tags (`!name`) are not read in rule files",
+                format!("YAML tags (`!name`) are not read in {}", self.language.files),
                 "put text that begins with `!` in quotes; in a condition write `not`",
             );
         }
@@ -302,7 +315,7 @@ impl Builder<'_> {
 }
 
 /// A syntax fault in plain words, and what usually mends it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the parser's own words do for the rare ones")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "one line does for the rare ones")]
 fn plain_words(kind: &ErrorKind) -> (String, Option<&'static str>) {
     let known = match kind {
         ErrorKind::UnclosedQuotedScalar => {
@@ -351,7 +364,7 @@ fn plain_words(kind: &ErrorKind) -> (String, Option<&'static str>) {
         ErrorKind::RecursionLimitExceeded => {
             return (format!("lists and maps are more than {MAX_DEPTH} deep inside each other"), None);
         }
-        other => return (format!("this is no YAML: {other}"), None),
+        _ => ("this is no YAML", "a file is one map of `key: value` lines"),
     };
     (known.0.to_owned(), Some(known.1))
 }

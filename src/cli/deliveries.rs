@@ -1,0 +1,256 @@
+//! `larum deliveries`: what is owed to whom, what became of it, and what an operator does about it.
+
+use serde_json::{Value as Json, json};
+
+use crate::daemon::orders::Order;
+use crate::route::{Body, Delivery, ReceiverName, Standing};
+use crate::store::{DeliveryQuery, Store};
+
+use super::place::{Place, told, wait_for};
+use super::{Exit, Failure, Output, show};
+
+/// Arguments of `larum deliveries`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Deliveries {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Lists deliveries, oldest first
+    List(List),
+    /// Shows one delivery and its tries
+    Show(Show),
+    /// Tries dead or discarded deliveries again
+    Redrive(Redrive),
+    /// Puts deliveries aside that are dead or wait
+    Discard(Discard),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    place: Place,
+    /// Only those to this receiver
+    #[arg(long, value_name = "NAME")]
+    receiver: Option<ReceiverName>,
+    /// Only those in this state; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = ["waiting", "sending", "delivered", "dead", "discarded", "folded"])]
+    state: Vec<String>,
+    /// At most so many
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    most: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// The delivery's id, or the beginning of it
+    id: String,
+    #[command(flatten)]
+    place: Place,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct Redrive {
+    /// The delivery's id, or the beginning of it
+    #[arg(required_unless_present = "all")]
+    id: Option<String>,
+    /// All that are dead
+    #[arg(long, conflicts_with = "id")]
+    all: bool,
+    /// Only those to this receiver
+    #[arg(long, value_name = "NAME", requires = "all")]
+    receiver: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+struct Discard {
+    /// The delivery's id, or the beginning of it
+    #[arg(required_unless_present = "all")]
+    id: Option<String>,
+    /// All that are dead
+    #[arg(long, conflicts_with = "id")]
+    all: bool,
+    /// Only those to this receiver
+    #[arg(long, value_name = "NAME", requires = "all")]
+    receiver: Option<String>,
+    /// Why; kept with the delivery
+    #[arg(long, value_name = "TEXT")]
+    because: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Deliveries {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        match self.what {
+            None => self.list.run(),
+            Some(What::List(list)) => list.run(),
+            Some(What::Show(show)) => show.run(),
+            Some(What::Redrive(redrive)) => {
+                let order = Order::Redrive { delivery: redrive.id, receiver: redrive.receiver };
+                wait_for(async { Ok(told(redrive.place.order(&order).await?)) })
+            }
+            Some(What::Discard(discard)) => {
+                let Discard { id: delivery, receiver, because, place, .. } = discard;
+                let order = Order::Discard { delivery, receiver, because };
+                wait_for(async { Ok(told(place.order(&order).await?)) })
+            }
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> Result<Exit, Failure> {
+        let store = self.place.look()?;
+        let query = DeliveryQuery {
+            receiver: self.receiver,
+            states: self.state,
+            most: self.most,
+            ..DeliveryQuery::default()
+        };
+        let found = wait_for(async { Ok(store.deliveries(query).await?) })?;
+        for delivery in &found {
+            match self.output {
+                Output::Json => show::json(&to_json(delivery))?,
+                Output::Text => show::line(&in_words(delivery))?,
+            }
+        }
+        if found.len() == self.most {
+            show::note(&format!("the first {}; --most shows more", show::many(self.most, "delivery")));
+        } else if found.is_empty() {
+            show::note("no deliveries");
+        }
+        Ok(Exit::Fine)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NoDelivery {
+    #[error("there is no delivery `{0}`")]
+    None(String),
+    #[error("more than one delivery begins with `{0}`; give more of its digits")]
+    Many(String),
+}
+
+impl Show {
+    fn run(self) -> Result<Exit, Failure> {
+        let store = self.place.look()?;
+        wait_for(async {
+            let query = DeliveryQuery { id: Some(self.id.clone()), most: 2, ..DeliveryQuery::default() };
+            let found = store.deliveries(query).await?;
+            let delivery = match found.as_slice() {
+                [] => return Err(NoDelivery::None(self.id).into()),
+                [delivery] => delivery,
+                [..] => return Err(NoDelivery::Many(self.id).into()),
+            };
+            let tries = store.tries(delivery.id).await?;
+            match self.output {
+                Output::Json => {
+                    let mut shown = to_json(delivery);
+                    shown["history"] = tries
+                        .iter()
+                        .map(|one| json!({"try": one.number, "at": one.at.to_string(), "outcome": one.outcome}))
+                        .collect();
+                    show::json(&shown)?;
+                }
+                Output::Text => {
+                    show::line(&in_words(delivery))?;
+                    show::line(&format!("    id {}", delivery.id))?;
+                    for one in &tries {
+                        let outcome = one.outcome.as_deref().unwrap_or("nobody knows");
+                        show::line(&format!(
+                            "    try {} at {}: {}",
+                            one.number,
+                            one.at,
+                            show::safe(outcome)
+                        ))?;
+                    }
+                }
+            }
+            Ok(Exit::Fine)
+        })
+    }
+}
+
+/// A delivery for machines.
+pub fn to_json(delivery: &Delivery) -> Json {
+    let body = match &delivery.body {
+        Body::Alert { id, revision } => json!({"alert": id.to_string(), "revision": revision}),
+        Body::Digest(digest) => json!({"digest": {
+            "count": digest.count,
+            "lines": digest.lines.iter().map(|line| {
+                json!({"rule": line.rule, "level": line.level, "count": line.count})
+            }).collect::<Vec<_>>(),
+            "from": digest.from.to_string(),
+            "to": digest.to.to_string(),
+            "because": digest.because,
+        }}),
+    };
+    let mut shown = json!({
+        "id": delivery.id.to_string(),
+        "tenant": delivery.tenant,
+        "receiver": delivery.receiver.as_str(),
+        "rule": delivery.rule,
+        "level": delivery.level,
+        "state": delivery.standing.word(),
+        "created": delivery.created.to_string(),
+        "due": delivery.due.to_string(),
+        "tries": delivery.tries,
+        "last": delivery.last_reason,
+        "body": body,
+    });
+    let (at, reason) = match &delivery.standing {
+        Standing::Waiting => (None, None),
+        Standing::Sending { until } => (Some(until.to_string()), None),
+        Standing::Delivered { at } => (Some(at.to_string()), None),
+        Standing::Dead { at, reason } | Standing::Discarded { at, reason } => {
+            (Some(at.to_string()), Some(reason.clone()))
+        }
+        Standing::Folded { into } => (None, Some(format!("digest {into}"))),
+    };
+    shown["at"] = at.into();
+    shown["reason"] = reason.into();
+    shown
+}
+
+/// A delivery on one line, for people.
+pub fn in_words(delivery: &Delivery) -> String {
+    let what = match &delivery.body {
+        Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
+        Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
+        Body::Digest(digest) => format!("a digest of {}", digest.count),
+    };
+    let state = match &delivery.standing {
+        Standing::Waiting if delivery.tries == 0 => format!("waits until {}", delivery.due),
+        Standing::Waiting => format!("waits until {} after {} tries", delivery.due, delivery.tries),
+        Standing::Sending { until } => format!("is being sent (until {until})"),
+        Standing::Delivered { at } => format!("delivered at {at}"),
+        Standing::Dead { at, reason } => format!("dead since {at}: {}", show::safe(reason)),
+        Standing::Discarded { at, reason } => format!("put aside at {at}: {}", show::safe(reason)),
+        Standing::Folded { into } => format!("stands in the digest {}", &into.to_string()[..8]),
+    };
+    let mut line = format!(
+        "{}  {}  {}  {}  {what}  {state}",
+        &delivery.id.to_string()[..8],
+        delivery.receiver,
+        delivery.level,
+        delivery.rule
+    );
+    if let (Standing::Waiting, Some(reason)) = (&delivery.standing, &delivery.last_reason) {
+        line.push_str(&format!(" ({})", show::safe(reason)));
+    }
+    line
+}

@@ -1,0 +1,113 @@
+//! Where the daemon of a command lives: its store, and the control socket beside it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::daemon::clock::Clock;
+use crate::daemon::control::{self, NoReply};
+use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+
+use super::{Exit, Failure, show};
+
+/// The configuration that is read where none is named.
+pub const CONFIGURATION: &str = "larum.yaml";
+/// The store that is meant where neither it nor a configuration is named.
+const STORE: &str = "larum.db";
+
+/// Arguments that say which daemon is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// The daemon's configuration [default: larum.yaml, where it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The daemon's store [default: the configuration's, else larum.db]
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    store: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PlaceError {
+    #[error("the configuration cannot be read:\n{0}")]
+    Faults(String),
+    #[error("there is no store at `{0}`; name it with --store, or the daemon's configuration with --config")]
+    NoStore(PathBuf),
+    #[error("no daemon runs on `{0}`, and this needs one; start it with `larum run`")]
+    NotRunning(PathBuf),
+}
+
+impl Place {
+    /// The store's file.
+    pub fn store(&self) -> Result<PathBuf, Failure> {
+        if let Some(store) = &self.store {
+            return Ok(store.clone());
+        }
+        let named = self.config.clone();
+        let config = named.or_else(|| Some(PathBuf::from(CONFIGURATION)).filter(|path| path.exists()));
+        match config {
+            Some(path) => match crate::daemon::build::read(&path)? {
+                (Some(config), _) => Ok(config.store),
+                (None, problems) => Err(PlaceError::Faults(problems.render(show::colour_on_stderr())).into()),
+            },
+            None => Ok(PathBuf::from(STORE)),
+        }
+    }
+
+    /// The store, to look at; beside a running daemon too.
+    pub fn look(&self) -> Result<Sqlite, Failure> {
+        let path = self.existing()?;
+        Ok(Sqlite::open_read_only(&path)?)
+    }
+
+    fn existing(&self) -> Result<PathBuf, Failure> {
+        let path = self.store()?;
+        if path.exists() { Ok(path) } else { Err(PlaceError::NoStore(path).into()) }
+    }
+
+    /// Gives an order to the daemon, or to the store where none runs.
+    pub async fn order(&self, order: &Order) -> Result<Reply, Failure> {
+        let path = self.existing()?;
+        match control::ask(&control::socket_of(&path), order).await {
+            Ok(reply) => return Ok(reply),
+            Err(NoReply::Stopped) => {}
+            Err(error @ NoReply::Broken { .. }) => return Err(error.into()),
+        }
+        let store = Sqlite::open(&path)?;
+        let mut fences = BTreeMap::new();
+        for tenant in store.tenants().await? {
+            fences.insert(tenant.clone(), store.fence(tenant).await?);
+        }
+        let clerk = Clerk { store: &store, fences, now: Clock::wall().now() };
+        match clerk.carry_out(order).await? {
+            Some(reply) => Ok(reply),
+            None => Err(PlaceError::NotRunning(path).into()),
+        }
+    }
+}
+
+/// Runs what a command waits for.
+pub fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Tells what came of an order.
+pub fn told(reply: Reply) -> Exit {
+    match reply {
+        Reply::Done(words) => {
+            show::note(&show::safe(&words));
+            Exit::Fine
+        }
+        Reply::Refused(why) => {
+            show::note(&format!("error: {}", show::safe(&why)));
+            Exit::CouldNotRun
+        }
+        Reply::Status(_) => Exit::Fine,
+    }
+}
+
+/// Who is at the keyboard, for what is noted down.
+#[expect(clippy::disallowed_methods, reason = "who gives the order is read at this edge")]
+pub fn operator() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "operator".to_owned())
+}

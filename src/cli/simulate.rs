@@ -1,0 +1,141 @@
+//! `larum simulate`: the vendor's service on a port of this machine, until Ctrl-C.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::daemon::clock::Clock;
+use crate::record::Timestamp;
+use crate::simulate::{Key, Options, Server, Trouble, World, office};
+use crate::source::Input;
+
+use super::{Exit, Failure, show};
+
+/// Faults of a file that are shown one by one.
+const SHOWN_FAULTS: usize = 3;
+/// How often it is looked whether the play is over.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Arguments of `larum simulate`.
+#[derive(Debug, clap::Args)]
+pub struct Simulate {
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Files of rows in the service's own shapes (NDJSON; plain, gzip or zstd), played from before
+    /// the first of them; without, an invented office
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    records: Vec<PathBuf>,
+    /// Virtual time at the start; without, a minute before the first row, or the office's morning
+    #[arg(long, value_name = "TIME")]
+    start: Option<Timestamp>,
+    /// Virtual seconds in a second; 0 stands until it is moved
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(crate::simulate::clock::MAX_SPEED)))]
+    speed: u32,
+    /// What chance is made of: how late rows appear, who works where
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    seed: u64,
+    /// An access key that may sign; a fake one
+    #[arg(long, value_name = "AK", default_value = Options::AK)]
+    ak: String,
+    /// Its secret; a fake one
+    #[arg(long, value_name = "SK", default_value = Options::SK)]
+    sk: String,
+    /// A token that is accepted besides; may be repeated
+    #[arg(long, value_name = "TOKEN")]
+    token: Vec<String>,
+    /// The project whose records these are
+    #[arg(long, value_name = "ID", default_value = Options::PROJECT_ID)]
+    project_id: String,
+    /// Something that goes wrong once, or, as JSON, as often as it says: `throttled`,
+    /// `{"kind": "slow", "by": "5s", "times": "always"}`; may be repeated
+    #[arg(long, value_name = "TROUBLE")]
+    trouble: Vec<Trouble>,
+}
+
+impl Simulate {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let world = self.world()?;
+        let rows = show::many(world.len(), "row");
+        let clock = Clock::wall();
+        let options = Options {
+            listen: self.listen,
+            start: self.start,
+            speed: self.speed,
+            project_id: self.project_id.clone(),
+            keys: vec![Key::new(&self.ak, &self.sk)],
+            tokens: self.token.clone(),
+            troubles: self.trouble.clone(),
+            ..Options::new(move || clock.now())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let server = Server::start(world, options).await?;
+            show::note(&format!("{rows}; it is {} there, at {} times our pace", server.now(), self.speed));
+            show::line(&format!("listening on {}", server.url()))?;
+            show::line(&self.snippet(&server.url()))?;
+            show::note(&format!("state: curl {}/simulate/state; Ctrl-C ends it", server.url()));
+            Self::until_ctrl_c(&server).await?;
+            show::note(&format!("served: {}", server.state()["requests"]));
+            Ok(Exit::Fine)
+        })
+    }
+
+    /// Waits, and tells once that there is nothing more to come.
+    async fn until_ctrl_c(server: &Server) -> std::io::Result<()> {
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = tokio::signal::ctrl_c() => return ended,
+                () = tokio::time::sleep(LOOK_EVERY), if !told => {
+                    told = server.is_finished();
+                    if told {
+                        show::note("every row has been born and every end has come; time goes on");
+                    }
+                }
+            }
+        }
+    }
+
+    fn world(&self) -> Result<World, Failure> {
+        if self.records.is_empty() {
+            return Ok(office::office(self.seed, self.start.unwrap_or(office::START))?);
+        }
+        let mut world = World::new(self.seed);
+        for path in &self.records {
+            let mut bad = Vec::new();
+            for block in Input::open(path)?.blocks()? {
+                let block = block?;
+                for line in block.bytes.split(|byte| *byte == b'\n') {
+                    let line = String::from_utf8_lossy(line);
+                    if !line.trim().is_empty()
+                        && let Err(error) = world.add_line(&line)
+                    {
+                        bad.push(error.to_string());
+                    }
+                }
+                bad.extend(block.faults.iter().map(|fault| fault.fault.to_string()));
+            }
+            if !bad.is_empty() {
+                let lines = show::many(bad.len(), "line");
+                show::note(&format!("{}: {lines} left out", path.display()));
+                for fault in bad.iter().take(SHOWN_FAULTS) {
+                    show::note(&format!("  {}", show::safe(fault)));
+                }
+            }
+        }
+        Ok(world)
+    }
+
+    /// What a configuration says of this service.
+    fn snippet(&self, url: &str) -> String {
+        let (ak, sk, project) = (&self.ak, &self.sk, &self.project_id);
+        format!(
+            "# export HW_ACCESS_KEY={ak} HW_SECRET_KEY={sk}\n\
+             sources:\n  - name: simulated\n    kind: huawei\n    region: cn-north-4\n    project_id: {project}\n    \
+             credentials: {{ak: env:HW_ACCESS_KEY, sk: env:HW_SECRET_KEY}}\n    \
+             endpoints: [desktop_logins, app_logins, app_launches]\n    \
+             base_url: {{workspace: \"{url}\", workspaceapp: \"{url}\"}}"
+        )
+    }
+}

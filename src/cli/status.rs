@@ -1,0 +1,127 @@
+//! `larum status`: whether the daemon sees and tells; exit 1 when it is blind.
+
+use std::fmt::Write as _;
+
+use crate::daemon::control::{self, NoReply};
+use crate::daemon::orders::{Order, Reply};
+use crate::daemon::status::{LaneStatus, ReceiverStatus, Status};
+use crate::record::Timestamp;
+
+use super::place::{Place, wait_for};
+use super::{Exit, Failure, Output, show};
+
+/// Arguments of `larum status`.
+#[derive(Debug, clap::Args)]
+pub struct StatusOf {
+    #[command(flatten)]
+    place: Place,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl StatusOf {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let store = self.place.store()?;
+        let asked = wait_for(async { Ok(control::ask(&control::socket_of(&store), &Order::Status).await) })?;
+        let status = match asked {
+            Ok(Reply::Status(status)) => status,
+            Ok(Reply::Done(words) | Reply::Refused(words)) => return Err(words.into()),
+            Err(NoReply::Stopped) => {
+                match self.output {
+                    Output::Json => show::json(&serde_json::json!({"running": false}))?,
+                    Output::Text => {
+                        show::line(&format!(
+                            "no daemon runs on {}",
+                            show::safe(&store.display().to_string())
+                        ))?;
+                    }
+                }
+                return Ok(Exit::Findings);
+            }
+            Err(error @ NoReply::Broken { .. }) => return Err(error.into()),
+        };
+        let blind = status.blind();
+        match self.output {
+            Output::Json => {
+                let mut shown = serde_json::to_value(&*status)?;
+                shown["running"] = true.into();
+                shown["blind"] = blind.clone().into();
+                show::json(&shown)?;
+            }
+            Output::Text => show::line(text(&status, &blind).trim_end())?,
+        }
+        Ok(if blind.is_empty() { Exit::Fine } else { Exit::Findings })
+    }
+}
+
+fn text(status: &Status, blind: &[String]) -> String {
+    let mut text = format!("larum {}", status.version);
+    if let Some(since) = status.since {
+        let _ = write!(text, ", running since {since}");
+    }
+    text.push('\n');
+    for why in blind {
+        let _ = writeln!(text, "BLIND  {}", show::safe(why));
+    }
+    text.push_str("sources\n");
+    for (name, lane) in &status.lanes {
+        let _ = writeln!(text, "  {}  {}", show::safe(name), lane_words(lane, status.now));
+    }
+    text.push_str("receivers\n");
+    for (name, receiver) in &status.receivers {
+        let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver));
+    }
+    text.push_str("rules\n");
+    for (rule, counts) in &status.rules {
+        let learning = if counts.learning { ", learning" } else { "" };
+        let _ = writeln!(
+            text,
+            "  {rule}  {}, {}, {}{learning}",
+            many(counts.alerts, "alert"),
+            many(counts.hits, "hit"),
+            many(counts.groups, "group")
+        );
+    }
+    text
+}
+
+fn many(count: u64, what: &str) -> String {
+    show::many(usize::try_from(count).unwrap_or(usize::MAX), what)
+}
+
+fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
+    let mut words = Vec::new();
+    match lane.complete_to {
+        Some(to) => words.push(format!("complete to {to}")),
+        None => words.push("not read yet".to_owned()),
+    }
+    if let (Some(read), Some(now)) = (lane.read_at, now) {
+        words.push(format!("read {} s ago", (now - read).0 / 1_000));
+    }
+    if let Some(newest) = lane.newest {
+        words.push(format!("newest row {newest}"));
+    }
+    words.push(many(lane.rows, "row"));
+    if lane.ahead > 0 {
+        words.push(format!("{} ahead of now", lane.ahead));
+    }
+    if lane.behind {
+        words.push("still reading the past".to_owned());
+    }
+    if lane.stalled {
+        words.push("stalled: rules do not wait for it".to_owned());
+    }
+    words.extend(lane.failure.iter().map(|failure| format!("failing: {}", show::safe(failure))));
+    words.extend(lane.remark.iter().map(|remark| format!("note: {}", show::safe(remark))));
+    words.join(" · ")
+}
+
+fn receiver_words(receiver: &ReceiverStatus) -> String {
+    let mut words = vec![receiver.kind.clone()];
+    words.extend(receiver.deliveries.iter().map(|(state, count)| format!("{count} {state}")));
+    words.extend(receiver.delivered_at.iter().map(|at| format!("last delivered {at}")));
+    words.extend(receiver.paused.iter().map(|why| format!("paused: {}", show::safe(why))));
+    words.extend(receiver.failure.iter().map(|why| format!("failing: {}", show::safe(why))));
+    words.join(" · ")
+}

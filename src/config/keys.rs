@@ -1,0 +1,247 @@
+//! The table of keys of a configuration: what may stand in each of its maps.
+//!
+//! As for rule files: one table says what is taken, what is suggested and what the reference lists.
+//! The keys of each kind of receiver and source stand with the kind. Never reads a value.
+
+use crate::rule::keys::{KeyDoc, LEVELS, Language, MapDoc, Open, Takes, later, may, need};
+
+/// Words for why an act failed, as facts name them.
+pub const FAILURE_KINDS: &[&str] =
+    &["credentials", "unknown_user", "locked", "policy", "network", "server", "unknown"];
+
+/// The whole file.
+pub static CONFIG: MapDoc = MapDoc {
+    name: "a configuration",
+    about: "one daemon: where its records come from and who hears of its alerts",
+    open: Open::Closed,
+    keys: &[
+        need("store", Takes::Text, "the file of state; relative to this file", "store: ./larum.db"),
+        may(
+            "zone",
+            Takes::Text,
+            "time zone of times shown and of dates in rules; UTC unless told",
+            "zone: Asia/Shanghai",
+        ),
+        need(
+            "rules",
+            Takes::Texts,
+            "rule files and folders of them, relative to this file",
+            "rules: [rules/]",
+        ),
+        later("sigma", "folders of Sigma documents", "sigma: [sigma/]"),
+        later("lists", "lists that rules name", "lists: {egress: lists/egress.txt}"),
+        later("geo", "files that tell where an address is", "geo: {city: geo/city.mmdb}"),
+        need(
+            "sources",
+            Takes::Maps(&SOURCE),
+            "where records come from",
+            "sources: [{name: prod, kind: huawei, region: ap-southeast-3, …}]",
+        ),
+        need(
+            "receivers",
+            Takes::Maps(&RECEIVER),
+            "who can be told",
+            "receivers: [{name: out, kind: stdout}]",
+        ),
+        need(
+            "routes",
+            Takes::Maps(&ROUTE),
+            "who is told of which alert; the first match wins unless it says `continue`",
+            "routes: [{match: {}, to: [out]}]",
+        ),
+        may("ops", Takes::Texts, "receivers of Larum's own alerts", "ops: [out]"),
+        may(
+            "failure_codes",
+            Takes::Map(&FAILURE_CODES),
+            "codes of failures, and their kind",
+            "failure_codes: {\"6005\": server}",
+        ),
+        may(
+            "failure_reasons",
+            Takes::Maps(&FAILURE_REASON),
+            "patterns over reasons of failures, and their kind; the first that matches counts",
+            "failure_reasons: [{re: \"(?i)password\", kind: credentials}]",
+        ),
+        may("keep", Takes::Map(&KEEP), "how much of the past is kept", "keep: {for: 90d, at_most: 20GB}"),
+    ],
+};
+
+/// What every source has, whatever its kind.
+pub static SOURCE: MapDoc = MapDoc {
+    name: "a source",
+    about: "where records come from; its further keys are those of its kind",
+    open: Open::Closed,
+    keys: &[
+        need("name", Takes::Text, "unique name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`", "name: prod"),
+        need("kind", Takes::Text, "what it is", "kind: huawei"),
+        may("tenant", Takes::Text, "whose records these are; `default` unless told", "tenant: default"),
+    ],
+};
+
+/// What every receiver has, whatever its kind.
+pub static RECEIVER: MapDoc = MapDoc {
+    name: "a receiver",
+    about: "somebody who can be told; its further keys are those of its kind",
+    open: Open::Closed,
+    keys: &[
+        need("name", Takes::Text, "unique name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`", "name: soc-slack"),
+        need("kind", Takes::Text, "what it is", "kind: slack"),
+        may(
+            "at_most",
+            Takes::Map(&AT_MOST),
+            "messages by level; what is beyond goes out as one digest",
+            "at_most: {medium: 10 in 15m}",
+        ),
+    ],
+};
+
+/// `at_most:` of a receiver.
+pub static AT_MOST: MapDoc = MapDoc {
+    name: "`at_most`",
+    about: "levels, and how many messages of each people can read",
+    open: Open::Closed,
+    keys: &[
+        limit("informational", "informational: 5 in 1h"),
+        limit("low", "low: 5 in 1h"),
+        limit("medium", "medium: 10 in 15m"),
+        limit("high", "high: 10 in 15m"),
+        limit("critical", "critical: off"),
+    ],
+};
+
+const fn limit(level: &'static str, example: &'static str) -> KeyDoc {
+    may(level, Takes::OffOr(&Takes::Rate), "messages of this level in so long, or `off`", example)
+}
+
+/// One entry of `routes:`.
+pub static ROUTE: MapDoc = MapDoc {
+    name: "a route",
+    about: "which alerts, and who hears of them",
+    open: Open::Closed,
+    keys: &[
+        need(
+            "match",
+            Takes::Map(&ROUTE_MATCH),
+            "which alerts; `{}` is all of them",
+            "match: {level: [high, critical]}",
+        ),
+        need("to", Takes::Texts, "receivers by name", "to: [soc-slack, soc-mail]"),
+        may("continue", Takes::Flag, "the routes below are asked too", "continue: true"),
+    ],
+};
+
+/// `match:` of a route.
+pub static ROUTE_MATCH: MapDoc = MapDoc {
+    name: "`match` of a route",
+    about: "all that is named must hold; of several values, one",
+    open: Open::Fields,
+    keys: &[
+        may("level", WORD_OR_WORDS, "levels", "level: [high, critical]"),
+        may("rule", TEXT_OR_TEXTS, "ids of rules", "rule: failure-burst"),
+        may("tag", TEXT_OR_TEXTS, "tags of the rule", "tag: identity"),
+        may("attack", TEXT_OR_TEXTS, "ATT&CK techniques of the rule", "attack: T1110"),
+        may("tenant", TEXT_OR_TEXTS, "tenants", "tenant: default"),
+    ],
+};
+
+const TEXT_OR_TEXTS: Takes = Takes::Or(&Takes::Text, &Takes::Texts);
+const WORD_OR_WORDS: Takes = Takes::Or(&Takes::Word(LEVELS), &Takes::Texts);
+
+/// `failure_codes:`
+pub static FAILURE_CODES: MapDoc =
+    MapDoc { name: "`failure_codes`", about: "codes, and the kind of each", open: Open::Names, keys: &[] };
+
+/// One entry of `failure_reasons:`.
+pub static FAILURE_REASON: MapDoc = MapDoc {
+    name: "an entry of `failure_reasons`",
+    about: "a pattern over reasons, and the kind of what it matches",
+    open: Open::Closed,
+    keys: &[
+        need("re", Takes::Text, "a regular expression, found anywhere in the reason", "re: \"(?i)password\""),
+        need("kind", Takes::Word(FAILURE_KINDS), "the kind of failure", "kind: credentials"),
+    ],
+};
+
+/// `keep:`
+pub static KEEP: MapDoc = MapDoc {
+    name: "`keep`",
+    about: "bounds of the archive: what is older or beyond is deleted, oldest first",
+    open: Open::Closed,
+    keys: &[
+        may("for", Takes::Duration, "how long; 90d unless told", "for: 90d"),
+        may("at_most", Takes::Size, "how much; no bound unless told", "at_most: 20GB"),
+    ],
+};
+
+/// Every map of the file but those of kinds.
+pub static MAPS: &[&MapDoc] =
+    &[&CONFIG, &SOURCE, &RECEIVER, &AT_MOST, &ROUTE, &ROUTE_MATCH, &FAILURE_CODES, &FAILURE_REASON, &KEEP];
+
+/// Words that other tools use, and ours.
+static SYNONYMS: &[(&str, &str)] = &[
+    ("database", "store"),
+    ("db", "store"),
+    ("state", "store"),
+    ("timezone", "zone"),
+    ("tz", "zone"),
+    ("inputs", "sources"),
+    ("outputs", "receivers"),
+    ("destinations", "receivers"),
+    ("retention", "keep"),
+    ("type", "kind"),
+    ("id", "name"),
+    ("receivers", "to"),
+    ("receiver", "to"),
+    ("when", "match"),
+    ("severity", "level"),
+    ("rate_limit", "at_most"),
+    ("limit", "at_most"),
+    ("technique", "attack"),
+    ("interval", "every"),
+    ("days", "for"),
+    ("size", "at_most"),
+    ("regex", "re"),
+    ("pattern", "re"),
+    ("webhook_url", "url"),
+    ("pass", "password"),
+    ("username", "user"),
+    ("project", "project_id"),
+    ("access_key", "ak"),
+    ("secret_key", "sk"),
+];
+
+/// Configuration files.
+pub static CONFIG_FILES: Language = Language {
+    files: "configuration files",
+    one: ("a configuration file", "one configuration"),
+    needs: "a configuration needs at least `store`, `rules`, `sources`, `receivers` and `routes`",
+    split: ("rules and lists stand in files of their own", "rules and lists stand in files of their own"),
+    second: "put it into a file of its own, and take the `---` away",
+    star: "put text that begins with `*` in quotes",
+    not_yet: "take it out; a later version will run it",
+    maps: MAPS,
+    synonyms: SYNONYMS,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fact::FailureKind;
+
+    #[test]
+    fn every_example_begins_with_its_key_and_no_key_stands_twice() {
+        for map in MAPS {
+            for (at, key) in map.keys.iter().enumerate() {
+                assert!(key.example.starts_with(&format!("{}:", key.name)), "{} {}", map.name, key.name);
+                assert!(!key.about.is_empty() && !key.about.ends_with('.'), "{} {}", map.name, key.name);
+                assert!(map.keys[..at].iter().all(|other| other.name != key.name), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_words_are_those_of_records() {
+        assert_eq!(FAILURE_KINDS, FailureKind::ALL.map(FailureKind::as_str));
+        assert_eq!(AT_MOST.keys.iter().map(|key| key.name).collect::<Vec<_>>(), LEVELS);
+    }
+}

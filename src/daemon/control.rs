@@ -1,0 +1,136 @@
+//! The control socket: a unix socket beside the store, over which commands speak to a running daemon.
+//!
+//! One request, one reply, both JSON ([`Order`], [`Reply`]) over HTTP. Who may open the socket may
+//! order anything: its folder's and its own mode (0600) are the lock.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use tokio::sync::{mpsc, oneshot};
+
+use super::orders::{Order, Reply};
+
+/// Longest order.
+const MAX_ORDER: usize = 64 << 10;
+/// Longest reply that is read.
+const MAX_REPLY: usize = 16 << 20;
+/// Orders that wait for the daemon.
+const WAITING: usize = 16;
+
+/// An order and where its reply goes.
+#[derive(Debug)]
+pub struct Call {
+    /// What is ordered.
+    pub order: Order,
+    /// Where the reply goes; nobody may be left to hear it.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// Where the daemon of `store` listens.
+pub fn socket_of(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".sock");
+    PathBuf::from(name)
+}
+
+/// An open control socket; it goes with this value.
+#[derive(Debug)]
+pub struct Control {
+    /// Orders, in the order they came.
+    pub calls: mpsc::Receiver<Call>,
+    path: PathBuf,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.serving.abort();
+        // Nobody can be told if it is gone already.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Why the socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on the control socket `{path}`; its folder must be writable, its path shorter than 100 bytes"
+)]
+pub struct NoSocket {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Listens at `path`. The caller holds the store's lock, so that what lies there is left over.
+pub fn listen(path: &Path) -> Result<Control, NoSocket> {
+    let failed = |source| NoSocket { path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = tokio::net::UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let (sender, calls) = mpsc::channel(WAITING);
+    let router =
+        Router::new().route("/order", post(take)).layer(DefaultBodyLimit::max(MAX_ORDER)).with_state(sender);
+    let serving = tokio::spawn(async move {
+        // Serving ends with the daemon.
+        let _ = axum::serve(listener, router).await;
+    });
+    Ok(Control { calls, path: path.to_owned(), serving })
+}
+
+async fn take(State(calls): State<mpsc::Sender<Call>>, Json(order): Json<Order>) -> Json<Reply> {
+    let (reply, answer) = oneshot::channel();
+    let stopping = || Reply::Refused("the daemon is stopping".to_owned());
+    if calls.send(Call { order, reply }).await.is_err() {
+        return Json(stopping());
+    }
+    Json(answer.await.unwrap_or_else(|_| stopping()))
+}
+
+/// Why a running daemon could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReply {
+    /// Nobody listens.
+    #[error("no daemon runs on this store")]
+    Stopped,
+    /// Somebody listens and does not answer as a daemon does.
+    #[error("the daemon at `{path}` does not answer: {fault}")]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// How.
+        fault: String,
+    },
+}
+
+/// Asks the daemon that listens at `path`.
+pub async fn ask(path: &Path, order: &Order) -> Result<Reply, NoReply> {
+    // A socket that nobody listens on is left over from a daemon that was killed.
+    if tokio::net::UnixStream::connect(path).await.is_err() {
+        return Err(NoReply::Stopped);
+    }
+    let broken = |fault: String| NoReply::Broken { path: path.to_owned(), fault };
+    // A client wants to know how it would speak TLS, though it never does here.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .unix_socket(path)
+        .no_proxy()
+        .build()
+        .map_err(|error| broken(error.to_string()))?;
+    let body = serde_json::to_vec(order).map_err(|error| broken(error.to_string()))?;
+    let request = client.post("http://larum/order").header("content-type", "application/json").body(body);
+    let mut answer = request.send().await.map_err(|error| broken(error.to_string()))?;
+    let mut text = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| broken(error.to_string()))? {
+        text.extend_from_slice(&chunk);
+        if text.len() > MAX_REPLY {
+            return Err(broken("its answer has no end".to_owned()));
+        }
+    }
+    serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))
+}

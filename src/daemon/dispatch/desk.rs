@@ -1,0 +1,372 @@
+//! One receiver's desk: looks at what is due, puts off what must wait, folds what is told together,
+//! and picks what is tried next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::step::Step;
+use super::super::tokens::Tokens;
+use super::{Ended, Office, Target};
+use crate::alert::{Alert, AlertId, State};
+use crate::record::{Level, Millis, Timestamp};
+use crate::route::digest::{Member, group_line};
+use crate::route::plan::{self, Plan, Turns, Unit, Waiting, plan};
+use crate::route::retry::{Gate, Health};
+use crate::route::{Body, Delivery, DeliveryId, Digest, Limits, Silence, Standing, silence};
+use crate::store::{AlertQuery, Change, KeptAlert};
+
+/// Deliveries that are looked at together, where there are limits: as many as one digest can stand for.
+const MAX_DUE: usize = plan::MAX_MEMBERS;
+/// The same where everything is told one by one. The store gives the gravest first.
+const MAX_DUE_UNLIMITED: usize = 500;
+/// While there is work, the store is asked again after this, for what has fallen due meanwhile.
+const LOOK_AGAIN: Millis = Millis::secs(1);
+/// What is told as milder than critical and waited so long gets the common share of the tokens.
+const STARVED: Millis = Millis::mins(15);
+/// What was sent so long ago weighs on no transport limit.
+const TRANSPORT_REACH: Millis = Millis::mins(10);
+
+/// What a turn leaves to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// More, at once.
+    Again,
+    /// Nothing before then, unless the bell rings.
+    Until(Timestamp),
+    /// Nothing before the bell rings.
+    Idle,
+}
+
+/// One receiver's desk. What it holds in memory, the store can tell again.
+pub(super) struct Desk {
+    pub(super) office: Office,
+    pub(super) target: Target,
+    pub(super) health: Health,
+    /// None until what was sent before has been counted.
+    pub(super) debt: Option<Debt>,
+    pub(super) turns: Turns,
+    pub(super) dice: fastrand::Rng,
+    /// What was due at the last look and has not been dealt with.
+    pub(super) queue: Vec<Item>,
+    looked: Timestamp,
+    rings: u64,
+}
+
+/// What was sent lately.
+pub(super) struct Debt {
+    pub(super) tokens: Tokens,
+    /// What people saw, or may have seen.
+    pub(super) seen: Vec<(Timestamp, Level)>,
+}
+
+/// A delivery that is due, and the group of its alert where that matters.
+pub(super) struct Item {
+    pub(super) delivery: Delivery,
+    group: String,
+}
+
+impl Desk {
+    pub(super) fn new(office: Office, target: Target) -> Self {
+        let name = blake3::hash(target.name.as_str().as_bytes());
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&name.as_bytes()[..8]);
+        let dice = fastrand::Rng::with_seed(u64::from_le_bytes(seed) ^ office.clock.now().0.unsigned_abs());
+        Self {
+            office,
+            target,
+            health: Health::default(),
+            debt: None,
+            turns: Turns::default(),
+            dice,
+            queue: Vec::new(),
+            looked: Timestamp::MIN,
+            rings: 0,
+        }
+    }
+
+    /// Does one thing. `rings` counts what others have changed in the store.
+    pub(super) async fn turn(&mut self, rings: u64) -> Result<Next, Ended> {
+        let now = self.office.clock.now();
+        self.count_debt(now).await?;
+        let gate = self.health.gate(now);
+        match gate {
+            Gate::Closed { until } => return Ok(Next::Until(until)),
+            Gate::Probe => return self.probe_paused(now).await,
+            Gate::Open | Gate::Single => {}
+        }
+        if self.queue.is_empty() || self.rings != rings || now - self.looked >= LOOK_AGAIN {
+            (self.rings, self.looked) = (rings, now);
+            self.look(now).await?;
+        }
+        if self.queue.is_empty() {
+            let next = self.office.store.next_due(self.target.name.clone()).await?;
+            // Never at once: what is due was looked at just now.
+            return Ok(next.map_or(Next::Idle, |due| Next::Until(due.max(now + LOOK_AGAIN))));
+        }
+        let plan = self.plan(now);
+        if !plan.hold.is_empty() {
+            self.put_off(&plan).await?;
+        }
+        let starved =
+            plan.send.iter().any(|unit| unit.level < Level::Critical && now - unit.created >= STARVED);
+        let mut until = Timestamp::MAX;
+        for unit in self.candidates(&plan, gate) {
+            if unit.is_digest() {
+                self.fold(unit, now).await?;
+                return Ok(Next::Again);
+            }
+            match self.take_token(unit.level, !starved, now) {
+                Ok(()) => return self.try_one(unit, now).await,
+                Err(free) => until = until.min(free),
+            }
+        }
+        Ok(if plan.send.is_empty() { Next::Again } else { Next::Until(until) })
+    }
+
+    pub(super) fn take_token(&self, level: Level, may_share: bool, now: Timestamp) -> Result<(), Timestamp> {
+        self.debt.as_ref().map_or(Ok(()), |debt| debt.tokens.take(level, may_share, now))
+    }
+
+    /// Counts what earlier lives sent.
+    async fn count_debt(&mut self, now: Timestamp) -> Result<(), Ended> {
+        let reach = plan::reach(&self.target.limits, now);
+        if let Some(debt) = &mut self.debt {
+            debt.seen.retain(|(at, _)| *at > reach);
+            return Ok(());
+        }
+        let since = reach.min(now - TRANSPORT_REACH);
+        let sent = self.office.store.sent(self.target.name.clone(), since).await?;
+        let sent: Vec<(Timestamp, Level)> = sent.into_iter().map(|sent| (sent.at, sent.level)).collect();
+        let lately = sent.partition_point(|(at, _)| *at < now - TRANSPORT_REACH);
+        let tokens = Tokens::new(self.target.transport, &sent[lately..]);
+        self.debt = Some(Debt { tokens, seen: sent });
+        Ok(())
+    }
+
+    /// Takes what is due onto the desk, and puts off what a silence holds.
+    async fn look(&mut self, now: Timestamp) -> Result<(), Ended> {
+        let most = if self.target.limits == Limits::none() { MAX_DUE_UNLIMITED } else { MAX_DUE };
+        let due = self.office.store.due(self.target.name.clone(), now, most).await?;
+        let silences = if due.is_empty() { Vec::new() } else { self.office.store.silences(now).await? };
+        self.queue.clear();
+        let mut aside = Vec::new();
+        for delivery in due {
+            let (id, revision) = match &delivery.body {
+                Body::Alert { id, revision } => (*id, *revision),
+                Body::Digest(_) => {
+                    self.queue.push(Item { delivery, group: String::new() });
+                    continue;
+                }
+            };
+            let grouped =
+                delivery.level == Level::Critical && self.target.limits.of(Level::Critical).is_some();
+            let silenced =
+                delivery.held_by.is_some() || silences.iter().any(|of| of.tenant == delivery.tenant);
+            let kept =
+                if grouped || silenced || revision > 1 { self.kept(&delivery, id).await? } else { None };
+            let told = match &kept {
+                Some(kept) if revision > 1 && kept.acknowledged.is_some() => self.told(&delivery).await?,
+                Some(_) | None => None,
+            };
+            if let Some(kept) = &kept
+                && let Some(changed) = set_aside(&delivery, kept, told.as_ref(), &silences, now)
+            {
+                aside.push(changed);
+                continue;
+            }
+            let group = kept.map_or_else(String::new, |kept| group_line(&kept.fired));
+            self.queue.push(Item { delivery, group });
+        }
+        if aside.is_empty() {
+            return Ok(());
+        }
+        self.office.steps.pass(Step::BeforeHold)?;
+        self.commit(aside).await?;
+        self.office.steps.pass(Step::AfterHold)?;
+        Ok(())
+    }
+
+    async fn kept(&self, delivery: &Delivery, id: AlertId) -> Result<Option<KeptAlert>, Ended> {
+        let query = AlertQuery {
+            tenant: Some(delivery.tenant.clone()),
+            id: Some(id.to_string()),
+            most: 1,
+            ..AlertQuery::default()
+        };
+        Ok(self.office.store.alerts(query).await?.pop())
+    }
+
+    /// The alert that `delivery` tells of, as of its revision; its newest one where that is gone.
+    pub(super) async fn told(&self, delivery: &Delivery) -> Result<Option<Alert>, Ended> {
+        let Body::Alert { id, revision } = delivery.body else { return Ok(None) };
+        let mut all = self.office.store.revisions(delivery.tenant.clone(), id).await?;
+        match all.iter().position(|alert| alert.revision == revision) {
+            Some(place) => Ok(Some(all.swap_remove(place))),
+            None => Ok(all.pop()),
+        }
+    }
+
+    fn plan(&self, now: Timestamp) -> Plan {
+        let waiting: Vec<Waiting> = self.queue.iter().map(Item::waiting).collect();
+        let seen = self.debt.as_ref().map_or(&[][..], |debt| &debt.seen);
+        plan(&self.target.limits, seen, &waiting, &self.turns, now)
+    }
+
+    /// What may be tried now: the first critical message and the first milder one; of a receiver that
+    /// may have recovered, what was tried least.
+    fn candidates<'p>(&self, plan: &'p Plan, gate: Gate) -> Vec<&'p Unit> {
+        if gate == Gate::Single {
+            let tries = |unit: &&Unit| self.item(unit.members[0]).map_or(0, |item| item.delivery.tries);
+            return plan.send.iter().min_by_key(tries).into_iter().collect();
+        }
+        let critical = plan.send.iter().find(|unit| unit.level == Level::Critical);
+        let milder = plan.send.iter().find(|unit| unit.level < Level::Critical);
+        [critical, milder].into_iter().flatten().collect()
+    }
+
+    pub(super) fn item(&self, id: DeliveryId) -> Option<&Item> {
+        self.queue.iter().find(|item| item.delivery.id == id)
+    }
+
+    /// Puts off what its limit has no room for.
+    async fn put_off(&mut self, plan: &Plan) -> Result<(), Ended> {
+        let until: BTreeMap<DeliveryId, Timestamp> = plan.hold.iter().copied().collect();
+        let held = self.queue.extract_if(.., |item| until.contains_key(&item.delivery.id));
+        let limits = &self.target.limits;
+        let held: Vec<Delivery> = held
+            .map(|Item { delivery, .. }| {
+                let limit = limits.of(delivery.level).map_or_else(String::new, |at_most| at_most.to_string());
+                let last_reason =
+                    Some(format!("held back by the limit of level {}: {limit}", delivery.level));
+                let due = until.get(&delivery.id).copied().unwrap_or(delivery.due);
+                Delivery { due, last_reason, standing: Standing::Waiting, ..delivery }
+            })
+            .collect();
+        self.office.steps.pass(Step::BeforeHold)?;
+        self.commit(held).await?;
+        self.office.steps.pass(Step::AfterHold)?;
+        Ok(())
+    }
+
+    /// Lets one digest stand for all members of `unit`.
+    async fn fold(&mut self, unit: &Unit, now: Timestamp) -> Result<(), Ended> {
+        let ids: BTreeSet<DeliveryId> = unit.members.iter().copied().collect();
+        let members: Vec<Item> = self.queue.extract_if(.., |item| ids.contains(&item.delivery.id)).collect();
+        let mut told = Vec::with_capacity(members.len());
+        for Item { delivery, .. } in &members {
+            let missing = || Member {
+                rule: delivery.rule.clone(),
+                level: delivery.level,
+                group: String::new(),
+                at: delivery.created,
+            };
+            told.push(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)));
+        }
+        let digest = Delivery {
+            id: DeliveryId::of_digest(&unit.tenant, &self.target.name, unit.members[0]),
+            tenant: unit.tenant.clone(),
+            receiver: self.target.name.clone(),
+            rule: unit.rule.clone(),
+            level: unit.level,
+            body: Body::Digest(Box::new(Digest::of(&told, unit.because))),
+            created: now,
+            due: now,
+            tries: 0,
+            waited: Millis::ZERO,
+            plain: false,
+            held_by: None,
+            last_reason: None,
+            standing: Standing::Waiting,
+        };
+        let into = digest.id;
+        let folded = members.into_iter().map(|Item { delivery, .. }| {
+            Change::Delivery(Box::new(Delivery { standing: Standing::Folded { into }, ..delivery }))
+        });
+        let changes = std::iter::once(Change::Owed(Box::new(digest.clone()))).chain(folded).collect();
+        self.office.steps.pass(Step::BeforeFold)?;
+        self.commit_of(&unit.tenant, changes).await?;
+        self.office.steps.pass(Step::AfterFold)?;
+        self.queue.push(Item { delivery: digest, group: String::new() });
+        Ok(())
+    }
+
+    /// Replaces deliveries, in one transaction a tenant.
+    async fn commit(&self, deliveries: Vec<Delivery>) -> Result<(), Ended> {
+        let mut by_tenant: BTreeMap<Arc<str>, Vec<Change>> = BTreeMap::new();
+        for delivery in deliveries {
+            by_tenant.entry(delivery.tenant.clone()).or_default().push(Change::Delivery(Box::new(delivery)));
+        }
+        for (tenant, changes) in by_tenant {
+            self.commit_of(&tenant, changes).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn commit_of(&self, tenant: &Arc<str>, changes: Vec<Change>) -> Result<(), Ended> {
+        let store = self.office.store.as_ref();
+        let fence = self.office.fences.of(store, tenant).await?;
+        Ok(store.commit(fence, changes).await?)
+    }
+}
+
+impl Item {
+    pub(super) fn new(delivery: Delivery) -> Self {
+        Self { delivery, group: String::new() }
+    }
+
+    fn waiting(&self) -> Waiting {
+        let Delivery { id, tenant, rule, level, body, created, .. } = &self.delivery;
+        let (first, foldable) = match body {
+            Body::Alert { revision, .. } => (*revision == 1, true),
+            Body::Digest(_) => (true, false),
+        };
+        Waiting {
+            id: *id,
+            tenant: tenant.clone(),
+            rule: rule.clone(),
+            level: *level,
+            group: self.group.clone(),
+            first,
+            foldable,
+            created: *created,
+        }
+    }
+}
+
+/// What becomes of a delivery before any limit is asked: a silence holds it back, or it tells of what
+/// is over, or taken; none where it goes on. `told` is what it tells, where its alert is taken.
+fn set_aside(
+    delivery: &Delivery,
+    kept: &KeptAlert,
+    told: Option<&Alert>,
+    silences: &[Silence],
+    now: Timestamp,
+) -> Option<Delivery> {
+    let discarded = |reason: String| {
+        let standing = Standing::Discarded { at: now, reason };
+        Some(Delivery { standing, held_by: None, ..delivery.clone() })
+    };
+    let open = |state: State| match state {
+        State::Open | State::Updated => true,
+        State::Closed | State::Acknowledged | State::Resolved => false,
+    };
+    if let Some((id, until)) = silence::held_by(silences, &kept.now, now) {
+        let (held_by, last_reason) = (Some(id), Some(format!("held back by silence {id}")));
+        return Some(Delivery {
+            due: until,
+            held_by,
+            last_reason,
+            standing: Standing::Waiting,
+            ..delivery.clone()
+        });
+    }
+    if delivery.held_by.is_some() && !open(kept.now.state) {
+        return discarded(format!("the alert was {} before its silence ended", kept.now.state.as_str()));
+    }
+    if let (Some((by, _)), Some(told)) = (&kept.acknowledged, told)
+        && open(told.state)
+    {
+        return discarded(format!("{by} has taken the alert"));
+    }
+    None
+}

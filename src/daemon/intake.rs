@@ -1,0 +1,341 @@
+//! One tenant's intake: readings in, alerts and messages owed out, one commit each.
+//!
+//! ```text
+//! reading -> what is news -> journal entry -> judged -> alerts told -> what is owed -> one commit
+//! ```
+//!
+//! The journal decides: an entry is judged in memory and kept together with all that came of it. Where
+//! it cannot be kept, what was judged is forgotten and the state is read again from the store, so that
+//! memory is never ahead of the disk. A restart begins with the checkpoint and judges the journal's
+//! tail again; alerts and deliveries that are there already stay as they are.
+
+mod keep;
+mod learn;
+mod revive;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use super::clock::Clock;
+use super::fences::Fences;
+use super::life::{Halt, Life, Rebuild};
+use super::own::{self, Kind};
+use super::poll::Work;
+use super::routing::Routing;
+use super::status::Board;
+use super::step::{Step, Steps, Stopped};
+use crate::engine::{Generation, GenerationText, SourceId};
+use crate::record::{Millis, Timestamp};
+use crate::source::Reading;
+use crate::store::{Change, Cursor, Event, Fence, Lane, Store, StoreError, Watermark};
+
+/// What an intake works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Tenants that are held.
+    pub fences: Arc<Fences>,
+    /// The time.
+    pub clock: Clock,
+    /// Who hears of what.
+    pub routing: watch::Receiver<Arc<Routing>>,
+    /// Where it is shown.
+    pub board: Board,
+    /// Where trouble is told.
+    pub own: mpsc::Sender<own::Event>,
+    /// Told when messages are owed.
+    pub wake: Arc<Notify>,
+    /// Where a test stops it.
+    pub steps: Steps,
+    /// How long the journal is kept.
+    pub keep: Millis,
+}
+
+/// Why an intake ends.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The store cannot.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal and what is made of it do not fit.
+    #[error("the journal cannot be judged: {0}")]
+    Journal(#[from] Halt),
+    /// A test stopped it.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// One tenant's intake.
+pub struct Intake {
+    around: Surroundings,
+    tenant: Arc<str>,
+    fence: Fence,
+    life: Life,
+    /// Bytes of rows and entries since the last checkpoint.
+    since: (usize, usize),
+    /// When the journal was last looked through for what is old.
+    forgotten: Option<Timestamp>,
+    lanes: BTreeMap<SourceId, LaneState>,
+    /// What is to be in force, and what learns for it.
+    wish: Option<Wish>,
+    /// What the next entries put in force.
+    generation: Option<Arc<Generation>>,
+    rebuild: Option<Rebuild>,
+    learners: (mpsc::Sender<learn::Learnt>, mpsc::Receiver<learn::Learnt>),
+}
+
+/// A lane, as far as the intake must know.
+#[derive(Debug)]
+struct LaneState {
+    lane: Lane,
+    /// Rules have heard of it.
+    joined: bool,
+    /// It has caught up with its past, or fails.
+    settled: bool,
+    watermark: Option<Watermark>,
+}
+
+/// A generation, or lanes, that are to take part, as soon as the rules have learnt from the past.
+#[derive(Debug)]
+struct Wish {
+    text: GenerationText,
+    /// Something learns already; told apart by number.
+    learning: Option<u64>,
+}
+
+/// What an intake is told besides readings.
+#[derive(Debug)]
+pub enum Command {
+    /// Puts another generation in force.
+    Succeed(Box<GenerationText>),
+    /// Reads these lanes from here on; those that are not among them leave.
+    Lanes(Vec<Lane>),
+    /// Are you there?
+    Ping(tokio::sync::oneshot::Sender<()>),
+}
+
+impl Intake {
+    /// Takes the tenant over and judges what the journal holds.
+    pub async fn open(around: Surroundings, tenant: Arc<str>) -> Result<Self, IntakeError> {
+        let fence = around.fences.of(&*around.store, &tenant).await?;
+        let revived = revive::revive(&*around.store, &tenant).await?;
+        let lanes = revived
+            .lanes
+            .into_iter()
+            .map(|(lane, joined)| {
+                let state = LaneState { joined, settled: joined, watermark: None, lane };
+                (state.lane.id, state)
+            })
+            .collect();
+        let intake = Self {
+            around,
+            tenant,
+            fence,
+            life: revived.life,
+            since: (0, revived.tail),
+            forgotten: None,
+            lanes,
+            wish: None,
+            generation: None,
+            rebuild: None,
+            learners: mpsc::channel(1),
+        };
+        intake.show_rules();
+        Ok(intake)
+    }
+
+    /// Every lane that was ever known.
+    pub fn known(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.values().map(|state| &state.lane)
+    }
+
+    /// Works until nobody sends any more.
+    pub async fn run(
+        mut self,
+        mut work: mpsc::Receiver<Work>,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Result<(), IntakeError> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(command) = commands.recv() => self.command(command).await?,
+                Some(learnt) = self.learners.1.recv() => self.learnt(learnt).await?,
+                work = work.recv() => match work {
+                    Some(work) => self.work(work).await?,
+                    None => break,
+                },
+            }
+        }
+        self.checkpoint().await
+    }
+
+    async fn work(&mut self, work: Work) -> Result<(), IntakeError> {
+        match work {
+            Work::Take { lane, reading, kept } => {
+                let done = self.survive(|this| Box::pin(this.take(lane, *reading))).await?;
+                // The poller may be gone; the reading is kept all the same.
+                let _ = kept.send(done);
+            }
+            Work::Leave { lane } => {
+                if let Some(state) = self.lanes.get_mut(&lane) {
+                    state.settled = true;
+                    if state.joined {
+                        self.survive(|this| Box::pin(this.leave(lane))).await?;
+                    }
+                }
+            }
+            Work::Join { lane } => {
+                if self.lanes.get(&lane).is_some_and(|state| state.joined) {
+                    self.survive(|this| Box::pin(this.rejoin(lane))).await?;
+                }
+            }
+        }
+        self.learn().await
+    }
+
+    async fn leave(&mut self, lane: SourceId) -> Result<(), IntakeError> {
+        self.record(vec![Event::Left { lane }], Vec::new()).await
+    }
+
+    async fn rejoin(&mut self, lane: SourceId) -> Result<(), IntakeError> {
+        let Some(state) = self.lanes.get(&lane) else { return Ok(()) };
+        self.record(vec![Event::Joined(state.lane.clone())], Vec::new()).await
+    }
+
+    /// Does `work`. Where the store could not keep it, the state is read again and false comes back;
+    /// what can never go well ends the intake.
+    async fn survive<F>(&mut self, work: F) -> Result<bool, IntakeError>
+    where
+        F: for<'a> FnOnce(
+            &'a mut Self,
+        )
+            -> std::pin::Pin<Box<dyn Future<Output = Result<(), IntakeError>> + Send + 'a>>,
+    {
+        let failure = match work(self).await {
+            Ok(()) => {
+                self.around.board.write(|status| status.store_failed = None);
+                return Ok(true);
+            }
+            Err(IntakeError::Store(failure @ (StoreError::Full | StoreError::Busy))) => failure,
+            Err(error) => return Err(error),
+        };
+        error!(tenant = %self.tenant, %failure, "nothing can be kept; it is tried again");
+        self.around.board.write(|status| status.store_failed = Some(failure.to_string()));
+        self.life = revive::revive(&*self.around.store, &self.tenant).await?.life;
+        Ok(false)
+    }
+
+    /// Takes in one reading.
+    async fn take(&mut self, lane: SourceId, reading: Reading) -> Result<(), IntakeError> {
+        self.around.steps.pass(Step::AfterRead)?;
+        let now = self.around.clock.now();
+        let news = self.life.news(lane, &reading.rows, &reading.twins, now)?;
+        let Some(state) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        let watermark = reading.watermark.map(|(start, end)| Watermark { start, end });
+        let moved = watermark.filter(|new| state.watermark != Some(*new));
+        let mut events: Vec<Event> = news
+            .portions
+            .into_iter()
+            .map(|portion| Event::Read { lane, rows: portion.rows, twins: portion.twins, watermark: None })
+            .collect();
+        match events.last_mut() {
+            Some(Event::Read { watermark, .. }) => *watermark = moved,
+            Some(_) => {}
+            None if moved.is_some() => {
+                events.push(Event::Read { lane, rows: String::new(), twins: Vec::new(), watermark: moved });
+            }
+            None => {}
+        }
+        let mut changes = vec![Change::Cursor(Cursor { lane, place: reading.cursor })];
+        changes.extend(news.quarantined.into_iter().map(Change::Quarantined));
+        for (name, by) in [("rows.new", news.rows.new), ("rows.amended", news.rows.amended)] {
+            if by > 0 {
+                changes.push(Change::Count { name: name.to_owned(), by });
+            }
+        }
+        let caught_up = !reading.behind;
+        self.record(events, changes).await?;
+        let Some(state) = self.lanes.get_mut(&lane) else { return Ok(()) };
+        state.settled |= caught_up;
+        state.watermark = watermark.or(state.watermark);
+        let (name, watermark) = (state.lane.name.clone(), state.watermark);
+        self.around.board.write(|status| {
+            let shown = status.lanes.entry(name).or_default();
+            shown.rows += news.rows.new + news.rows.amended;
+            shown.behind = !caught_up;
+            shown.complete_to = watermark.map(|mark| mark.start);
+        });
+        Ok(())
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), IntakeError> {
+        match command {
+            Command::Succeed(text) => {
+                let same = self.life.seq().is_some() && self.life.generation().digest == text.digest();
+                self.wish = (!same).then_some(Wish { text: *text, learning: None });
+            }
+            Command::Ping(reply) => {
+                let _ = reply.send(());
+                return Ok(());
+            }
+            Command::Lanes(lanes) => {
+                self.survive(|this| Box::pin(this.lanes(lanes))).await?;
+            }
+        }
+        self.learn().await
+    }
+
+    /// Lanes that are new are known from here on; those that are gone leave.
+    async fn lanes(&mut self, lanes: Vec<Lane>) -> Result<(), IntakeError> {
+        let mut events = Vec::new();
+        let wanted: BTreeSet<SourceId> = lanes.iter().map(|lane| lane.id).collect();
+        let gone: Vec<SourceId> = self.lanes.keys().copied().filter(|id| !wanted.contains(id)).collect();
+        for id in &gone {
+            if self.lanes.get(id).is_some_and(|state| state.joined) {
+                events.push(Event::Left { lane: *id });
+            }
+        }
+        for lane in &lanes {
+            match self.lanes.get(&lane.id) {
+                Some(state) if state.lane == *lane => {
+                    // It may have left with an earlier configuration, or stalled with an earlier life.
+                    if state.joined {
+                        events.push(Event::Joined(lane.clone()));
+                    }
+                }
+                Some(_) | None => events.push(Event::Known(lane.clone())),
+            }
+        }
+        let more = events.iter().any(|event| matches!(event, Event::Known(_)));
+        self.record(events, Vec::new()).await?;
+        if let Some(wish) = self.wish.as_mut().filter(|_| more) {
+            // What learns must hear of all lanes from the start: others learn in its place.
+            wish.learning = None;
+        }
+        for id in gone {
+            // It no longer counts when all are waited for.
+            if let Some(state) = self.lanes.get_mut(&id) {
+                state.settled = true;
+            }
+        }
+        for lane in lanes {
+            let joined = self.lanes.get(&lane.id).is_some_and(|state| state.lane == lane && state.joined);
+            let state = LaneState { joined, settled: joined, watermark: None, lane };
+            self.lanes.insert(state.lane.id, state);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake")
+            .field("tenant", &self.tenant)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! Judging entries and keeping all that comes of them: one commit.
+
+use std::collections::BTreeMap;
+
+use super::{Intake, IntakeError, Kind, Millis, Step, Timestamp, debug, info, own, warn};
+use crate::alert::{Alert, AlertId};
+use crate::daemon::life::{self, Outcome};
+use crate::engine::Note;
+use crate::store::{AlertQuery, Change, Entry, Event};
+
+/// Bytes of rows after which a checkpoint pays: judging them again takes a second or so.
+const CHECKPOINT_BYTES: usize = 8 << 20;
+/// Entries after which a checkpoint pays.
+const CHECKPOINT_ENTRIES: usize = 512;
+/// Drafts whose evidence is fetched together.
+const TOLD_AT_A_TIME: usize = 512;
+/// How often the journal is looked through for what is old.
+const FORGET_EVERY: Millis = Millis::mins(60);
+
+impl Intake {
+    /// Judges `events` as the journal's next entries and keeps them, what came of them and `changes`.
+    pub(super) async fn record(
+        &mut self,
+        events: Vec<Event>,
+        changes: Vec<Change>,
+    ) -> Result<(), IntakeError> {
+        let now = self.around.clock.now();
+        let mut all = Vec::new();
+        let mut said = Vec::new();
+        let mut known: BTreeMap<AlertId, Alert> = BTreeMap::new();
+        // Entries that no store has yet; alerts of later ones may show their rows.
+        let mut here: BTreeMap<u64, Entry> = BTreeMap::new();
+        let (mut bytes, count, mut owed) = (0, events.len(), false);
+        for event in events {
+            let entry = Entry { seq: self.life.seq().unwrap_or(0) + 1, at: now, event };
+            if let Event::Read { rows, .. } = &entry.event {
+                bytes += rows.len();
+            }
+            self.hand_over(&entry.event);
+            let outcome = self.life.apply(&entry)?;
+            here.insert(entry.seq, entry);
+            let told = self.tell(&here, &outcome, &mut known).await?;
+            owed |= !told.is_empty();
+            all.extend(self.owed(told, now));
+            let quarantined = outcome.quarantined.len() as u64;
+            if quarantined > 0 {
+                all.push(Change::Count { name: "rows.quarantined".to_owned(), by: quarantined });
+                said.extend(self.quarantine_event(&outcome));
+            }
+            all.extend(outcome.quarantined.into_iter().map(Change::Quarantined));
+            said.extend(outcome.notes.iter().map(said_of));
+        }
+        let changes = here.into_values().map(Change::Journal).chain(all).chain(changes).collect();
+        self.around.steps.pass(Step::BeforeCommit)?;
+        self.around.store.commit(self.fence.clone(), changes).await?;
+        self.around.steps.pass(Step::AfterCommit)?;
+        if owed {
+            self.around.wake.notify_waiters();
+        }
+        for event in said {
+            // Nobody listens when the daemon ends.
+            let _ = self.around.own.send(event).await;
+        }
+        self.since = (self.since.0 + bytes, self.since.1 + count);
+        if self.since.0 >= CHECKPOINT_BYTES || self.since.1 >= CHECKPOINT_ENTRIES {
+            self.checkpoint().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the life what an entry puts in force.
+    fn hand_over(&mut self, event: &Event) {
+        match event {
+            Event::Generation { .. } => {
+                if let Some(generation) = self.generation.take() {
+                    self.life.offer(generation);
+                }
+            }
+            Event::Adopted { .. } => {
+                if let Some(rebuild) = self.rebuild.take() {
+                    self.life.bring(rebuild);
+                }
+            }
+            Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {}
+        }
+    }
+
+    /// Alerts as they fired, and as they are after each change.
+    async fn tell(
+        &self,
+        here: &BTreeMap<u64, Entry>,
+        outcome: &Outcome,
+        known: &mut BTreeMap<AlertId, Alert>,
+    ) -> Result<Vec<Alert>, IntakeError> {
+        let mut told = Vec::new();
+        for part in outcome.parts(TOLD_AT_A_TIME) {
+            let (own, kept): (Vec<u64>, Vec<u64>) =
+                life::wanted(&part).into_iter().partition(|seq| here.contains_key(seq));
+            let found = self.around.store.entries(self.tenant.clone(), kept).await?;
+            let own = own.iter().filter_map(|seq| here.get(seq).cloned());
+            let entries = found.into_iter().chain(own).map(|entry| (entry.seq, entry)).collect();
+            for id in life::changed(&part) {
+                if !known.contains_key(&id) {
+                    let query = AlertQuery { id: Some(id.to_string()), most: 1, ..AlertQuery::default() };
+                    let kept = self.around.store.alerts(query).await?;
+                    known.extend(kept.into_iter().map(|kept| (id, kept.now)));
+                }
+            }
+            let alerts = self.life.tell(&part, &entries, known);
+            known.extend(alerts.iter().map(|alert| (alert.id, alert.clone())));
+            told.extend(alerts);
+        }
+        Ok(told)
+    }
+
+    /// Alerts to keep, and messages that are owed for them.
+    fn owed(&self, told: Vec<Alert>, now: Timestamp) -> Vec<Change> {
+        let routing = self.around.routing.borrow().clone();
+        let (mut changes, mut standing, mut owed) = (Vec::new(), Vec::new(), Vec::new());
+        for alert in told {
+            debug!(alert = %alert.id, rule = %alert.rule, state = alert.state.as_str(), "told");
+            if alert.standing && alert.revision == 1 {
+                standing.push(alert.clone());
+            } else {
+                owed.extend(routing.owed(&alert, now));
+            }
+            if alert.revision == 1 {
+                info!(alert = %alert.id, rule = %alert.rule, level = %alert.level, standing = alert.standing, "fired");
+            }
+            changes.push(Change::Alert(Box::new(alert)));
+        }
+        changes.extend(owed);
+        changes.extend(routing.owed_standing(&standing, now));
+        changes
+    }
+
+    fn quarantine_event(&self, outcome: &Outcome) -> Option<own::Event> {
+        let first = outcome.quarantined.first()?;
+        let lane = self.lanes.get(&first.lane).map_or_else(String::new, |state| state.lane.name.clone());
+        let count = outcome.quarantined.len();
+        warn!(lane, count, reason = first.reason, "rows make no record");
+        let text = format!("{count} rows of {lane} make no record, the first because {}", first.reason);
+        Some(own::Event { kind: Kind::Quarantine, subject: lane, text: Some(text) })
+    }
+
+    /// Writes the state down, so that a restart need not judge everything again.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), IntakeError> {
+        if self.since == (0, 0) {
+            return Ok(());
+        }
+        self.around.steps.pass(Step::BeforeCheckpoint)?;
+        match self.life.snapshot() {
+            Ok(Some(checkpoint)) => {
+                debug!(tenant = %self.tenant, seq = checkpoint.seq, bytes = checkpoint.state.len(), "checkpoint");
+                let mut changes = vec![Change::Checkpoint(checkpoint)];
+                changes.extend(self.forget().await?);
+                self.around.store.commit(self.fence.clone(), changes).await?;
+            }
+            Ok(None) => {}
+            // The journal is there: a restart takes longer, and nothing is lost.
+            Err(error) => warn!(tenant = %self.tenant, %error, "no checkpoint can be written"),
+        }
+        self.since = (0, 0);
+        self.show_rules();
+        self.around.steps.pass(Step::AfterCheckpoint)?;
+        Ok(())
+    }
+
+    /// What is older than is kept.
+    async fn forget(&mut self) -> Result<Option<Change>, IntakeError> {
+        let now = self.around.clock.now();
+        if self.forgotten.is_some_and(|last| now < last + FORGET_EVERY) {
+            return Ok(None);
+        }
+        self.forgotten = Some(now);
+        let before = now - self.around.keep;
+        let Some((mut low, mut high)) = self.around.store.span(self.tenant.clone()).await? else {
+            return Ok(None);
+        };
+        let first = low;
+        // Entries are in the order of their times, but for a clock that was set back.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.around.store.entries(self.tenant.clone(), vec![middle]).await?;
+            if entry.first().is_some_and(|entry| entry.at < before) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        Ok((low > first).then(|| Change::Forget { seq: low - 1, before }))
+    }
+
+    /// Shows what rules did.
+    pub(super) fn show_rules(&self) {
+        let engine = self.life.engine();
+        self.around.board.write(|status| {
+            let ids: Vec<String> = engine.counters().map(|(rule, _)| rule.to_string()).collect();
+            status.rules.retain(|rule, _| ids.contains(rule));
+            for (rule, counters) in engine.counters() {
+                let shown = status.rules.entry(rule.to_string()).or_default();
+                shown.hits = counters.hits;
+                shown.alerts = counters.alerts;
+                shown.groups = engine.groups(rule) as u64;
+                shown.learning = false;
+            }
+        });
+    }
+}
+
+fn said_of(note: &Note) -> own::Event {
+    let (kind, rule, text) = match note {
+        Note::GroupsFull { rule, at, limit } => (
+            Kind::BoundHit,
+            rule,
+            format!(
+                "rule {rule} reached its bound of {limit} groups at {at}; the quietest groups are let go"
+            ),
+        ),
+        Note::ScriptFault { rule, at, fault } => (
+            Kind::ScriptFault,
+            rule,
+            format!("the script of rule {rule} broke on the record of {at}: {fault}"),
+        ),
+        Note::StandingLeftOut { rule, at, left_out } => (
+            Kind::BoundHit,
+            rule,
+            format!("rule {rule} held for {left_out} more groups at {at} than are told"),
+        ),
+    };
+    own::Event { kind, subject: rule.to_string(), text: Some(text) }
+}

@@ -1,0 +1,130 @@
+//! A tenant's state from the store: the checkpoint, and the journal's tail judged again. Nothing is
+//! told of it: what came of those entries was kept together with them.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::IntakeError;
+use crate::daemon::life::{Halt, Life, Rebuild};
+use crate::engine::{Generation, GenerationText};
+use crate::record::RuleId;
+use crate::store::{Entry, Event, Lane, Store, StoreError};
+
+/// Bytes of rows that are read from the journal at a time.
+const TAIL_BYTES: usize = 8 << 20;
+
+/// What was found.
+pub(super) struct Revived {
+    pub life: Life,
+    /// Every lane, and whether rules have heard of it.
+    pub lanes: Vec<(Lane, bool)>,
+    /// Entries after the checkpoint.
+    pub tail: usize,
+}
+
+/// The state after the last entry of the journal.
+pub(super) async fn revive(store: &dyn Store, tenant: &Arc<str>) -> Result<Revived, IntakeError> {
+    let mut life = restored(store, tenant).await?.unwrap_or_else(|| Life::new(tenant));
+    let known = store.lanes(tenant.clone()).await?;
+    // A whole journal tells of each lane when its time comes.
+    let forgotten = store.span(tenant.clone()).await?.is_some_and(|(first, _)| first > 1);
+    if life.seq().is_none() && forgotten {
+        known.iter().cloned().for_each(|lane| life.know(lane));
+    }
+    let mut tail = 0;
+    loop {
+        let after = life.seq().unwrap_or(0);
+        let entries = store.journal(tenant.clone(), after, TAIL_BYTES).await?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in &entries {
+            take_in(store, tenant, &mut life, entry).await?;
+            tail += 1;
+        }
+    }
+    let lanes = known.into_iter().map(|lane| (lane.clone(), life.has_joined(lane.id))).collect();
+    Ok(Revived { life, lanes, tail })
+}
+
+/// The life at the checkpoint, where there is one that can be read.
+async fn restored(store: &dyn Store, tenant: &Arc<str>) -> Result<Option<Life>, IntakeError> {
+    let Some(checkpoint) = store.checkpoint(tenant.clone()).await? else { return Ok(None) };
+    let generation = generation(store, &checkpoint.generation).await?;
+    match Life::restore(tenant, &generation, &checkpoint) {
+        Ok(life) => Ok(Some(life)),
+        Err(error) => {
+            warn!(%tenant, %error, "the checkpoint is of another version; the journal is judged from its beginning");
+            Ok(None)
+        }
+    }
+}
+
+/// The generation whose text has this digest.
+pub(super) async fn generation(store: &dyn Store, digest: &str) -> Result<Arc<Generation>, IntakeError> {
+    Ok(text(store, digest).await?.compile().generation)
+}
+
+/// The text that has this digest; of no rules where nothing was in force yet.
+pub(super) async fn text(store: &dyn Store, digest: &str) -> Result<GenerationText, IntakeError> {
+    let none = GenerationText::default();
+    if digest == none.digest() {
+        return Ok(none);
+    }
+    let damaged = |fault: &str| StoreError::Corrupt(format!("generation {digest}: {fault}"));
+    let text = store.text(digest.to_owned()).await?.ok_or_else(|| damaged("its text is missing"))?;
+    GenerationText::from_json(&text).map_err(|error| damaged(&error.to_string()).into())
+}
+
+/// Judges one entry of the journal, with what it needs of earlier ones.
+async fn take_in(
+    store: &dyn Store,
+    tenant: &Arc<str>,
+    life: &mut Life,
+    entry: &Entry,
+) -> Result<(), IntakeError> {
+    if let Event::Generation { digest } = &entry.event {
+        life.offer(generation(store, digest).await?);
+    }
+    match life.apply(entry) {
+        Ok(_) => Ok(()),
+        Err(Halt::Rebuild { rules, from, last }) => {
+            let text = text(store, &life.generation().digest.clone()).await?;
+            life.bring(learn(store, tenant, life.rebuild(&text, &rules), from, last).await?);
+            life.apply(entry)?;
+            Ok(())
+        }
+        Err(halt) => Err(halt.into()),
+    }
+}
+
+/// Lets rules learn from entries `from` to `last`.
+async fn learn(
+    store: &dyn Store,
+    tenant: &Arc<str>,
+    mut rebuild: Rebuild,
+    from: u64,
+    last: u64,
+) -> Result<Rebuild, IntakeError> {
+    let mut after = from.saturating_sub(1);
+    while after < last {
+        let entries = store.journal(tenant.clone(), after, TAIL_BYTES).await?;
+        let Some(end) = entries.last().map(|entry| entry.seq) else { break };
+        for entry in entries.iter().filter(|entry| entry.seq <= last) {
+            rebuild.take(entry)?;
+        }
+        after = end;
+    }
+    Ok(rebuild)
+}
+
+/// Rules that do not mean what a rule of `life` means.
+pub(super) fn new_rules(life: &Life, generation: &Generation) -> Vec<RuleId> {
+    let old = life.generation();
+    let list = &generation.programs.list;
+    list.iter()
+        .filter(|program| old.same(program).is_none())
+        .map(|program| program.rule.id().clone())
+        .collect()
+}

@@ -1,0 +1,300 @@
+//! What an operator may order: the same words over the control socket of a running daemon and, when
+//! it is stopped, straight at the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::status::Status;
+use crate::alert::State;
+use crate::record::{Millis, Timestamp};
+use crate::route::{Delivery, ReceiverName, Silence, SilenceId, Standing};
+use crate::store::{AlertQuery, Change, DeliveryQuery, Fence, Store, StoreError};
+
+/// Deliveries that one order changes; what is over is left for the next, and said.
+pub const MAX_AT_ONCE: usize = 10_000;
+
+/// One order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Order {
+    /// How are you?
+    Status,
+    /// Somebody has taken an alert.
+    Acknowledge {
+        /// Its id, or the beginning of it.
+        alert: String,
+        /// Who.
+        by: String,
+    },
+    /// Try dead or put aside deliveries again.
+    Redrive {
+        /// Its id or the beginning of it; none: all dead ones.
+        delivery: Option<String>,
+        /// Of this receiver only.
+        receiver: Option<String>,
+    },
+    /// Put deliveries aside that wait or are dead.
+    Discard {
+        /// Its id or the beginning of it; none: all dead ones.
+        delivery: Option<String>,
+        /// Of this receiver only.
+        receiver: Option<String>,
+        /// Why.
+        because: String,
+    },
+    /// Hold messages back.
+    Silence {
+        /// Whose alerts.
+        tenant: String,
+        /// Which: all pairs must hold.
+        matches: Vec<(String, String)>,
+        /// For how long from now.
+        length: Millis,
+        /// Who.
+        by: String,
+        /// Why.
+        because: String,
+    },
+    /// End a silence.
+    Unsilence {
+        /// Its id, or the beginning of it.
+        silence: String,
+    },
+    /// Send a fixed test message at once, past every limit.
+    SendTest {
+        /// To whom.
+        receiver: String,
+    },
+    /// Read configuration and rules again.
+    Reload,
+    /// Write a copy of the store.
+    Backup {
+        /// Where to; absolute.
+        path: std::path::PathBuf,
+    },
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// How the daemon is.
+    Status(Box<Status>),
+    /// It is done, in words.
+    Done(String),
+    /// It is not, and why.
+    Refused(String),
+}
+
+/// A place where orders to the store are carried out.
+#[derive(Debug)]
+pub struct Clerk<'a, S: ?Sized> {
+    /// The store.
+    pub store: &'a S,
+    /// The right to change each tenant.
+    pub fences: BTreeMap<Arc<str>, Fence>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl<S: Store + ?Sized> Clerk<'_, S> {
+    /// Carries out an order that concerns the store alone; none for the others.
+    pub async fn carry_out(&self, order: &Order) -> Result<Option<Reply>, StoreError> {
+        Ok(Some(match order {
+            Order::Acknowledge { alert, by } => self.acknowledge(alert, by).await?,
+            Order::Redrive { delivery, receiver } => {
+                self.redrive(delivery.as_deref(), receiver.as_deref()).await?
+            }
+            Order::Discard { delivery, receiver, because } => {
+                self.discard(delivery.as_deref(), receiver.as_deref(), because).await?
+            }
+            Order::Silence { tenant, matches, length, by, because } => {
+                self.silence(tenant, matches, *length, by, because).await?
+            }
+            Order::Unsilence { silence } => self.unsilence(silence).await?,
+            Order::Backup { path } => {
+                self.store.backup(path.clone()).await?;
+                Reply::Done(format!("backup written to {}", path.display()))
+            }
+            Order::Status | Order::SendTest { .. } | Order::Reload => return Ok(None),
+        }))
+    }
+
+    async fn acknowledge(&self, id: &str, by: &str) -> Result<Reply, StoreError> {
+        let query = AlertQuery { id: Some(id.to_owned()), most: 2, ..AlertQuery::default() };
+        let found = self.store.alerts(query).await?;
+        let [alert] = found.as_slice() else { return Ok(not_one("alert", id, found.len())) };
+        let (id, tenant) = (alert.now.id, &alert.now.tenant);
+        match alert.now.state {
+            State::Open | State::Updated => {}
+            State::Acknowledged => return Ok(Reply::Done(format!("alert {id} was acknowledged already"))),
+            State::Closed | State::Resolved => {
+                return Ok(Reply::Refused(format!("alert {id} is {} already", alert.now.state.as_str())));
+            }
+        }
+        let change = Change::Acknowledged { alert: id, by: by.to_owned(), at: self.now };
+        if !self.commit(tenant, vec![change]).await? {
+            return Ok(no_tenant(tenant));
+        }
+        Ok(Reply::Done(format!("alert {id} is acknowledged by {by}")))
+    }
+
+    async fn redrive(&self, id: Option<&str>, receiver: Option<&str>) -> Result<Reply, StoreError> {
+        let found = self.deliveries(id, receiver, &["dead", "discarded"], &["dead"]).await?;
+        let found = match found {
+            Ok(found) => found,
+            Err(refused) => return Ok(refused),
+        };
+        let again = |delivery: Delivery| Delivery {
+            standing: Standing::Waiting,
+            // A new lineage of tries: the old ones stay in its history.
+            created: self.now,
+            due: self.now,
+            waited: Millis::ZERO,
+            held_by: None,
+            ..delivery
+        };
+        self.change_all(found, again, "owed again").await
+    }
+
+    async fn discard(
+        &self,
+        id: Option<&str>,
+        receiver: Option<&str>,
+        because: &str,
+    ) -> Result<Reply, StoreError> {
+        let found = match self.deliveries(id, receiver, &["dead", "waiting"], &["dead"]).await? {
+            Ok(found) => found,
+            Err(refused) => return Ok(refused),
+        };
+        let aside = |delivery: Delivery| Delivery {
+            standing: Standing::Discarded { at: self.now, reason: because.to_owned() },
+            ..delivery
+        };
+        self.change_all(found, aside, "put aside").await
+    }
+
+    /// One delivery by its id where it is in one of the states `one`, or all in one of `all`.
+    async fn deliveries(
+        &self,
+        id: Option<&str>,
+        receiver: Option<&str>,
+        one: &[&str],
+        all: &[&str],
+    ) -> Result<Result<Vec<Delivery>, Reply>, StoreError> {
+        let receiver = match receiver.map(str::parse::<ReceiverName>).transpose() {
+            Ok(receiver) => receiver,
+            Err(error) => return Ok(Err(Reply::Refused(error.to_string()))),
+        };
+        let words = |states: &[&str]| states.iter().map(|state| (*state).to_owned()).collect();
+        let query = DeliveryQuery {
+            id: id.map(str::to_owned),
+            receiver,
+            states: if id.is_some() { Vec::new() } else { words(all) },
+            most: if id.is_some() { 2 } else { MAX_AT_ONCE },
+            ..DeliveryQuery::default()
+        };
+        let found = self.store.deliveries(query).await?;
+        let Some(id) = id else { return Ok(Ok(found)) };
+        let [delivery] = found.as_slice() else { return Ok(Err(not_one("delivery", id, found.len()))) };
+        let state = delivery.standing.word();
+        if !one.contains(&state) {
+            return Ok(Err(Reply::Refused(format!("delivery {} is {state}", delivery.id))));
+        }
+        Ok(Ok(found))
+    }
+
+    async fn change_all(
+        &self,
+        found: Vec<Delivery>,
+        change: impl Fn(Delivery) -> Delivery,
+        done: &str,
+    ) -> Result<Reply, StoreError> {
+        let count = found.len();
+        let mut by_tenant: BTreeMap<Arc<str>, Vec<Change>> = BTreeMap::new();
+        for delivery in found {
+            let tenant = delivery.tenant.clone();
+            by_tenant.entry(tenant).or_default().push(Change::Delivery(Box::new(change(delivery))));
+        }
+        for (tenant, changes) in by_tenant {
+            if !self.commit(&tenant, changes).await? {
+                return Ok(no_tenant(&tenant));
+            }
+        }
+        let more = if count == MAX_AT_ONCE { "; there may be more: say it again" } else { "" };
+        Ok(Reply::Done(format!("{count} deliver{} {done}{more}", if count == 1 { "y" } else { "ies" })))
+    }
+
+    async fn silence(
+        &self,
+        tenant: &str,
+        matches: &[(String, String)],
+        length: Millis,
+        by: &str,
+        because: &str,
+    ) -> Result<Reply, StoreError> {
+        let silence = Silence {
+            id: silence_id(tenant, matches, self.now),
+            tenant: tenant.into(),
+            matches: matches.to_vec(),
+            from: self.now,
+            until: self.now + length,
+            by: by.to_owned(),
+            because: because.to_owned(),
+        };
+        let words = format!("silence {} holds until {}", silence.id, silence.until);
+        if !self.commit(&silence.tenant.clone(), vec![Change::Silence(silence)]).await? {
+            return Ok(no_tenant(tenant));
+        }
+        Ok(Reply::Done(words))
+    }
+
+    async fn unsilence(&self, id: &str) -> Result<Reply, StoreError> {
+        let silences = self.store.silences(self.now).await?;
+        let found: Vec<&Silence> =
+            silences.iter().filter(|silence| silence.id.to_string().starts_with(id)).collect();
+        let [silence] = found.as_slice() else { return Ok(not_one("silence", id, found.len())) };
+        let change = Change::Unsilence { id: silence.id, at: self.now };
+        if !self.commit(&silence.tenant, vec![change]).await? {
+            return Ok(no_tenant(&silence.tenant));
+        }
+        Ok(Reply::Done(format!("silence {} is over; what it held back is due now", silence.id)))
+    }
+
+    /// False where nobody here has the right.
+    async fn commit(&self, tenant: &str, changes: Vec<Change>) -> Result<bool, StoreError> {
+        let Some(fence) = self.fences.get(tenant) else { return Ok(false) };
+        self.store.commit(fence.clone(), changes).await?;
+        Ok(true)
+    }
+}
+
+fn not_one(what: &str, id: &str, found: usize) -> Reply {
+    Reply::Refused(match found {
+        0 => format!("there is no {what} `{id}`"),
+        _ => format!("more than one {what} begins with `{id}`; give more of its digits"),
+    })
+}
+
+fn no_tenant(tenant: &str) -> Reply {
+    Reply::Refused(format!("tenant `{tenant}` is not of this store"))
+}
+
+fn silence_id(tenant: &str, matches: &[(String, String)], at: Timestamp) -> SilenceId {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(tenant.as_bytes());
+    part(&at.0.to_le_bytes());
+    for (name, value) in matches {
+        part(name.as_bytes());
+        part(value.as_bytes());
+    }
+    let mut id = [0; 8];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    SilenceId(id)
+}

@@ -1,0 +1,257 @@
+//! Larum's own alerts: a source that fails, a receiver that is paused, a rule that is off.
+//!
+//! They are alerts like any other, of the tenant `larum`, and take the same road, to the receivers
+//! named under `ops`. What is said again within an hour is counted and not told again. None is
+//! raised about a failure to tell of one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Map;
+
+use crate::alert::{Alert, AlertId, Bounds, Evidence, Revision, State};
+use crate::record::{Level, Millis, RecordId, RuleId, Timestamp};
+
+/// Whose Larum's own alerts are.
+pub const TENANT: &str = "larum";
+/// How long the same thing is not told again.
+const QUIET: Millis = Millis::mins(60);
+/// Things that are remembered to be told already; past this the oldest is forgotten and told again.
+const MAX_REMEMBERED: usize = 10_000;
+/// Longest text, in characters.
+const MAX_TEXT: usize = 512;
+
+/// What an own alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A source cannot be read.
+    SourceFailing,
+    /// Rules no longer wait for a source.
+    SourceStalled,
+    /// A source has something to say: rows missing, a gap beyond what the service keeps.
+    SourceRemark,
+    /// Rows make no record.
+    Quarantine,
+    /// A receiver takes nothing.
+    ReceiverPaused,
+    /// A message could not be delivered.
+    DeadLetter,
+    /// A rule file does not load.
+    RuleOff,
+    /// A rule's script breaks.
+    ScriptFault,
+    /// A bound was hit.
+    BoundHit,
+    /// A reload was refused.
+    ReloadRefused,
+    /// The store fails.
+    StoreFailing,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::SourceFailing,
+        Self::SourceStalled,
+        Self::SourceRemark,
+        Self::Quarantine,
+        Self::ReceiverPaused,
+        Self::DeadLetter,
+        Self::RuleOff,
+        Self::ScriptFault,
+        Self::BoundHit,
+        Self::ReloadRefused,
+        Self::StoreFailing,
+    ];
+
+    /// The id of the rule that it stands under.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::SourceFailing => "larum-source-failing",
+            Self::SourceStalled => "larum-source-stalled",
+            Self::SourceRemark => "larum-source-remark",
+            Self::Quarantine => "larum-quarantine",
+            Self::ReceiverPaused => "larum-receiver-paused",
+            Self::DeadLetter => "larum-dead-letter",
+            Self::RuleOff => "larum-rule-off",
+            Self::ScriptFault => "larum-script-fault",
+            Self::BoundHit => "larum-bound-hit",
+            Self::ReloadRefused => "larum-reload-refused",
+            Self::StoreFailing => "larum-store-failing",
+        }
+    }
+
+    /// How grave it is: high where alerts may be missed.
+    pub fn level(self) -> Level {
+        match self {
+            Self::SourceFailing
+            | Self::SourceStalled
+            | Self::ReceiverPaused
+            | Self::DeadLetter
+            | Self::RuleOff
+            | Self::StoreFailing => Level::High,
+            Self::SourceRemark
+            | Self::Quarantine
+            | Self::ScriptFault
+            | Self::BoundHit
+            | Self::ReloadRefused => Level::Medium,
+        }
+    }
+
+    /// What its subject is called.
+    fn subject(self) -> &'static str {
+        match self {
+            Self::SourceFailing | Self::SourceStalled | Self::SourceRemark | Self::Quarantine => "source",
+            Self::ReceiverPaused | Self::DeadLetter => "receiver",
+            Self::RuleOff | Self::ScriptFault | Self::BoundHit => "rule",
+            Self::ReloadRefused => "configuration",
+            Self::StoreFailing => "store",
+        }
+    }
+}
+
+/// Something that happened to Larum itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What.
+    pub kind: Kind,
+    /// To which source, receiver, rule or file.
+    pub subject: String,
+    /// In words; none: it is over.
+    pub text: Option<String>,
+}
+
+/// What was told, and of what the end is still to come.
+#[derive(Debug, Default)]
+pub struct Own {
+    told: BTreeMap<(Kind, String), Alert>,
+}
+
+impl Own {
+    /// Begins with what an earlier life left open.
+    pub fn resume(open: Vec<Alert>) -> Self {
+        let mut own = Self::default();
+        for alert in open {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.rule() == alert.rule.as_str());
+            let subject = alert.group.values().next().and_then(|value| value.as_str()).map(str::to_owned);
+            if let (Some(kind), Some(subject)) = (kind, subject) {
+                own.told.insert((kind, subject), alert);
+            }
+        }
+        own
+    }
+
+    /// The alert to tell now, if one is to be told.
+    pub fn tell(&mut self, event: &Event, now: Timestamp, version: &str) -> Option<Alert> {
+        let key = (event.kind, event.subject.clone());
+        let Some(text) = &event.text else {
+            let mut alert = self.told.remove(&key)?;
+            alert.revision += 1;
+            alert.state = State::Resolved;
+            alert.at = now;
+            alert.last_seen = now;
+            return Some(alert);
+        };
+        if let Some(told) = self.told.get_mut(&key)
+            && now < told.at + QUIET
+        {
+            told.repeats += 1;
+            return None;
+        }
+        if self.told.len() >= MAX_REMEMBERED {
+            let oldest = self.told.iter().min_by_key(|(_, alert)| alert.at).map(|(key, _)| key.clone());
+            oldest.map(|key| self.told.remove(&key));
+        }
+        let alert = alert(event, text, now, version)?;
+        self.told.insert(key, alert.clone());
+        Some(alert)
+    }
+}
+
+fn alert(event: &Event, text: &str, now: Timestamp, version: &str) -> Option<Alert> {
+    let rule: RuleId = event.kind.rule().parse().ok()?;
+    let mut tip = [0; 16];
+    tip[..8].copy_from_slice(&now.0.to_be_bytes());
+    let revision = Revision([0; 8]);
+    let mut group = Map::new();
+    group.insert(event.kind.subject().to_owned(), event.subject.clone().into());
+    Some(Alert {
+        id: AlertId::of(TENANT, &rule, revision, event.subject.as_bytes(), RecordId(tip)),
+        revision: 1,
+        state: State::Open,
+        rule,
+        rule_revision: revision,
+        tenant: Arc::from(TENANT),
+        level: event.kind.level(),
+        title: cut(text),
+        at: now,
+        group,
+        count: 1,
+        repeats: 0,
+        first_seen: now,
+        last_seen: now,
+        window: Bounds { from: now, to: now },
+        threshold: Map::new(),
+        actual: Map::new(),
+        values: Map::new(),
+        show: Map::new(),
+        attack: Vec::new(),
+        tags: vec!["larum".to_owned()],
+        late: false,
+        standing: false,
+        observe: false,
+        why_level: "rule".to_owned(),
+        runbook: None,
+        evidence: Evidence::default(),
+        generation: version.to_owned(),
+        text_fault: None,
+        scope: Map::new(),
+    })
+}
+
+/// One line of bounded length.
+fn cut(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing(text: Option<&str>) -> Event {
+        Event { kind: Kind::SourceFailing, subject: "prod".to_owned(), text: text.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_said_again_within_an_hour_is_counted_and_its_end_is_told_once() {
+        let mut own = Own::default();
+        let at = |minutes: i64| Timestamp(minutes * 60_000);
+        let first = own.tell(&failing(Some("cannot reach it")), at(0), "x").unwrap();
+        assert_eq!((first.state, first.revision), (State::Open, 1));
+        assert_eq!(own.tell(&failing(Some("still")), at(59), "x"), None);
+        let again = own.tell(&failing(Some("still")), at(60), "x").unwrap();
+        assert_ne!(again.id, first.id);
+        let over = own.tell(&failing(None), at(61), "x").unwrap();
+        assert_eq!((over.id, over.state, over.revision), (again.id, State::Resolved, 2));
+        assert_eq!(own.tell(&failing(None), at(62), "x"), None);
+    }
+
+    #[test]
+    fn an_end_is_told_after_a_restart_too() {
+        let mut before = Own::default();
+        let open = before.tell(&failing(Some("cannot reach it")), Timestamp(0), "x").unwrap();
+        let mut after = Own::resume(vec![open.clone()]);
+        assert_eq!(after.tell(&failing(None), Timestamp(1), "x").unwrap().id, open.id);
+    }
+
+    #[test]
+    fn every_kind_has_a_rule_id_of_its_own() {
+        let rules: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.rule()).collect();
+        assert_eq!(rules.len(), Kind::ALL.len());
+        assert!(rules.iter().all(|rule| rule.parse::<RuleId>().is_ok()));
+    }
+}

@@ -1,0 +1,119 @@
+//! The configuration with all that it names: receivers and sources, built whole or not at all.
+//!
+//! `larum check` is this and no run, so that what it finds nothing wrong with starts. Secrets are
+//! read here, once; no receiver or source is reached.
+
+use crate::config::{self, Config, KindDoc, Kinds, Secrets};
+use crate::deliver::{self, Receiver};
+use crate::record::scan::Provenance;
+use crate::route::{Limits, ReceiverName};
+use crate::rule::problem::{Problems, Span};
+use crate::source::{self, LiveSource};
+
+/// A configuration and its parts.
+#[derive(Debug)]
+pub struct Parts {
+    /// What the file says.
+    pub config: Config,
+    /// One for each of the configuration's receivers, in that order.
+    pub receivers: Vec<BuiltReceiver>,
+    /// One for each of the configuration's sources, in that order.
+    pub sources: Vec<Box<dyn LiveSource>>,
+}
+
+/// A receiver, ready to be sent to.
+#[derive(Debug)]
+pub struct BuiltReceiver {
+    /// Its name.
+    pub name: ReceiverName,
+    /// Its kind.
+    pub kind: &'static deliver::Kind,
+    /// What its people are told at most: the kind's limits, and over them the file's.
+    pub limits: Limits,
+    /// Itself.
+    pub receiver: Box<dyn Receiver>,
+}
+
+/// Reads the configuration that `bytes` hold and builds its parts; `file` names it in messages, and
+/// its folder is where relative paths begin. None if any problem is an error.
+pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, Problems) {
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let mut problems = config::rules::not_text(file.to_owned(), &error);
+            problems.mask(Span { start: 0, end: problems.source.len() });
+            return (None, problems);
+        }
+    };
+    let receivers: Vec<KindDoc> =
+        deliver::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+    let sources: Vec<KindDoc> =
+        source::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+    let (config, mut problems) =
+        config::load(file, &text, &Kinds { receivers: &receivers, sources: &sources });
+    let Some(config) = config else { return (None, problems) };
+    let receivers = build_receivers(&config, secrets, &mut problems);
+    let sources = build_sources(&config, secrets, &mut problems);
+    if problems.has_errors() {
+        return (None, problems);
+    }
+    (Some(Parts { config, receivers, sources }), problems)
+}
+
+fn build_receivers(config: &Config, secrets: &Secrets, problems: &mut Problems) -> Vec<BuiltReceiver> {
+    let mut built = Vec::new();
+    for receiver in &config.receivers {
+        let Some(kind) = deliver::KINDS.iter().find(|kind| kind.name == receiver.part.kind) else { continue };
+        let usual = if kind.human { Limits::human() } else { Limits::none() };
+        let limits =
+            receiver.at_most.iter().fold(usual, |limits, (level, at_most)| limits.with(*level, *at_most));
+        let name = receiver.name.clone();
+        let done = (kind.build)(&receiver.part.options(), secrets, problems);
+        built.extend(done.map(|receiver| BuiltReceiver { name, kind, limits, receiver }));
+    }
+    built
+}
+
+fn build_sources(config: &Config, secrets: &Secrets, problems: &mut Problems) -> Vec<Box<dyn LiveSource>> {
+    let mut built: Vec<Box<dyn LiveSource>> = Vec::new();
+    let mut read: Vec<(Provenance, Span)> = Vec::new();
+    for source in &config.sources {
+        let Some(kind) = source::KINDS.iter().find(|kind| kind.name == source.part.kind) else { continue };
+        let Some(live) = (kind.build)(&source.name, &source.part.options(), secrets, problems) else {
+            continue;
+        };
+        for lane in live.lanes() {
+            let place = lane.origin.provenance;
+            let Provenance::Huawei { endpoint, .. } = &place else { continue };
+            match read.iter().find(|(other, _)| *other == place) {
+                Some((_, first)) => problems.error_with(
+                    source.part.name_at,
+                    format!(
+                        "`{}` reads `{}` of a project that is read already",
+                        source.name,
+                        endpoint.as_str()
+                    ),
+                    "take the endpoint out of one of them: every record would come twice",
+                    (*first, "it is read here"),
+                ),
+                None => read.push((place, source.part.name_at)),
+            }
+        }
+        built.push(live);
+    }
+    built
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_text_is_told_and_not_shown() {
+        let bytes = b"store: a\npassword: hunter2\xff\n".to_vec();
+        let (parts, problems) = build("larum.yaml", bytes, &Secrets::default());
+        assert!(parts.is_none());
+        let shown = problems.render(false);
+        assert!(shown.contains("byte 0xff is not UTF-8") && !shown.contains("hunter2"), "{shown}");
+    }
+}

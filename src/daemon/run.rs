@@ -1,0 +1,186 @@
+//! The daemon itself: starts everything, stands between its parts, and ends in good order.
+//!
+//! Readings flow from sources to intakes to the store; deliveries from the store to receivers. Here is
+//! what is around: orders, reloads, Larum's own alerts, the status, the service manager.
+
+mod desk;
+mod reload;
+mod start;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+use super::build::{BuildError, BuiltSource};
+use super::clock::Clock;
+use super::control::{Control, NoSocket};
+use super::dispatch::{self, Dispatch, Ended};
+use super::fences::Fences;
+use super::intake::{Command, IntakeError};
+use super::own::{self, Own};
+use super::poll::Work;
+use super::routing::Routing;
+use super::status::Board;
+use super::step::Steps;
+use super::watch::Watch;
+use crate::config::Secrets;
+use crate::deliver::Receiver;
+use crate::engine::{GenerationText, SourceId};
+use crate::record::Millis;
+use crate::route::ReceiverName;
+use crate::store::{Store, StoreError};
+
+/// How long a source may fail before rules that read another one no longer wait for it.
+pub const STALL_AFTER: Millis = Millis::mins(15);
+/// Readings that wait for an intake; each is bounded by its source.
+const READINGS: usize = 4;
+/// Events of Larum's own that wait to be told.
+const OWN_EVENTS: usize = 1_024;
+
+/// What a daemon is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The configuration.
+    pub config: PathBuf,
+    /// Where secrets are read from, besides the configuration's folder.
+    pub secrets: Secrets,
+    /// The time.
+    pub clock: Clock,
+    /// Where a test stops it.
+    pub steps: Steps,
+    /// Whether files are watched for changes.
+    pub watch: bool,
+    /// See [`STALL_AFTER`].
+    pub stall_after: Millis,
+}
+
+impl Settings {
+    /// A daemon of this configuration, on the machine's clock.
+    pub fn new(config: PathBuf) -> Self {
+        Self {
+            config,
+            secrets: Secrets::default(),
+            clock: Clock::wall(),
+            steps: Steps::none(),
+            watch: true,
+            stall_after: STALL_AFTER,
+        }
+    }
+}
+
+/// Why a daemon could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was read cannot be taken in.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// Messages cannot be sent any more.
+    #[error(transparent)]
+    Dispatch(#[from] Ended),
+    /// Nobody could give it orders.
+    #[error(transparent)]
+    Control(#[from] NoSocket),
+    /// A fault of the program.
+    #[error("a task has ended by a fault of the program")]
+    Fault(#[from] tokio::task::JoinError),
+}
+
+/// One tenant's intake, from outside.
+#[derive(Debug)]
+struct Tenant {
+    work: mpsc::Sender<Work>,
+    commands: mpsc::Sender<Command>,
+    numbers: BTreeMap<String, SourceId>,
+}
+
+/// Sources that are being read.
+#[derive(Debug)]
+struct Pollers {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    settings: Settings,
+    store_path: PathBuf,
+    store: Arc<dyn Store>,
+    fences: Arc<Fences>,
+    board: Board,
+    zone: chrono_tz::Tz,
+    keep: Millis,
+    generation: GenerationText,
+    config_digest: [u8; 32],
+    tenants: BTreeMap<Arc<str>, Tenant>,
+    intakes: JoinSet<Result<(), IntakeError>>,
+    pollers: Pollers,
+    dispatch: Dispatch,
+    dispatch_events: (dispatch::Events, mpsc::Receiver<dispatch::Event>),
+    receivers: BTreeMap<ReceiverName, Arc<dyn Receiver>>,
+    routing: watch::Sender<Arc<Routing>>,
+    wake: Arc<Notify>,
+    own: Own,
+    own_events: (mpsc::Sender<own::Event>, mpsc::Receiver<own::Event>),
+    control: Control,
+    watch: Option<Watch>,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("store", &self.store_path).finish_non_exhaustive()
+    }
+}
+
+impl Daemon {
+    /// Its status, as it goes on.
+    pub fn board(&self) -> Board {
+        self.board.clone()
+    }
+
+    /// What it keeps, to look at.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// Runs until `stop` comes true, then ends in good order: readings under way are left, what was
+    /// read is kept, tries under way come to their end.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DaemonError> {
+        let ended = self.desk(&mut stop).await;
+        match &ended {
+            Ok(()) => info!("ending"),
+            Err(failure) => error!(%failure, "the daemon cannot go on"),
+        }
+        super::alive::stopping();
+        let _ = self.pollers.stop.send(true);
+        while self.pollers.tasks.join_next().await.is_some() {}
+        // Intakes end when nobody sends any more.
+        self.tenants.clear();
+        let mut result = ended;
+        while let Some(intake) = self.intakes.join_next().await {
+            let ended = intake.map_err(DaemonError::from).and_then(|ended| ended.map_err(DaemonError::from));
+            result = result.and(ended);
+        }
+        let sent = self.dispatch.stop().await.map_err(DaemonError::from);
+        info!("ended");
+        result.and(sent)
+    }
+}
+
+/// Sources by tenant.
+fn by_tenant(sources: Vec<BuiltSource>) -> BTreeMap<Arc<str>, Vec<BuiltSource>> {
+    let mut by: BTreeMap<Arc<str>, Vec<BuiltSource>> = BTreeMap::new();
+    for source in sources {
+        by.entry(source.tenant.clone()).or_default().push(source);
+    }
+    by
+}

@@ -1,0 +1,209 @@
+//! The desk: one thing after the other, until it is time to end.
+
+use super::{BTreeMap, Daemon, DaemonError, dispatch, info, own, watch};
+use crate::daemon::alive;
+use crate::daemon::control::Call;
+use crate::daemon::intake::Command;
+use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::own::Kind;
+use crate::deliver::{Content, Message};
+use crate::route::{Attempt, DeliveryId, ReceiverName};
+use crate::store::Change;
+
+impl Daemon {
+    pub(super) async fn desk(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DaemonError> {
+        let pulse = alive::interval();
+        let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_secs(3_600)));
+        loop {
+            if *stop.borrow() {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = stop.changed() => return Ok(()),
+                () = self.wake.notified() => self.dispatch.wake(),
+                Some(event) = self.dispatch_events.1.recv() => self.heard(event).await?,
+                Some(event) = self.own_events.1.recv() => self.say(event).await?,
+                Some(call) = self.control.calls.recv() => self.answer(call).await?,
+                Some(()) = changes(&mut self.watch) => {
+                    // What came of it is logged and told.
+                    let _ = self.reload().await?;
+                }
+                Some(ended) = self.intakes.join_next() => ended??,
+                ended = self.dispatch.ended() => return Err(ended.into()),
+                _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
+            }
+        }
+    }
+
+    /// Whether every intake still answers.
+    async fn beats(&self) -> bool {
+        for tenant in self.tenants.values() {
+            let (reply, answer) = tokio::sync::oneshot::channel();
+            if tenant.commands.try_send(Command::Ping(reply)).is_err() {
+                return false;
+            }
+            let patience = std::time::Duration::from_secs(20);
+            if !matches!(tokio::time::timeout(patience, answer).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What the dispatcher met.
+    async fn heard(&mut self, event: dispatch::Event) -> Result<(), DaemonError> {
+        use dispatch::Event;
+        let now = self.settings.clock.now();
+        let said = match event {
+            Event::Delivered { receiver, .. } => {
+                self.board.write(|status| {
+                    let shown = status.receivers.entry(receiver.to_string()).or_default();
+                    shown.delivered_at = Some(now);
+                    shown.failure = None;
+                });
+                None
+            }
+            Event::Dead { receiver, delivery, reason, .. } => Some((
+                Kind::DeadLetter,
+                receiver.clone(),
+                Some(format!("delivery {delivery} to {receiver} is dead: {reason}")),
+            )),
+            Event::Failing { receiver, reason } => {
+                self.board.write(|status| {
+                    status.receivers.entry(receiver.to_string()).or_default().failure = Some(reason);
+                });
+                None
+            }
+            Event::Paused { receiver, reason } => {
+                let text = format!("receiver {receiver} is paused: {reason}");
+                self.board.write(|status| {
+                    status.receivers.entry(receiver.to_string()).or_default().paused = Some(reason);
+                });
+                Some((Kind::ReceiverPaused, receiver, Some(text)))
+            }
+            Event::Recovered { receiver } => {
+                self.board.write(|status| {
+                    let shown = status.receivers.entry(receiver.to_string()).or_default();
+                    (shown.paused, shown.failure) = (None, None);
+                });
+                Some((Kind::ReceiverPaused, receiver, None))
+            }
+            Event::StoreTrouble { receiver, reason } => {
+                tracing::error!(%receiver, reason, "the store fails");
+                None
+            }
+        };
+        match said {
+            Some((kind, receiver, text)) => {
+                self.say(own::Event { kind, subject: receiver.to_string(), text }).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Raises an alert of Larum's own, where one is due.
+    pub(super) async fn say(&mut self, event: own::Event) -> Result<(), DaemonError> {
+        let now = self.settings.clock.now();
+        let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) else { return Ok(()) };
+        info!(rule = %alert.rule, title = alert.title, state = alert.state.as_str(), "own alert");
+        let owed = self.routing.borrow().owed(&alert, now);
+        let mut changes = vec![Change::Alert(Box::new(alert))];
+        changes.extend(owed);
+        let fence = self.fences.of(&*self.store, &own::TENANT.into()).await?;
+        match self.store.commit(fence, changes).await {
+            Ok(()) => self.dispatch.wake(),
+            // It is logged; there is nowhere to keep it.
+            Err(error) => tracing::error!(%error, "an own alert cannot be kept"),
+        }
+        Ok(())
+    }
+
+    /// Carries an order out.
+    async fn answer(&mut self, call: Call) -> Result<(), DaemonError> {
+        let reply = match &call.order {
+            Order::Status => Reply::Status(Box::new(self.status().await)),
+            Order::Reload => match self.reload().await? {
+                Ok(words) => Reply::Done(words),
+                Err(why) => Reply::Refused(why),
+            },
+            Order::SendTest { receiver } => self.send_test(receiver).await,
+            Order::Acknowledge { .. }
+            | Order::Redrive { .. }
+            | Order::Discard { .. }
+            | Order::Silence { .. }
+            | Order::Unsilence { .. }
+            | Order::Backup { .. } => match self.carry_out(&call.order).await {
+                Ok(reply) => reply,
+                Err(error) => Reply::Refused(error.to_string()),
+            },
+        };
+        info!(order = ?call.order, "order");
+        // Who asked may be gone.
+        let _ = call.reply.send(reply);
+        self.dispatch.wake();
+        Ok(())
+    }
+
+    async fn carry_out(&self, order: &Order) -> Result<Reply, crate::store::StoreError> {
+        let mut fences = BTreeMap::new();
+        for tenant in self.store.tenants().await? {
+            fences.insert(tenant.clone(), self.fences.of(&*self.store, &tenant).await?);
+        }
+        let clerk = Clerk { store: &*self.store, fences, now: self.settings.clock.now() };
+        let nothing = || Reply::Refused("this is no order for the store".to_owned());
+        Ok(clerk.carry_out(order).await?.unwrap_or_else(nothing))
+    }
+
+    async fn status(&self) -> crate::daemon::status::Status {
+        let mut status = self.board.read();
+        status.now = Some(self.settings.clock.now());
+        match self.store.holdings().await {
+            Ok(holdings) => {
+                for (receiver, states) in holdings.deliveries {
+                    if let Some(shown) = status.receivers.get_mut(&receiver) {
+                        shown.deliveries = states;
+                    }
+                }
+            }
+            Err(error) => status.store_failed = Some(error.to_string()),
+        }
+        status
+    }
+
+    /// Sends a fixed message, past every limit.
+    async fn send_test(&self, receiver: &str) -> Reply {
+        let name = receiver.parse::<ReceiverName>().ok();
+        let Some((name, found)) = name.and_then(|name| self.receivers.get_key_value(&name)) else {
+            let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
+            return Reply::Refused(format!("there is no receiver `{receiver}`; known: {}", known.join(", ")));
+        };
+        let now = self.settings.clock.now();
+        let message = test_message(name, self.zone, now);
+        match found.send(&message).await {
+            Attempt::Delivered => Reply::Done(format!("{name} took the test message")),
+            Attempt::TryAgain { reason, .. }
+            | Attempt::Malformed { reason }
+            | Attempt::Unwelcome { reason }
+            | Attempt::Refused { reason }
+            | Attempt::Unknown { reason } => {
+                Reply::Refused(format!("{name} did not take the test message: {reason}"))
+            }
+        }
+    }
+}
+
+/// A message without a word from any record.
+pub fn test_message(receiver: &ReceiverName, zone: chrono_tz::Tz, now: crate::record::Timestamp) -> Message {
+    let seed = blake3::hash(format!("test {receiver} {}", now.0).as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&seed.as_bytes()[..16]);
+    Message { id: DeliveryId(id), content: Content::Probe, plain: false, zone, now }
+}
+
+/// The next change of files; never where none are watched.
+async fn changes(watch: &mut Option<crate::daemon::watch::Watch>) -> Option<()> {
+    match watch {
+        Some(watch) => watch.changes.recv().await,
+        None => std::future::pending().await,
+    }
+}

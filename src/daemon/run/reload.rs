@@ -1,0 +1,60 @@
+//! Reloading: the configuration whole or not at all, rules one by one with the last good text.
+
+use super::{BTreeMap, Daemon, DaemonError, info, own};
+use crate::daemon::own::Kind;
+use crate::daemon::{alive, build};
+
+impl Daemon {
+    /// Reads configuration and rules again. What was refused is told, and everything stays as it was.
+    pub(super) async fn reload(&mut self) -> Result<Result<String, String>, DaemonError> {
+        alive::reloading();
+        let built = build::build(&self.settings.config, &self.settings.secrets, Some(&self.generation));
+        let refused = match built {
+            Ok(built) if built.config.store == self.store_path => {
+                let words = words(&built.rules_off);
+                self.put_in_force(built).await?;
+                self.board.write(|status| status.reload_refused = None);
+                self.reload_event(None).await?;
+                info!(words, "reloaded");
+                alive::ready("reading and telling");
+                return Ok(Ok(words));
+            }
+            Ok(_) => "`store` cannot change while the daemon runs; restart it".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(refused, "the reload is refused; everything stays as it was");
+        let first = refused.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+        self.board.write(|status| status.reload_refused = Some(first.clone()));
+        self.reload_event(Some(format!("the reload is refused, everything stays as it was: {first}")))
+            .await?;
+        alive::ready("reading and telling");
+        Ok(Err(refused))
+    }
+
+    async fn reload_event(&mut self, text: Option<String>) -> Result<(), DaemonError> {
+        let subject = self.settings.config.display().to_string();
+        self.say(own::Event { kind: Kind::ReloadRefused, subject, text }).await
+    }
+
+    /// Tells of rule files that do not load, and of those that do again.
+    pub(super) async fn show_rules_off(&mut self, off: &BTreeMap<String, String>) {
+        let before = self.board.write(|status| std::mem::replace(&mut status.rules_off, off.clone()));
+        let again = before.keys().filter(|file| !off.contains_key(*file)).map(|file| (file.clone(), None));
+        let told = off.iter().map(|(file, fault)| {
+            tracing::error!(file, fault, "the rule file does not load");
+            (file.clone(), Some(format!("{file} does not load: {fault}")))
+        });
+        for (subject, text) in again.chain(told) {
+            // The desk may not stand yet: it tells when it does. A full queue loses a word, not the status.
+            let _ = self.own_events.0.try_send(own::Event { kind: Kind::RuleOff, subject, text });
+        }
+    }
+}
+
+fn words(off: &BTreeMap<String, String>) -> String {
+    match off.len() {
+        0 => "configuration and rules are read again".to_owned(),
+        1 => "configuration and rules are read again; 1 rule file does not load".to_owned(),
+        many => format!("configuration and rules are read again; {many} rule files do not load"),
+    }
+}

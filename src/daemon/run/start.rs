@@ -1,0 +1,228 @@
+//! Starting: the configuration, the store, what an earlier life left, and then everything that runs.
+
+use super::{
+    Arc, BTreeMap, BuiltSource, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, OWN_EVENTS,
+    Own, Pollers, READINGS, Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc,
+    own, watch,
+};
+use crate::alert::State;
+use crate::daemon::build::{self, Built, BuiltReceiver};
+use crate::daemon::control;
+use crate::daemon::dispatch::{Office, Target};
+use crate::daemon::intake::{Intake, Surroundings};
+use crate::daemon::poll::{PolledLane, Poller};
+use crate::daemon::status::Board;
+use crate::engine::SourceId;
+use crate::route::Limits;
+use crate::store::sqlite::Sqlite;
+use crate::store::{AlertQuery, Lane};
+
+/// Own alerts of an earlier life whose end is still to be told, at most.
+const OPEN_OWN: usize = 10_000;
+
+impl Daemon {
+    /// Starts everything. When this comes back, sources are read and messages go out.
+    pub async fn start(settings: Settings) -> Result<Self, DaemonError> {
+        let built = build::build(&settings.config, &settings.secrets, None)?;
+        let store_path = built.config.store.clone();
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&store_path)?);
+        let fences = Arc::new(Fences::default());
+        let board = Board::default();
+        let now = settings.clock.now();
+        board.write(|status| {
+            status.version = env!("CARGO_PKG_VERSION").to_owned();
+            status.since = Some(now);
+        });
+        let open = AlertQuery {
+            tenant: Some(own::TENANT.into()),
+            states: vec![State::Open, State::Updated],
+            most: OPEN_OWN,
+            ..AlertQuery::default()
+        };
+        let open = store.alerts(open).await?.into_iter().map(|kept| kept.now).collect();
+        let (routing, _) = watch::channel(Arc::new(Routing::default()));
+        let dispatch_events = dispatch::Events::channel();
+        let office = Office {
+            store: store.clone(),
+            fences: fences.clone(),
+            clock: settings.clock.clone(),
+            zone: built.config.zone,
+            events: dispatch_events.0.clone(),
+            steps: settings.steps.clone(),
+        };
+        let config_file = settings.config.clone();
+        let mut daemon = Self {
+            control: control::listen(&control::socket_of(&store_path))?,
+            watch: None,
+            zone: built.config.zone,
+            keep: built.config.keep.lasts,
+            generation: built.generation.clone(),
+            config_digest: [0; 32],
+            tenants: BTreeMap::new(),
+            intakes: JoinSet::new(),
+            pollers: Pollers { stop: watch::channel(false).0, tasks: JoinSet::new() },
+            dispatch: Dispatch::start(&office, Vec::new()),
+            dispatch_events,
+            receivers: BTreeMap::new(),
+            routing,
+            wake: Arc::new(Notify::new()),
+            own: Own::resume(open),
+            own_events: mpsc::channel(OWN_EVENTS),
+            settings,
+            store_path,
+            store,
+            fences,
+            board,
+        };
+        if daemon.settings.watch {
+            daemon.watch = Some(Watch::begin(&[config_file], &built.config.rules));
+        }
+        daemon.put_in_force(built).await?;
+        super::super::alive::ready("reading and telling");
+        info!(store = %daemon.store_path.display(), "started");
+        Ok(daemon)
+    }
+
+    /// Puts everything that was built in the place of what there was.
+    pub(super) async fn put_in_force(&mut self, built: Built) -> Result<(), DaemonError> {
+        let digest = *blake3::hash(built.config.text().as_bytes()).as_bytes();
+        let changed = digest != self.config_digest;
+        self.zone = built.config.zone;
+        self.generation = built.generation.clone();
+        // Nobody listens while there is no tenant yet.
+        let _ = self.routing.send_replace(Arc::new(built.routing));
+        self.show_rules_off(&built.rules_off).await;
+        if changed {
+            self.receive(built.receivers).await?;
+            let _ = self.pollers.stop.send(true);
+            while self.pollers.tasks.join_next().await.is_some() {}
+            self.pollers.stop = watch::channel(false).0;
+            let sources = by_tenant(built.sources);
+            let gone = self.tenants.keys().filter(|tenant| !sources.contains_key(*tenant)).cloned();
+            for tenant in gone.collect::<Vec<_>>() {
+                self.tenants.remove(&tenant);
+            }
+            for (tenant, sources) in sources {
+                self.read(tenant, sources).await?;
+            }
+        }
+        self.config_digest = digest;
+        for tenant in self.tenants.values() {
+            // An intake that has ended is told of where it is waited for.
+            let _ = tenant.commands.send(Command::Succeed(Box::new(self.generation.clone()))).await;
+        }
+        Ok(())
+    }
+
+    /// Sends with these receivers from here on.
+    async fn receive(&mut self, receivers: Vec<BuiltReceiver>) -> Result<(), DaemonError> {
+        let office = Office {
+            store: self.store.clone(),
+            fences: self.fences.clone(),
+            clock: self.settings.clock.clone(),
+            zone: self.zone,
+            events: self.dispatch_events.0.clone(),
+            steps: self.settings.steps.clone(),
+        };
+        self.receivers = receivers.iter().map(|built| (built.name.clone(), built.receiver.clone())).collect();
+        self.board.write(|status| {
+            status.receivers.retain(|name, _| receivers.iter().any(|built| built.name.as_str() == name));
+            for built in &receivers {
+                let shown = status.receivers.entry(built.name.to_string()).or_default();
+                built.kind.name.clone_into(&mut shown.kind);
+            }
+        });
+        let targets = receivers.into_iter().map(target).collect();
+        // One task a receiver at a time: the old ones come to their end first.
+        let none = Dispatch::start(&office, Vec::new());
+        std::mem::replace(&mut self.dispatch, none).stop().await?;
+        self.dispatch = Dispatch::start(&office, targets);
+        Ok(())
+    }
+
+    /// Reads these sources, all that the tenant has, from here on.
+    async fn read(&mut self, name: Arc<str>, sources: Vec<BuiltSource>) -> Result<(), DaemonError> {
+        if !self.tenants.contains_key(&name) {
+            let tenant = self.open(&name).await?;
+            self.tenants.insert(name.clone(), tenant);
+        }
+        let Some(tenant) = self.tenants.get_mut(&name) else { return Ok(()) };
+        let cursors = self.store.cursors(name.clone()).await?;
+        let (mut lanes, mut polled) = (Vec::new(), Vec::new());
+        for built in sources {
+            let mut own = Vec::new();
+            for spec in built.source.lanes() {
+                let id = number(&mut tenant.numbers, &spec.name);
+                let cursor = cursors.iter().find(|cursor| cursor.lane == id);
+                own.push(PolledLane {
+                    id,
+                    name: spec.name.clone(),
+                    cursor: cursor.map(|cursor| cursor.place.clone()),
+                });
+                lanes.push(Lane { id, name: spec.name, origin: spec.origin });
+            }
+            polled.push((built.source, own));
+        }
+        let names: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
+        self.board.write(|status| {
+            status.lanes.retain(|lane, shown| *shown.tenant != *name || names.contains(lane));
+            for lane in names {
+                (*name).clone_into(&mut status.lanes.entry(lane).or_default().tenant);
+            }
+        });
+        let _ = tenant.commands.send(Command::Lanes(lanes)).await;
+        for (source, lanes) in polled {
+            let poller = Poller {
+                source,
+                lanes,
+                intake: tenant.work.clone(),
+                board: self.board.clone(),
+                own: self.own_events.0.clone(),
+                clock: self.settings.clock.clone(),
+                stall_after: self.settings.stall_after,
+                stop: self.pollers.stop.subscribe(),
+            };
+            self.pollers.tasks.spawn(poller.run());
+        }
+        Ok(())
+    }
+
+    /// Takes a tenant over and starts its intake.
+    async fn open(&mut self, name: &Arc<str>) -> Result<Tenant, DaemonError> {
+        let around = Surroundings {
+            store: self.store.clone(),
+            fences: self.fences.clone(),
+            clock: self.settings.clock.clone(),
+            routing: self.routing.subscribe(),
+            board: self.board.clone(),
+            own: self.own_events.0.clone(),
+            wake: self.wake.clone(),
+            steps: self.settings.steps.clone(),
+            keep: self.keep,
+        };
+        let intake = Intake::open(around, name.clone()).await?;
+        let numbers = intake.known().map(|lane| (lane.name.clone(), lane.id)).collect();
+        let (work, readings) = mpsc::channel::<Work>(READINGS);
+        let (commands, orders) = mpsc::channel(READINGS);
+        self.intakes.spawn(intake.run(readings, orders));
+        Ok(Tenant { work, commands, numbers })
+    }
+}
+
+/// The number of the lane called `name`: its own for ever.
+fn number(numbers: &mut BTreeMap<String, SourceId>, name: &str) -> SourceId {
+    if let Some(number) = numbers.get(name) {
+        return *number;
+    }
+    let next = numbers.values().map(|number| number.0).max().map_or(0, |last| last.saturating_add(1));
+    numbers.insert(name.to_owned(), SourceId(next));
+    SourceId(next)
+}
+
+fn target(built: BuiltReceiver) -> Target {
+    let mut limits = if built.kind.human { Limits::human() } else { Limits::none() };
+    for (level, at_most) in built.at_most {
+        limits = limits.with(level, at_most);
+    }
+    Target { name: built.name, receiver: built.receiver, transport: built.kind.transport, limits }
+}

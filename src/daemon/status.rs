@@ -1,0 +1,127 @@
+//! How the daemon is: what `status` shows, and what tells an operator that it is blind.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Timestamp;
+
+/// How the daemon is at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The running version.
+    pub version: String,
+    /// Since when it runs.
+    pub since: Option<Timestamp>,
+    /// The daemon's own now.
+    pub now: Option<Timestamp>,
+    /// Lanes by name.
+    pub lanes: BTreeMap<String, LaneStatus>,
+    /// Receivers by name.
+    pub receivers: BTreeMap<String, ReceiverStatus>,
+    /// Rules by id.
+    pub rules: BTreeMap<String, RuleStatus>,
+    /// Rule files that did not load, with the first fault.
+    pub rules_off: BTreeMap<String, String>,
+    /// Why the last reload was refused.
+    pub reload_refused: Option<String>,
+    /// Why nothing can be kept any more.
+    pub store_failed: Option<String>,
+}
+
+/// How one lane is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// Whose records.
+    pub tenant: String,
+    /// When it was last read without a failure, by the daemon's clock.
+    pub read_at: Option<Timestamp>,
+    /// Event time up to which its start records are complete.
+    pub complete_to: Option<Timestamp>,
+    /// Event time of its newest row.
+    pub newest: Option<Timestamp>,
+    /// Rows taken in since the daemon began: new or changed.
+    pub rows: u64,
+    /// Rows set aside because they are dated ahead of now, at the last reading.
+    pub ahead: u64,
+    /// Since when it fails.
+    pub failing_since: Option<Timestamp>,
+    /// How it failed last.
+    pub failure: Option<String>,
+    /// True when rules no longer wait for it.
+    pub stalled: bool,
+    /// True while it still reads the past.
+    pub behind: bool,
+    /// The last remark of the source.
+    pub remark: Option<String>,
+}
+
+/// How one receiver is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReceiverStatus {
+    /// Its kind.
+    pub kind: String,
+    /// Deliveries by state.
+    pub deliveries: BTreeMap<String, u64>,
+    /// When it last took a message.
+    pub delivered_at: Option<Timestamp>,
+    /// Why it is paused.
+    pub paused: Option<String>,
+    /// How the last try failed, until one succeeds.
+    pub failure: Option<String>,
+}
+
+/// How one rule is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Records that matched and had a group.
+    pub hits: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+    /// Groups held.
+    pub groups: u64,
+    /// True while it learns from the past and does not fire yet.
+    pub learning: bool,
+}
+
+impl Status {
+    /// What somebody must mend before the daemon can be trusted to see and to tell; empty when all is well.
+    pub fn blind(&self) -> Vec<String> {
+        let mut blind = Vec::new();
+        blind.extend(self.store_failed.iter().map(|why| format!("nothing can be kept: {why}")));
+        for (name, lane) in &self.lanes {
+            if let (Some(since), Some(failure)) = (lane.failing_since, &lane.failure) {
+                blind.push(format!("source {name} cannot be read since {since}: {failure}"));
+            }
+        }
+        for (name, receiver) in &self.receivers {
+            blind.extend(receiver.paused.iter().map(|why| format!("receiver {name} is paused: {why}")));
+        }
+        blind.extend(
+            self.rules_off.iter().map(|(file, fault)| format!("rule file {file} does not load: {fault}")),
+        );
+        blind.extend(self.reload_refused.iter().map(|why| format!("the last reload was refused: {why}")));
+        blind
+    }
+}
+
+/// The status that every part of the daemon writes to.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<Status>>);
+
+impl Board {
+    /// Changes it.
+    pub fn write<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
+        change(&mut self.lock())
+    }
+
+    /// As it stands.
+    pub fn read(&self) -> Status {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,145 @@
+//! Alerts as JSON to an HTTP endpoint, signed as the Standard Webhooks specification 1.0 has it.
+//!
+//! `webhook-id` is the delivery's, the same at every try, so that the other side can drop repeats;
+//! the time stamp and with it the signature are of the try. Without a secret nothing is signed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use crate::config::{Options, Secrets};
+use crate::record::Timestamp;
+use crate::route::DeliveryId;
+use crate::rule::keys::{MapDoc, Open, Takes, may, need};
+use crate::rule::problem::Problems;
+
+use super::http::Endpoint;
+use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "webhook",
+    keys: &KEYS,
+    example: "{name: siem, kind: webhook, url: https://siem.example/hook, secret: env:HOOK_SECRET}",
+    transport: Transport { per_minute: 600, burst: 20 },
+    human: false,
+    build,
+};
+
+static KEYS: MapDoc = MapDoc {
+    name: "a receiver of kind `webhook`",
+    about: "JSON to an HTTP endpoint, signed as Standard Webhooks has it",
+    open: Open::Closed,
+    keys: &[
+        need(
+            "url",
+            Takes::Or(&Takes::Text, &Takes::Secret),
+            "where to, https://; or the secret's place",
+            "url: https://siem.example/hook",
+        ),
+        may(
+            "secret",
+            Takes::Secret,
+            "signs each message; `whsec_…` or plain text",
+            "secret: env:HOOK_SECRET",
+        ),
+        TIMEOUT,
+    ],
+};
+
+#[derive(Debug)]
+struct Webhook {
+    endpoint: Endpoint,
+    key: Option<Key>,
+}
+
+fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
+    let timeout = timeout(options, problems);
+    let endpoint = Endpoint::open(options, secrets, problems, timeout, false);
+    let mut key = None;
+    if options.has("secret") {
+        key = Some(options.secret(problems, secrets, "secret").and_then(|secret| {
+            let key = Key::of(&secret);
+            if key.is_none() {
+                let hint = "after `whsec_` stands Base64; a secret without it is taken as it is";
+                options.fault(problems, "secret", "the secret begins with `whsec_` and is no Base64", hint);
+            }
+            key
+        })?);
+    }
+    Some(Box::new(Webhook { endpoint: endpoint?, key }))
+}
+
+impl Receiver for Webhook {
+    fn send<'a>(&'a self, message: &'a Message) -> Trying<'a> {
+        Box::pin(async move {
+            let body = render::json(message);
+            let headers = headers(self.key.as_ref(), message.id, message.now, &body);
+            match self.endpoint.post(body, headers, message.now).await {
+                Ok(answer) => self.endpoint.judge(&answer),
+                Err(attempt) => attempt,
+            }
+        })
+    }
+}
+
+/// The key that signs.
+#[derive(Debug)]
+struct Key(SecretSlice<u8>);
+
+impl Key {
+    /// The bytes after `whsec_` in Base64, or those of the secret itself.
+    fn of(secret: &SecretString) -> Option<Self> {
+        let text = secret.expose_secret();
+        let bytes = match text.strip_prefix("whsec_") {
+            Some(encoded) => STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty())?,
+            None => text.as_bytes().to_vec(),
+        };
+        Some(Self(bytes.into()))
+    }
+
+    /// `v1,` and the HMAC-SHA256 of `id.timestamp.body` in Base64.
+    fn sign(&self, id: &str, seconds: &str, body: &str) -> String {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.0.expose_secret());
+        let tag = ring::hmac::sign(&key, format!("{id}.{seconds}.{body}").as_bytes());
+        format!("v1,{}", STANDARD.encode(tag))
+    }
+}
+
+fn headers(key: Option<&Key>, id: DeliveryId, now: Timestamp, body: &str) -> HeaderMap {
+    let (id, seconds) = (id.to_string(), now.0.div_euclid(1_000).to_string());
+    let signature = key.map(|key| key.sign(&id, &seconds, body));
+    let mut headers = HeaderMap::new();
+    for (name, value) in
+        [("webhook-id", Some(id)), ("webhook-timestamp", Some(seconds)), ("webhook-signature", signature)]
+    {
+        // Digits and Base64: they are a header's value always.
+        if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_the_specification() {
+        // The example of the specification's reference libraries.
+        let key = Key::of(&"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()).unwrap();
+        let signature = key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_secret_is_base64_after_its_prefix_and_plain_without() {
+        assert!(Key::of(&"whsec_%%%".into()).is_none());
+        assert!(Key::of(&"whsec_".into()).is_none());
+        let key = Key::of(&"plain secret".into()).unwrap();
+        assert_eq!(key.0.expose_secret(), b"plain secret");
+        assert!(!format!("{key:?}").contains("112"), "{key:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What is remembered of rows when the rules change: marks follow their program to its new number,
+//! digests of fields follow their field to its new column.
+
+use crate::record::Columns;
+
+use super::{BITS, More, Mores, Seen, SeenRows, Wants, Was};
+
+/// Stands for the digest of a field that was not read then. A real digest is as good as never 0;
+/// where it is, one change of one field is not told.
+pub(super) const UNREAD: u32 = 0;
+
+/// Where programs went: by old number, the new one; none: it is gone.
+pub type Moves = [Option<u32>];
+
+impl SeenRows {
+    /// Follows the programs and columns of another generation.
+    pub fn follow(&mut self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {
+        let columns = column_moves(columns);
+        let Self { rows, more, .. } = self;
+        for seen in rows.iter_mut() {
+            seen.follow(moves, more);
+        }
+        for more in more.values_mut() {
+            let fields = more.fields.take().filter(|_| wants.amendments);
+            more.fields = fields.map(|fields| moved(&fields, &columns));
+        }
+        more.retain(|_, more| !more.is_nothing());
+    }
+
+    /// Takes over what another life of the same rows knows of the programs that move here. What this
+    /// one knew of those programs must be gone.
+    pub fn adopt(&mut self, other: Self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {
+        let columns = column_moves(columns);
+        let Self { rows, more: mut mores, .. } = other;
+        for mut theirs in rows.into_rows() {
+            theirs.follow(moves, &mut mores);
+            theirs.young = true;
+            let mut more = mores.swap_remove(&theirs.key).unwrap_or_default();
+            let fields = more.fields.take().filter(|_| wants.amendments);
+            more.fields = fields.map(|fields| moved(&fields, &columns));
+            let place = self.rows.find(theirs.key);
+            if let Some(ours) = place.and_then(|place| self.rows.at(place)) {
+                ours.join(&theirs, more, &mut self.more);
+                continue;
+            }
+            if !more.is_nothing() {
+                self.more.insert(theirs.key, more);
+            }
+            self.rows.add(theirs);
+        }
+    }
+}
+
+impl More {
+    fn is_nothing(&self) -> bool {
+        self.was.is_empty() && self.end.is_none() && self.fields.is_none()
+    }
+}
+
+impl Seen {
+    fn follow(&mut self, moves: &Moves, more: &mut Mores) {
+        let bits = std::mem::take(&mut self.hit);
+        let was = more.get_mut(&self.key).map(|more| std::mem::take(&mut more.was)).unwrap_or_default();
+        let by_bit = (0..BITS).filter(|program| bits >> program & 1 == 1);
+        let by_bit = by_bit.map(|program| Was { program, amended: false, clears: false });
+        for was in by_bit.chain(was) {
+            if let Some(program) = moves.get(was.program as usize).copied().flatten() {
+                self.mark(Was { program, ..was }, more);
+            }
+        }
+    }
+
+    /// Both lives of one row together.
+    fn join(&mut self, theirs: &Self, more: More, mores: &mut Mores) {
+        self.ended |= theirs.ended;
+        self.hit |= theirs.hit;
+        for was in more.was {
+            self.mark(was, mores);
+        }
+        if more.end.is_some() || more.fields.is_some() {
+            let ours = mores.entry(self.key).or_default();
+            ours.end = ours.end.max(more.end);
+            ours.fields = ours.fields.take().or(more.fields);
+        }
+    }
+}
+
+/// By new column, the old one of the same field.
+fn column_moves((from, to): (&Columns, &Columns)) -> Vec<Option<usize>> {
+    to.names().iter().map(|name| from.get(name).map(|column| usize::from(column.0))).collect()
+}
+
+fn moved(fields: &[u32], columns: &[Option<usize>]) -> Box<[u32]> {
+    let of = |from: &Option<usize>| from.and_then(|from| fields.get(from).copied()).unwrap_or(UNREAD);
+    columns.iter().map(of).collect()
+}

@@ -1,0 +1,116 @@
+//! Digests: one message in place of many, with how many and which.
+
+use std::collections::BTreeMap;
+
+use super::delivery::{Digest, DigestLine};
+use crate::alert::Alert;
+use crate::record::{Level, RuleId, Timestamp};
+
+/// Characters of a group's text that are kept.
+const MAX_GROUP: usize = 512;
+
+/// One alert that a digest stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The rule.
+    pub rule: RuleId,
+    /// How grave.
+    pub level: Level,
+    /// Its group as text: see [`group_line`]. Hostile.
+    pub group: String,
+    /// Event time.
+    pub at: Timestamp,
+}
+
+impl Member {
+    /// What a digest tells of `alert`.
+    pub fn of(alert: &Alert) -> Self {
+        Self { rule: alert.rule.clone(), level: alert.level, group: group_line(alert), at: alert.at }
+    }
+}
+
+/// An alert's group in one line: `user=ana client_ip=192.0.2.9`; at most 512 characters. Hostile.
+pub fn group_line(alert: &Alert) -> String {
+    let mut line = String::new();
+    for name in alert.group.keys() {
+        let Some(text) = super::tree::group_text(alert, name) else { continue };
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(name);
+        line.push('=');
+        line.push_str(&text);
+    }
+    line.chars().take(MAX_GROUP).collect()
+}
+
+impl Digest {
+    /// The digest that stands for `members`; `because` is `limit`, `standing` or `stale`.
+    pub fn of(members: &[Member], because: &str) -> Self {
+        let lines = most_first(members.iter().map(|member| (&member.rule, member.level)));
+        let groups = most_first(members.iter().map(|member| &member.group).filter(|group| !group.is_empty()));
+        let others = lines.iter().skip(Self::MAX_LINES).map(|(_, count)| count).sum();
+        Self {
+            count: members.len() as u64,
+            lines: lines
+                .into_iter()
+                .take(Self::MAX_LINES)
+                .map(|((rule, level), count)| DigestLine { rule: rule.clone(), level, count })
+                .collect(),
+            others,
+            groups: groups.into_iter().take(Self::MAX_LINES).map(|(group, n)| (group.clone(), n)).collect(),
+            from: members.iter().map(|member| member.at).min().unwrap_or(Timestamp(0)),
+            to: members.iter().map(|member| member.at).max().unwrap_or(Timestamp(0)),
+            because: because.to_owned(),
+        }
+    }
+}
+
+/// How often each was met, most first; of equals, the lesser first.
+fn most_first<T: Ord>(all: impl Iterator<Item = T>) -> Vec<(T, u64)> {
+    let mut counts: BTreeMap<T, u64> = BTreeMap::new();
+    for one in all {
+        *counts.entry(one).or_default() += 1;
+    }
+    let mut counts: Vec<(T, u64)> = counts.into_iter().collect();
+    // A stable sort: equals stay in their own order.
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(rule: &str, level: Level, group: &str, at: i64) -> Member {
+        Member { rule: rule.parse().unwrap(), level, group: group.to_owned(), at: Timestamp(at) }
+    }
+
+    #[test]
+    fn a_digest_says_how_many_and_which() {
+        let digest = Digest::of(
+            &[
+                member("burst", Level::High, "user=ana", 30),
+                member("slow", Level::High, "user=ana", 10),
+                member("burst", Level::High, "user=bob", 20),
+                member("burst", Level::Medium, "", 40),
+            ],
+            "limit",
+        );
+        assert_eq!(digest.count, 4);
+        let lines: Vec<_> =
+            digest.lines.iter().map(|line| format!("{} {} {}", line.rule, line.level, line.count)).collect();
+        assert_eq!(lines, ["burst high 2", "burst medium 1", "slow high 1"]);
+        assert_eq!(digest.groups, [("user=ana".to_owned(), 2), ("user=bob".to_owned(), 1)]);
+        assert_eq!((digest.from, digest.to, digest.others), (Timestamp(10), Timestamp(40), 0));
+    }
+
+    #[test]
+    fn rules_that_find_no_line_are_counted() {
+        let members: Vec<Member> =
+            (0..13).map(|n| member(&format!("r{n:02}"), Level::Low, &format!("user=u{n:02}"), n)).collect();
+        let digest = Digest::of(&members, "limit");
+        assert_eq!((digest.lines.len(), digest.groups.len(), digest.others), (10, 10, 3));
+        assert_eq!(digest.lines.iter().map(|line| line.count).sum::<u64>() + digest.others, digest.count);
+    }
+}

@@ -1,0 +1,109 @@
+//! How the service is set up: where it listens, whom it knows, how its time goes.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::record::Timestamp;
+
+use super::gate::Key;
+use super::trouble::Trouble;
+
+/// Tells the wall clock's time. The simulation reads none itself.
+#[derive(Clone)]
+pub struct Wall(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Wall {
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wall")
+    }
+}
+
+/// A user who may have a token of IAM.
+#[derive(Clone)]
+pub struct User {
+    /// The account.
+    pub domain: String,
+    /// Of the user.
+    pub name: String,
+    /// A fake one.
+    pub password: String,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("domain", &self.domain).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// How the service is set up.
+#[derive(Clone)]
+pub struct Options {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// The clock that signatures are judged by and that virtual time follows.
+    pub wall: Wall,
+    /// Virtual time at the start; none is where the world opens ([`World::opens`]).
+    pub start: Option<Timestamp>,
+    /// Virtual milliseconds for one of the wall clock; 0 stands until it is moved.
+    pub speed: u32,
+    /// The one project there is.
+    pub project_id: String,
+    /// Key pairs that may sign.
+    pub keys: Vec<Key>,
+    /// Tokens that never expire.
+    pub tokens: Vec<String>,
+    /// Who may have a token.
+    pub user: User,
+    /// What goes wrong from the start.
+    pub troubles: Vec<Trouble>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("listen", &self.listen)
+            .field("start", &self.start)
+            .field("speed", &self.speed)
+            .field("project_id", &self.project_id)
+            .field("keys", &self.keys)
+            .field("user", &self.user)
+            .field("troubles", &self.troubles)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// The project that is there unless another is named.
+    pub const PROJECT_ID: &'static str = "0123456789abcdef0123456789abcdef";
+    /// The access key that is there unless others are named.
+    pub const AK: &'static str = "SIMULATED-ACCESS-KEY";
+    /// Its secret, which is none.
+    pub const SK: &'static str = "simulated-secret-key";
+
+    /// A service on any free port of this machine, at the pace of `wall`.
+    pub fn new(wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            wall: Wall(Arc::new(wall)),
+            start: None,
+            speed: 1,
+            project_id: Self::PROJECT_ID.to_owned(),
+            keys: vec![Key::new(Self::AK, Self::SK)],
+            tokens: Vec::new(),
+            user: User {
+                domain: "simulated-account".to_owned(),
+                name: "simulated-user".to_owned(),
+                password: "simulated-password".to_owned(),
+            },
+            troubles: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What can go wrong with the service, on request: each trouble stands in a bounded queue, for a
+//! number of requests or until it is called off (`reference/huawei-api.md`, 15).
+//!
+//! Three sorts: what is said instead of an answer, how the answer travels, and how the rows in it
+//! look. Of the first one is played at a time, in order; of the others all that stand.
+
+use serde_json::{Map, Value, json};
+
+use crate::record::Millis;
+
+use super::Answer;
+use super::what::{Sort, What};
+use super::world::List;
+
+/// Most troubles that wait.
+pub const MAX_TROUBLES: usize = 1_000;
+/// Longest delay of an answer: past any client's patience, so that a play comes to an end.
+pub const MAX_DELAY: Millis = Millis::mins(10);
+
+/// One trouble.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trouble {
+    /// What goes wrong.
+    pub what: What,
+    /// For how many requests yet; none: until it is called off.
+    pub times: Option<u32>,
+    /// For requests of one list only.
+    pub list: Option<List>,
+}
+
+/// A trouble that cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTrouble {
+    /// It is not one.
+    #[error("no trouble: {0}")]
+    Unreadable(String),
+    /// There are [`MAX_TROUBLES`] already.
+    #[error("more than {MAX_TROUBLES} troubles wait; call them off with DELETE /simulate/trouble")]
+    TooMany,
+}
+
+impl Trouble {
+    /// Once, for any list.
+    pub fn once(what: What) -> Self {
+        Self { what, times: Some(1), list: None }
+    }
+
+    /// Until it is called off.
+    pub fn always(what: What) -> Self {
+        Self { what, times: None, list: None }
+    }
+
+    /// For requests of `list` only.
+    #[must_use]
+    pub fn of(self, list: List) -> Self {
+        Self { list: Some(list), ..self }
+    }
+
+    /// Reads one: `{"kind": "throttled", "times": 3, "endpoint": "app_logins", "retry_after": 2}`.
+    /// Without `times` it comes once; with `"always"` it stays.
+    pub fn from_json(value: Value) -> Result<Self, BadTrouble> {
+        let bad = |text: &str| BadTrouble::Unreadable(text.to_owned());
+        let Value::Object(mut map) = value else { return Err(bad("it is no JSON object")) };
+        let times = match map.shift_remove("times") {
+            None => Some(1),
+            Some(Value::String(word)) if word == "always" => None,
+            Some(times) => {
+                let number = times.as_u64().and_then(|times| u32::try_from(times).ok());
+                Some(
+                    number
+                        .filter(|times| *times > 0)
+                        .ok_or_else(|| bad("`times` is a number above 0 or \"always\""))?,
+                )
+            }
+        };
+        let list = match map.shift_remove("endpoint") {
+            None => None,
+            Some(name) => {
+                let named = |list: &List| name.as_str() == Some(list.as_str());
+                let known = List::ALL.into_iter().find(named);
+                Some(known.ok_or_else(|| bad("`endpoint` is desktop_logins, app_logins or app_launches"))?)
+            }
+        };
+        let what = serde_json::from_value(Value::Object(map));
+        Ok(Self { what: what.map_err(|error| bad(&error.to_string()))?, times, list })
+    }
+
+    /// The same the other way round.
+    pub fn to_json(&self) -> Value {
+        let mut map = match serde_json::to_value(&self.what) {
+            Ok(Value::Object(map)) => map,
+            Ok(_) | Err(_) => Map::new(),
+        };
+        map.insert("times".to_owned(), self.times.map_or_else(|| "always".into(), Value::from));
+        if let Some(list) = self.list {
+            map.insert("endpoint".to_owned(), list.as_str().into());
+        }
+        Value::Object(map)
+    }
+}
+
+/// `throttled`, or the JSON of one with its values.
+impl std::str::FromStr for Trouble {
+    type Err = BadTrouble;
+
+    fn from_str(text: &str) -> Result<Self, BadTrouble> {
+        if text.trim_start().starts_with('{') {
+            let value = serde_json::from_str(text);
+            return Self::from_json(value.map_err(|error| BadTrouble::Unreadable(error.to_string()))?);
+        }
+        Self::from_json(json!({"kind": text}))
+    }
+}
+
+/// The troubles that wait, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Troubles(Vec<Trouble>);
+
+impl Troubles {
+    /// Adds one behind the others.
+    pub fn add(&mut self, trouble: Trouble) -> Result<(), BadTrouble> {
+        if self.0.len() >= MAX_TROUBLES {
+            return Err(BadTrouble::TooMany);
+        }
+        self.0.push(trouble);
+        Ok(())
+    }
+
+    /// Calls all off.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Those that wait.
+    pub fn waiting(&self) -> &[Trouble] {
+        &self.0
+    }
+
+    /// What is said instead of an answer to a request of `list`, if anything; and whether the token
+    /// of the request is stale from now on.
+    pub fn instead(&mut self, list: List, request_id: &str) -> Option<(Answer, bool)> {
+        let what = self.take(list, Sort::Instead, 1).pop()?;
+        Some((what.said(request_id), what == What::StaleToken {}))
+    }
+
+    /// How the rows of a page look.
+    pub fn rows(&mut self, list: List, first_page: bool) -> Vec<What> {
+        let mut taken = self.take(list, Sort::Rows, usize::MAX);
+        if first_page {
+            taken.extend(self.take(list, Sort::FirstPage, usize::MAX));
+        }
+        taken
+    }
+
+    /// How `answer` travels.
+    pub fn travel(&mut self, list: List, answer: &mut Answer) {
+        for what in self.take(list, Sort::Travel, usize::MAX) {
+            if let What::Slow { by } = what {
+                answer.delay = by.min(MAX_DELAY);
+            }
+            if let What::Cut { after } = what {
+                answer.cut_after = Some(after);
+            }
+            if let What::Truncated {} = what {
+                answer.body.truncate(answer.body.len() / 2);
+            }
+        }
+    }
+
+    /// The first `most` of a sort; what has been played often enough goes.
+    fn take(&mut self, list: List, sort: Sort, most: usize) -> Vec<What> {
+        let mut taken = Vec::new();
+        self.0.retain_mut(|trouble| {
+            let meant = trouble.list.is_none_or(|meant| meant == list) && trouble.what.sort() == sort;
+            if !meant || taken.len() >= most {
+                return true;
+            }
+            taken.push(trouble.what.clone());
+            trouble.times = trouble.times.map(|times| times - 1);
+            trouble.times != Some(0)
+        });
+        taken
+    }
+}

@@ -1,0 +1,393 @@
+//! Files that the daemon reads: followed as they grow, or read once to their end.
+//!
+//! One source is one lane, whatever its pattern matches. Of a plain file only whole lines are taken;
+//! a half-written last line waits. Packed files are read whole, once. A file is known by its place
+//! on the disk (device and inode) and its first bytes, not by its name: one that was renamed goes on
+//! where it was, one that was cut short or replaced begins anew. The file that is furthest behind is
+//! read first, so that what several files hold comes nearly by time.
+//!
+//! The watermark is the newest confirmed time less `settle`; once nothing has come for so long, it
+//! moves on with the clock. Rows dated ahead of all others are held, in the cursor too, until another
+//! confirms their time. Reading blocks for as long as a few megabytes take, and waits for nobody.
+
+mod cursor;
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{Options, Secrets, fields};
+use crate::record::fact::Facts;
+use crate::record::scan::{Mapping, Origin, Scanner, want_essentials};
+use crate::record::{Batch, Columns, Locator, Millis, Timestamp};
+use crate::rule::keys::{MapDoc, Open, Takes, may, need};
+use crate::rule::problem::Problems;
+
+use super::live::{LaneSpec, LiveSource, Reading, Step, Stepping, Trouble};
+use super::{Kind, NowGuard};
+use cursor::Cursor;
+use files::{Behind, Files, Taken};
+
+/// Files that the daemon reads.
+pub const KIND: Kind = Kind {
+    name: "file",
+    keys: &KEYS,
+    example: "name: archive
+kind: file
+path: \"in/*.ndjson.zst\"
+follow: true
+every: 1s
+settle: 60s
+fields: {user_name: account, start_time: ts}
+",
+    build,
+};
+
+static KEYS: MapDoc = MapDoc {
+    name: "a file source",
+    about: "files of rows, one JSON object a line: plain, gzip or zstd",
+    open: Open::Closed,
+    keys: &[
+        need(
+            "path",
+            Takes::Text,
+            "a file, or a pattern with `*`, `?`, `[…]` and `**`; relative to the configuration",
+            "path: \"in/*.ndjson.zst\"",
+        ),
+        may(
+            "follow",
+            Takes::Flag,
+            "files are read on as they grow, and new ones are found; else each is read once",
+            "follow: true",
+        ),
+        may("every", Takes::Duration, "time between looks at followed files", "every: 1s"),
+        may("settle", Takes::Duration, "how far rows may be out of order", "settle: 60s"),
+        may(
+            "fields",
+            Takes::Map(&fields::FIELDS),
+            "how foreign rows name what rules name",
+            "fields: {user_name: account, start_time: ts}",
+        ),
+    ],
+};
+
+const EVERY: Millis = Millis::secs(1);
+const SETTLE: Millis = Millis::secs(60);
+/// Rows of one reading.
+const MAX_ROWS: usize = 4 << 20;
+/// Least time between two readings that only move the watermark on: each is kept.
+const IDLE_STEP: Millis = Millis::secs(10);
+/// Rows that are held, and their bytes: they stand in every cursor.
+const MAX_HELD: usize = 200;
+const MAX_HELD_BYTES: usize = 256 << 10;
+/// Remarks of one reading.
+const MAX_REMARKS: usize = 20;
+/// Time until a look after files that could not be read.
+const AFTER_TROUBLE: Millis = Millis::secs(10);
+/// How long nothing is said once all is read for good.
+const DONE: Millis = Millis::hours(1);
+
+fn build(
+    name: &str,
+    options: &Options<'_>,
+    secrets: &Secrets,
+    problems: &mut Problems,
+) -> Option<Box<dyn LiveSource>> {
+    let before = problems.errors();
+    let path = options.text(problems, "path");
+    let follow = options.flag(problems, "follow").unwrap_or(false);
+    let every = options.duration_in(problems, "every", (Millis::secs(1), Millis::hours(1)));
+    let settle = options.duration_in(problems, "settle", (Millis::secs(1), Millis::days(1)));
+    let mapping = match options.node("fields") {
+        Some(node) => fields::mapping(node, problems)?,
+        None => Mapping::default(),
+    };
+    let path = path?;
+    if let Err(error) = glob::Pattern::new(&path) {
+        let hint = "`[` and `*` mean something here: write `[[]` for a bracket that stands for itself";
+        options.fault(problems, "path", format!("`{path}` is no pattern: {}", error.msg), hint);
+    }
+    if problems.errors() > before {
+        return None;
+    }
+    let folder = glob::Pattern::escape(&secrets.folder.to_string_lossy());
+    let pattern = PathBuf::from(folder).join(&path);
+    let settings = Settings {
+        lane: format!("{name}/{path}"),
+        pattern: pattern.to_string_lossy().into_owned(),
+        shown: path,
+        follow,
+        every: every.unwrap_or(EVERY),
+        settle: settle.unwrap_or(SETTLE),
+        mapping,
+    };
+    Some(Box::new(Follow::new(settings)))
+}
+
+/// What a source is built from.
+#[derive(Debug)]
+struct Settings {
+    lane: String,
+    /// With the configuration's folder before it.
+    pattern: String,
+    /// As it is spelt.
+    shown: String,
+    follow: bool,
+    every: Millis,
+    settle: Millis,
+    mapping: Mapping,
+}
+
+/// One source of files.
+#[derive(Debug)]
+struct Follow {
+    settings: Settings,
+    scanner: Scanner,
+    guard: NowGuard,
+    files: Files,
+    /// The watermark that was told last.
+    told: Option<Timestamp>,
+    /// When rows came last, by the daemon's clock; none before the first look.
+    grew: Option<Timestamp>,
+    /// When the files were looked at last.
+    looked: Option<Timestamp>,
+    /// Where the next block's rows are, for the guard: counts bytes over all files.
+    read: u64,
+    /// Held rows that stood in the cursor, to be judged again.
+    again: Vec<String>,
+    /// Rows that go out with the next reading.
+    pending: String,
+    /// No look before, after a trouble.
+    rest: Option<Timestamp>,
+    /// True once all is read that ever will be.
+    over: bool,
+    remarks: Vec<String>,
+}
+
+impl Follow {
+    fn new(settings: Settings) -> Self {
+        let mut columns = Columns::default();
+        want_essentials(&mut columns);
+        let origin = Origin::file(settings.mapping.clone());
+        let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), origin);
+        Self {
+            files: Files::new(settings.pattern.clone(), settings.follow),
+            settings,
+            scanner,
+            guard: NowGuard::new(None),
+            told: None,
+            grew: None,
+            looked: None,
+            read: 0,
+            again: Vec::new(),
+            pending: String::new(),
+            rest: None,
+            over: false,
+            remarks: Vec::new(),
+        }
+    }
+
+    /// The next thing, at once.
+    fn next(&mut self, now: Timestamp) -> Step {
+        let grew = *self.grew.get_or_insert(now);
+        if !self.again.is_empty() {
+            let rows = std::mem::take(&mut self.again).join("\n") + "\n";
+            self.pending = self.judge(&rows).0;
+        }
+        // A clock that was set back must not stop it.
+        if let Some(rest) = self.rest.take_if(|rest| now < *rest && *rest - now <= AFTER_TROUBLE) {
+            self.rest = Some(rest);
+            return Step::Wait(rest - now);
+        }
+        self.rest = None;
+        if !self.files.any_unread()
+            && let Some(wait) = self.wait_until_looking(now)
+        {
+            return Step::Wait(wait);
+        }
+        if !self.files.any_unread() {
+            let first = self.looked.is_none();
+            self.looked = Some(now);
+            if let Err(fault) = self.files.look(now, &self.scanner, &mut self.remarks) {
+                return self.failed(now, fault);
+            }
+            if first && self.files.is_empty() {
+                let message = format!("no file matches `{}`", self.settings.shown);
+                if !self.settings.follow {
+                    (self.looked, self.files) = (None, Files::new(self.settings.pattern.clone(), false));
+                    return self.failed(now, message);
+                }
+                self.remarks.push(format!("{message} yet"));
+            }
+        }
+        let Some(taken) = self.files.read(MAX_ROWS, now, &mut self.remarks) else {
+            return self.idle(now, grew);
+        };
+        let Taken { rows, from } = match taken {
+            Ok(taken) => taken,
+            Err(fault) => return self.failed(now, fault),
+        };
+        self.grew = Some(now);
+        let (rows, newest) = self.judge(&rows);
+        self.files.has_read(from, newest);
+        let watermark = self.watermark();
+        Step::Read(Box::new(self.reading(rows, watermark)))
+    }
+
+    /// Sets aside the rows that are ahead of now, and lets go of those whose time has come: the rows
+    /// to be taken in, and the newest time among them.
+    fn judge(&mut self, rows: &str) -> (String, Option<Timestamp>) {
+        let base = self.read;
+        self.read += rows.len() as u64;
+        let mut batch = self.scanner.scan(rows.to_owned(), Locator(base));
+        let released = self.guard.admit(&mut batch);
+        let newest = batch.rows.iter().filter(|row| !row.held).map(|row| row.start).max();
+        let mut kept = std::mem::take(&mut self.pending);
+        kept.push_str(&lines_of(released.as_ref()));
+        let mut held = batch.rows.iter().filter(|row| row.held).map(|row| row.locator.0).peekable();
+        let mut offset = base;
+        for line in rows.split_inclusive('\n') {
+            let here = offset;
+            offset += line.len() as u64;
+            if held.next_if(|at| (here..offset).contains(at)).is_none() {
+                kept.push_str(line);
+            }
+        }
+        while self.guard.held_lines().count() > MAX_HELD || self.held_bytes() > MAX_HELD_BYTES {
+            let Some(line) = self.guard.forget_oldest() else { break };
+            let line: String = line.chars().take(200).collect();
+            self.remarks.push(format!("a row dated ahead of all others is left out: {line}"));
+        }
+        (kept, newest)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.guard.held_lines().map(str::len).sum()
+    }
+
+    /// Nothing more is there now.
+    fn idle(&mut self, now: Timestamp, grew: Timestamp) -> Step {
+        let (settle, since) = (self.settings.settle, now - grew);
+        let quiet = since >= settle;
+        let mut rows = std::mem::take(&mut self.pending);
+        if !self.settings.follow && self.files.furthest_behind() == Behind::Nothing && !self.over {
+            self.over = true;
+            let (released, faults) = self.guard.finish();
+            rows.push_str(&lines_of(released.as_ref()));
+            if !faults.is_empty() {
+                let count = faults.len();
+                self.remarks.push(format!("{count} rows are dated ahead of all others and left out"));
+            }
+        } else if quiet && self.guard.newest().is_none() {
+            // Nothing will confirm the only rows there are.
+            rows.push_str(&lines_of(self.guard.finish().0.as_ref()));
+        }
+        let watermark = if self.over {
+            self.guard.last()
+        } else if self.settings.follow && quiet && self.files.furthest_behind() == Behind::Nothing {
+            self.guard.newest().map(|newest| (newest + since - settle).min(now))
+        } else {
+            self.watermark()
+        };
+        // Each reading is kept: what only moves on with the clock is not told every second.
+        let least = if quiet && self.settings.follow { IDLE_STEP } else { Millis(1) };
+        let moves = match (watermark, self.told) {
+            (Some(watermark), Some(told)) => watermark - told >= least,
+            (watermark, None) => watermark.is_some(),
+            (None, Some(_)) => false,
+        };
+        if rows.is_empty() && !moves && self.remarks.is_empty() {
+            return Step::Wait(self.wait_until_looking(now).unwrap_or(self.settings.every));
+        }
+        let watermark = watermark.filter(|_| moves);
+        Step::Read(Box::new(self.reading(rows, watermark)))
+    }
+
+    /// How long it is until the files are looked at again; none: now.
+    fn wait_until_looking(&self, now: Timestamp) -> Option<Millis> {
+        let looked = self.looked?;
+        if self.over {
+            return Some(DONE);
+        }
+        if !self.settings.follow {
+            return None;
+        }
+        let next = looked + self.settings.every;
+        // A clock that was set back must not stop it.
+        (now < next && now >= looked).then(|| next - now)
+    }
+
+    /// Complete up to here, while rows come: no further than the file that is furthest behind.
+    fn watermark(&self) -> Option<Timestamp> {
+        let newest = self.guard.newest()?;
+        let settle = self.settings.settle;
+        let behind = match self.files.furthest_behind() {
+            Behind::Unknown => return self.told,
+            Behind::At(behind) => behind.min(newest),
+            Behind::Nothing => newest,
+        };
+        Some(behind - settle).max(self.told)
+    }
+
+    fn reading(&mut self, rows: String, watermark: Option<Timestamp>) -> Reading {
+        self.told = watermark.max(self.told);
+        let held = self.guard.held_lines().map(str::to_owned).collect::<Vec<_>>();
+        let ahead = held.len() as u64;
+        let cursor =
+            Cursor { files: self.files.places(), newest: self.guard.newest(), told: self.told, held };
+        Reading {
+            lane: 0,
+            rows,
+            twins: Vec::new(),
+            watermark: self.told.map(|told| (told, told)),
+            cursor: cursor.to_json(),
+            now: self.guard.newest(),
+            ahead,
+            behind: self.files.any_unread(),
+            remarks: self.some_remarks(),
+        }
+    }
+
+    fn some_remarks(&mut self) -> Vec<String> {
+        let mut remarks = std::mem::take(&mut self.remarks);
+        if remarks.len() > MAX_REMARKS {
+            let more = remarks.len() - MAX_REMARKS;
+            remarks.truncate(MAX_REMARKS);
+            remarks.push(format!("and {more} more remarks on files"));
+        }
+        remarks
+    }
+
+    fn failed(&mut self, now: Timestamp, fault: String) -> Step {
+        self.rest = Some(now + AFTER_TROUBLE);
+        Step::Failed { lane: 0, trouble: Trouble::Passing(fault) }
+    }
+}
+
+/// The lines of rows that are let go of.
+fn lines_of(batch: Option<&Batch>) -> String {
+    let batch = batch.into_iter();
+    batch.flat_map(|batch| (0..batch.rows.len()).flat_map(|number| [batch.line(number), "\n"])).collect()
+}
+
+impl LiveSource for Follow {
+    fn lanes(&self) -> Vec<LaneSpec> {
+        let origin = Origin::file(self.settings.mapping.clone());
+        vec![LaneSpec { name: self.settings.lane.clone(), origin }]
+    }
+
+    fn resume(&mut self, _lane: usize, cursor: &str) -> Result<(), String> {
+        let cursor = Cursor::of_json(cursor)?;
+        self.told = cursor.told;
+        self.again = cursor.held;
+        self.guard = NowGuard::resumed(cursor.newest);
+        self.files.resume(cursor.files);
+        Ok(())
+    }
+
+    fn step(&mut self, now: Timestamp) -> Stepping<'_> {
+        Box::pin(async move { self.next(now) })
+    }
+}

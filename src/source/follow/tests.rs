@@ -1,0 +1,341 @@
+//! Files that grow, move, shrink and break, and what is read of them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::*;
+use crate::rule::yaml;
+
+const DAY: i64 = 1_767_603_600_000;
+
+/// A folder, a source that reads it, and the daemon's clock.
+struct Scene {
+    folder: tempfile::TempDir,
+    source: Follow,
+    now: Timestamp,
+}
+
+fn settings(folder: &Path, pattern: &str, follow: bool) -> Settings {
+    Settings {
+        lane: format!("s/{pattern}"),
+        pattern: folder.join(pattern).to_string_lossy().into_owned(),
+        shown: pattern.to_owned(),
+        follow,
+        every: Millis::secs(1),
+        settle: Millis::secs(60),
+        mapping: Mapping::default(),
+    }
+}
+
+/// A row, so many seconds into the day.
+fn row(second: i64) -> String {
+    format!("{{\"id\":\"{second}\",\"user_name\":\"ana\",\"start_time\":\"{}\"}}\n", at(second))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(DAY + second * 1_000)
+}
+
+fn rows(seconds: impl IntoIterator<Item = i64>) -> String {
+    seconds.into_iter().map(row).collect()
+}
+
+impl Scene {
+    fn new(pattern: &str, follow: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Follow::new(settings(folder.path(), pattern, follow));
+        Self { folder, source, now: at(0) }
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.folder.path().join(name), bytes).unwrap();
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.folder.path().join(from), self.folder.path().join(to)).unwrap();
+    }
+
+    fn step(&mut self) -> Step {
+        self.source.next(self.now)
+    }
+
+    /// Every reading until there is nothing to do, a second later than before.
+    fn readings(&mut self) -> Vec<Reading> {
+        self.now = self.now + Millis::secs(1);
+        let mut readings = Vec::new();
+        loop {
+            match self.step() {
+                Step::Read(reading) => readings.push(*reading),
+                Step::Wait(_) => return readings,
+                Step::Failed { trouble, .. } => panic!("{trouble}"),
+            }
+        }
+    }
+
+    /// The ids in what is read now.
+    fn ids(&mut self) -> Vec<String> {
+        let rows: String = self.readings().into_iter().map(|reading| reading.rows).collect();
+        ids_in(&rows)
+    }
+
+    /// A new life of the same source.
+    fn restart(&mut self, cursor: &str) {
+        let Settings { pattern, shown, follow, lane, .. } = &self.source.settings;
+        let mut settings = settings(Path::new(""), "", *follow);
+        settings.pattern.clone_from(pattern);
+        settings.shown.clone_from(shown);
+        settings.lane.clone_from(lane);
+        self.source = Follow::new(settings);
+        self.source.resume(0, cursor).unwrap();
+    }
+}
+
+fn ids_in(rows: &str) -> Vec<String> {
+    rows.lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn only_whole_lines_are_taken_and_a_half_one_waits() {
+    let mut scene = Scene::new("a.ndjson", true);
+    let last = row(3);
+    let (half, rest) = last.split_at(20);
+    scene.append("a.ndjson", &(rows([1, 2]) + half));
+    assert_eq!(scene.ids(), ["1", "2"]);
+    assert_eq!(scene.ids(), [""; 0]);
+    scene.append("a.ndjson", rest);
+    assert_eq!(scene.ids(), ["3"]);
+}
+
+#[test]
+fn the_watermark_is_the_newest_time_less_settle_and_moves_on_when_idle() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.now = at(1_000);
+    scene.append("a.ndjson", &rows([100, 200]));
+    let told = |scene: &mut Scene| scene.readings().last().and_then(|reading| reading.watermark);
+    assert_eq!(told(&mut scene), Some((at(140), at(140))));
+    scene.now = scene.now + Millis::secs(30);
+    assert_eq!(told(&mut scene), None, "not idle for so long yet");
+    scene.now = at(1_001 + 90);
+    let moved = told(&mut scene).unwrap();
+    assert_eq!(moved.0, at(200 + 91 - 60), "the newest time, and how long it is idle, less settle");
+    assert_eq!(told(&mut scene), None, "not told every second");
+    scene.now = at(100_000);
+    assert!(told(&mut scene).unwrap().0 <= scene.now);
+}
+
+#[test]
+fn the_idle_watermark_never_passes_the_clock() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &rows([1_000, 1_001]));
+    scene.readings();
+    scene.now = at(70);
+    assert!(scene.readings().iter().all(|reading| reading.watermark.unwrap().0 <= at(1_001)));
+}
+
+#[test]
+fn a_file_that_is_renamed_goes_on_and_a_new_one_begins() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &rows([1, 2]));
+    assert_eq!(scene.ids(), ["1", "2"]);
+    scene.append("a.ndjson", &row(3));
+    scene.rename("a.ndjson", "a.ndjson.1");
+    scene.append("a.ndjson", &rows([5, 6]));
+    // Its writer has not noticed yet.
+    scene.append("a.ndjson.1", &row(4));
+    assert_eq!(scene.ids(), ["3", "4", "5", "6"]);
+    scene.append("a.ndjson.1", &row(7));
+    assert_eq!(scene.ids(), ["7"]);
+}
+
+#[test]
+fn a_file_that_was_renamed_between_two_lives_is_found_again() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &rows([1, 2]));
+    let cursor = scene.readings().pop().unwrap().cursor;
+    scene.append("a.ndjson", &row(3));
+    scene.rename("a.ndjson", "a.ndjson.1");
+    scene.append("a.ndjson", &row(4));
+    scene.restart(&cursor);
+    assert_eq!(scene.ids(), ["3", "4"]);
+}
+
+#[test]
+fn a_renamed_file_within_the_pattern_is_not_read_twice() {
+    let mut scene = Scene::new("a.ndjson*", true);
+    scene.append("a.ndjson", &rows([1, 2]));
+    assert_eq!(scene.ids(), ["1", "2"]);
+    scene.rename("a.ndjson", "a.ndjson.1");
+    scene.append("a.ndjson", &rows([3, 4]));
+    assert_eq!(scene.ids(), ["3", "4"]);
+}
+
+#[test]
+fn a_file_that_is_cut_short_or_replaced_in_place_begins_anew() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &rows([1, 2, 3]));
+    assert_eq!(scene.ids(), ["1", "2", "3"]);
+    scene.write("a.ndjson", rows([4, 5]).as_bytes());
+    assert_eq!(scene.ids(), ["4", "5"]);
+    // Longer than before: only the first bytes tell.
+    scene.write("a.ndjson", rows([6, 7, 8, 9]).as_bytes());
+    assert_eq!(scene.ids(), ["6", "7", "8", "9"]);
+}
+
+#[test]
+fn a_later_life_reads_on_where_the_cursor_says() {
+    let mut scene = Scene::new("*.ndjson", true);
+    scene.append("a.ndjson", &rows([1, 2]));
+    scene.append("b.ndjson", &rows([3, 4]));
+    let cursor = scene.readings().pop().unwrap().cursor;
+    scene.append("a.ndjson", &row(5));
+    scene.restart(&cursor);
+    assert_eq!(scene.ids(), ["5"]);
+    assert!(scene.source.resume(0, "{}").is_err());
+}
+
+#[test]
+fn packed_files_are_read_once_and_whole() {
+    let mut scene = Scene::new("*.zst", true);
+    let packed = zstd::stream::encode_all(rows(0..1_000).as_bytes(), 3).unwrap();
+    scene.write("a.zst", &packed);
+    assert_eq!(scene.ids().len(), 1_000);
+    assert_eq!(scene.ids(), [""; 0]);
+    scene.write("b.zst", &zstd::stream::encode_all(rows([2_000]).as_bytes(), 3).unwrap());
+    assert_eq!(scene.ids(), ["2000"]);
+}
+
+#[test]
+fn a_packed_file_that_is_still_copied_is_read_on_later_without_a_row_twice() {
+    let mut scene = Scene::new("*.zst", true);
+    let packed = zstd::stream::encode_all(rows(0..1_000).as_bytes(), 3).unwrap();
+    scene.write("a.zst", &packed[..packed.len() / 2]);
+    let mut ids = Vec::new();
+    let mut failed = 0;
+    for _ in 0..100 {
+        scene.now = scene.now + Millis::secs(1);
+        match scene.step() {
+            Step::Read(reading) => ids.extend(ids_in(&reading.rows)),
+            Step::Failed { .. } => {
+                failed += 1;
+                scene.write("a.zst", &packed);
+            }
+            Step::Wait(_) => {}
+        }
+    }
+    assert_eq!(failed, 1);
+    assert_eq!(ids, (0..1_000).map(|id| id.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_damaged_file_is_given_up_and_told_of() {
+    let mut scene = Scene::new("*.zst", true);
+    let packed = zstd::stream::encode_all(rows(0..10).as_bytes(), 3).unwrap();
+    scene.write("a.zst", &packed[..packed.len() / 2]);
+    assert!(matches!(scene.step(), Step::Failed { .. }));
+    assert!(matches!(scene.step(), Step::Wait(_)));
+    scene.now = scene.now + Millis::mins(11);
+    let remarks: Vec<String> = scene.readings().into_iter().flat_map(|reading| reading.remarks).collect();
+    assert!(remarks[0].ends_with("a.zst` breaks off and is read no further"), "{remarks:?}");
+}
+
+#[test]
+fn files_that_are_not_followed_are_read_to_their_end_by_time() {
+    let mut scene = Scene::new("*.ndjson", false);
+    scene.append("b.ndjson", &rows([1, 2]));
+    scene.append("a.ndjson", &(rows([3, 4]) + row(5).trim_end()));
+    let readings = scene.readings();
+    let all: String = readings.iter().map(|reading| reading.rows.as_str()).collect();
+    assert_eq!(ids_in(&all), ["1", "2", "3", "4", "5"]);
+    let last = readings.last().unwrap();
+    assert_eq!((last.watermark, last.behind), (Some((at(5), at(5))), false));
+    let cursor = last.cursor.clone();
+    scene.append("a.ndjson", &row(6));
+    assert_eq!(scene.ids(), [""; 0]);
+    scene.restart(&cursor);
+    assert_eq!(scene.ids(), [""; 0]);
+}
+
+#[test]
+fn nothing_to_read_is_told() {
+    let mut scene = Scene::new("none-*.ndjson", false);
+    assert!(matches!(scene.step(), Step::Failed { .. }));
+    let mut scene = Scene::new("none-*.ndjson", true);
+    assert_eq!(scene.readings()[0].remarks, ["no file matches `none-*.ndjson` yet"]);
+    scene.append("none-1.ndjson", &rows([1, 2]));
+    assert_eq!(scene.ids(), ["1", "2"]);
+}
+
+#[test]
+fn a_row_dated_far_ahead_waits_for_another_and_moves_no_watermark() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &[rows([1, 2]), row(1_000_000), row(3)].concat());
+    let reading = scene.readings().pop().unwrap();
+    assert_eq!((ids_in(&reading.rows), reading.ahead), (vec!["1".into(), "2".into(), "3".into()], 1));
+    assert_eq!(reading.watermark, Some((at(-57), at(-57))));
+    scene.restart(&reading.cursor);
+    scene.append("a.ndjson", &row(1_000_010));
+    assert_eq!(scene.ids(), ["1000000", "1000010"]);
+}
+
+#[test]
+fn a_reading_is_bounded_and_all_of_them_are_everything() {
+    let mut scene = Scene::new("a.ndjson", true);
+    let text = rows(0..150_000);
+    assert!(text.len() > 2 * MAX_ROWS);
+    scene.append("a.ndjson", &text);
+    let readings = scene.readings();
+    assert!(readings.iter().all(|reading| reading.rows.len() <= MAX_ROWS + 1));
+    assert!(readings[0].behind && !readings.last().unwrap().behind);
+    assert!(readings.iter().map(|reading| reading.rows.as_str()).collect::<String>() == text);
+}
+
+#[test]
+fn what_is_no_text_or_too_long_is_left_out_and_told() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &row(1));
+    let mut bytes = rows([1]).into_bytes();
+    bytes.extend_from_slice(b"{\"id\":\"\xff\"}\n");
+    bytes.extend(vec![b'x'; 5 << 20]);
+    bytes.extend_from_slice(b"\n");
+    bytes.extend_from_slice(rows([2, 3]).as_bytes());
+    scene.write("a.ndjson", &bytes);
+    let readings = scene.readings();
+    let all: String = readings.iter().map(|reading| reading.rows.as_str()).collect();
+    assert_eq!(ids_in(&all), ["1", "2", "3"]);
+    let remarks: Vec<&String> = readings.iter().flat_map(|reading| &reading.remarks).collect();
+    assert_eq!(remarks.len(), 2, "{remarks:?}");
+    assert!(remarks[0].contains("1 lines are not UTF-8") && remarks[1].contains("a line of more than 4 MiB"));
+}
+
+#[test]
+fn a_source_is_built_from_its_example_and_tells_what_is_wrong() {
+    let build = |text: &str| {
+        let mut problems = Problems::new("larum.yaml", text);
+        let root = yaml::parse(&mut problems).unwrap();
+        let (_, part) = (crate::config::keys::SOURCE.name, &root);
+        let options = Options::open(part, &WITH_SHARED, part.span, &mut problems).unwrap();
+        let source = build("archive", &options, &Secrets::in_folder("etc"), &mut problems);
+        let told: Vec<String> = problems.sorted().iter().map(|problem| problem.message.clone()).collect();
+        (source, told)
+    };
+    let (source, told) = build(KIND.example);
+    assert_eq!(told, [""; 0]);
+    assert_eq!(source.unwrap().lanes()[0].name, "archive/in/*.ndjson.zst");
+    let (_, told) = build("path: \"in/[\"\nevery: 10ms\nfollow: true\n");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(build("path: a\nfields: {}\n").1[0].contains("names no field"));
+}
+
+/// The kind's keys with those of every source.
+static WITH_SHARED: MapDoc =
+    MapDoc { name: KEYS.name, about: KEYS.about, open: Open::Names, keys: KEYS.keys };

@@ -1,0 +1,29 @@
+//! Logins of the application service: POST `/v1/{project_id}/session/user-connection`
+//! (`reference/huawei-api.md`, 3.1).
+
+use super::api::{Api, Ask, Call, Method, Service, page_query, second};
+use crate::record::Millis;
+use crate::record::scan::Endpoint;
+
+pub(super) static API: Api = Api {
+    endpoint: Endpoint::AppLogins,
+    service: Service::WorkspaceApp,
+    action: "workspace:session:listUserConnection",
+    resolution: Millis::secs(1),
+    total: "count",
+    rows: "items",
+    call,
+};
+
+fn call(project_id: &str, ask: &Ask) -> Call {
+    let body = serde_json::json!({
+        "login_start_time": second(ask.from),
+        "login_end_time": second(ask.to),
+    });
+    Call {
+        method: Method::Post,
+        path: format!("/v1/{project_id}/session/user-connection"),
+        query: page_query(ask),
+        body: body.to_string(),
+    }
+}

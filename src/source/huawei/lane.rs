@@ -1,0 +1,366 @@
+//! What one endpoint is asked next, and what its answers come to: windows, watermarks, sweeps.
+//!
+//! Pages come in, with the service's own time; readings come out. Nothing here asks anybody, waits
+//! or reads a clock, so that every order of events can be played to it. How a lane stands is its
+//! [`Place`], which goes with every reading; all else is memory that costs repeats when lost.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::api::Ask;
+use super::budget::Purpose;
+use super::known::{Found, Known};
+use super::page::Page;
+use super::place::{Hour, KEPT, Place};
+use super::walk::{News, Next, Read, Walk};
+use crate::record::fact::Facts;
+use crate::record::scan::{Origin, Scanner};
+use crate::record::{Column, Columns, Locator, Millis, Phase, RowId, Timestamp};
+use crate::source::Reading;
+
+/// Rows of a page: the most that every endpoint gives.
+const PAGE: u32 = 100;
+/// A window with more rows is split: what was read is kept before it is lost to a failure.
+const MAX_WINDOW_ROWS: u64 = 10_000;
+/// How far ahead of now a row may be dated.
+const AHEAD: Millis = Millis::mins(5);
+/// How far within the kept days windows begin: the service's clock goes on while it is asked.
+const EDGE: Millis = Millis::mins(10);
+
+/// How a lane is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// What window times are rounded to.
+    pub resolution: Millis,
+    /// Time between polls, and between two checks of an hour.
+    pub every: Millis,
+    /// How late a row may appear.
+    pub settle: Millis,
+    /// How much of what was read is read again.
+    pub lookback: Millis,
+    /// How far back the first poll goes.
+    pub since: Millis,
+}
+
+impl Pace {
+    fn round(&self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0 - at.0.rem_euclid(self.resolution.0))
+    }
+}
+
+/// One endpoint, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pace: Pace,
+    scanner: Scanner,
+    /// The columns that tell whether a row has a key.
+    key: Column,
+    place: Option<Place>,
+    known: Known,
+    poll: Option<Walk>,
+    sweep: Option<(Hour, Walk)>,
+    /// While catching up: how much is read at a time.
+    width: Option<Millis>,
+    /// Rows that were missing at the last poll, once told.
+    missing: u64,
+    /// Pages that were read.
+    pages: u64,
+    remarks: Vec<String>,
+}
+
+impl Lane {
+    pub fn new(origin: Origin, pace: Pace) -> Self {
+        let mut columns = Columns::default();
+        let desktop = origin.endpoint == Some(crate::record::scan::Endpoint::DesktopLogins);
+        let key = columns.want_known(if desktop { "transaction_id" } else { "id" });
+        let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), origin);
+        Self {
+            pace,
+            scanner,
+            key,
+            place: None,
+            known: Known::default(),
+            poll: None,
+            sweep: None,
+            width: None,
+            missing: 0,
+            pages: 0,
+            remarks: Vec::new(),
+        }
+    }
+
+    /// Begins where an earlier life stopped; anew, where the cursor is empty.
+    pub fn resume(&mut self, cursor: &str) -> Result<(), String> {
+        self.place = if cursor.is_empty() { None } else { Some(Place::parse(cursor)?) };
+        (self.poll, self.sweep, self.known) = (None, None, Known::default());
+        Ok(())
+    }
+
+    /// How long until there is something to sweep at `now`, the service's; none while nothing is open.
+    pub fn sweep_wait(&self, now: Timestamp) -> Option<Millis> {
+        if self.sweep.is_some() {
+            return Some(Millis::ZERO);
+        }
+        let (_, checked) = self.place.as_ref()?.stalest()?;
+        Some((checked + self.pace.every - now).max(Millis::ZERO))
+    }
+
+    /// True when more than a poll's time is yet to be read.
+    pub fn is_behind(&self, now: Timestamp) -> bool {
+        let step = self.pace.every.max(self.pace.resolution);
+        self.place.as_ref().is_none_or(|place| place.to + step < self.pace.round(now))
+    }
+
+    /// The next page to ask for, when the service's clock is at `now`; the same one until a page came.
+    pub fn ask(&mut self, purpose: Purpose, now: Timestamp) -> Option<Ask> {
+        match purpose {
+            Purpose::Poll => {
+                if self.poll.is_none() {
+                    self.poll = Some(self.plan_poll(now));
+                }
+                self.poll.as_ref().map(Walk::ask)
+            }
+            Purpose::Sweep => {
+                if self.sweep.is_none() {
+                    self.sweep = self.plan_sweep(now);
+                }
+                self.sweep.as_ref().map(|(_, walk)| walk.ask())
+            }
+        }
+    }
+
+    /// Gives a walk up: the next one begins anew.
+    pub fn drop_walk(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Poll => self.poll = None,
+            Purpose::Sweep => self.sweep = None,
+        }
+    }
+
+    /// True while a poll is under way.
+    pub fn is_polling(&self) -> bool {
+        self.poll.is_some()
+    }
+
+    /// The page was too long to be read: asks for half as many rows, and passes over one that is too
+    /// long by itself.
+    pub fn ask_less(&mut self, purpose: Purpose) {
+        let walk = match purpose {
+            Purpose::Poll => self.poll.as_mut(),
+            Purpose::Sweep => self.sweep.as_mut().map(|(_, walk)| walk),
+        };
+        let Some(walk) = walk else { return };
+        if walk.limit > 1 {
+            walk.limit /= 2;
+        } else {
+            walk.skip();
+            self.remarks.push("a row is too long to be read; it was passed over".to_owned());
+        }
+    }
+
+    fn oldest(&self, now: Timestamp) -> Timestamp {
+        self.pace.round(now - KEPT + EDGE)
+    }
+
+    fn plan_poll(&mut self, now: Timestamp) -> Walk {
+        let oldest = self.oldest(now);
+        let end = self.pace.round(now);
+        let first = self.pace.round(now - self.pace.since).max(oldest);
+        let place = self.place.get_or_insert_with(|| Place::new(first));
+        if place.to < now - KEPT {
+            self.remarks.push(format!(
+                "what happened from {} to {oldest} was not read: the service keeps {KEPT}",
+                place.start
+            ));
+            // Told once; the watermark moves when the window is read.
+            place.to = oldest;
+        }
+        let from = self.pace.round(place.start - self.pace.lookback).max(oldest);
+        let to = self.width.map_or(end, |width| end.min(self.pace.round(place.to + width)));
+        Walk::new(from, to.max(from + self.pace.resolution), now, PAGE)
+    }
+
+    fn plan_sweep(&self, now: Timestamp) -> Option<(Hour, Walk)> {
+        let (hour, _) = self.place.as_ref()?.stalest()?;
+        let from = self.pace.round(hour.start() - self.pace.resolution).max(self.oldest(now));
+        let to = hour.end().min(self.pace.round(now));
+        Some((hour, Walk::new(from, to.max(from + self.pace.resolution), now, PAGE)))
+    }
+
+    /// Takes in the page that was asked for; `date` is what the service's clock said with it.
+    pub fn take(&mut self, purpose: Purpose, page: Page, date: Timestamp) -> Option<Reading> {
+        match purpose {
+            Purpose::Poll => {
+                let mut walk = self.poll.take()?;
+                if walk.is_new() {
+                    walk.began = walk.began.min(date);
+                    if let Some(narrower) = self.narrower(&walk, page.total, date) {
+                        self.poll = Some(narrower);
+                        return None;
+                    }
+                }
+                match self.walk_on(&mut walk, page, date) {
+                    Next::Over => Some(self.end_poll(walk, date)),
+                    next @ (Next::Ask | Next::Give) => {
+                        let given = self.part(next, &mut walk, date);
+                        self.poll = Some(walk);
+                        given
+                    }
+                }
+            }
+            Purpose::Sweep => {
+                let (hour, mut walk) = self.sweep.take()?;
+                if walk.is_new() {
+                    walk.began = walk.began.min(date);
+                }
+                match self.walk_on(&mut walk, page, date) {
+                    Next::Over => Some(self.end_sweep(hour, walk, date)),
+                    next @ (Next::Ask | Next::Give) => {
+                        let given = self.part(next, &mut walk, date);
+                        self.sweep = Some((hour, walk));
+                        given
+                    }
+                }
+            }
+        }
+    }
+
+    /// A poll of less, where the window has too many rows for one reading.
+    fn narrower(&mut self, walk: &Walk, total: Option<u64>, date: Timestamp) -> Option<Walk> {
+        let place = self.place.as_ref()?;
+        if total.unwrap_or_default() <= MAX_WINDOW_ROWS {
+            return None;
+        }
+        let half = Millis((walk.to.min(date) - place.to).0 / 2);
+        let to = self.pace.round(place.to + half);
+        (half > self.pace.resolution && to > place.to && to < walk.to).then(|| {
+            self.width = Some(half);
+            Walk::new(walk.from, to, walk.began, walk.limit)
+        })
+    }
+
+    fn walk_on(&mut self, walk: &mut Walk, page: Page, date: Timestamp) -> Next {
+        self.pages += 1;
+        let rows = self.read(page.rows, walk, date);
+        walk.take(page.total, rows)
+    }
+
+    /// What the rows of a page are. A row that makes no record is given too: it is quarantined, not lost.
+    fn read(&self, rows: Vec<String>, walk: &mut Walk, date: Timestamp) -> Vec<Read> {
+        let mut block = String::with_capacity(rows.iter().map(|row| row.len() + 1).sum());
+        // Not at the beginning of a file: a mark there is no mark here.
+        let base = Locator(1);
+        let mut places = HashMap::new();
+        for (number, row) in rows.iter().enumerate() {
+            places.insert(base.0 + block.len() as u64, number);
+            block.push_str(row);
+            block.push('\n');
+        }
+        let batch = self.scanner.scan(block, base);
+        let mut records: Vec<Option<usize>> = vec![None; rows.len()];
+        for (record, row) in batch.rows.iter().enumerate() {
+            if let Some(number) = places.get(&row.locator.0) {
+                records[*number] = Some(record);
+            }
+        }
+        let mut nths: HashMap<RowId, u32> = HashMap::new();
+        let mut read = Vec::with_capacity(rows.len());
+        for (line, record) in rows.into_iter().zip(records) {
+            let row = record.map(|record| (&batch.rows[record], batch.record(record, Phase::Start)));
+            let (id, version, start, open, keyed) = match row {
+                Some((row, record)) => {
+                    let keyed = record.get(self.key).text().is_some_and(|key| !key.is_empty());
+                    (row.id, row.version, row.start, row.open, keyed)
+                }
+                None => (digest(&line), 0, date, false, true),
+            };
+            let nth = nths.entry(id).or_default();
+            let before = if keyed { 0 } else { walk.count_like(id, version) };
+            let line = (!self.known.is_old(id, version, before)).then_some(line);
+            let found = Found { id, version, start, keyed, page: self.pages, line };
+            read.push(Read {
+                found,
+                nth: if keyed { 0 } else { *nth },
+                open: open && start + KEPT > date,
+                ahead: start > date + AHEAD,
+            });
+            *nth += 1;
+        }
+        read
+    }
+
+    /// What is given before a walk is over, if anything.
+    fn part(&mut self, next: Next, walk: &mut Walk, date: Timestamp) -> Option<Reading> {
+        if next != Next::Give {
+            return None;
+        }
+        let news = walk.give(&mut self.known, date);
+        // The watermark stands, and so does all else: a new life reads the window again.
+        Some(self.reading(news, false, date))
+    }
+
+    fn end_poll(&mut self, mut walk: Walk, date: Timestamp) -> Reading {
+        let news = walk.finish(&mut self.known, date);
+        let (settle, missing) = (self.pace.settle, news.missing);
+        // The window may have ended ahead of the service's clock.
+        let to = walk.to.min(self.pace.round(walk.began));
+        if let Some(place) = &mut self.place {
+            for hour in &walk.open {
+                place.opened(*hour, walk.began);
+            }
+            for hour in place.open_since(walk.from) {
+                let still = missing > 0 || walk.open.contains(&hour);
+                place.checked(hour, walk.began, still, settle);
+            }
+            place.advance(to, settle);
+        }
+        self.width = self.width.map(|width| Millis(width.0 * 2)).filter(|_| self.is_behind(date));
+        if missing > 0 && missing != self.missing {
+            self.remarks.push(format!(
+                "{missing} {} missing against the total of the window from {} to {}",
+                if missing == 1 { "row is" } else { "rows are" },
+                walk.from,
+                walk.to
+            ));
+        }
+        self.missing = missing;
+        self.reading(news, true, date)
+    }
+
+    fn end_sweep(&mut self, hour: Hour, mut walk: Walk, date: Timestamp) -> Reading {
+        let news = walk.finish(&mut self.known, date);
+        if let Some(place) = &mut self.place {
+            for open in &walk.open {
+                place.opened(*open, walk.began);
+            }
+            let still = news.missing > 0 || !walk.open.is_empty();
+            place.checked(hour, walk.began, still, self.pace.settle);
+        }
+        self.reading(news, true, date)
+    }
+
+    fn reading(&mut self, news: News, complete: bool, date: Timestamp) -> Reading {
+        let mut reading = Reading {
+            rows: news.rows,
+            twins: news.twins,
+            now: Some(date),
+            ahead: news.ahead,
+            remarks: std::mem::take(&mut self.remarks),
+            ..Reading::default()
+        };
+        if let Some(place) = &mut self.place {
+            place.forget(date);
+            self.known.forget(date, self.pace.lookback + self.pace.settle + self.pace.every, place);
+            reading.watermark = complete.then_some((place.start, place.end));
+            reading.cursor = place.cursor();
+        }
+        reading
+    }
+}
+
+/// The identity of a row that makes no record: its bytes.
+fn digest(line: &str) -> RowId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(line.as_bytes()).as_bytes()[..16]);
+    RowId(id)
+}

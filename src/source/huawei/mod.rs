@@ -1,0 +1,383 @@
+//! The vendor's audit records: three list endpoints of one project, polled.
+//!
+//! A step is one request at most, so that each is signed and paced by a fresh clock, and one that is
+//! dropped half-way has read nothing. What to ask is [`lane`]'s to say, when is decided here: polls
+//! before sweeps, the lane that has waited longest first, within each host's budget. A trouble of
+//! the credentials stops every lane; five bad tries would lock the key for everybody. Nothing here
+//! understands a row.
+
+mod api;
+mod app_launches;
+mod app_logins;
+mod budget;
+mod client;
+mod desktop_logins;
+mod keys;
+mod known;
+mod lane;
+mod page;
+mod place;
+mod region;
+mod sign;
+mod trouble;
+mod walk;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use reqwest::Url;
+
+use super::Kind;
+use super::live::{LaneSpec, LiveSource, Step, Stepping, Trouble};
+use crate::config::{Options, Secrets};
+use crate::record::scan::Origin;
+use crate::record::{Millis, Timestamp};
+use crate::rule::problem::Problems;
+use api::{Api, Ask};
+use budget::{Budget, Purpose};
+use client::{Requests, Silence, host_of};
+use keys::Settings;
+use lane::Lane;
+use trouble::{Answer, Bad, judge};
+
+/// Projects of Huawei Cloud Workspace.
+pub const KIND: Kind = Kind {
+    name: "huawei",
+    keys: &keys::SOURCE,
+    example: "name: prod
+kind: huawei
+region: ap-southeast-3
+project_id: 0123456789abcdef0123456789abcdef
+credentials: {ak: env:HW_ACCESS_KEY, sk: env:HW_SECRET_KEY}
+endpoints: [desktop_logins, app_logins, app_launches]
+every: 30s
+settle: 60s
+lookback: 15m
+since: 24h
+requests: {per_second: 1, burst: 5}
+",
+    build,
+};
+
+static APIS: [&Api; 3] = [&desktop_logins::API, &app_logins::API, &app_launches::API];
+
+/// The first wait after a failure; each further one doubles it.
+const FIRST_WAIT: Millis = Millis::secs(5);
+const LONGEST_WAIT: Millis = Millis::mins(5);
+/// Failures in a row after which a walk is given up and begun anew.
+const PATIENCE: u32 = 5;
+/// A signature this close to the service's clock is not refused for its date.
+const CLOSE: Millis = Millis::mins(5);
+/// How long nothing is said while nothing may be asked.
+const IDLE: Millis = Millis::hours(1);
+
+fn build(
+    name: &str,
+    options: &Options<'_>,
+    secrets: &Secrets,
+    problems: &mut Problems,
+) -> Option<Box<dyn super::LiveSource>> {
+    let settings = Settings::read(options, secrets, problems)?;
+    match Huawei::new(name, settings) {
+        Ok(source) => Some(Box::new(source)),
+        Err(fault) => {
+            let message = format!("no request can be made: {fault}");
+            options.fault(problems, "region", message, "install the system's CA certificates");
+            None
+        }
+    }
+}
+
+/// One project, polled.
+#[derive(Debug)]
+struct Huawei {
+    requests: Requests,
+    hosts: Vec<Host>,
+    lanes: Vec<Polled>,
+    every: Millis,
+    /// Nothing is asked before this; never again, where it is the end of time.
+    stopped: Timestamp,
+    /// True once signatures were refused for their date: they are dated by the service's clock.
+    by_service: bool,
+    /// What is still to be said.
+    said: VecDeque<Step>,
+    /// Requests that were made.
+    turns: u64,
+}
+
+/// A host and what is known of it.
+#[derive(Debug)]
+struct Host {
+    base: Url,
+    budget: Budget,
+    /// What its clock is ahead of ours, at most.
+    ahead: Option<Millis>,
+    /// True while a signature with a corrected date was not yet taken.
+    corrected: bool,
+}
+
+/// A lane and when it is asked.
+#[derive(Debug)]
+struct Polled {
+    spec: LaneSpec,
+    api: &'static Api,
+    lane: Lane,
+    host: usize,
+    next_poll: Timestamp,
+    not_before: Timestamp,
+    /// When the poll under way began.
+    begun: Timestamp,
+    /// Failures in a row.
+    failures: u32,
+    /// The request that was made for it last.
+    turn: u64,
+}
+
+impl Huawei {
+    fn new(name: &str, settings: Settings) -> Result<Self, String> {
+        let mut hosts: Vec<Host> = Vec::new();
+        let mut lanes = Vec::new();
+        for api in &settings.apis {
+            let base = settings.bases.iter().find(|(service, _)| *service == api.service);
+            let Some((_, base)) = base else { continue };
+            let host = hosts.iter().position(|host| host.base == *base).unwrap_or(hosts.len());
+            if host == hosts.len() {
+                let budget = Budget::new(settings.per_second, settings.burst);
+                hosts.push(Host { base: base.clone(), budget, ahead: None, corrected: false });
+            }
+            let origin = Origin::huawei(&settings.region, &settings.project_id, api.endpoint);
+            lanes.push(Polled {
+                spec: LaneSpec { name: format!("{name}/{}", api.endpoint.as_str()), origin: origin.clone() },
+                api,
+                lane: Lane::new(origin, settings.pace(api)),
+                host,
+                next_poll: Timestamp::MIN,
+                not_before: Timestamp::MIN,
+                begun: Timestamp::MIN,
+                failures: 0,
+                turn: 0,
+            });
+        }
+        Ok(Self {
+            requests: Requests::new(settings.credentials, settings.project_id)?,
+            hosts,
+            lanes,
+            every: settings.every,
+            stopped: Timestamp::MIN,
+            by_service: false,
+            said: VecDeque::new(),
+            turns: 0,
+        })
+    }
+
+    async fn next(&mut self, now: Timestamp) -> Step {
+        if let Some(step) = self.said.pop_front() {
+            return step;
+        }
+        if self.stopped > now {
+            return Step::Wait((self.stopped - now).min(IDLE));
+        }
+        self.heed_clock(now);
+        let (number, purpose) = match self.choose(now) {
+            Ok(chosen) => chosen,
+            Err(wait) => return Step::Wait(wait),
+        };
+        let polled = &mut self.lanes[number];
+        let host = &mut self.hosts[polled.host];
+        if purpose == Purpose::Poll && !polled.lane.is_polling() {
+            polled.begun = now;
+        }
+        // Before a host has told its time there is no window to ask for: the answer is for its date.
+        let ask = match host.ahead {
+            Some(ahead) => polled.lane.ask(purpose, now + ahead),
+            None => Some(probe(polled.api, now)),
+        };
+        let Some(ask) = ask else { return Step::Wait(Millis::ZERO) };
+        let signed_at = match host.ahead {
+            Some(ahead) if self.by_service => now + ahead,
+            Some(_) | None => now,
+        };
+        host.budget.spend(purpose, now);
+        self.turns += 1;
+        polled.turn = self.turns;
+        let call = (polled.api.call)(&self.requests.project_id, &ask);
+        let (answer, took) = self.requests.send(&host.base, &call, signed_at).await;
+        self.heard(number, purpose, answer, signed_at, now + took)
+    }
+
+    /// Forgets waits that cannot be meant: our clock was set back.
+    fn heed_clock(&mut self, now: Timestamp) {
+        for polled in &mut self.lanes {
+            polled.next_poll = polled.next_poll.min(now + self.every);
+            polled.not_before = polled.not_before.min(now + trouble::REFUSED);
+        }
+    }
+
+    /// Who is asked now, and for what; or how long nobody is.
+    fn choose(&mut self, now: Timestamp) -> Result<(usize, Purpose), Millis> {
+        let mut best: Option<(Purpose, u64, usize)> = None;
+        let mut least = IDLE;
+        for (number, polled) in self.lanes.iter().enumerate() {
+            let host = &mut self.hosts[polled.host];
+            let due = if polled.lane.is_polling() { now } else { polled.next_poll };
+            let poll = Some((Purpose::Poll, due - now));
+            let sweep = host.ahead.and_then(|ahead| polled.lane.sweep_wait(now + ahead));
+            for (purpose, due) in poll.into_iter().chain(sweep.map(|wait| (Purpose::Sweep, wait))) {
+                let wait = due.max(polled.not_before - now).max(host.budget.wait(purpose, now));
+                if wait > Millis::ZERO {
+                    least = least.min(wait);
+                } else if best.is_none_or(|(kind, turn, _)| (purpose, polled.turn) < (kind, turn)) {
+                    best = Some((purpose, polled.turn, number));
+                }
+            }
+        }
+        best.map(|(purpose, _, number)| (number, purpose)).ok_or(least)
+    }
+
+    /// Takes in an answer, or the lack of one.
+    fn heard(
+        &mut self,
+        number: usize,
+        purpose: Purpose,
+        answer: Result<Answer, Silence>,
+        signed_at: Timestamp,
+        now: Timestamp,
+    ) -> Step {
+        let polled = &mut self.lanes[number];
+        let host = &mut self.hosts[polled.host];
+        let name = host_of(&host.base);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Silence::Unreachable(text)) => {
+                return self.passing(number, purpose, format!("cannot ask `{name}`: {text}"), None, now);
+            }
+            Err(Silence::Giant) => return self.giant(number, purpose, now),
+        };
+        let probed = host.ahead.is_none();
+        if let Some(date) = answer.date {
+            host.ahead = Some(date - now);
+        }
+        let page = match judge(&answer, polled.api, &name, &self.requests.redactor) {
+            Ok(page) => page,
+            Err(bad) => return self.refused(number, purpose, bad, &answer, signed_at, now),
+        };
+        let Some(date) = answer.date else {
+            let text =
+                format!("`{name}` does not say its time (`Date`): nobody knows up to when rows are complete");
+            return self.passing(number, purpose, text, None, now);
+        };
+        (polled.failures, host.corrected) = (0, false);
+        if probed {
+            return Step::Wait(Millis::ZERO);
+        }
+        let reading = polled.lane.take(purpose, page, date);
+        if purpose == Purpose::Poll && !polled.lane.is_polling() {
+            polled.next_poll = if polled.lane.is_behind(date) { now } else { polled.begun + self.every };
+        }
+        match reading {
+            Some(reading) => Step::Read(Box::new(super::Reading { lane: number, ..reading })),
+            None => Step::Wait(Millis::ZERO),
+        }
+    }
+
+    /// A failure that is worth another try, later each time.
+    fn passing(
+        &mut self,
+        number: usize,
+        purpose: Purpose,
+        text: String,
+        asked: Option<Millis>,
+        now: Timestamp,
+    ) -> Step {
+        let polled = &mut self.lanes[number];
+        let wait = Millis(FIRST_WAIT.0 << polled.failures.min(16)).min(LONGEST_WAIT);
+        polled.not_before = now + wait.max(asked.unwrap_or(Millis::ZERO));
+        polled.failures += 1;
+        if polled.failures.is_multiple_of(PATIENCE) {
+            polled.lane.drop_walk(purpose);
+        }
+        Step::Failed { lane: number, trouble: Trouble::Passing(text) }
+    }
+
+    fn giant(&mut self, number: usize, purpose: Purpose, now: Timestamp) -> Step {
+        self.lanes[number].lane.ask_less(purpose);
+        let text = "the answer is longer than 16 MiB; fewer rows are asked for".to_owned();
+        self.passing(number, purpose, text, None, now)
+    }
+
+    /// Takes in an answer that is no page.
+    fn refused(
+        &mut self,
+        number: usize,
+        purpose: Purpose,
+        bad: Bad,
+        answer: &Answer,
+        signed_at: Timestamp,
+        now: Timestamp,
+    ) -> Step {
+        let polled = &mut self.lanes[number];
+        let host = &mut self.hosts[polled.host];
+        match bad {
+            Bad::Passing { text, wait } => self.passing(number, purpose, text, wait, now),
+            Bad::Throttled { text, wait, limit } => {
+                host.budget.throttled(now, wait, limit);
+                Step::Failed { lane: number, trouble: Trouble::Throttled { wait, text } }
+            }
+            Bad::Refused { text } => {
+                polled.lane.drop_walk(purpose);
+                polled.not_before = now + trouble::REFUSED;
+                let trouble = Trouble::Refused { wait: Some(trouble::REFUSED), text };
+                Step::Failed { lane: number, trouble }
+            }
+            Bad::Credentials { text } => self.stop(Timestamp::MAX, None, &text),
+            Bad::Locked { text, wait } => self.stop(now + wait, Some(wait), &text),
+            Bad::Clock { text } => {
+                let off = answer.date.map_or(Millis::ZERO, |date| date - signed_at);
+                if !host.corrected && (off > CLOSE || Millis::ZERO > off + CLOSE) {
+                    (self.by_service, host.corrected) = (true, true);
+                    return Step::Wait(Millis::ZERO);
+                }
+                let text = format!(
+                    "{text}; the signature was dated {signed_at}, the service's clock differs by {off}: set this \
+                     machine's clock, or, where `security_token` is used, put new temporary keys in place"
+                );
+                self.stop(now + trouble::REFUSED, Some(trouble::REFUSED), &text)
+            }
+        }
+    }
+
+    /// Nothing is asked any more before `until`; every lane says so.
+    fn stop(&mut self, until: Timestamp, wait: Option<Millis>, text: &str) -> Step {
+        self.stopped = until;
+        let failed =
+            |lane: usize| Step::Failed { lane, trouble: Trouble::Refused { wait, text: text.to_owned() } };
+        self.said.extend((1..self.lanes.len()).map(failed));
+        failed(0)
+    }
+}
+
+/// The smallest question, by our own clock.
+fn probe(api: &Api, now: Timestamp) -> Ask {
+    let round = |at: Timestamp| Timestamp(at.0 - at.0.rem_euclid(api.resolution.0));
+    Ask { from: round(now - Millis::hours(1)), to: round(now), offset: 0, limit: 1 }
+}
+
+impl LiveSource for Huawei {
+    fn lanes(&self) -> Vec<LaneSpec> {
+        self.lanes.iter().map(|polled| polled.spec.clone()).collect()
+    }
+
+    fn resume(&mut self, lane: usize, cursor: &str) -> Result<(), String> {
+        let polled = self.lanes.get_mut(lane).ok_or_else(|| format!("there is no lane {lane}"))?;
+        let told = |fault: String| format!("the cursor of `{}` cannot be read: {fault}", polled.spec.name);
+        polled.lane.resume(cursor).map_err(told)
+    }
+
+    fn step(&mut self, now: Timestamp) -> Stepping<'_> {
+        Box::pin(self.next(now))
+    }
+}

@@ -1,0 +1,370 @@
+//! The laws of polling, against a model of the service that does all that the real one may: rows
+//! come late, change, move between two requests; requests fail; totals lie; the poller dies and
+//! resumes from its last cursor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::api::Ask;
+use super::budget::Purpose;
+use super::lane::{Lane, Pace};
+use super::page::Page;
+use crate::record::fact::Facts;
+use crate::record::scan::{Endpoint, Origin, Scanner};
+use crate::record::{Columns, Locator, Millis, Timestamp};
+use crate::source::Reading;
+
+const ORIGIN: Timestamp = Timestamp(1_767_603_600_000);
+const SETTLE: Millis = Millis::secs(60);
+const EVERY: Millis = Millis::secs(30);
+
+fn pace(endpoint: Endpoint) -> Pace {
+    let desktop = endpoint == Endpoint::DesktopLogins;
+    Pace {
+        resolution: if desktop { Millis::mins(1) } else { Millis::secs(1) },
+        every: EVERY,
+        settle: SETTLE,
+        lookback: Millis::mins(15),
+        since: Millis::hours(2),
+    }
+}
+
+fn origin(endpoint: Endpoint) -> Origin {
+    Origin::huawei("ap-southeast-3", "0123456789abcdef0123456789abcdef", endpoint)
+}
+
+/// A row of the service's.
+#[derive(Debug, Clone)]
+struct Row {
+    number: usize,
+    start: Timestamp,
+    /// When it can first be seen.
+    visible: Timestamp,
+    end: Option<Timestamp>,
+    /// Changed so often.
+    edits: u32,
+}
+
+impl Row {
+    fn json(&self, endpoint: Endpoint) -> String {
+        let end = self.end.map_or_else(String::new, |end| format!(",\"end_time\":\"{end}\""));
+        let (start, edits) = (self.start, self.edits);
+        match endpoint {
+            Endpoint::DesktopLogins => {
+                let end = end.replace("end_time", "connection_end_time");
+                let (user, rtt) = (self.number, edits + 1);
+                format!(
+                    "{{\"user_name\":\"u{user}\",\"connection_start_time\":\"{start}\"{end},\"e2e_rtt\":{rtt}}}"
+                )
+            }
+            Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions | Endpoint::UserEvents => {
+                let id = self.number;
+                format!("{{\"id\":\"{id}\",\"start_time\":\"{start}\"{end},\"agent_version\":\"{edits}\"}}")
+            }
+        }
+    }
+}
+
+/// What may happen between two requests.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// Time goes on, in seconds.
+    Pass(i64),
+    /// A row is born: started so many seconds ago, seen after so many, ended at once or not.
+    Born { ago: i64, late: i64, ended: bool },
+    /// A row that is open changes.
+    Edit(usize),
+    /// A row that is open ends now.
+    End(usize),
+    /// Rows are listed in another order.
+    Reorder(u64),
+    /// The next request fails.
+    Fail,
+    /// From now on totals promise so many rows too many.
+    Lie(i64),
+    /// The poller dies and resumes.
+    Restart,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => (0_i64..40).prop_map(Happening::Pass),
+        1 => (0_i64..1_500).prop_map(Happening::Pass),
+        6 => (0_i64..59, any::<bool>())
+            .prop_flat_map(|(ago, ended)| (Just(ago), ago..59, Just(ended)))
+            .prop_map(|(ago, late, ended)| Happening::Born { ago, late, ended }),
+        2 => (0_usize..50).prop_map(Happening::Edit),
+        2 => (0_usize..50).prop_map(Happening::End),
+        1 => any::<u64>().prop_map(Happening::Reorder),
+        1 => Just(Happening::Fail),
+        1 => (0_i64..3).prop_map(Happening::Lie),
+        1 => Just(Happening::Restart),
+    ]
+}
+
+/// The service.
+struct Service {
+    endpoint: Endpoint,
+    now: Timestamp,
+    rows: Vec<Row>,
+    order: u64,
+    lie: i64,
+    most: usize,
+    /// Which of its ends a window excludes.
+    excludes: (bool, bool),
+}
+
+impl Service {
+    fn page(&self, ask: &Ask) -> Page {
+        let within = |row: &&Row| {
+            row.visible <= self.now
+                && (ask.from < row.start || (ask.from == row.start && !self.excludes.0))
+                && (row.start < ask.to || (row.start == ask.to && !self.excludes.1))
+        };
+        let mut rows: Vec<&Row> = self.rows.iter().filter(within).collect();
+        // Newest first, unless something stirred it.
+        let key = |row: &Row| (row.number as u64).wrapping_mul(self.order | 1).rotate_left(17);
+        rows.sort_by_key(|row| if self.order == 0 { u64::MAX - row.number as u64 } else { key(row) });
+        let total = u64::try_from(i64::try_from(rows.len()).unwrap() + self.lie).unwrap_or_default();
+        let offset = usize::try_from(ask.offset).unwrap().min(rows.len());
+        let limit = self.most.min(ask.limit as usize);
+        let rows = rows[offset..].iter().take(limit).map(|row| row.json(self.endpoint)).collect();
+        Page { total: Some(total), rows }
+    }
+}
+
+/// What the daemon keeps.
+#[derive(Default)]
+struct Daemon {
+    cursor: Option<String>,
+    watermark: Option<(Timestamp, Timestamp)>,
+    /// Versions by row, in the order they came.
+    taken: BTreeMap<(String, u32), Vec<String>>,
+    /// Every version.
+    texts: BTreeSet<String>,
+    /// Numbers of the rows.
+    numbers: BTreeSet<usize>,
+    repeats: usize,
+}
+
+struct World {
+    service: Service,
+    daemon: Daemon,
+    /// The daemon's.
+    scanner: Scanner,
+    lane: Lane,
+    /// Passes of the poll under way.
+    passes: usize,
+    next_poll: Timestamp,
+    requests: usize,
+    polls: usize,
+    fail: bool,
+}
+
+impl World {
+    fn new(endpoint: Endpoint, most: usize, excludes: (bool, bool)) -> Self {
+        let service = Service { endpoint, now: ORIGIN, rows: Vec::new(), order: 0, lie: 0, most, excludes };
+        Self {
+            service,
+            daemon: Daemon::default(),
+            scanner: Scanner::new(Columns::default().freeze(), Arc::new(Facts::default()), origin(endpoint)),
+            lane: Lane::new(origin(endpoint), pace(endpoint)),
+            passes: 0,
+            next_poll: ORIGIN,
+            requests: 0,
+            polls: 0,
+            fail: false,
+        }
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        let service = &mut self.service;
+        let now = service.now;
+        let pick = |rows: &[Row], number: usize| {
+            let open: Vec<usize> = rows
+                .iter()
+                .filter(|row| row.end.is_none() && row.visible <= now)
+                .map(|row| row.number)
+                .collect();
+            (!open.is_empty()).then(|| open[number % open.len()])
+        };
+        match *happening {
+            Happening::Pass(seconds) => service.now = now + Millis::secs(seconds),
+            Happening::Born { ago, late, ended } => {
+                let start = now - Millis::secs(ago);
+                // It may have ended already, but not before it began.
+                let end = ended.then_some(now);
+                let visible = start + Millis::secs(late);
+                let number = service.rows.len();
+                service.rows.push(Row { number, start, visible, end, edits: 0 });
+            }
+            Happening::Edit(number) => {
+                if let Some(number) = pick(&service.rows, number) {
+                    service.rows[number].edits += 1;
+                }
+            }
+            Happening::End(number) => {
+                if let Some(number) = pick(&service.rows, number) {
+                    service.rows[number].end = Some(now);
+                }
+            }
+            // What moves in both passes of a poll can be missed by both.
+            Happening::Reorder(order) if self.passes < 2 => service.order = order,
+            Happening::Reorder(_) => {}
+            Happening::Fail => self.fail = true,
+            Happening::Lie(by) => service.lie = by,
+            Happening::Restart => self.restart(),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.lane = Lane::new(origin(self.service.endpoint), pace(self.service.endpoint));
+        if let Some(cursor) = &self.daemon.cursor {
+            self.lane.resume(cursor).unwrap();
+        }
+        self.next_poll = self.service.now;
+    }
+
+    /// One request, if there is anything to ask.
+    fn turn(&mut self) {
+        let now = self.service.now;
+        let purpose = if self.lane.is_polling() || self.next_poll <= now {
+            Purpose::Poll
+        } else if self.lane.sweep_wait(now) == Some(Millis::ZERO) {
+            Purpose::Sweep
+        } else {
+            return;
+        };
+        if purpose == Purpose::Poll && !self.lane.is_polling() {
+            self.polls += 1;
+            self.passes = 0;
+            self.next_poll = now + EVERY;
+        }
+        let Some(ask) = self.lane.ask(purpose, now) else { return };
+        self.requests += 1;
+        assert_eq!(self.lane.ask(purpose, now), Some(ask), "a step that was dropped asks the same again");
+        assert!(ask.from < ask.to && ask.limit <= 100);
+        self.passes += usize::from(purpose == Purpose::Poll && ask.offset == 0);
+        if std::mem::take(&mut self.fail) {
+            return;
+        }
+        let page = self.service.page(&ask);
+        if let Some(reading) = self.lane.take(purpose, page, now) {
+            self.take(&reading);
+        }
+    }
+
+    fn take(&mut self, reading: &Reading) {
+        let batch = self.scanner.scan(reading.rows.clone(), Locator(1));
+        assert_eq!(batch.faults, []);
+        let twins: BTreeMap<u32, u32> = reading.twins.iter().copied().collect();
+        for (line, row) in (0_u32..).zip(0..batch.rows.len()) {
+            let twin = twins.get(&line).copied().unwrap_or_default();
+            let id = batch.rows[row].id.twin(twin);
+            let text = batch.line(row).to_owned();
+            let versions = self.daemon.taken.entry((format!("{id:?}"), 0)).or_default();
+            if versions.contains(&text) {
+                self.daemon.repeats += 1;
+            } else {
+                self.daemon.numbers.insert(number_of(&text));
+                self.daemon.texts.insert(text.clone());
+                versions.push(text);
+            }
+        }
+        if let Some((start, end)) = reading.watermark {
+            if let Some(before) = self.daemon.watermark {
+                assert!(before.0 <= start && before.1 <= end, "a watermark went back");
+            }
+            assert!(end <= start, "an end record is ahead of its start record");
+            self.daemon.watermark = Some((start, end));
+        }
+        self.daemon.cursor = Some(reading.cursor.clone());
+        self.hold_watermark();
+    }
+
+    /// All that is behind the watermark was given.
+    fn hold_watermark(&self) {
+        let Some((start, end)) = self.daemon.watermark else { return };
+        for row in &self.service.rows {
+            // Rows before the first window are none of ours.
+            assert!(
+                row.start >= start || self.daemon.numbers.contains(&row.number),
+                "row {row:?} is behind the watermark {start} and was not given"
+            );
+            if let Some(ended) = row.end
+                && ended < end
+            {
+                let text = row.json(self.service.endpoint);
+                let told = self.daemon.texts.contains(&text);
+                assert!(told, "the end of {row:?} is behind the watermark {end} and was not given");
+            }
+        }
+    }
+
+    /// Nothing more happens; the service is honest and still.
+    fn quiet_down(&mut self) {
+        (self.service.lie, self.service.order, self.fail) = (0, 0, false);
+        for _ in 0..40 {
+            self.service.now = self.service.now + Millis::secs(31);
+            for _ in 0..400 {
+                let before = self.requests;
+                self.turn();
+                if self.requests == before {
+                    break;
+                }
+            }
+        }
+        self.hold_watermark();
+    }
+}
+
+fn number_of(text: &str) -> usize {
+    let row: serde_json::Value = serde_json::from_str(text).unwrap();
+    let key = row.get("id").or_else(|| row.get("user_name")).unwrap().as_str().unwrap();
+    key.trim_start_matches('u').parse::<usize>().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_row_and_amendment_is_given_and_no_watermark_is_ahead_of_one(
+        happenings in prop::collection::vec(happening(), 1..120),
+        most in 1_usize..7,
+        desktop in any::<bool>(),
+        excludes in any::<(bool, bool)>(),
+    ) {
+        let endpoint = if desktop { Endpoint::DesktopLogins } else { Endpoint::AppLogins };
+        let mut world = World::new(endpoint, most, excludes);
+        for happening in &happenings {
+            world.happen(happening);
+            world.turn();
+        }
+        world.quiet_down();
+        // Every row as it stands now came last of its versions, and each row is one row.
+        let mut rows = 0;
+        for row in &world.service.rows {
+            let text = row.json(endpoint);
+            let all: Vec<_> = world.daemon.taken.values().filter(|versions| versions.contains(&text)).collect();
+            prop_assert_eq!(all.len(), 1, "{:?}", row);
+            prop_assert_eq!(all[0].last(), Some(&text));
+            rows += 1;
+        }
+        prop_assert_eq!(world.daemon.taken.len(), rows);
+        // A quiet world is asked what it must be and no more, and repeats nothing.
+        world.service.now = world.service.now + Millis::mins(20);
+        for _ in 0..100 { world.turn(); }
+        let repeats = world.daemon.repeats;
+        let (requests, polls) = (world.requests, world.polls);
+        for _ in 0..10 {
+            world.service.now = world.service.now + EVERY;
+            for _ in 0..100 { world.turn(); }
+        }
+        let open = world.service.rows.iter().filter(|row| row.end.is_none()).count();
+        prop_assert_eq!(world.polls - polls, 10);
+        prop_assert!(world.requests - requests <= 10 * (2 + (open + 2) * (rows + 2)));
+        prop_assert_eq!(world.daemon.repeats, repeats);
+    }
+}

@@ -1,0 +1,196 @@
+//! How far a lane has been read: its cursor, and the hours in which rows were open.
+//!
+//! Small enough to be kept with every reading: at most one line an hour of the 30 days that the
+//! service keeps. It only ever moves forward.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Millis, Timestamp};
+
+/// How long the service keeps rows.
+pub(super) const KEPT: Millis = Millis::days(30);
+/// The form of cursors; another one is not read.
+const FORM: u8 = 1;
+/// Hours that a cursor may hold: those of the kept days, and a few for the clocks.
+const MAX_HOURS: usize = 30 * 24 + 8;
+const HOUR: i64 = Millis::hours(1).0;
+
+/// An hour since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Hour(i64);
+
+impl Hour {
+    pub fn of(at: Timestamp) -> Self {
+        Self(at.0.div_euclid(HOUR))
+    }
+
+    pub fn start(self) -> Timestamp {
+        Timestamp(self.0.saturating_mul(HOUR))
+    }
+
+    pub fn end(self) -> Timestamp {
+        self.start() + Millis(HOUR)
+    }
+}
+
+/// How far a lane has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    form: u8,
+    /// End of the last window that was read completely.
+    pub to: Timestamp,
+    /// Start records are complete up to here.
+    pub start: Timestamp,
+    /// End records are complete up to here.
+    pub end: Timestamp,
+    /// Hours in which a row that was open began, and when each was last read whole.
+    open: BTreeMap<Hour, Timestamp>,
+}
+
+impl Place {
+    /// Nothing read; all before `from` is left alone.
+    pub fn new(from: Timestamp) -> Self {
+        Self { form: FORM, to: from, start: from, end: from, open: BTreeMap::new() }
+    }
+
+    /// Reads a cursor.
+    pub fn parse(cursor: &str) -> Result<Self, String> {
+        let place: Self = serde_json::from_str(cursor).map_err(|error| error.to_string())?;
+        let times = [place.to, place.start, place.end];
+        if place.form != FORM {
+            return Err(format!("its form is {}, this version reads {FORM}", place.form));
+        }
+        if times.iter().any(|time| time.0 < 0 || *time > Timestamp::LAST) {
+            return Err("it holds a time that is none".to_owned());
+        }
+        if place.open.len() > MAX_HOURS {
+            return Err(format!("it holds more than {MAX_HOURS} hours"));
+        }
+        Ok(place)
+    }
+
+    /// The cursor.
+    pub fn cursor(&self) -> String {
+        // Numbers and a map whose keys are numbers: always JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// A window up to `to` was read completely.
+    pub fn advance(&mut self, to: Timestamp, settle: Millis) {
+        self.to = self.to.max(to);
+        self.start = self.start.max(to - settle);
+        self.settle_ends(settle);
+    }
+
+    /// A row that began in this hour was open when it was read at `at`.
+    pub fn opened(&mut self, hour: Hour, at: Timestamp) {
+        if self.open.len() < MAX_HOURS {
+            self.open.entry(hour).or_insert(at);
+        }
+    }
+
+    /// An hour was read whole at `at`; `still` when a row of it was open.
+    pub fn checked(&mut self, hour: Hour, at: Timestamp, still: bool, settle: Millis) {
+        if !still {
+            self.open.remove(&hour);
+        } else if let Some(checked) = self.open.get_mut(&hour) {
+            *checked = at.max(*checked);
+        }
+        self.settle_ends(settle);
+    }
+
+    /// Forgets hours that the service has forgotten.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.open.retain(|hour, _| hour.end() + KEPT > now);
+    }
+
+    pub fn is_open(&self, hour: Hour) -> bool {
+        self.open.contains_key(&hour)
+    }
+
+    /// Hours with open rows that began at or after `from`.
+    pub fn open_since(&self, from: Timestamp) -> Vec<Hour> {
+        self.open.keys().copied().filter(|hour| hour.start() >= from).collect()
+    }
+
+    /// The hour whose last check is the oldest, and when that was.
+    pub fn stalest(&self) -> Option<(Hour, Timestamp)> {
+        self.open.iter().map(|(hour, at)| (*hour, *at)).min_by_key(|(hour, at)| (*at, *hour))
+    }
+
+    /// An end is complete once every row that was open has been looked at since, and no row is missing
+    /// that may have ended already.
+    fn settle_ends(&mut self, settle: Millis) {
+        let checked = self.open.values().min().map_or(self.start, |at| *at - settle);
+        self.end = self.end.max(checked.min(self.start));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTLE: Millis = Millis::secs(60);
+
+    fn hours(count: i64) -> Timestamp {
+        Timestamp(Millis::days(20_000).0 + Millis::hours(count).0)
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let mut place = Place::new(hours(0));
+        place.advance(hours(3), SETTLE);
+        place.opened(Hour::of(hours(1)), hours(3));
+        assert_eq!(Place::parse(&place.cursor()), Ok(place));
+    }
+
+    #[test]
+    fn a_broken_cursor_says_how() {
+        let broken = |cursor: &str| Place::parse(cursor).unwrap_err();
+        assert!(broken("{").contains("EOF"));
+        assert!(broken("{}").contains("missing field `form`"));
+        assert_eq!(
+            broken(r#"{"form":9,"to":1,"start":1,"end":1,"open":{}}"#),
+            "its form is 9, this version reads 1"
+        );
+        assert_eq!(
+            broken(r#"{"form":1,"to":-1,"start":1,"end":1,"open":{}}"#),
+            "it holds a time that is none"
+        );
+    }
+
+    #[test]
+    fn ends_wait_for_the_oldest_check_of_an_open_hour() {
+        let mut place = Place::new(hours(0));
+        place.advance(hours(2), SETTLE);
+        assert_eq!(place.end, hours(2) - SETTLE);
+        place.opened(Hour::of(hours(1)), hours(2));
+        place.advance(hours(5), SETTLE);
+        assert_eq!((place.start, place.end), (hours(5) - SETTLE, hours(2) - SETTLE));
+        place.checked(Hour::of(hours(1)), hours(4), true, SETTLE);
+        assert_eq!(place.end, hours(4) - SETTLE);
+        place.checked(Hour::of(hours(1)), hours(6), false, SETTLE);
+        assert_eq!((place.end, place.stalest()), (hours(5) - SETTLE, None));
+    }
+
+    #[test]
+    fn nothing_moves_back() {
+        let mut place = Place::new(hours(0));
+        place.advance(hours(5), SETTLE);
+        let before = place.clone();
+        place.advance(hours(3), Millis::hours(1));
+        assert_eq!(place, before);
+    }
+
+    #[test]
+    fn hours_that_the_service_has_forgotten_are_forgotten() {
+        let mut place = Place::new(hours(0));
+        place.opened(Hour::of(hours(0)), hours(1));
+        place.opened(Hour::of(hours(1)), hours(1));
+        place.forget(hours(1) + KEPT);
+        assert_eq!(place.stalest(), Some((Hour::of(hours(1)), hours(1))));
+    }
+}
