@@ -49,7 +49,7 @@ fn hash(key: RecordId) -> u32 {
 
 /// The table looks at both ends of a hash.
 fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
+    (u64::from(hash) << 32) | u64::from(hash)
 }
 
 impl<T: Keyed> Rows<T> {

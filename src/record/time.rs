@@ -114,7 +114,7 @@ impl Shape {
     fn digits(&self, word: [u8; 8]) -> Option<[u8; 8]> {
         const HIGH: u64 = u64::MAX / 255 * 0x80;
         let differs = u64::from_le_bytes(word) ^ self.bytes;
-        let too_much = (differs & !HIGH) + self.room | differs;
+        let too_much = ((differs & !HIGH) + self.room) | differs;
         (too_much & HIGH == 0).then(|| differs.to_le_bytes())
     }
 }
