@@ -126,6 +126,8 @@ pub struct Daemon {
     intakes: JoinSet<Result<(), IntakeError>>,
     pollers: Pollers,
     dispatch: Dispatch,
+    /// Tasks of receivers as they were before a reload.
+    ending: JoinSet<Result<(), Ended>>,
     dispatch_events: (dispatch::Events, mpsc::Receiver<dispatch::Event>),
     receivers: BTreeMap<ReceiverName, Arc<dyn Receiver>>,
     routing: watch::Sender<Arc<Routing>>,
@@ -171,9 +173,13 @@ impl Daemon {
             let ended = intake.map_err(DaemonError::from).and_then(|ended| ended.map_err(DaemonError::from));
             result = result.and(ended);
         }
-        let sent = self.dispatch.stop().await.map_err(DaemonError::from);
+        self.ending.spawn(self.dispatch.stop());
+        while let Some(sent) = self.ending.join_next().await {
+            result =
+                result.and(sent.map_err(DaemonError::from).and_then(|sent| sent.map_err(DaemonError::from)));
+        }
         info!("ended");
-        result.and(sent)
+        result
     }
 }
 

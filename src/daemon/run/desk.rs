@@ -59,9 +59,10 @@ impl Daemon {
                 self.board.write(|status| {
                     let shown = status.receivers.entry(receiver.to_string()).or_default();
                     shown.delivered_at = Some(now);
-                    shown.failure = None;
+                    (shown.paused, shown.failure) = (None, None);
                 });
-                None
+                // An earlier life may have told that it was paused.
+                Some((Kind::ReceiverPaused, receiver, None))
             }
             Event::Dead { receiver, delivery, reason, .. } => Some((
                 Kind::DeadLetter,

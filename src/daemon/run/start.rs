@@ -61,6 +61,7 @@ impl Daemon {
             config_digest: [0; 32],
             tenants: BTreeMap::new(),
             intakes: JoinSet::new(),
+            ending: JoinSet::new(),
             pollers: Pollers { stop: watch::channel(false).0, tasks: JoinSet::new() },
             dispatch: Dispatch::start(&office, Vec::new()),
             dispatch_events,
@@ -94,7 +95,7 @@ impl Daemon {
         let _ = self.routing.send_replace(Arc::new(built.routing));
         self.show_rules_off(&built.rules_off);
         if changed {
-            self.receive(built.receivers).await?;
+            self.receive(built.receivers);
             let _ = self.pollers.stop.send(true);
             while self.pollers.tasks.join_next().await.is_some() {}
             self.pollers.stop = watch::channel(false).0;
@@ -116,7 +117,7 @@ impl Daemon {
     }
 
     /// Sends with these receivers from here on.
-    async fn receive(&mut self, receivers: Vec<BuiltReceiver>) -> Result<(), DaemonError> {
+    fn receive(&mut self, receivers: Vec<BuiltReceiver>) {
         let office = Office {
             store: self.store.clone(),
             fences: self.fences.clone(),
@@ -139,11 +140,9 @@ impl Daemon {
             self.receivers.insert(name.clone(), receiver.clone());
             targets.push(Target { name, receiver, transport: kind.transport, limits });
         }
-        // One task a receiver at a time: the old ones come to their end first.
-        let none = Dispatch::start(&office, Vec::new());
-        std::mem::replace(&mut self.dispatch, none).stop().await?;
-        self.dispatch = Dispatch::start(&office, targets);
-        Ok(())
+        // Tries under way come to their end beside the new tasks, which leave alone what is leased.
+        let new = Dispatch::start(&office, targets);
+        self.ending.spawn(std::mem::replace(&mut self.dispatch, new).stop());
     }
 
     /// Reads these sources, all that the tenant has, from here on.
