@@ -1,5 +1,7 @@
 //! `larum deliveries`: what is owed to whom, what became of it, and what an operator does about it.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value as Json, json};
 
 use crate::daemon::orders::Order;
@@ -250,7 +252,7 @@ pub fn in_words(delivery: &Delivery) -> String {
         delivery.rule
     );
     if let (Standing::Waiting, Some(reason)) = (&delivery.standing, &delivery.last_reason) {
-        line.push_str(&format!(" ({})", show::safe(reason)));
+        let _ = write!(line, " ({})", show::safe(reason));
     }
     line
 }

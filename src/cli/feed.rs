@@ -127,7 +127,7 @@ pub struct Archive {
     describer: Describer,
     paths: Vec<PathBuf>,
     /// Keeps the sorted file, from which lines are fetched, until the end.
-    _sorted: Option<Sorted>,
+    sorted: Option<Sorted>,
 }
 
 impl Archive {
@@ -159,7 +159,13 @@ impl Archive {
     pub fn place(&self, locator: Locator) -> String {
         let number = usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
         let path = self.paths.get(number).map_or_else(|| "?".to_owned(), |path| path.display().to_string());
-        format!("{path} at byte {}", locator.0 & ((1 << OFFSET_BITS) - 1))
+        let offset = locator.0 & ((1 << OFFSET_BITS) - 1);
+        // What was sorted has other numbers than the files have.
+        let input = self.inputs.get(number).filter(|_| self.sorted.is_none());
+        match input.and_then(|input| input.line_number(offset)) {
+            Some(line) => format!("{path} at line {line}, byte {offset}"),
+            None => format!("{path} at byte {offset}"),
+        }
     }
 }
 
@@ -261,7 +267,7 @@ impl FileArguments {
         pool.install(|| reader.run(&mut readings, &mut progress));
         progress.finish();
         let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
-        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, _sorted: sorted };
+        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
         Ok(Fed { engine, archive, read, quarantined, disordered, broken })
     }
 }
@@ -337,20 +343,20 @@ impl Reader<'_> {
         for ((batch, fresh), hits) in ready.into_iter().zip(hits) {
             self.watcher.batch(&batch, &fresh);
             self.advance(reading, &batch, &fresh, hits);
-            reading.blocks.recycle(batch.text.into_bytes());
+            reading.blocks.recycle(self.scanner.recycle(batch));
         }
     }
 
     /// A row that is further behind than `settle` comes after the watermark that the rows before it
     /// made, wherever blocks happen to end.
-    fn advance(&mut self, reading: &mut Reading, batch: &Batch, fresh: &[Fresh], hits: Vec<Hit>) {
-        let mut hits = hits.into_iter().peekable();
+    fn advance(&mut self, reading: &mut Reading, batch: &Batch, fresh: &[Fresh], mut hits: Vec<Hit>) {
         // Ends come with their rows, and a row that came again unchanged is nothing.
         for one in fresh.iter().filter(|one| one.phase != Phase::End) {
             let start = batch.rows[one.row].start;
             if reading.newest.is_some_and(|newest| start <= newest - self.settle) {
                 self.disordered += u64::from(one.phase != Phase::Amended);
-                let before: Vec<Hit> = std::iter::from_fn(|| hits.next_if(|hit| hit.row < one.row)).collect();
+                let rest = hits.split_off(hits.partition_point(|hit| hit.row < one.row));
+                let before = std::mem::replace(&mut hits, rest);
                 let outcome = self.engine.advance(batch, before);
                 self.watcher.outcome(outcome);
                 let outcome = self.progress(reading);
@@ -358,7 +364,7 @@ impl Reader<'_> {
             }
             reading.newest = reading.newest.max(Some(start));
         }
-        let outcome = self.engine.advance(batch, hits.collect());
+        let outcome = self.engine.advance(batch, hits);
         self.watcher.outcome(outcome);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::config::Secrets;
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Clerk, Order, Reply};
@@ -46,8 +47,8 @@ impl Place {
         let named = self.config.clone();
         let config = named.or_else(|| Some(PathBuf::from(CONFIGURATION)).filter(|path| path.exists()));
         match config {
-            Some(path) => match crate::daemon::build::read(&path)? {
-                (Some(config), _) => Ok(config.store),
+            Some(path) => match crate::daemon::build::read(&path, &Secrets::dry())? {
+                (Some(parts), _) => Ok(parts.config.store),
                 (None, problems) => Err(PlaceError::Faults(problems.render(show::colour_on_stderr())).into()),
             },
             None => Ok(PathBuf::from(STORE)),

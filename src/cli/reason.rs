@@ -1,9 +1,10 @@
 //! Why a hit fired or did not: the closed list of reasons, and each in words.
 
 use crate::engine::{Decision, Step};
+use crate::record::{FieldKind, Millis, Number};
 use crate::rule::compile::Program;
 use crate::rule::spec::{Limit, Mode};
-use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb};
+use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
 use crate::rule::why::Why;
 
 /// Whether a step fired, its reason of the closed list, and in words.
@@ -44,12 +45,14 @@ pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
 fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
     match reason {
         Reason::BelowThreshold { what, actual, needed } => {
+            let sized = |number: Number| sized(program, *what, number);
             let needed = match needed {
                 Needed::AtLeast(number) => number.to_string(),
                 Needed::Share(percent) => format!("{percent}%"),
-                Needed::Beyond(Limit::Above(number)) => format!("more than {number}"),
-                Needed::Beyond(Limit::Below(number)) => format!("less than {number}"),
+                Needed::Beyond(Limit::Above(number)) => format!("more than {}", sized(*number)),
+                Needed::Beyond(Limit::Below(number)) => format!("less than {}", sized(*number)),
             };
+            let actual = sized(*actual);
             (false, "below_threshold", format!("{actual}/{needed} {}", counted(program, *what)))
         }
         Reason::Learning(Learning::FirstValue) => {
@@ -61,11 +64,32 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         Reason::Learning(Learning::Records(seen, needed)) => {
             (false, "learning", format!("the group has learnt {seen}/{needed} records"))
         }
-        Reason::KnownValue { value, last } => {
-            (false, "known_value", format!("{} was last used at {last}", value.replace('\u{1f}', ", ")))
+        Reason::KnownValue { values, last } => {
+            let value = values
+                .first()
+                .and_then(text_of)
+                .map_or_else(String::new, |text| text.replace('\u{1f}', ", "));
+            (false, "known_value", format!("{value} was last used at {last}"))
         }
         Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
         Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
+    }
+}
+
+/// A number with its unit, where it is a length of time.
+fn sized(program: &Program, what: Counted, number: Number) -> String {
+    let kind = program.carries.first().and_then(|carry| carry.columns.first()).map(|(_, kind)| *kind);
+    match (what, kind, number.to_i64()) {
+        (Counted::Stat(_), Some(FieldKind::Duration), Some(length)) => Millis(length).to_string(),
+        (
+            Counted::Hits
+            | Counted::DistinctValues
+            | Counted::Samples
+            | Counted::Stat(_)
+            | Counted::Having(_),
+            _,
+            _,
+        ) => number.to_string(),
     }
 }
 

@@ -131,17 +131,15 @@ impl Replay {
     /// What `--as` lends: a lane's origin, and its tenant.
     fn lane(&self) -> Result<Option<(Origin, Arc<str>)>, Failure> {
         let (Some(wanted), Some(path)) = (&self.lane, &self.config) else { return Ok(None) };
-        let (config, mut problems) = build::read(path)?;
-        let secrets = Secrets { dry: true, ..Secrets::default() };
-        let sources = config.map(|config| build::parts(&config, &secrets, &mut problems).1);
-        let Some(sources) = sources.filter(|_| !problems.has_errors()) else {
+        let (parts, problems) = build::read(path, &Secrets::dry())?;
+        let Some(parts) = parts else {
             return Err(LaneError::Faults(problems.render(show::colour_on_stderr())).into());
         };
         let mut known = Vec::new();
-        for built in sources {
-            for lane in built.source.lanes() {
+        for (named, source) in parts.config.sources.iter().zip(&parts.sources) {
+            for lane in source.lanes() {
                 if lane.name == *wanted {
-                    return Ok(Some((lane.origin, built.tenant)));
+                    return Ok(Some((lane.origin, named.tenant.clone())));
                 }
                 known.push(lane.name);
             }

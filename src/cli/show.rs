@@ -26,6 +26,9 @@ pub fn line(text: &str) -> std::io::Result<()> {
 /// spelt `\uXXXX`, which every reader of JSON takes for the same.
 pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
     let plain = serde_json::to_string(value)?;
+    if plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(line(&plain)?);
+    }
     let mut safe = String::with_capacity(plain.len());
     for c in plain.chars() {
         if deceives(c) {

@@ -99,6 +99,11 @@ impl Secrets {
         Self { folder: folder.into(), ..Self::default() }
     }
 
+    /// Reads nothing: references are looked at for their form only.
+    pub fn dry() -> Self {
+        Self { dry: true, ..Self::default() }
+    }
+
     /// Reads what `reference` names; white space at its end is no part of it.
     pub fn read(&self, reference: &str) -> Result<SecretString, NoSecret> {
         let text = match Place::of(reference) {

@@ -6,48 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
-use crate::config::{self, Config, KindDoc, Kinds, Secrets};
-use crate::deliver::{self, Receiver};
+use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
-use crate::record::Level;
-use crate::route::{AtMost, ReceiverName};
 use crate::rule::problem::Problems;
-use crate::source::{self, LiveSource};
-
-/// A receiver, ready to send.
-#[derive(Debug, Clone)]
-pub struct BuiltReceiver {
-    /// Its name.
-    pub name: ReceiverName,
-    /// Its kind.
-    pub kind: &'static deliver::Kind,
-    /// What people can read, by level, where the configuration says; none: no limit.
-    pub at_most: Vec<(Level, Option<AtMost>)>,
-    /// What sends.
-    pub receiver: Arc<dyn Receiver>,
-}
-
-/// A source, ready to be read.
-#[derive(Debug)]
-pub struct BuiltSource {
-    /// Its name.
-    pub name: String,
-    /// Whose records.
-    pub tenant: Arc<str>,
-    /// What reads.
-    pub source: Box<dyn LiveSource>,
-}
+use crate::source::LiveSource;
 
 /// Everything that runs, built from one configuration.
 #[derive(Debug)]
 pub struct Built {
     /// What the file said.
     pub config: Config,
-    /// Sources.
-    pub sources: Vec<BuiltSource>,
+    /// One for each of the configuration's sources, in that order.
+    pub sources: Vec<Box<dyn LiveSource>>,
     /// Receivers.
     pub receivers: Vec<BuiltReceiver>,
     /// Who hears of what.
@@ -79,58 +52,23 @@ pub enum BuildError {
     NoRules(#[from] config::rules::NoRules),
 }
 
-/// The kinds that a configuration may name.
-pub fn kinds() -> (Vec<KindDoc>, Vec<KindDoc>) {
-    let receivers = deliver::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
-    let sources = source::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
-    (receivers, sources)
-}
-
-/// Reads the configuration at `path`. It may be used if no problem is an error.
-pub fn read(path: &Path) -> Result<(Option<Config>, Problems), BuildError> {
+/// Reads the configuration at `path` and builds its parts; none if any problem is an error.
+pub fn read(path: &Path, secrets: &Secrets) -> Result<(Option<Parts>, Problems), BuildError> {
     #[expect(clippy::disallowed_methods, reason = "the configuration is read at this edge")]
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| BuildError::Unreadable { path: path.to_owned(), source })?;
-    let (receivers, sources) = kinds();
-    let kinds = Kinds { receivers: &receivers, sources: &sources };
-    Ok(config::load(&path.display().to_string(), &text, &kinds))
-}
-
-/// Builds every receiver and source; faults are noted at their places.
-pub fn parts(
-    config: &Config,
-    secrets: &Secrets,
-    problems: &mut Problems,
-) -> (Vec<BuiltReceiver>, Vec<BuiltSource>) {
-    let mut receivers = Vec::new();
-    for one in &config.receivers {
-        let Some(kind) = deliver::KINDS.iter().find(|kind| kind.name == one.part.kind) else { continue };
-        if let Some(receiver) = (kind.build)(&one.part.options(), secrets, problems) {
-            let (name, at_most) = (one.name.clone(), one.at_most.clone());
-            receivers.push(BuiltReceiver { name, kind, at_most, receiver: receiver.into() });
-        }
-    }
-    let mut sources = Vec::new();
-    for one in &config.sources {
-        let Some(kind) = source::KINDS.iter().find(|kind| kind.name == one.part.kind) else { continue };
-        if let Some(source) = (kind.build)(&one.name, &one.part.options(), secrets, problems) {
-            sources.push(BuiltSource { name: one.name.clone(), tenant: one.tenant.clone(), source });
-        }
-    }
-    (receivers, sources)
+    let bytes =
+        std::fs::read(path).map_err(|source| BuildError::Unreadable { path: path.to_owned(), source })?;
+    let mut secrets = secrets.clone();
+    path.parent().unwrap_or_else(|| Path::new("")).clone_into(&mut secrets.folder);
+    Ok(parts::build(&path.display().to_string(), bytes, &secrets))
 }
 
 /// Builds everything, or nothing. `last` is the generation in force: rules that do not load any more
 /// keep their text from there.
 pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> Result<Built, BuildError> {
-    let (config, mut problems) = read(path)?;
-    let Some(config) = config else { return Err(BuildError::Faults(problems.render(false))) };
-    let mut secrets = secrets.clone();
-    config.folder().clone_into(&mut secrets.folder);
-    let (receivers, sources) = parts(&config, &secrets, &mut problems);
-    if problems.has_errors() {
+    let (parts, problems) = read(path, secrets)?;
+    let Some(Parts { config, receivers, sources }) = parts else {
         return Err(BuildError::Faults(problems.render(false)));
-    }
+    };
     let (generation, rules_off, problems) = rules(&config, last)?;
     let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone() };
     Ok(Built { config, sources, receivers, routing, generation, rules_off, problems })

@@ -246,13 +246,10 @@ impl Intake {
             .into_iter()
             .map(|portion| Event::Read { lane, rows: portion.rows, twins: portion.twins, watermark: None })
             .collect();
-        match events.last_mut() {
-            Some(Event::Read { watermark, .. }) => *watermark = moved,
-            Some(_) => {}
-            None if moved.is_some() => {
-                events.push(Event::Read { lane, rows: String::new(), twins: Vec::new(), watermark: moved });
-            }
-            None => {}
+        if let Some(Event::Read { watermark, .. }) = events.last_mut() {
+            *watermark = moved;
+        } else if moved.is_some() {
+            events.push(Event::Read { lane, rows: String::new(), twins: Vec::new(), watermark: moved });
         }
         let mut changes = vec![Change::Cursor(Cursor { lane, place: reading.cursor })];
         changes.extend(news.quarantined.into_iter().map(Change::Quarantined));

@@ -48,13 +48,12 @@ impl Routing {
         for ((receiver, _), alerts) in by {
             let Some(first) = alerts.first() else { continue };
             let member = DeliveryId::of_alert(&first.tenant, &receiver, first.id, first.revision);
-            let (id, body) = match alerts.as_slice() {
-                [only] => (member, Body::Alert { id: only.id, revision: only.revision }),
-                [..] => {
-                    let members: Vec<Member> = alerts.iter().map(|alert| Member::of(alert)).collect();
-                    let digest = Digest::of(&members, "standing");
-                    (DeliveryId::of_digest(&first.tenant, &receiver, member), Body::Digest(Box::new(digest)))
-                }
+            let (id, body) = if alerts.len() == 1 {
+                (member, Body::Alert { id: first.id, revision: first.revision })
+            } else {
+                let members: Vec<Member> = alerts.iter().map(|alert| Member::of(alert)).collect();
+                let digest = Digest::of(&members, "standing");
+                (DeliveryId::of_digest(&first.tenant, &receiver, member), Body::Digest(Box::new(digest)))
             };
             owed.push(Change::Owed(Box::new(waiting(id, receiver, first, body, now))));
         }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use super::build::{BuildError, BuiltSource};
+use super::build::BuildError;
 use super::clock::Clock;
 use super::control::{Control, NoSocket};
 use super::dispatch::{self, Dispatch, Ended};
@@ -27,11 +27,12 @@ use super::routing::Routing;
 use super::status::Board;
 use super::step::Steps;
 use super::watch::Watch;
-use crate::config::Secrets;
+use crate::config::{Config, Secrets};
 use crate::deliver::Receiver;
 use crate::engine::{GenerationText, SourceId};
 use crate::record::Millis;
 use crate::route::ReceiverName;
+use crate::source::LiveSource;
 use crate::store::{Store, StoreError};
 
 /// How long a source may fail before rules that read another one no longer wait for it.
@@ -125,6 +126,8 @@ pub struct Daemon {
     intakes: JoinSet<Result<(), IntakeError>>,
     pollers: Pollers,
     dispatch: Dispatch,
+    /// Tasks of receivers as they were before a reload.
+    ending: JoinSet<Result<(), Ended>>,
     dispatch_events: (dispatch::Events, mpsc::Receiver<dispatch::Event>),
     receivers: BTreeMap<ReceiverName, Arc<dyn Receiver>>,
     routing: watch::Sender<Arc<Routing>>,
@@ -170,17 +173,24 @@ impl Daemon {
             let ended = intake.map_err(DaemonError::from).and_then(|ended| ended.map_err(DaemonError::from));
             result = result.and(ended);
         }
-        let sent = self.dispatch.stop().await.map_err(DaemonError::from);
+        self.ending.spawn(self.dispatch.stop());
+        while let Some(sent) = self.ending.join_next().await {
+            result =
+                result.and(sent.map_err(DaemonError::from).and_then(|sent| sent.map_err(DaemonError::from)));
+        }
         info!("ended");
-        result.and(sent)
+        result
     }
 }
 
 /// Sources by tenant.
-fn by_tenant(sources: Vec<BuiltSource>) -> BTreeMap<Arc<str>, Vec<BuiltSource>> {
-    let mut by: BTreeMap<Arc<str>, Vec<BuiltSource>> = BTreeMap::new();
-    for source in sources {
-        by.entry(source.tenant.clone()).or_default().push(source);
+fn by_tenant(
+    config: &Config,
+    sources: Vec<Box<dyn LiveSource>>,
+) -> BTreeMap<Arc<str>, Vec<Box<dyn LiveSource>>> {
+    let mut by: BTreeMap<Arc<str>, Vec<Box<dyn LiveSource>>> = BTreeMap::new();
+    for (named, source) in config.sources.iter().zip(sources) {
+        by.entry(named.tenant.clone()).or_default().push(source);
     }
     by
 }

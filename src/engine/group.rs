@@ -55,7 +55,8 @@ pub struct Group {
     head: usize,
     base: Base,
     firings: Vec<Firing>,
-    open: Option<Open>,
+    /// Apart: few groups have one, and all are looked at.
+    open: Option<Box<Open>>,
     /// Where the current window begins, counted from `head`.
     low: usize,
     #[serde(skip)]
@@ -109,6 +110,13 @@ impl Group {
         &self.entries[self.head..]
     }
 
+    /// A look at all that the next hit is judged by, so that it is near when that comes.
+    pub fn glance(&self) -> i64 {
+        let ends = [self.live().first(), self.live().last()];
+        let ends = ends.into_iter().flatten().fold(0, |sum, entry| entry.at.0 ^ sum);
+        ends ^ self.base.glance() ^ i64::from(self.open.is_some()) ^ i64::from(self.timer.is_some())
+    }
+
     /// Takes in the next hit in event order.
     pub fn observe(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
@@ -116,7 +124,7 @@ impl Group {
         let at = entry.at;
         self.trim(at, around);
         if entry.clears {
-            self.entries.push(entry);
+            self.append(entry);
             self.narrow(self.live().len(), verb);
             return Decision::Cleared;
         }
@@ -234,7 +242,7 @@ impl Group {
             verb.push(tally, &entry);
         }
         let at = entry.at;
-        self.entries.push(entry);
+        self.append(entry);
         let end = self.live().len();
         let low = match verb.reach() {
             Reach::Time(within) => self.first_after(at - within),
@@ -244,6 +252,20 @@ impl Group {
             Reach::Alone => end - 1,
         };
         self.narrow(low, verb);
+    }
+
+    /// Adds an entry. Where there is no room, the places of those that have left are used again
+    /// before there is more of it: a million groups share the memory.
+    fn append(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries.capacity() {
+            if self.head * 4 > self.entries.len() {
+                self.entries.drain(..self.head);
+                self.head = 0;
+            } else {
+                self.entries.reserve_exact((self.entries.len() / 2).max(4));
+            }
+        }
+        self.entries.push(entry);
     }
 
     /// First entry of the current window later than `time`.
@@ -306,10 +328,6 @@ impl Group {
         }
         entry.values = Arc::default();
         self.head += 1;
-        if self.head > 32 && self.head * 2 > self.entries.len() {
-            self.entries.drain(..self.head);
-            self.head = 0;
-        }
         if self.head == self.entries.len() {
             self.entries.clear();
             self.head = 0;
@@ -539,7 +557,7 @@ impl Group {
         let at = open.at;
         if older {
             around.drafts.push(Draft::Fired(Box::new(fired)));
-            let current = self.open.replace(open);
+            let current = self.open.replace(Box::new(open));
             self.end(State::Closed, at, around);
             self.open = current;
             return;
@@ -549,7 +567,7 @@ impl Group {
         }
         around.drafts.push(Draft::Fired(Box::new(fired)));
         if stays_open(around.program) {
-            self.open = Some(open);
+            self.open = Some(Box::new(open));
         }
     }
 

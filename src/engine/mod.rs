@@ -13,8 +13,11 @@
 pub mod change;
 pub mod generation;
 pub mod group;
+mod interned;
+pub mod key;
 mod lanes;
 pub mod program;
+mod rows;
 pub mod scan;
 pub mod seen;
 pub mod tell;

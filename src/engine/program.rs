@@ -9,17 +9,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{AlertId, Change};
-use crate::record::{Millis, Timestamp};
+use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Order};
 
 use super::group::{Decision, Group, Surroundings};
+use super::key::{ByKeyHash, GroupKey as Key};
 use super::{Counters, Limits, Note, Outcome, Step, Traced};
 
 /// A fault of a script is told this often a rule.
 const FAULT_TOLD_EVERY: Millis = Millis::hours(1);
-
-type Key = Arc<[u8]>;
 
 /// Where a program's state is worked on.
 #[derive(Clone, Copy)]
@@ -59,6 +58,12 @@ impl Waiting {
     }
 }
 
+/// A hit that comes out of order is put among so many of the last that wait.
+const NEAR: usize = 16;
+
+/// Hits whose groups are looked at ahead of judging them: memory answers many at once as soon as one.
+const AHEAD: usize = 16;
+
 /// What is noted of groups' worth, for each group there may be, before it is noted anew: groups
 /// that expire leave their note behind.
 const NOTES_A_GROUP: usize = 4;
@@ -69,9 +74,12 @@ type Worth = (u64, Option<Timestamp>, Key);
 /// State of one program.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
-    groups: HashMap<Key, Group, foldhash::fast::RandomState>,
-    /// Hits ahead of the watermark; sorted up to `sorted`.
+    groups: HashMap<Key, Group, ByKeyHash>,
+    /// Hits ahead of the watermark.
     waiting: Vec<Waiting>,
+    /// Hits that wait are known to be in event order. Derived.
+    #[serde(skip)]
+    in_order: bool,
     watermark: Option<Timestamp>,
     /// What is counted.
     pub counters: Counters,
@@ -148,7 +156,7 @@ impl ProgramState {
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.waiting.push(Waiting { key, entry });
+            self.wait(Waiting { key, entry });
             return;
         };
         if entry.at <= watermark - place.program.late_within {
@@ -165,6 +173,16 @@ impl ProgramState {
             let decision = group.insert_late(entry, around);
             watched.then_some((id, at, decision))
         });
+    }
+
+    /// Puts a hit among those that wait: at its place, if that is near their end.
+    fn wait(&mut self, hit: Waiting) {
+        let (order, near) = (hit.order(), self.waiting.len().saturating_sub(NEAR));
+        let later = self.waiting[near..].iter().rev().take_while(|other| other.order() > order).count();
+        let place = self.waiting.len() - later;
+        // What is no nearer is found by sorting.
+        self.in_order &= place > near || near == 0;
+        self.waiting.insert(place, hit);
     }
 
     /// A rule that needs no state: the hit is the alert.
@@ -191,11 +209,19 @@ impl ProgramState {
             return;
         }
         self.watermark = Some(watermark);
-        // Mostly sorted already, which the sort makes use of.
-        self.waiting.sort_by_key(Waiting::order);
+        if !self.in_order {
+            // Mostly sorted already, which the sort makes use of.
+            self.waiting.sort_by_key(Waiting::order);
+            self.in_order = true;
+        }
         let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
         let mut waiting = std::mem::take(&mut self.waiting);
-        for Waiting { key, entry } in waiting.drain(..due) {
+        let (mut due, mut number) = (waiting.drain(..due), 0_usize);
+        while let Some(Waiting { key, entry }) = due.next() {
+            if number.is_multiple_of(AHEAD) {
+                self.look_ahead(due.as_slice());
+            }
+            number += 1;
             self.timers_before(entry.at, place, out);
             self.work(&key, entry.at, place, out, |group, around| {
                 let (id, at) = (entry.id, entry.at);
@@ -203,8 +229,17 @@ impl ProgramState {
                 watched.then_some((id, at, decision))
             });
         }
+        drop(due);
         self.waiting = waiting;
         self.timers_before(watermark + Millis(1), place, out);
+    }
+
+    /// Brings the groups of the next hits near. It decides nothing.
+    fn look_ahead(&self, hits: &[Waiting]) {
+        for hit in hits.iter().take(AHEAD) {
+            let group = self.groups.get(&hit.key).map(Group::glance);
+            std::hint::black_box((group, matches!(hit.entry.values.first(), Some(Datum::Absent))));
+        }
     }
 
     /// Runs the timers earlier than `time`.
@@ -247,14 +282,7 @@ impl ProgramState {
         ) -> Option<(crate::record::RecordId, Timestamp, Decision)>,
     ) {
         if !self.groups.contains_key(key) {
-            self.make_room(at, place, out);
-            self.groups.insert(key.clone(), Group::default());
-            if let Some(heap) = &mut self.by_worth {
-                heap.push(Reverse((0, None, key.clone())));
-            }
-            if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > place.limits.groups) {
-                self.by_worth = None;
-            }
+            self.found(key, at, place, out);
         }
         let Some(group) = self.groups.get_mut(key) else { return };
         let mut fault = None;
@@ -281,6 +309,18 @@ impl ProgramState {
         }
         if let Some((id, at, decision)) = told {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
+        }
+    }
+
+    /// Makes a group.
+    fn found(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        self.make_room(at, place, out);
+        self.groups.insert(key.clone(), Group::default());
+        if let Some(heap) = &mut self.by_worth {
+            heap.push(Reverse((0, None, key.clone())));
+        }
+        if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > place.limits.groups) {
+            self.by_worth = None;
         }
     }
 

@@ -1,13 +1,14 @@
 //! Scan: records to hits. Pure and in any order, so chunks may be scanned in parallel.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::record::{Batch, Datum, Locator, Phase, Record, RecordId, Timestamp};
-use crate::rule::compile::{Input, Program, Programs, Role};
+use crate::record::{Batch, Locator, Phase, RecordId, Timestamp};
+use crate::rule::compile::{Input, Programs, Role};
 use crate::rule::condition::Memo;
 use crate::rule::verb::Entry;
 
+use super::interned::Interned;
+use super::key::GroupKey;
 use super::seen::{self, Fresh};
 
 /// What a record is to a program.
@@ -31,7 +32,7 @@ pub enum HitOutcome {
     /// It belongs to a group.
     Grouped {
         /// The group.
-        key: Arc<[u8]>,
+        key: GroupKey,
         /// What the group keeps of it.
         entry: Entry,
     },
@@ -60,56 +61,6 @@ pub struct Scratch {
     memo: Memo,
     found: Vec<u32>,
     interned: Interned,
-}
-
-/// Values that come again and again are made once and shared. Bounded: emptied when full.
-#[derive(Debug, Default)]
-struct Interned {
-    /// Group keys as they are spelt.
-    keys: HashSet<Arc<[u8]>, foldhash::fast::RandomState>,
-    /// A key that is being made.
-    key: Vec<u8>,
-    /// Values of rules that want one, by rule, and by the text they are made of.
-    values: Vec<HashMap<Box<str>, Arc<[Datum]>, foldhash::fast::RandomState>>,
-}
-
-/// Interned keys or values of one thread.
-const MAX_INTERNED: usize = 8_192;
-
-impl Interned {
-    fn key(&mut self, program: &Program, record: Record<'_>) -> Option<Arc<[u8]>> {
-        self.key.clear();
-        if !program.write_key(record, &mut self.key) {
-            return None;
-        }
-        if let Some(known) = self.keys.get(&*self.key) {
-            return Some(known.clone());
-        }
-        if self.keys.len() >= MAX_INTERNED {
-            self.keys.clear();
-        }
-        let key: Arc<[u8]> = (&*self.key).into();
-        self.keys.insert(key.clone());
-        Some(key)
-    }
-
-    /// The values that `program` wants; none if it lacks one it needs.
-    fn values(&mut self, number: usize, program: &Program, record: Record<'_>) -> Option<Arc<[Datum]>> {
-        let Some(text) = program.sole_text(record) else { return program.values(record) };
-        if self.values.len() <= number {
-            self.values.resize_with(number + 1, HashMap::default);
-        }
-        let of_rule = &mut self.values[number];
-        if let Some(known) = of_rule.get(text) {
-            return Some(known.clone());
-        }
-        let values = program.values(record)?;
-        if of_rule.len() >= MAX_INTERNED {
-            of_rule.clear();
-        }
-        of_rule.insert(text.into(), values.clone());
-        Some(values)
-    }
 }
 
 impl Programs {

@@ -14,8 +14,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use indexmap::map::Entry;
-
 use serde::{Deserialize, Serialize};
 
 use serde_json::Value as Json;
@@ -23,6 +21,8 @@ use serde_json::Value as Json;
 use crate::record::batch::Slot;
 use crate::record::field::lookup;
 use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
+
+use super::rows::{Keyed, Rows};
 
 /// How far polling reads back; rows in it are read again and again.
 pub const LOOKBACK: Millis = Millis::mins(15);
@@ -74,21 +74,24 @@ pub struct Seat {
     place: u32,
 }
 
+/// What is remembered of every row. There may be millions: each byte counts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Seen {
+    key: RecordId,
     version: u64,
     start: Timestamp,
-    /// Programs below 64 that its own record hit, by bit.
-    hit: u64,
-    /// What few rows need.
-    more: Option<Box<More>>,
-    /// Number of sweeps before it was taken in.
-    sweeps: u32,
+    /// Programs below [`BITS`] that its own record hit, by bit.
+    hit: u32,
+    /// Taken in since the last sweep.
+    young: bool,
     /// Number of the lane that brought it first.
     lane: u16,
     ended: bool,
     open: bool,
 }
+
+/// Programs whose hits of a row are one bit each; the others' are listed.
+const BITS: u32 = u32::BITS;
 
 /// What few rows need to be remembered of.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -112,39 +115,37 @@ pub struct Was {
     pub clears: bool,
 }
 
-impl Seen {
-    /// Notes what a record was; false if the program has counted that record before. A record that
-    /// only cleared its group may still become a hit.
-    fn first_time(&mut self, was: Was) -> bool {
-        let bit = if was.amended { 0 } else { 1_u64.checked_shl(was.program).unwrap_or(0) };
-        let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
-        if self.hit & bit != 0 || self.more.as_ref().is_some_and(|more| more.was.iter().any(counted)) {
-            return false;
-        }
-        self.mark(was);
-        true
+impl Keyed for Seen {
+    fn key(&self) -> RecordId {
+        self.key
     }
+}
 
+impl Seen {
     /// Notes what a record was, where that is not noted yet.
-    fn mark(&mut self, was: Was) {
-        let bit = if was.amended || was.clears { 0 } else { 1_u64.checked_shl(was.program).unwrap_or(0) };
-        if bit != 0 {
-            self.hit |= bit;
+    fn mark(&mut self, was: Was, more: &mut Mores) {
+        if was.amended || was.clears || was.program >= BITS {
+            more.entry(self.key).or_default().was.push(was);
         } else {
-            self.more.get_or_insert_default().was.push(was);
+            self.hit |= 1 << was.program;
         }
     }
 
     /// Whether something of the row can still matter at `watermark`, or, to rules that stand still
     /// with a lane that left, at the lane's own.
-    fn matters(&self, watermark: Timestamp, left: Option<Timestamp>, kept: Millis) -> bool {
-        let end = self.more.as_ref().and_then(|more| more.end).unwrap_or(Timestamp::MIN);
-        self.start.max(end) + kept > left.unwrap_or(watermark).min(watermark)
+    fn matters(
+        &self,
+        end: Option<Timestamp>,
+        watermark: Timestamp,
+        left: Option<Timestamp>,
+        kept: Millis,
+    ) -> bool {
+        self.start.max(end.unwrap_or(Timestamp::MIN)) + kept > left.unwrap_or(watermark).min(watermark)
             || (self.open && self.start + OPEN_ROWS_KEPT > watermark)
     }
 }
 
-type Rows = IndexMap<RecordId, Seen, BuildHasherDefault<DigestHasher>>;
+type Mores = IndexMap<RecordId, More, BuildHasherDefault<DigestHasher>>;
 
 /// Row ids are digests: any eight of their bytes are as good as a hash of all.
 #[derive(Debug, Default, Clone, Copy)]
@@ -168,7 +169,9 @@ impl Hasher for DigestHasher {
 /// Rows seen so far.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SeenRows {
-    rows: Rows,
+    rows: Rows<Seen>,
+    /// What few rows need besides.
+    more: Mores,
     /// Watermark of the last sweep.
     swept: Option<Timestamp>,
     /// How many sweeps there were.
@@ -189,7 +192,9 @@ pub struct Tally {
 impl SeenRows {
     /// The records that `batch`, of lane number `lane`, brings, in its order.
     pub fn take_in(&mut self, lane: u16, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
-        let mut fresh = Vec::with_capacity(batch.rows.len() * 2);
+        // The table is larger than the caches: memory answers many rows at once as soon as one.
+        std::hint::black_box(batch.rows.iter().filter(|row| self.rows.find(key(row)).is_some()).count());
+        let mut fresh = Vec::with_capacity(batch.rows.len() * if wants.ends { 2 } else { 1 });
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
             self.take_in_row(lane, batch, (number, row), wants, tally, &mut fresh);
         }
@@ -198,7 +203,7 @@ impl SeenRows {
 
     /// The version of `row` that was read last; none if the row has not been seen.
     pub fn version(&self, row: &Row) -> Option<u64> {
-        self.rows.get(&key(row)).map(|seen| seen.version)
+        self.rows.find(key(row)).and_then(|place| self.rows.get(place)).map(|seen| seen.version)
     }
 
     fn take_in_row(
@@ -220,60 +225,65 @@ impl SeenRows {
             Fresh { row: number, phase, at, again, seat, changed: None }
         };
         let fields = || wants.amendments.then(|| digests(batch, number));
-        match self.rows.entry(key) {
-            Entry::Vacant(vacant) => {
-                tally.new += 1;
-                let place = vacant.index();
-                fresh.push(record(phase, row.start, false, place));
-                fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
-                let more = More { end, fields: fields(), ..More::default() };
-                let needed = more.end.is_some() || more.fields.is_some();
-                vacant.insert(Seen {
-                    version: row.version,
-                    start: row.start,
-                    hit: 0,
-                    more: needed.then(|| Box::new(more)),
-                    sweeps,
-                    lane,
-                    ended: end.is_some(),
-                    open: row.open,
-                });
+        let Some(place) = self.rows.find(key) else {
+            tally.new += 1;
+            let place = self.rows.add(Seen {
+                key,
+                version: row.version,
+                start: row.start,
+                hit: 0,
+                young: true,
+                lane,
+                ended: end.is_some(),
+                open: row.open,
+            });
+            fresh.push(record(phase, row.start, false, place));
+            fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
+            let more = More { end, fields: fields(), ..More::default() };
+            if more.end.is_some() || more.fields.is_some() {
+                self.more.insert(key, more);
             }
-            Entry::Occupied(seen) if seen.get().version == row.version => tally.unchanged += 1,
-            Entry::Occupied(seen) => {
-                tally.amended += 1;
-                let place = seen.index();
-                let seen = seen.into_mut();
-                seen.version = row.version;
-                seen.open = row.open;
-                let now = fields();
-                let before = seen.more.as_mut().and_then(|more| more.fields.take());
-                let changed = changed(batch, before.as_deref(), now.as_deref());
-                fresh.push(record(phase, seen.start, true, place));
-                fresh.push(Fresh { changed, ..record(Phase::Amended, seen.start, false, place) });
-                let comes = end.filter(|_| !seen.ended);
-                fresh.extend(comes.map(|end| record(Phase::End, end, false, place)));
-                seen.ended |= comes.is_some();
-                if now.is_some() || comes.is_some() {
-                    let more = seen.more.get_or_insert_default();
-                    more.fields = now;
-                    more.end = more.end.max(comes);
-                }
-            }
+            return;
+        };
+        let Some(seen) = self.rows.at(place) else { return };
+        if seen.version == row.version {
+            tally.unchanged += 1;
+            return;
         }
-    }
-
-    fn seated(&mut self, seat: Seat) -> Option<&mut Seen> {
-        if seat.sweeps != self.sweeps {
-            return self.rows.get_mut(&seat.key);
+        tally.amended += 1;
+        seen.version = row.version;
+        seen.open = row.open;
+        let now = fields();
+        let before = self.more.get_mut(&key).and_then(|more| more.fields.take());
+        let changed = changed(batch, before.as_deref(), now.as_deref());
+        fresh.push(record(phase, seen.start, true, place));
+        fresh.push(Fresh { changed, ..record(Phase::Amended, seen.start, false, place) });
+        let comes = end.filter(|_| !seen.ended);
+        fresh.extend(comes.map(|end| record(Phase::End, end, false, place)));
+        seen.ended |= comes.is_some();
+        if now.is_some() || comes.is_some() {
+            let more = self.more.entry(key).or_default();
+            more.fields = now;
+            more.end = more.end.max(comes);
         }
-        self.rows.get_index_mut(seat.place as usize).map(|(_, seen)| seen)
     }
 
     /// Notes what a record of the row that sits at `seat` was; false if the program has counted that
-    /// record before.
+    /// record before. A record that only cleared its group may still become a hit.
     pub fn first_time(&mut self, seat: Seat, was: Was) -> bool {
-        self.seated(seat).is_none_or(|seen| seen.first_time(was))
+        let place =
+            if seat.sweeps == self.sweeps { Some(seat.place as usize) } else { self.rows.find(seat.key) };
+        let Some(seen) = place.and_then(|place| self.rows.at(place)) else { return true };
+        let bit = if was.amended || was.program >= BITS { 0 } else { 1_u32 << was.program };
+        if seen.hit & bit != 0 {
+            return false;
+        }
+        let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
+        if self.more.get(&seat.key).is_some_and(|more| more.was.iter().any(counted)) {
+            return false;
+        }
+        seen.mark(was, &mut self.more);
+        true
     }
 
     /// Forgets what cannot matter any more at `watermark`, nor at those of lanes that `left`.
@@ -286,11 +296,18 @@ impl SeenRows {
             return;
         }
         self.swept = Some(watermark);
-        let sweeps = self.sweeps;
-        self.rows.retain(|_, seen| {
-            seen.sweeps == sweeps || seen.matters(watermark, left.get(&seen.lane).copied(), kept)
+        self.sweeps = self.sweeps.wrapping_add(1);
+        let more = &mut self.more;
+        let anything = !more.is_empty();
+        self.rows.retain(|seen| {
+            let end = if anything { more.get(&seen.key).and_then(|more| more.end) } else { None };
+            let stays = seen.young || seen.matters(end, watermark, left.get(&seen.lane).copied(), kept);
+            seen.young = false;
+            if anything && !stays {
+                more.swap_remove(&seen.key);
+            }
+            stays
         });
-        self.sweeps = sweeps.wrapping_add(1);
     }
 
     /// Rows remembered.
@@ -300,7 +317,7 @@ impl SeenRows {
 
     /// True when no row is remembered.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.len() == 0
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading for rules takes only what rules want; this takes everything, one row at a time.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -23,7 +23,7 @@ pub struct Describer {
     scanner: Scanner,
     columns: Arc<Columns>,
     /// Keys of rows that the mapping reads under another name.
-    mapped: HashSet<String>,
+    mapped: BTreeSet<String>,
 }
 
 impl Describer {

@@ -219,6 +219,9 @@ pub fn user(name: &str) -> Cow<'_, str> {
 /// The part of an account's name that is the account.
 pub(super) fn undecorated(name: &str) -> &str {
     let name = name.trim();
+    if !name.bytes().any(|byte| byte == b'\\' || byte == b'@') {
+        return name;
+    }
     let name =
         name.rsplit_once('\\').map_or(name, |(_, account)| if account.is_empty() { name } else { account });
     name.split_once('@').map_or(name, |(account, _)| if account.is_empty() { name } else { account })

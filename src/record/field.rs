@@ -196,14 +196,15 @@ impl Serialize for FieldName {
 /// The vocabulary's entry for a name or alias.
 pub fn lookup(spelling: &str) -> Option<&'static FieldInfo> {
     use std::sync::LazyLock;
-    static BY_SPELLING: LazyLock<HashMap<&'static str, &'static FieldInfo>> = LazyLock::new(|| {
-        let spelt = |info: &'static FieldInfo| {
-            std::iter::once(info.name)
-                .chain(info.aliases.iter().copied())
-                .map(move |spelling| (spelling, info))
-        };
-        VOCABULARY.iter().flat_map(spelt).collect()
-    });
+    static BY_SPELLING: LazyLock<HashMap<&'static str, &'static FieldInfo, foldhash::fast::RandomState>> =
+        LazyLock::new(|| {
+            let spelt = |info: &'static FieldInfo| {
+                std::iter::once(info.name)
+                    .chain(info.aliases.iter().copied())
+                    .map(move |spelling| (spelling, info))
+            };
+            VOCABULARY.iter().flat_map(spelt).collect()
+        });
     BY_SPELLING.get(spelling).copied()
 }
 

@@ -12,7 +12,7 @@ pub fn fold_char(c: char) -> char {
 
 /// The folded form of `text`; borrowed when it is folded already.
 pub fn fold(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+    if is_folded_ascii(text.as_bytes()) {
         return Cow::Borrowed(text);
     }
     if text.is_ascii() {
@@ -21,8 +21,30 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(fold_char).collect())
 }
 
+/// Whether `text` is ASCII without upper case; eight bytes at a time.
+fn is_folded_ascii(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().chain([&last]).fold(0, |found, word| found | unfolded(u64::from_le_bytes(*word))) == 0
+}
+
+/// The high bit of every byte of `word` that is no ASCII or upper case.
+fn unfolded(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    // Of seven bits, so that no sum carries into the next byte.
+    let low = word & !HIGH;
+    let from_a = low + ONES * (0x80 - u64::from(b'A'));
+    let past_z = low + ONES * (0x7f - u64::from(b'Z'));
+    (word | (from_a & !past_z)) & HIGH
+}
+
 /// Whether `text` folds to `folded`, which is folded already.
 pub fn folds_to(text: &str, folded: &str) -> bool {
+    if text.len() == folded.len() && text == folded {
+        return true;
+    }
     if text.is_ascii() {
         return text.eq_ignore_ascii_case(folded);
     }
@@ -40,6 +62,19 @@ mod tests {
         assert_eq!(fold("ΑΝΝΑΣ"), fold("αννας"));
         assert_eq!(fold("Straße"), "straße");
         assert_eq!(fold("K"), "k");
+    }
+
+    #[test]
+    fn every_byte_is_told_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..19 {
+                let mut text = *b"abcdefghijklmnop019";
+                text[place] = byte;
+                let meant = text.iter().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+                assert_eq!(is_folded_ascii(&text), meant, "{byte} at {place}");
+                assert_eq!(is_folded_ascii(&text[..=place]), meant, "{byte} at the end, {place}");
+            }
+        }
     }
 
     #[test]

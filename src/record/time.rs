@@ -41,6 +41,15 @@ impl Timestamp {
     /// None for all else, and for a time of year 1 or before: the vendor's word for "not yet".
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
+        if let Some(bytes) = bytes.as_array::<24>()
+            && let Some(time) = common(bytes)
+        {
+            return Some(time);
+        }
+        Self::parse_any(bytes)
+    }
+
+    fn parse_any(bytes: &[u8]) -> Option<Self> {
         let [
             y1,
             y2,
@@ -79,6 +88,58 @@ impl Timestamp {
         // RFC 3339 ends with the year 9999, and so do the times that are shown.
         (time <= Self::LAST).then_some(time)
     }
+}
+
+/// Eight bytes of a spelling: what stands at each place, `0` for any digit.
+struct Shape {
+    bytes: u64,
+    /// By byte, how far the greatest difference that is allowed is from 0x7f.
+    room: u64,
+}
+
+impl Shape {
+    const fn new(spelt: [u8; 8]) -> Self {
+        let (mut room, mut place) = ([0x7f; 8], 0);
+        while place < room.len() {
+            if spelt[place] == b'0' {
+                room[place] -= 9;
+            }
+            place += 1;
+        }
+        Self { bytes: u64::from_le_bytes(spelt), room: u64::from_le_bytes(room) }
+    }
+
+    /// The digits of `word`; 0 where the shape has none. None if it is of another shape.
+    #[inline]
+    fn digits(&self, word: [u8; 8]) -> Option<[u8; 8]> {
+        const HIGH: u64 = u64::MAX / 255 * 0x80;
+        let differs = u64::from_le_bytes(word) ^ self.bytes;
+        let too_much = ((differs & !HIGH) + self.room) | differs;
+        (too_much & HIGH == 0).then(|| differs.to_le_bytes())
+    }
+}
+
+/// `2026-01-05T09:00:00.000Z`, which most times are; none for all else and for what is no time.
+fn common(bytes: &[u8; 24]) -> Option<Timestamp> {
+    const DATE: Shape = Shape::new(*b"0000-00-");
+    const TIME: Shape = Shape::new(*b"00T00:00");
+    const REST: Shape = Shape::new(*b":00.000Z");
+    let (words, _) = bytes.as_chunks::<8>();
+    let [date, time, rest] = words else { return None };
+    let [y1, y2, y3, y4, _, mo1, mo2, _] = DATE.digits(*date)?;
+    let [d1, d2, _, h1, h2, _, m1, m2] = TIME.digits(*time)?;
+    let [_, s1, s2, _, f1, f2, f3, _] = REST.digits(*rest)?;
+    let two = |tens: u8, ones: u8| u32::from(tens) * 10 + u32::from(ones);
+    let year = i64::from(two(y1, y2)) * 100 + i64::from(two(y3, y4));
+    let (month, day, hour, minute, second) =
+        (two(mo1, mo2), two(d1, d2), two(h1, h2), two(m1, m2), two(s1, s2));
+    let exists = year >= 2 && (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
+    if !exists || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let of_day = i64::from(hour * 3_600 + minute * 60 + second);
+    let millis = i64::from(f1) * 100 + i64::from(two(f2, f3));
+    Some(Timestamp((days_from_civil(year, month, day) * 86_400 + of_day) * 1_000 + millis))
 }
 
 /// Two digits.
@@ -300,6 +361,29 @@ mod tests {
 
     fn shown(text: &str) -> String {
         Timestamp::parse(text).map_or("none".to_owned(), |time| time.to_string())
+    }
+
+    proptest! {
+        #[test]
+        fn the_common_spelling_is_read_as_any_other(
+            parts in (0..10_100_i64, 0..14_u8, 0..33_u8, 0..26_u8, 0..62_u8, 0..62_u8, 0..1000_u16),
+            place in 0..24_usize,
+            byte in prop_oneof![Just(None), any::<u8>().prop_map(Some), (b'0'..=b':').prop_map(Some)],
+        ) {
+            let (year, month, day, hour, minute, second, millis) = parts;
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
+            let mut bytes = text.into_bytes();
+            bytes.truncate(24);
+            if let Some(byte) = byte {
+                bytes[place] = byte;
+            }
+            let common = common(bytes.as_array().unwrap());
+            let any = Timestamp::parse_any(&bytes);
+            prop_assert!(common.is_none() || common == any, "{common:?} {any:?}");
+            // What it leaves to others is a leap second, lower case, another sign or nothing.
+            let plain = byte.is_none() && second < 60;
+            prop_assert!(common.is_some() || any.is_none() || !plain);
+        }
     }
 
     #[test]

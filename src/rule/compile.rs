@@ -13,7 +13,7 @@ use crate::record::{
     Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Phase, Record, RuleId, Timestamp, Value,
 };
 
-use super::condition::{Condition, Phases, Predicates, address, may_hold, phases};
+use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
 use super::index::Index;
 use super::problem::Problems;
 use super::revision_of;
@@ -225,7 +225,13 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
     if problems.has_errors() {
         return None;
     }
-    let revision = revision_of(&spec);
+    let revision = match revision_of(&spec) {
+        Ok(revision) => revision,
+        Err(fault) => {
+            problems.error(spec.id_span, format!("what the rule means cannot be written down: {fault}"));
+            return None;
+        }
+    };
     Some((Arc::new(Rule { spec, revision, title, runbook }), script))
 }
 
@@ -310,7 +316,7 @@ impl Programs {
         let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let reads = Reads::of(expr);
         self.index.file(number, expr, columns);
-        let condition = self.predicates.ready(expr, columns);
+        let condition = self.predicates.ready(&beyond_phases(expr), columns);
         self.inputs.push(Input { program, role, phases: reads.anywhere, condition });
         reads
     }

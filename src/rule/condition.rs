@@ -3,6 +3,7 @@
 //!
 //! A verdict depends on the record alone; nothing here counts, remembers or reads a clock.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -432,6 +433,19 @@ pub fn phases(expr: &Expr) -> Phases {
         }
         Expr::Not(_) | Expr::Is(_) => Phases::ALL,
     }
+}
+
+/// `expr` for a record whose phase is among [`phases`] of it: without the parts that ask for the
+/// phase alone, which hold.
+pub fn beyond_phases(expr: &Expr) -> Cow<'_, Expr> {
+    let Expr::All(parts) = expr else { return Cow::Borrowed(expr) };
+    let asks_phase = |part: &Expr| match part {
+        Expr::Is(Predicate { field, test: Test::Equals(literals), cased: false, .. }) => {
+            field.as_str() == "phase" && literals.iter().all(|literal| matches!(literal, Literal::Text(_)))
+        }
+        Expr::Is(_) | Expr::Not(_) | Expr::All(_) | Expr::Any(_) => false,
+    };
+    Cow::Owned(Expr::All(parts.iter().filter(|part| !asks_phase(part)).cloned().collect()))
 }
 
 fn named_phases(literals: &[Literal]) -> Phases {

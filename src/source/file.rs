@@ -16,13 +16,15 @@ use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
 use crate::record::{Batch, Locator};
 
 /// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 128 << 10;
 /// Room behind a block for what scanning adds to it.
 const ROOM: usize = 32 << 10;
 /// Buffers kept for the next blocks.
 const MAX_SPARE: usize = 16;
 /// Unpacked blocks that wait to be read.
 const AHEAD: usize = 4;
+/// Bytes before a line that are read again to tell its number: a moment's work.
+const MAX_COUNTED: u64 = 1 << 30;
 /// The path that means standard input.
 const STDIN: &str = "-";
 /// What a byte-order mark is in UTF-8.
@@ -104,7 +106,26 @@ impl Input {
         self.lines_at(offsets).map_err(|source| self.error(source))
     }
 
-    fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<String>> {
+    /// The number of the line at `offset`, from 1; none for a packed file, far into a long one and
+    /// where the file cannot be read again.
+    pub fn line_number(&self, offset: u64) -> Option<u64> {
+        let (mut file, form) = self.again().ok()?;
+        if form != Form::Plain || offset > MAX_COUNTED {
+            return None;
+        }
+        let (mut left, mut number) = (usize::try_from(offset).ok()?, 1);
+        let mut bytes = vec![0; BLOCK];
+        while left > 0 {
+            let most = left.min(BLOCK);
+            let len = fill(&mut file, &mut bytes[..most]).ok()?;
+            number += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
+            left = if len < most { return None } else { left - len };
+        }
+        Some(number)
+    }
+
+    /// The file at its beginning, and how it is packed.
+    fn again(&self) -> io::Result<(File, Form)> {
         let mut file = match &self.spool {
             Some(spool) => spool.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?,
             None => open(&self.path)?,
@@ -112,8 +133,12 @@ impl Input {
         file.rewind()?;
         let mut first = [0; 4];
         let len = fill(&mut file, &mut first)?;
-        let form = Form::of(&first[..len]);
         file.rewind()?;
+        Ok((file, Form::of(&first[..len])))
+    }
+
+    fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<String>> {
+        let (file, form) = self.again()?;
         let mut lines = Vec::with_capacity(offsets.len());
         if form == Form::Plain {
             let mut file = BufReader::new(file);
@@ -312,7 +337,12 @@ impl Blocks {
     /// Reads up to a block more; an error ends the file and is told when all before it is given.
     fn read_on(&mut self) {
         let before = self.pending.len();
-        self.pending.reserve(BLOCK.saturating_sub(before).max(4 << 10) + ROOM);
+        let room = BLOCK.saturating_sub(before).max(4 << 10) + ROOM;
+        if self.pending.capacity() - before < room {
+            // Twice as much for a line that goes on, and no more than the longest takes.
+            let enough = (2 * before).min(MAX_LINE + BLOCK).max(before + room);
+            self.pending.reserve_exact(enough - before);
+        }
         let more = BLOCK.saturating_sub(before).max(BLOCK / 4);
         match self.from.by_ref().take(more as u64).read_to_end(&mut self.pending) {
             Ok(0) => self.done = true,
@@ -497,6 +527,19 @@ mod tests {
         let places: Vec<u64> = faults.iter().map(|bad| bad.locator.0).collect();
         assert_eq!(places, [7, 7 + huge.len() as u64 + 7]);
         assert!(faults.iter().all(|bad| bad.fault == Fault::TooLong && bad.excerpt.len() == MAX_EXCERPT));
+    }
+
+    #[test]
+    fn a_line_of_a_plain_file_has_a_number() {
+        let text = text(3_000);
+        let (plain, packed) = (file_of(text.as_bytes()), file_of(&zstd(text.as_bytes())));
+        let (plain, packed) = (Input::open(plain.path()).unwrap(), Input::open(packed.path()).unwrap());
+        for (number, (offset, _)) in (1..).zip(read(&plain).0).step_by(371) {
+            assert_eq!(plain.line_number(offset), Some(number));
+            assert_eq!(packed.line_number(offset), None);
+        }
+        assert_eq!(plain.line_number(text.len() as u64 + 1), None);
+        assert_eq!(Input::open(Path::new("no/such/file")).unwrap().line_number(0), None);
     }
 
     #[test]

@@ -233,7 +233,7 @@ pub enum Change {
     },
     /// Keeps a silence, or replaces one.
     Silence(Silence),
-    /// Removes a silence; what it held back is due at once.
+    /// Removes a silence; what it held back is due at once, and known to have been held back.
     Unsilence {
         /// Which.
         id: SilenceId,

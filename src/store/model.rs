@@ -130,7 +130,7 @@ impl All {
                     self.deliveries.iter_mut().filter(|(delivery, _)| delivery.tenant == *name)
                 {
                     if delivery.held_by == Some(id) && delivery.standing == Standing::Waiting {
-                        (delivery.held_by, delivery.due) = (None, at);
+                        delivery.due = at;
                     }
                 }
             }

@@ -690,7 +690,7 @@ pub(crate) fn ending_a_silence_frees_what_it_held(place: Place<'_>) {
     commit(&*store, &fence, vec![end.clone()]).unwrap();
     commit(&*store, &fence, vec![end]).unwrap();
     let freed = wait(store.due(receiver("slack"), Timestamp(400), 9)).unwrap();
-    assert_eq!(freed, vec![Delivery { held_by: None, due: Timestamp(400), ..held(1, 1) }]);
+    assert_eq!(freed, vec![Delivery { due: Timestamp(400), ..held(1, 1) }]);
     assert_eq!(wait(store.silences(Timestamp(0))).unwrap(), vec![silence(2, 900)]);
 }
 

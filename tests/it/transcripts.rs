@@ -103,9 +103,9 @@ fn a_hostile_line_that_is_no_record_is_shown_as_text() {
     assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
     let told: Vec<&str> = told.lines().filter(|line| !line.contains(" records in ")).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    quarantined: 1 line, not JSON; the first in records.ndjson at byte 0: not JSON: a value was expected at byte 1
+    quarantined: 1 line, not JSON; the first in records.ndjson at line 1, byte 0: not JSON: a value was expected at byte 1
         \u{1b}[2J{"user_name": "\u{202e}\u{7}
-    quarantined: 1 line, not UTF-8; the first in records.ndjson at byte 24
+    quarantined: 1 line, not UTF-8; the first in records.ndjson at line 2, byte 24
         ��
     failure: 0 alerts, 0 hits
     "#);
@@ -119,7 +119,7 @@ fn a_line_over_the_bound_is_set_aside_and_the_rest_goes_on() {
     assert_eq!(told.matches("bob on").count(), 1, "{told}");
     assert!(
         notes.contains(
-            "quarantined: 1 line, too long; the first in records.ndjson at byte 0: longer than 4 MiB"
+            "quarantined: 1 line, too long; the first in records.ndjson at line 1, byte 0: longer than 4 MiB"
         ),
         "{notes}"
     );

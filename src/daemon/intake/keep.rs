@@ -155,9 +155,9 @@ impl Intake {
             let middle = low + (high - low) / 2;
             let entry = self.around.store.entries(self.tenant.clone(), vec![middle]).await?;
             if entry.first().is_some_and(|entry| entry.at < before) {
-                low = middle + 1
+                low = middle + 1;
             } else {
-                high = middle
+                high = middle;
             }
         }
         Ok((low > first).then(|| Change::Forget { seq: low - 1, before }))

@@ -13,7 +13,7 @@ use crate::store::Change;
 impl Daemon {
     pub(super) async fn desk(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DaemonError> {
         let pulse = alive::interval();
-        let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_secs(3_600)));
+        let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_hours(1)));
         loop {
             if *stop.borrow() {
                 return Ok(());
@@ -59,9 +59,10 @@ impl Daemon {
                 self.board.write(|status| {
                     let shown = status.receivers.entry(receiver.to_string()).or_default();
                     shown.delivered_at = Some(now);
-                    shown.failure = None;
+                    (shown.paused, shown.failure) = (None, None);
                 });
-                None
+                // An earlier life may have told that it was paused.
+                Some((Kind::ReceiverPaused, receiver, None))
             }
             Event::Dead { receiver, delivery, reason, .. } => Some((
                 Kind::DeadLetter,

@@ -37,7 +37,7 @@ impl Daemon {
     }
 
     /// Tells of rule files that do not load, and of those that do again.
-    pub(super) async fn show_rules_off(&mut self, off: &BTreeMap<String, String>) {
+    pub(super) fn show_rules_off(&mut self, off: &BTreeMap<String, String>) {
         let before = self.board.write(|status| std::mem::replace(&mut status.rules_off, off.clone()));
         let again = before.keys().filter(|file| !off.contains_key(*file)).map(|file| (file.clone(), None));
         let told = off.iter().map(|(file, fault)| {

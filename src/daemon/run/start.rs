@@ -1,19 +1,20 @@
 //! Starting: the configuration, the store, what an earlier life left, and then everything that runs.
 
 use super::{
-    Arc, BTreeMap, BuiltSource, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, OWN_EVENTS,
-    Own, Pollers, READINGS, Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc,
-    own, watch,
+    Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, OWN_EVENTS, Own, Pollers,
+    READINGS, Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
 };
 use crate::alert::State;
-use crate::daemon::build::{self, Built, BuiltReceiver};
+use crate::daemon::build::{self, Built};
 use crate::daemon::control;
 use crate::daemon::dispatch::{Office, Target};
 use crate::daemon::intake::{Intake, Surroundings};
+use crate::daemon::parts::BuiltReceiver;
 use crate::daemon::poll::{PolledLane, Poller};
 use crate::daemon::status::Board;
+use crate::deliver::Receiver;
 use crate::engine::SourceId;
-use crate::route::Limits;
+use crate::source::LiveSource;
 use crate::store::sqlite::Sqlite;
 use crate::store::{AlertQuery, Lane};
 
@@ -30,7 +31,7 @@ impl Daemon {
         let board = Board::default();
         let now = settings.clock.now();
         board.write(|status| {
-            status.version = env!("CARGO_PKG_VERSION").to_owned();
+            env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
             status.since = Some(now);
         });
         let open = AlertQuery {
@@ -60,6 +61,7 @@ impl Daemon {
             config_digest: [0; 32],
             tenants: BTreeMap::new(),
             intakes: JoinSet::new(),
+            ending: JoinSet::new(),
             pollers: Pollers { stop: watch::channel(false).0, tasks: JoinSet::new() },
             dispatch: Dispatch::start(&office, Vec::new()),
             dispatch_events,
@@ -91,13 +93,13 @@ impl Daemon {
         self.generation = built.generation.clone();
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
-        self.show_rules_off(&built.rules_off).await;
+        self.show_rules_off(&built.rules_off);
         if changed {
-            self.receive(built.receivers).await?;
+            self.receive(built.receivers);
             let _ = self.pollers.stop.send(true);
             while self.pollers.tasks.join_next().await.is_some() {}
             self.pollers.stop = watch::channel(false).0;
-            let sources = by_tenant(built.sources);
+            let sources = by_tenant(&built.config, built.sources);
             let gone = self.tenants.keys().filter(|tenant| !sources.contains_key(*tenant)).cloned();
             for tenant in gone.collect::<Vec<_>>() {
                 self.tenants.remove(&tenant);
@@ -115,7 +117,7 @@ impl Daemon {
     }
 
     /// Sends with these receivers from here on.
-    async fn receive(&mut self, receivers: Vec<BuiltReceiver>) -> Result<(), DaemonError> {
+    fn receive(&mut self, receivers: Vec<BuiltReceiver>) {
         let office = Office {
             store: self.store.clone(),
             fences: self.fences.clone(),
@@ -124,7 +126,6 @@ impl Daemon {
             events: self.dispatch_events.0.clone(),
             steps: self.settings.steps.clone(),
         };
-        self.receivers = receivers.iter().map(|built| (built.name.clone(), built.receiver.clone())).collect();
         self.board.write(|status| {
             status.receivers.retain(|name, _| receivers.iter().any(|built| built.name.as_str() == name));
             for built in &receivers {
@@ -132,16 +133,20 @@ impl Daemon {
                 built.kind.name.clone_into(&mut shown.kind);
             }
         });
-        let targets = receivers.into_iter().map(target).collect();
-        // One task a receiver at a time: the old ones come to their end first.
-        let none = Dispatch::start(&office, Vec::new());
-        std::mem::replace(&mut self.dispatch, none).stop().await?;
-        self.dispatch = Dispatch::start(&office, targets);
-        Ok(())
+        self.receivers.clear();
+        let mut targets = Vec::new();
+        for BuiltReceiver { name, kind, limits, receiver } in receivers {
+            let receiver: Arc<dyn Receiver> = receiver.into();
+            self.receivers.insert(name.clone(), receiver.clone());
+            targets.push(Target { name, receiver, transport: kind.transport, limits });
+        }
+        // Tries under way come to their end beside the new tasks, which leave alone what is leased.
+        let new = Dispatch::start(&office, targets);
+        self.ending.spawn(std::mem::replace(&mut self.dispatch, new).stop());
     }
 
     /// Reads these sources, all that the tenant has, from here on.
-    async fn read(&mut self, name: Arc<str>, sources: Vec<BuiltSource>) -> Result<(), DaemonError> {
+    async fn read(&mut self, name: Arc<str>, sources: Vec<Box<dyn LiveSource>>) -> Result<(), DaemonError> {
         if !self.tenants.contains_key(&name) {
             let tenant = self.open(&name).await?;
             self.tenants.insert(name.clone(), tenant);
@@ -149,9 +154,9 @@ impl Daemon {
         let Some(tenant) = self.tenants.get_mut(&name) else { return Ok(()) };
         let cursors = self.store.cursors(name.clone()).await?;
         let (mut lanes, mut polled) = (Vec::new(), Vec::new());
-        for built in sources {
+        for source in sources {
             let mut own = Vec::new();
-            for spec in built.source.lanes() {
+            for spec in source.lanes() {
                 let id = number(&mut tenant.numbers, &spec.name);
                 let cursor = cursors.iter().find(|cursor| cursor.lane == id);
                 own.push(PolledLane {
@@ -161,7 +166,7 @@ impl Daemon {
                 });
                 lanes.push(Lane { id, name: spec.name, origin: spec.origin });
             }
-            polled.push((built.source, own));
+            polled.push((source, own));
         }
         let names: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
         self.board.write(|status| {
@@ -217,12 +222,4 @@ fn number(numbers: &mut BTreeMap<String, SourceId>, name: &str) -> SourceId {
     let next = numbers.values().map(|number| number.0).max().map_or(0, |last| last.saturating_add(1));
     numbers.insert(name.to_owned(), SourceId(next));
     SourceId(next)
-}
-
-fn target(built: BuiltReceiver) -> Target {
-    let mut limits = if built.kind.human { Limits::human() } else { Limits::none() };
-    for (level, at_most) in built.at_most {
-        limits = limits.with(level, at_most);
-    }
-    Target { name: built.name, receiver: built.receiver, transport: built.kind.transport, limits }
 }

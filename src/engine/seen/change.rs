@@ -1,11 +1,9 @@
 //! What is remembered of rows when the rules change: marks follow their program to its new number,
 //! digests of fields follow their field to its new column.
 
-use indexmap::map::Entry;
-
 use crate::record::Columns;
 
-use super::{More, Seen, SeenRows, Wants, Was};
+use super::{BITS, More, Mores, Seen, SeenRows, Wants, Was};
 
 /// Stands for the digest of a field that was not read then. A real digest is as good as never 0;
 /// where it is, one change of one field is not told.
@@ -18,66 +16,71 @@ impl SeenRows {
     /// Follows the programs and columns of another generation.
     pub fn follow(&mut self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {
         let columns = column_moves(columns);
-        for seen in self.rows.values_mut() {
-            seen.follow(moves);
-            let Some(more) = &mut seen.more else { continue };
+        let Self { rows, more, .. } = self;
+        for seen in rows.iter_mut() {
+            seen.follow(moves, more);
+        }
+        for more in more.values_mut() {
             let fields = more.fields.take().filter(|_| wants.amendments);
             more.fields = fields.map(|fields| moved(&fields, &columns));
-            if more.was.is_empty() && more.end.is_none() && more.fields.is_none() {
-                seen.more = None;
-            }
         }
+        more.retain(|_, more| !more.is_nothing());
     }
 
     /// Takes over what another life of the same rows knows of the programs that move here. What this
     /// one knew of those programs must be gone.
     pub fn adopt(&mut self, other: Self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {
         let columns = column_moves(columns);
-        let sweeps = self.sweeps;
-        for (key, mut theirs) in other.rows {
-            theirs.follow(moves);
-            theirs.sweeps = sweeps;
-            if let Some(more) = &mut theirs.more {
-                let fields = more.fields.take().filter(|_| wants.amendments);
-                more.fields = fields.map(|fields| moved(&fields, &columns));
+        let Self { rows, more: mut mores, .. } = other;
+        for mut theirs in rows.into_rows() {
+            theirs.follow(moves, &mut mores);
+            theirs.young = true;
+            let mut more = mores.swap_remove(&theirs.key).unwrap_or_default();
+            let fields = more.fields.take().filter(|_| wants.amendments);
+            more.fields = fields.map(|fields| moved(&fields, &columns));
+            let place = self.rows.find(theirs.key);
+            if let Some(ours) = place.and_then(|place| self.rows.at(place)) {
+                ours.join(&theirs, more, &mut self.more);
+                continue;
             }
-            match self.rows.entry(key) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(theirs);
-                }
-                Entry::Occupied(ours) => ours.into_mut().join(theirs),
+            if !more.is_nothing() {
+                self.more.insert(theirs.key, more);
             }
+            self.rows.add(theirs);
         }
     }
 }
 
+impl More {
+    fn is_nothing(&self) -> bool {
+        self.was.is_empty() && self.end.is_none() && self.fields.is_none()
+    }
+}
+
 impl Seen {
-    fn follow(&mut self, moves: &Moves) {
+    fn follow(&mut self, moves: &Moves, more: &mut Mores) {
         let bits = std::mem::take(&mut self.hit);
-        let was = self.more.as_mut().map(|more| std::mem::take(&mut more.was)).unwrap_or_default();
-        let by_bit = (0..64).filter(|program| bits >> program & 1 == 1);
+        let was = more.get_mut(&self.key).map(|more| std::mem::take(&mut more.was)).unwrap_or_default();
+        let by_bit = (0..BITS).filter(|program| bits >> program & 1 == 1);
         let by_bit = by_bit.map(|program| Was { program, amended: false, clears: false });
         for was in by_bit.chain(was) {
             if let Some(program) = moves.get(was.program as usize).copied().flatten() {
-                self.mark(Was { program, ..was });
+                self.mark(Was { program, ..was }, more);
             }
         }
     }
 
     /// Both lives of one row together.
-    fn join(&mut self, theirs: Self) {
+    fn join(&mut self, theirs: &Self, more: More, mores: &mut Mores) {
         self.ended |= theirs.ended;
-        let bits = theirs.hit;
-        self.hit |= bits;
-        let Some(theirs) = theirs.more else { return };
-        let More { was, end, fields } = *theirs;
-        for was in was {
-            self.mark(was);
+        self.hit |= theirs.hit;
+        for was in more.was {
+            self.mark(was, mores);
         }
-        if end.is_some() || fields.is_some() {
-            let more = self.more.get_or_insert_default();
-            more.end = more.end.max(end);
-            more.fields = more.fields.take().or(fields);
+        if more.end.is_some() || more.fields.is_some() {
+            let ours = mores.entry(self.key).or_default();
+            ours.end = ours.end.max(more.end);
+            ours.fields = ours.fields.take().or(more.fields);
         }
     }
 }

@@ -164,7 +164,12 @@ pub struct Scanner {
     maker: Maker,
     /// What idle threads have learnt.
     idle: Mutex<Vec<Scratch>>,
+    /// Batches that came back, for the room they have: its pages are at hand already.
+    spare: Mutex<Vec<Batch>>,
 }
+
+/// Batches kept for their room.
+const MAX_SPARE: usize = 16;
 
 /// What one thread needs while it reads a block.
 struct Scratch {
@@ -188,7 +193,7 @@ impl Scanner {
         let needed = row::needed(&columns, &origin);
         let plan = Plan::new(&columns, &needed, &origin.mapping, origin.endpoint.is_none());
         let maker = Maker::new(plan, columns.len(), facts, origin);
-        Self { columns, maker, idle: Mutex::default() }
+        Self { columns, maker, idle: Mutex::default(), spare: Mutex::default() }
     }
 
     /// Reads a block of whole lines, whose first byte is `base`. Blank lines are skipped; a
@@ -209,7 +214,8 @@ impl Scanner {
     }
 
     fn scan_marked(&self, block: String, base: Locator, faults: Vec<BadRow>) -> Batch {
-        let mut batch = Batch::new(Arc::clone(&self.columns));
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut batch = spare.unwrap_or_else(|| Batch::new(Arc::clone(&self.columns)));
         batch.read = faults.len() as u64;
         batch.faults = faults;
         if block.len() > MAX_BLOCK {
@@ -227,6 +233,20 @@ impl Scanner {
         self.idle().push(scratch);
         batch.faults.sort_by_key(|bad| bad.locator);
         batch
+    }
+
+    /// Takes back a batch that is done with, for the room it has. Gives its text's.
+    pub fn recycle(&self, mut batch: Batch) -> Vec<u8> {
+        let text = std::mem::take(&mut batch.text).into_bytes();
+        if Arc::ptr_eq(&batch.columns, &self.columns) {
+            batch.rows.clear();
+            batch.slots.clear();
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < MAX_SPARE {
+                spare.push(batch);
+            }
+        }
+        text
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {

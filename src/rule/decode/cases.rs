@@ -63,14 +63,28 @@ fn line(cx: &mut Cx<'_>, map: &Taken<'_>) -> EventLine {
         fields.extend(value.map(|value| (field, value)));
     }
     let each = each(cx, map, &mut seen);
+    let times = map.whole(cx, "times");
+    tell_short_lists(cx, map, &each, times);
     EventLine {
         span: map.at,
-        times: map.whole(cx, "times"),
+        times,
         every: map.duration_or_zero(cx, "every"),
         after: map.duration_or_zero(cx, "after"),
         at: at(cx, map),
         each,
         fields,
+    }
+}
+
+/// A list that is shorter than the line has records begins again, which may not be what is meant.
+fn tell_short_lists(cx: &mut Cx<'_>, map: &Taken<'_>, each: &[(FieldName, Vec<Value>)], times: Option<u32>) {
+    let longest = each.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+    let records = times.map_or(longest, |times| times as usize);
+    let span = map.get("each").map_or(map.at, |entry| entry.key.span);
+    for (field, values) in each.iter().filter(|(_, values)| (1..records).contains(&values.len())) {
+        let message =
+            format!("`{field}` lists {} values for {records} records and begins again", values.len());
+        cx.problems.warn(span, message, "list one a record");
     }
 }
 

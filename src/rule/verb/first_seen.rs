@@ -5,6 +5,9 @@
 //! there; so a hit costs one look-up. What the group knew at a late hit is found from the hits of
 //! the last `late_within`, and from what older ones left.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::alert::Finding;
@@ -12,7 +15,7 @@ use crate::record::{Millis, Timestamp};
 
 use super::super::spec::Learn;
 use super::{
-    Base, Entry, Known, Learning, MAX_VALUES, Reason, Seats, Verdict, Window, required, single, text_of,
+    Base, Entry, Learning, MAX_VALUES, Reason, Seats, Values, Verdict, Window, required, single, text_of,
 };
 
 /// Known values an alert names, the latest used first.
@@ -29,22 +32,114 @@ pub struct FirstSeen {
     pub first_value_alerts: bool,
 }
 
+/// What is known of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its last use.
+    pub last: Timestamp,
+    /// The use before, when the last one came.
+    pub before: Option<Timestamp>,
+    /// Its last use among the hits that have left the window.
+    pub folded: Option<Timestamp>,
+}
+
+/// So many values are compared one by one; more are looked up.
+const FEW_VALUES: usize = 8;
+
+/// The values that a group knows, each in a seat. Most groups know a handful.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<(Arc<str>, Known)>", into = "Vec<(Arc<str>, Known)>")]
+pub struct KnownValues {
+    list: Vec<(Arc<str>, Known)>,
+    /// Seats by value, once there are many.
+    seats: Option<Box<Values<u32>>>,
+}
+
+impl From<Vec<(Arc<str>, Known)>> for KnownValues {
+    fn from(list: Vec<(Arc<str>, Known)>) -> Self {
+        let mut values = Self { list, seats: None };
+        values.look_up_many();
+        values
+    }
+}
+
+impl From<KnownValues> for Vec<(Arc<str>, Known)> {
+    fn from(values: KnownValues) -> Self {
+        values.list
+    }
+}
+
+impl KnownValues {
+    fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    fn get(&self, seat: usize) -> Option<&Known> {
+        self.list.get(seat).map(|(_, known)| known)
+    }
+
+    pub(super) fn glance(&self) -> i64 {
+        self.list.first().map_or(0, |(_, known)| known.last.0)
+    }
+
+    fn seat_of(&self, value: &Arc<str>) -> Option<usize> {
+        if let Some(seats) = &self.seats {
+            return seats.get(value).map(|seat| *seat as usize);
+        }
+        // Values are shared, so that most that are equal are one.
+        let is_one = |(known, _): &(Arc<str>, Known)| Arc::ptr_eq(known, value);
+        let is_equal = |(known, _): &(Arc<str>, Known)| known == value;
+        self.list.iter().position(is_one).or_else(|| self.list.iter().position(is_equal))
+    }
+
+    /// What is known of `value`, or what is if nothing was; its seat.
+    fn seat(&mut self, value: &Arc<str>, again: impl FnOnce(&mut Known), new: Known) -> u32 {
+        if let Some(seat) = self.seat_of(value) {
+            again(&mut self.list[seat].1);
+            return u32::try_from(seat).unwrap_or(u32::MAX);
+        }
+        let seat = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.list.push((value.clone(), new));
+        match &mut self.seats {
+            Some(seats) => {
+                seats.insert(value.clone(), seat);
+            }
+            None => self.look_up_many(),
+        }
+        seat
+    }
+
+    /// Looks values up from now on if they are many, and not otherwise.
+    fn look_up_many(&mut self) {
+        let seats = || self.list.iter().map(|(value, _)| value.clone()).zip(0..).collect();
+        self.seats = (self.list.len() > FEW_VALUES).then(|| Box::new(seats()));
+    }
+
+    /// Keeps the values whose seats `goes` does not name.
+    fn let_go(&mut self, goes: &[bool]) {
+        let mut seat = 0;
+        self.list.retain(|_| {
+            seat += 1;
+            !goes[seat - 1]
+        });
+        self.look_up_many();
+    }
+}
+
 /// Seats the value of a hit that comes in event order.
 pub(super) fn seat(base: &mut Base, entry: &mut Entry) {
     let Some(value) = text_of(&entry.values[0]) else { return };
-    let known = base.values.entry(value.clone());
-    entry.seat = u32::try_from(known.index()).unwrap_or(u32::MAX);
     let new = Known { last: entry.at, before: None, folded: None };
-    known.and_modify(|known| (known.last, known.before) = (entry.at, Some(known.last))).or_insert(new);
+    let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
+    entry.seat = base.values.seat(value, again, new);
 }
 
 /// Seats the value of a hit that comes late: later uses stay the last ones.
 pub(super) fn seat_late(base: &mut Base, entry: &mut Entry) {
     let Some(value) = text_of(&entry.values[0]) else { return };
-    let known = base.values.entry(value.clone());
-    entry.seat = u32::try_from(known.index()).unwrap_or(u32::MAX);
     let new = Known { last: entry.at, before: None, folded: None };
-    known.and_modify(|known| known.last = known.last.max(entry.at)).or_insert(new);
+    let again = |known: &mut Known| known.last = known.last.max(entry.at);
+    entry.seat = base.values.seat(value, again, new);
 }
 
 impl FirstSeen {
@@ -53,8 +148,8 @@ impl FirstSeen {
         let hit = window.last();
         if let Some(last) = last_use(hit, window) {
             let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
-            if let Some(value) = text_of(&hit.values[0]).filter(|_| !forgotten) {
-                return Verdict::Short(Reason::KnownValue { value: value.clone(), last });
+            if !forgotten {
+                return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), last });
             }
         }
         let before = window.base.records + (window.hits.len() as u64 - 1);
@@ -84,7 +179,7 @@ impl FirstSeen {
         let hit = window.last();
         let own = required(&hit.values[0]);
         let mut known: Vec<(Timestamp, &str)> = Vec::new();
-        for (seat, (value, kept)) in window.base.values.iter().enumerate() {
+        for (seat, (value, kept)) in window.base.values.list.iter().enumerate() {
             let last = if window.late { before_last(seat, kept, window) } else { Some(kept.last) };
             let remembered = |last: &Timestamp| self.forget.is_none_or(|forget| hit.at - *last < forget);
             if let Some(last) = last.filter(|last| **value != *own && remembered(last)) {
@@ -118,7 +213,7 @@ impl FirstSeen {
             }
         }
         let mut unused: Vec<(Timestamp, usize)> = Vec::new();
-        for (seat, known) in base.values.values().enumerate() {
+        for (seat, (_, known)) in base.values.list.iter().enumerate() {
             if !seated[seat] {
                 unused.push((known.last, seat));
             }
@@ -137,11 +232,7 @@ impl FirstSeen {
             seats.push(next);
             next += u32::from(!goes);
         }
-        let mut seat = 0;
-        base.values.retain(|_, _| {
-            seat += 1;
-            !goes[seat - 1]
-        });
+        base.values.let_go(&goes);
         Some((lost, seats))
     }
 }
@@ -150,7 +241,7 @@ impl FirstSeen {
 pub(super) fn fold(base: &mut Base, entry: &Entry) {
     base.first.get_or_insert(entry.at);
     base.records += 1;
-    if let Some((_, known)) = base.values.get_index_mut(entry.seat as usize) {
+    if let Some((_, known)) = base.values.list.get_mut(entry.seat as usize) {
         known.folded = known.folded.max(Some(entry.at));
     }
 }
@@ -158,7 +249,7 @@ pub(super) fn fold(base: &mut Base, entry: &Entry) {
 /// When the value of `hit`, the window's last, was used before.
 fn last_use(hit: &Entry, window: Window<'_>) -> Option<Timestamp> {
     let seat = hit.seat as usize;
-    let (_, known) = window.base.values.get_index(seat)?;
+    let known = window.base.values.get(seat)?;
     if window.late { before_last(seat, known, window) } else { known.before }
 }
 

@@ -15,7 +15,6 @@ pub mod script;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -88,18 +87,14 @@ pub struct Base {
     /// Records that left.
     pub records: u64,
     /// Every value that the group knows, by seat.
-    pub values: IndexMap<Arc<str>, Known, foldhash::fast::RandomState>,
+    pub values: first_seen::KnownValues,
 }
 
-/// What is known of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Known {
-    /// Its last use.
-    pub last: Timestamp,
-    /// The use before, when the last one came.
-    pub before: Option<Timestamp>,
-    /// Its last use among the hits that have left the window.
-    pub folded: Option<Timestamp>,
+impl Base {
+    /// A look at what the next hit is compared with first.
+    pub fn glance(&self) -> i64 {
+        self.values.glance()
+    }
 }
 
 /// The new seat of each old one.
@@ -146,8 +141,8 @@ pub enum Reason {
     Learning(Learning),
     /// The value is known.
     KnownValue {
-        /// As it is compared.
-        value: Arc<str>,
+        /// The hit's values: the one that is known, as it is compared.
+        values: Arc<[Datum]>,
         /// When it was last used.
         last: Timestamp,
     },

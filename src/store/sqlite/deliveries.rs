@@ -254,7 +254,7 @@ pub(super) fn silence(connection: &Connection, tenant: &str, silence: &Silence) 
 /// Removes a silence; what waits because of it is due at `at`.
 pub(super) fn unsilence(connection: &Connection, tenant: &str, id: SilenceId, at: Timestamp) -> Outcome<()> {
     connection.execute("DELETE FROM silences WHERE tenant = ?1 AND id = ?2", params![tenant, id.0])?;
-    let sql = "UPDATE deliveries SET due = ?3, ready = ?3, held_by = NULL
+    let sql = "UPDATE deliveries SET due = ?3, ready = ?3
                WHERE tenant = ?1 AND held_by = ?2 AND state = 'waiting'";
     connection.execute(sql, params![tenant, id.0, at.0])?;
     Ok(())

@@ -807,3 +807,21 @@ fn faults_of_yaml_and_of_meaning_are_told_together() {
         ["`level` stands twice in one map", "unknown field `colour`"]
     );
 }
+
+#[test]
+fn a_list_that_begins_again_is_told() {
+    let test = |line: &str| {
+        format!("match: {{outcome: failure}}\ntests:\n  - {{name: t, events: [{line}], alerts: none}}\n")
+    };
+    assert_eq!(
+        messages(&test(
+            "{times: 6, every: 1m, each: {user_name: [ana, bob], client_name: [a, b, c, d, e, f]}}"
+        )),
+        ["`user_name` lists 2 values for 6 records and begins again"]
+    );
+    assert_eq!(
+        messages(&test("{each: {user_name: [ana, bob], client_name: [a, b, c]}}")),
+        ["`user_name` lists 2 values for 3 records and begins again"]
+    );
+    assert_eq!(messages(&test("{times: 2, each: {user_name: [ana, bob, eve]}}")), [""; 0]);
+}
