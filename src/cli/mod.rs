@@ -65,7 +65,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Replays a generated day of records with three planted stories and shows their alerts
+    /// Shows Larum at work on a simulated service, without an account
     Demo(demo::Demo),
     /// Runs the daemon: polls, judges, tells
     Run(run::Run),
