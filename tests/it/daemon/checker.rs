@@ -148,13 +148,17 @@ impl Checker {
                     let digest = by_id.get(into).unwrap_or_else(|| panic!("no digest for {delivery:?}"));
                     assert!(matches!(digest.body, Body::Digest(_)), "{digest:?}");
                 }
-                Standing::Waiting | Standing::Sending { .. } | Standing::Dead { .. } | Standing::Discarded { .. } => {
+                Standing::Waiting
+                | Standing::Sending { .. }
+                | Standing::Dead { .. }
+                | Standing::Discarded { .. } => {
                     panic!("nobody will ever receive {delivery:?}")
                 }
             }
         }
         times.retain(|(_, id), _| all.iter().all(|one| one.id.to_string() != *id));
-        let strangers: Vec<_> = times.keys().filter(|(receiver, id)| !self.is_own(received, receiver, id)).collect();
+        let strangers: Vec<_> =
+            times.keys().filter(|(receiver, id)| !self.is_own(received, receiver, id)).collect();
         assert!(strangers.is_empty(), "received, and owed by nobody: {strangers:?}");
         assert!(
             unknown <= self.stops * received.len(),
@@ -175,6 +179,12 @@ impl Checker {
 
 fn is_lost(outcome: &str) -> bool {
     outcome.starts_with("unknown: the daemon stopped")
+}
+
+/// Lanes that rules have heard of.
+pub async fn joined(store: &dyn Store) -> usize {
+    let entries = store.journal(TENANT.into(), 0, usize::MAX).await.unwrap();
+    entries.iter().filter(|entry| matches!(entry.event, Event::Joined(_))).count()
 }
 
 /// The journal has no gap, and no watermark in it goes back.

@@ -14,13 +14,17 @@ use super::steps::{self, Scene};
 
 /// Kills in the gate.
 const KILLS: u64 = 10;
+/// Lists that are polled.
+const LANES: usize = 3;
 /// Longest life before a kill: about twice what starting takes, so that kills fall into all of it.
 const LONGEST: u64 = 1_500;
 
 /// What the environment says of `name`.
 #[expect(clippy::disallowed_methods, reason = "how long the run is, and which, is its caller's matter")]
 fn given(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,22 +40,31 @@ async fn a_daemon_that_is_killed_at_random_moments_loses_nothing() {
     let ours = wall.clone();
     let scene = Scene::new(world, Options { speed: 0, ..Options::new(move || ours.now()) }).await;
     let over = office::START + steps::OVER;
+    // What happens before every lane has joined is the past, and is not told of: nothing happens until then.
+    let mut joined = false;
     for kill in 1..=kills {
         let share = i64::try_from(kill).unwrap() * steps::OVER.0 / i64::try_from(kills).unwrap();
-        scene.server.set_now(Timestamp(office::START.0 + share));
         let mut process = scene.house.run();
+        if joined {
+            scene.server.set_now(Timestamp(office::START.0 + share));
+        }
         tokio::time::sleep(Duration::from_millis(random.u64(1..=LONGEST))).await;
         assert!(process.runs(), "the daemon has ended by itself: {}", scene.house.log());
         process.kill();
-        checker.look(&checker::open(&scene.house.store()).await).await;
+        let store = checker::open(&scene.house.store()).await;
+        joined = checker::joined(&store).await >= LANES;
+        checker.look(&store).await;
     }
 
     let mut process = scene.house.run();
-    until("the day is over", async || {
-        assert!(process.runs(), "the daemon has ended by itself: {}", scene.house.log());
-        scene.house.status().await.filter(|status| caught_up(status, over))
-    })
-    .await;
+    for now in [scene.server.now(), over] {
+        scene.server.set_now(now);
+        until("all is read", async || {
+            assert!(process.runs(), "the daemon has ended by itself: {}", scene.house.log());
+            scene.house.status().await.filter(|status| caught_up(status, now))
+        })
+        .await;
+    }
     process.end().await;
     {
         let store = checker::open(&scene.house.store()).await;

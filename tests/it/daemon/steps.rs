@@ -148,11 +148,9 @@ async fn a_death_at_any_step_loses_nothing() {
     let oracle = oracle().await;
     let mut unreached = BTreeSet::new();
     for step in Step::ALL {
-        let began = std::time::Instant::now();
         if !dies_at(step, oracle.clone()).await {
             unreached.insert(step);
         }
-        println!("{step:?} {:?}", began.elapsed());
     }
     // Nobody refuses a message here: there is nothing to probe for.
     assert_eq!(unreached, BTreeSet::from([Step::BeforeProbe, Step::AfterProbe]));
