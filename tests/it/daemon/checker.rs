@@ -19,6 +19,8 @@ use super::hook::Taken;
 use super::house::until;
 
 const TENANT: &str = "default";
+/// The receiver `picky` refuses what holds this word: somebody in the office.
+pub const REFUSED: &str = "olga.ivanova";
 /// More than any world here has.
 const ALL: usize = 100_000;
 
@@ -119,7 +121,8 @@ impl Checker {
         let all = deliveries(store).await;
         let by_id: BTreeMap<DeliveryId, &Delivery> = all.iter().map(|one| (one.id, one)).collect();
         let query = AlertQuery { tenant: Some(TENANT.into()), most: ALL, ..AlertQuery::default() };
-        for alert in store.alerts(query).await.unwrap().iter().filter(|kept| !kept.fired.standing) {
+        let alerts = store.alerts(query).await.unwrap();
+        for alert in alerts.iter().filter(|kept| !kept.fired.standing) {
             for receiver in received.keys() {
                 let id = DeliveryId::of_alert(TENANT, receiver, alert.fired.id, 1);
                 assert!(by_id.contains_key(&id), "{receiver} is not owed {}", alert.fired.title);
@@ -148,10 +151,12 @@ impl Checker {
                     let digest = by_id.get(into).unwrap_or_else(|| panic!("no digest for {delivery:?}"));
                     assert!(matches!(digest.body, Body::Digest(_)), "{digest:?}");
                 }
-                Standing::Waiting
-                | Standing::Sending { .. }
-                | Standing::Dead { .. }
-                | Standing::Discarded { .. } => {
+                Standing::Dead { reason, .. } => {
+                    let told = alerts.iter().find(|kept| is_of(delivery, kept)).unwrap();
+                    let picky = delivery.receiver.as_str() == "picky" && told.fired.title.contains(REFUSED);
+                    assert!(picky && came == 0, "{reason}: {delivery:?}");
+                }
+                Standing::Waiting | Standing::Sending { .. } | Standing::Discarded { .. } => {
                     panic!("nobody will ever receive {delivery:?}")
                 }
             }
@@ -175,6 +180,10 @@ impl Checker {
             json["tenant"] == "larum"
         })
     }
+}
+
+fn is_of(delivery: &Delivery, kept: &KeptAlert) -> bool {
+    matches!(&delivery.body, Body::Alert { id, .. } if *id == kept.fired.id)
 }
 
 fn is_lost(outcome: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,12 +30,26 @@ impl Taken {
     }
 }
 
-type Kept = Arc<Mutex<(Vec<Taken>, Vec<String>)>>;
+/// How a server answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// It refuses a message with this word in it, and no other.
+    pub refuses: Option<&'static str>,
+    /// It takes its time to answer, so that a stop is likely to come between a message and its answer.
+    pub takes: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    manner: Manner,
+    taken: Mutex<Vec<Taken>>,
+    unverified: Mutex<Vec<String>>,
+}
 
 /// The server; it stops when it is dropped.
 pub struct Hook {
     address: SocketAddr,
-    kept: Kept,
+    kept: Arc<Kept>,
     task: JoinHandle<()>,
 }
 
@@ -45,8 +60,8 @@ impl Drop for Hook {
 }
 
 impl Hook {
-    pub async fn start() -> Self {
-        let kept = Kept::default();
+    pub async fn start(manner: Manner) -> Self {
+        let kept = Arc::new(Kept { manner, ..Kept::default() });
         let router = Router::new().fallback(take).with_state(kept.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -60,24 +75,26 @@ impl Hook {
 
     /// Everything that came, in order; each with a signature that holds.
     pub fn taken(&self) -> Vec<Taken> {
-        let kept = self.kept.lock().unwrap();
-        assert!(kept.1.is_empty(), "{:?}", kept.1);
-        kept.0.clone()
+        let unverified = self.kept.unverified.lock().unwrap();
+        assert!(unverified.is_empty(), "{unverified:?}");
+        self.kept.taken.lock().unwrap().clone()
     }
 }
 
-async fn take(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let mut kept = kept.lock().unwrap();
-    match verified(&headers, &body) {
-        Some(taken) => {
-            kept.0.push(taken);
-            StatusCode::NO_CONTENT
-        }
-        None => {
-            kept.1.push(format!("not verified: {headers:?}"));
-            StatusCode::UNAUTHORIZED
-        }
+async fn take(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let Some(taken) = verified(&headers, &body) else {
+        kept.unverified.lock().unwrap().push(format!("not verified: {headers:?}"));
+        return StatusCode::UNAUTHORIZED;
+    };
+    if kept.manner.refuses.is_some_and(|word| taken.text.contains(word)) {
+        return StatusCode::FORBIDDEN;
     }
+    // A probe asks whether anything is taken, and tells nothing.
+    if !taken.text.starts_with(r#"{"probe""#) {
+        kept.taken.lock().unwrap().push(taken);
+    }
+    tokio::time::sleep(kept.manner.takes).await;
+    StatusCode::NO_CONTENT
 }
 
 fn verified(headers: &HeaderMap, body: &[u8]) -> Option<Taken> {

@@ -15,9 +15,9 @@ use super::hook::SECRET;
 /// How late a row may appear, in every configuration here.
 pub const SETTLE: Millis = Millis::secs(60);
 /// Looks at something that is waited for, before a test gives up: two minutes and more.
-const PATIENCE: usize = 12_000;
+const PATIENCE: usize = 6_000;
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Comes back as soon as `look` finds something.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

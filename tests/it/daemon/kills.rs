@@ -14,6 +14,8 @@ use super::steps::{self, Scene};
 
 /// Kills in the gate.
 const KILLS: u64 = 10;
+/// How long a receiver takes to answer: long enough for kills to fall between message and answer.
+const TAKES: Duration = Duration::from_millis(40);
 /// Lists that are polled.
 const LANES: usize = 3;
 /// Longest life before a kill: about twice what starting takes, so that kills fall into all of it.
@@ -38,7 +40,7 @@ async fn a_daemon_that_is_killed_at_random_moments_loses_nothing() {
     let mut checker = Checker::new(steps::oracle().await);
     let world = office::office(7, office::START).unwrap();
     let ours = wall.clone();
-    let scene = Scene::new(world, Options { speed: 0, ..Options::new(move || ours.now()) }).await;
+    let scene = Scene::new(world, Options { speed: 0, ..Options::new(move || ours.now()) }, TAKES).await;
     let over = office::START + steps::OVER;
     // What happens before every lane has joined is the past, and is not told of: nothing happens until then.
     let mut joined = false;
