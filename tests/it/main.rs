@@ -12,6 +12,7 @@ mod layers;
 mod life;
 mod mail_server;
 mod models;
+mod operator;
 mod real;
 mod receivers;
 mod receivers_hostile;
