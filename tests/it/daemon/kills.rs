@@ -15,7 +15,7 @@ use super::steps::{self, Scene};
 /// Kills in the gate.
 const KILLS: u64 = 10;
 /// How long a receiver takes to answer: long enough for kills to fall between message and answer.
-const TAKES: Duration = Duration::from_millis(40);
+const TAKES: Duration = Duration::from_millis(250);
 /// Lists that are polled.
 const LANES: usize = 3;
 /// Longest life before a kill: about twice what starting takes, so that kills fall into all of it.
