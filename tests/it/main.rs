@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bounds;
+mod demo;
+mod doctor;
 mod examples;
 mod huawei;
 mod laws;
