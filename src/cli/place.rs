@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::Secrets;
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Clerk, Order, Reply};
@@ -30,8 +29,6 @@ pub struct Place {
 
 #[derive(Debug, thiserror::Error)]
 enum PlaceError {
-    #[error("the configuration cannot be read:\n{0}")]
-    Faults(String),
     #[error("there is no store at `{0}`; name it with --store, or the daemon's configuration with --config")]
     NoStore(PathBuf),
     #[error("no daemon runs on `{0}`, and this needs one; start it with `larum run`")]
@@ -44,11 +41,18 @@ impl Place {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
+<<<<<<< HEAD
         match self.configuration() {
             Some(path) => match crate::daemon::build::read(&path, &Secrets::dry())? {
                 (Some(parts), _) => Ok(parts.config.store),
                 (None, problems) => Err(PlaceError::Faults(problems.render(show::colour_on_stderr())).into()),
             },
+=======
+        let named = self.config.clone();
+        let config = named.or_else(|| Some(PathBuf::from(CONFIGURATION)).filter(|path| path.exists()));
+        match config {
+            Some(path) => Ok(crate::daemon::build::store_of(&path)?),
+>>>>>>> main
             None => Ok(PathBuf::from(STORE)),
         }
     }

@@ -55,7 +55,18 @@ async fn a_configuration_that_works_is_said_to_work() {
     let (folder, server) = (tempfile::tempdir().unwrap(), service().await);
     configuration(folder.path(), &server.url(), "");
     let (code, said) = larum(folder.path(), &["doctor"]).await;
-    insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @"");
+    insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @r"
+    source prod
+      ok    [HOST] answers, and its clock is ours
+      ok    desktop_logins: credentials accepted, `workspace:connections:securityList` allowed, 1 row in the last hour
+      ok    app_logins: credentials accepted, `workspace:session:listUserConnection` allowed, 0 rows in the last hour
+      ok    app_launches: credentials accepted, `workspace:session:listAppConnection` allowed, 0 rows in the last hour
+    receiver out
+      ok    kind stdout, ready; `larum send-test out` shows whether a message arrives
+    store larum.db
+      ok    is not there yet, and can be made
+    no faults
+    ");
     assert_eq!(code, Some(0));
     assert_eq!(server.seen().len(), 3, "one question each");
     assert!(!folder.path().join("larum.db").exists(), "nothing is changed");
@@ -67,7 +78,18 @@ async fn a_refused_key_is_asked_with_once() {
     configuration(folder.path(), &server.url(), "");
     std::fs::write(folder.path().join("sk"), "another secret").unwrap();
     let (code, said) = larum(folder.path(), &["doctor"]).await;
-    insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @"");
+    insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @r"
+    source prod
+      ok    [HOST] answers, and its clock is ours
+      FAIL  desktop_logins: credentials refused: the service answered 401: APIGW.0301 Incorrect IAM authentication information: verify aksk signature fail, … (the echo of the request is left out); the secret key does not belong to the access key: check `credentials`; nothing more is asked until the configuration changes
+      -     app_logins: not asked, because the credentials were refused; needs `workspace:session:listUserConnection`
+      -     app_launches: not asked, because the credentials were refused; needs `workspace:session:listAppConnection`
+    receiver out
+      ok    kind stdout, ready; `larum send-test out` shows whether a message arrives
+    store larum.db
+      ok    is not there yet, and can be made
+    1 fault
+    ");
     assert_eq!(code, Some(1));
     assert_eq!(server.seen().len(), 1);
 }

@@ -156,6 +156,8 @@ impl Daemon {
     }
 
     async fn status(&self) -> crate::daemon::status::Status {
+        // Intakes put down what rules did when they are asked.
+        self.beats().await;
         let mut status = self.board.read();
         status.now = Some(self.settings.clock.now());
         match self.store.holdings().await {
