@@ -41,18 +41,8 @@ impl Place {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-<<<<<<< HEAD
         match self.configuration() {
-            Some(path) => match crate::daemon::build::read(&path, &Secrets::dry())? {
-                (Some(parts), _) => Ok(parts.config.store),
-                (None, problems) => Err(PlaceError::Faults(problems.render(show::colour_on_stderr())).into()),
-            },
-=======
-        let named = self.config.clone();
-        let config = named.or_else(|| Some(PathBuf::from(CONFIGURATION)).filter(|path| path.exists()));
-        match config {
             Some(path) => Ok(crate::daemon::build::store_of(&path)?),
->>>>>>> main
             None => Ok(PathBuf::from(STORE)),
         }
     }
