@@ -5,6 +5,8 @@
 
 mod bounds;
 mod daemon;
+mod demo;
+mod doctor;
 mod examples;
 mod huawei;
 mod laws;

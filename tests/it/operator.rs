@@ -259,3 +259,67 @@ async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
 }
+
+/// The next message to the service manager, in lines.
+async fn notified(socket: &tokio::net::UnixDatagram) -> Vec<String> {
+    let mut buffer = [0; 4_096];
+    let length =
+        tokio::time::timeout(Duration::from_mins(1), socket.recv(&mut buffer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned).collect()
+}
+
+/// A process that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+    }
+}
+
+fn signal(child: &Killed, name: &str) {
+    let id = child.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_binary_tells_the_service_manager_and_ends_in_good_order() {
+    let place = Place::new().await;
+    let manager = place.path("notify.sock");
+    let socket = tokio::net::UnixDatagram::bind(&manager).unwrap();
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_larum"))
+        .args(["run", "--log", "json", "--config"])
+        .arg(place.path("larum.yaml"))
+        .env("NOTIFY_SOCKET", &manager)
+        .env("WATCHDOG_USEC", "300000")
+        .env("AK", simulate::Options::AK)
+        .env("SK", simulate::Options::SK)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Killed(child);
+    assert_eq!(notified(&socket).await[0], "READY=1");
+    // It says that it lives, again and again.
+    assert_eq!(notified(&socket).await, ["WATCHDOG=1"]);
+    assert_eq!(notified(&socket).await, ["WATCHDOG=1"]);
+    signal(&child, "HUP");
+    let mut reloaded = Vec::new();
+    while !reloaded.contains(&"READY=1".to_owned()) {
+        reloaded.extend(notified(&socket).await);
+    }
+    assert!(reloaded.contains(&"RELOADING=1".to_owned()), "{reloaded:?}");
+    signal(&child, "TERM");
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(child.0.stderr.as_mut().unwrap(), &mut stderr).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{stderr}");
+    let logged: Vec<serde_json::Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(logged.first().unwrap()["message"], "started", "{stderr}");
+    assert_eq!(logged.last().unwrap()["message"], "ended", "{stderr}");
+    for secret in [simulate::Options::SK, simulate::Options::AK] {
+        assert!(!stderr.contains(secret), "a secret is in the log: {stderr}");
+    }
+    assert!(!place.path("larum.db.sock").exists());
+}

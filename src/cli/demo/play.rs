@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,8 +18,9 @@ use crate::cli::{Exit, Failure, show};
 use crate::config::Secrets;
 use crate::daemon::clock::Clock;
 use crate::daemon::run::{Daemon, DaemonError, Settings};
-use crate::daemon::status::{Board, Status};
+use crate::daemon::status::Board;
 use crate::simulate::{Options, Server, World, office};
+use crate::store::{AlertQuery, Store};
 
 use super::hook::Hook;
 use super::{Demo, bundle, words};
@@ -31,6 +33,10 @@ const TICK: Duration = Duration::from_millis(250);
 const PLAIN_EVERY: u64 = 40;
 /// Ticks from the last row's end to the word that all of a file was played.
 const QUIET: u64 = 40;
+/// Ticks between two looks into the store.
+const COUNT_EVERY: u64 = 2;
+/// Alerts that the summary counts by rule.
+const COUNTED: usize = 100_000;
 /// Letters whose files are named one by one.
 const NAMED_LETTERS: usize = 8;
 /// The longest that the daemon is waited for at the end.
@@ -79,10 +85,10 @@ pub async fn play(demo: &Demo) -> Result<Exit, Failure> {
     let daemon =
         Daemon::start(Settings { secrets: secrets(place.path()), watch: false, ..Settings::new(config) })
             .await?;
-    let board = daemon.board();
+    let (board, store) = (daemon.board(), daemon.store());
     let (stop, stopped) = watch::channel(false);
     let mut daemon = tokio::spawn(daemon.run(stopped));
-    let mut stage = Stage::new(demo, server, board, hook, place.path().join("mail"));
+    let mut stage = Stage::new(demo, server, (board, store), hook, place.path().join("mail"));
     stage.open()?;
     let ended = stage.run(demo, &mut daemon).await;
     let _ = stop.send(true);
@@ -90,7 +96,7 @@ pub async fn play(demo: &Demo) -> Result<Exit, Failure> {
         tokio::time::timeout(PATIENCE, daemon).await.map_err(|_| "the daemon did not end in time")???;
     }
     ended?;
-    stage.close(&place)?;
+    stage.close(&place).await?;
     Ok(Exit::Fine)
 }
 
@@ -136,6 +142,9 @@ fn configuration(demo: &Demo, service: &str, hook: &str) -> String {
 struct Stage {
     server: Server,
     board: Board,
+    store: Arc<dyn Store>,
+    /// Alerts, when the store was last looked into.
+    alerts: u64,
     hook: Hook,
     mail: PathBuf,
     bar: ProgressBar,
@@ -151,7 +160,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(demo: &Demo, server: Server, board: Board, hook: Hook, mail: PathBuf) -> Self {
+    fn new(demo: &Demo, server: Server, daemon: (Board, Arc<dyn Store>), hook: Hook, mail: PathBuf) -> Self {
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new_spinner()
         } else {
@@ -162,7 +171,9 @@ impl Stage {
         }
         Self {
             server,
-            board,
+            board: daemon.0,
+            store: daemon.1,
+            alerts: 0,
             hook,
             mail,
             bar,
@@ -215,7 +226,7 @@ impl Stage {
                     return Ok(false);
                 }
                 Some(message) = self.hook.messages.recv() => self.show(&message)?,
-                _ = tick.tick() => self.tick()?,
+                _ = tick.tick() => self.tick().await?,
             }
         }
     }
@@ -228,19 +239,21 @@ impl Stage {
     }
 
     /// A quarter of a second is over.
-    fn tick(&mut self) -> Result<(), Failure> {
+    async fn tick(&mut self) -> Result<(), Failure> {
         self.ticks += 1;
-        let status = self.board.read();
-        for trouble in status.blind() {
+        if self.ticks.is_multiple_of(COUNT_EVERY) {
+            self.alerts = self.store.holdings().await?.alerts;
+        }
+        for trouble in self.board.read().blind() {
             if self.troubles.insert(trouble.clone()) {
                 self.bar.suspend(|| show::note(&format!("warning: {}", show::safe(&trouble))));
             }
         }
         self.show_letters()?;
         self.bar.tick();
-        self.bar.set_message(self.progress(&status));
+        self.bar.set_message(self.progress());
         if self.bar.is_hidden() && self.ticks.is_multiple_of(PLAIN_EVERY) {
-            show::note(&self.progress(&status));
+            show::note(&self.progress());
         }
         if self.finished_at.is_none() && self.server.is_finished() {
             self.finished_at = Some(self.ticks);
@@ -265,10 +278,10 @@ impl Stage {
             if path.extension().is_some_and(|ending| ending == "eml") && self.letters.insert(path.clone()) {
                 match self.letters.len() {
                     count if count <= NAMED_LETTERS => {
-                        self.say(&format!("mail written: {}", path.display()))?
+                        self.say(&format!("mail written: {}", path.display()))?;
                     }
                     count if count == NAMED_LETTERS + 1 => {
-                        self.say("mail written: more, in the same folder")?
+                        self.say("mail written: more, in the same folder")?;
                     }
                     _ => {}
                 }
@@ -277,32 +290,39 @@ impl Stage {
         Ok(())
     }
 
-    fn progress(&self, status: &Status) -> String {
-        let (rows, alerts) = (records(status), alerts(status));
+    fn progress(&self) -> String {
         let messages: u64 = self.messages.values().sum();
         format!(
             "polling: {} there, {} read, {}, {}",
             words::clock(self.server.now()),
-            many(rows, "record"),
-            many(alerts, "alert"),
+            many(self.records(), "record"),
+            many(self.alerts, "alert"),
             many(messages, "message"),
         )
     }
 
+    /// Records read so far.
+    fn records(&self) -> u64 {
+        self.board.read().lanes.values().map(|lane| lane.rows).sum()
+    }
+
     /// What it all came to.
-    fn close(&mut self, place: &Place) -> Result<(), Failure> {
+    async fn close(&mut self, place: &Place) -> Result<(), Failure> {
         while let Ok(message) = self.hook.messages.try_recv() {
             self.show(&message)?;
         }
         self.show_letters()?;
         self.bar.finish_and_clear();
-        let status = self.board.read();
+        let mut rules: BTreeMap<String, u64> = BTreeMap::new();
+        for kept in self.store.alerts(AlertQuery { most: COUNTED, ..AlertQuery::default() }).await? {
+            *rules.entry(kept.now.rule.to_string()).or_default() += 1;
+        }
         let sent: u64 = self.messages.values().sum();
         let digests = self.messages.get("digest").copied().unwrap_or_default();
         let mut text =
-            format!("\n{} read, {}:", many(records(&status), "record"), many(alerts(&status), "alert"));
-        for (rule, shown) in status.rules.iter().filter(|(_, shown)| shown.alerts > 0) {
-            let _ = write!(text, "\n  {:>4}  {}", shown.alerts, show::safe(rule));
+            format!("\n{} read, {}:", many(self.records(), "record"), many(rules.values().sum(), "alert"));
+        for (rule, count) in &rules {
+            let _ = write!(text, "\n  {count:>4}  {}", show::safe(rule));
         }
         let _ = write!(
             text,
@@ -330,14 +350,6 @@ impl Stage {
     fn say(&self, text: &str) -> Result<(), Failure> {
         Ok(self.bar.suspend(|| show::line(text))?)
     }
-}
-
-fn records(status: &Status) -> u64 {
-    status.lanes.values().map(|lane| lane.rows).sum()
-}
-
-fn alerts(status: &Status) -> u64 {
-    status.rules.values().map(|rule| rule.alerts).sum()
 }
 
 fn many(count: u64, what: &str) -> String {

@@ -12,6 +12,7 @@ mod app_logins;
 mod budget;
 mod client;
 mod desktop_logins;
+pub mod examine;
 mod keys;
 mod known;
 mod lane;
