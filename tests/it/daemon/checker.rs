@@ -163,7 +163,7 @@ impl Checker {
         }
         times.retain(|(_, id), _| all.iter().all(|one| one.id.to_string() != *id));
         let strangers: Vec<_> =
-            times.keys().filter(|(receiver, id)| !self.is_own(received, receiver, id)).collect();
+            times.keys().filter(|(receiver, id)| !Self::is_own(received, receiver, id)).collect();
         assert!(strangers.is_empty(), "received, and owed by nobody: {strangers:?}");
         assert!(
             unknown <= self.stops * received.len(),
@@ -174,7 +174,7 @@ impl Checker {
     }
 
     /// True for a message of Larum's own.
-    fn is_own(&self, received: &Received, receiver: &ReceiverName, id: &str) -> bool {
+    fn is_own(received: &Received, receiver: &ReceiverName, id: &str) -> bool {
         received[receiver].iter().filter(|taken| taken.id == id).all(|taken| {
             let json = taken.json();
             json["tenant"] == "larum"
