@@ -31,6 +31,7 @@ fn the_demo_shows_each_story_once_and_the_burst_as_one_digest() {
     let letters: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("mail written: ")).collect();
     assert_eq!(letters.len(), 4, "{out}");
     for letter in letters {
+        #[expect(clippy::disallowed_methods, reason = "the letter is read as its reader would")]
         let parsed = std::fs::read(folder.path().join(letter)).unwrap();
         let parsed = mail_parser::MessageParser::default().parse(&parsed).unwrap();
         assert!(parsed.subject().is_some_and(|subject| subject.starts_with('[')), "{letter}");
