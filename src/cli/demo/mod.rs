@@ -49,12 +49,10 @@ fn length(text: &str) -> Result<Millis, String> {
 
 impl Demo {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        match &self.write {
-            Some(folder) => bundle::write(&office::office(play::SEED, office::START)?, folder),
-            None => {
-                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-                runtime.block_on(play::play(&self))
-            }
+        if let Some(folder) = &self.write {
+            return bundle::write(&office::office(play::SEED, office::START)?, folder);
         }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(play::play(&self))
     }
 }

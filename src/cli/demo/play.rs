@@ -276,14 +276,11 @@ impl Stage {
         let Ok(files) = std::fs::read_dir(&self.mail) else { return Ok(()) };
         for path in files.flatten().map(|file| file.path()) {
             if path.extension().is_some_and(|ending| ending == "eml") && self.letters.insert(path.clone()) {
-                match self.letters.len() {
-                    count if count <= NAMED_LETTERS => {
-                        self.say(&format!("mail written: {}", path.display()))?
-                    }
-                    count if count == NAMED_LETTERS + 1 => {
-                        self.say("mail written: more, in the same folder")?
-                    }
-                    _ => {}
+                let count = self.letters.len();
+                if count <= NAMED_LETTERS {
+                    self.say(&format!("mail written: {}", path.display()))?;
+                } else if count == NAMED_LETTERS + 1 {
+                    self.say("mail written: more, in the same folder")?;
                 }
             }
         }
