@@ -116,7 +116,7 @@ fn secrets(folder: &Path) -> Secrets {
 /// The configuration of the demo's daemon.
 ///
 /// In the office, between the first story and the burst, which are of one level, lie 22 minutes of
-/// the play: a limit of one message in 36 makes one digest of the burst, and of nothing else.
+/// the play: a limit of one message in 36 minutes makes one digest of the burst, and of nothing else.
 fn configuration(demo: &Demo, service: &str, hook: &str) -> String {
     let limit = if demo.records.is_empty() {
         format!("{{medium: 1 in {}s}}", (36 * 60 / demo.speed).max(1))
