@@ -12,7 +12,7 @@ use super::known::{Found, Known};
 use super::place::Hour;
 use crate::record::{Millis, RowId, Timestamp};
 
-/// Pages in a row without a row that is new to the walk, after which it is over whatever the total
+/// Pages in a row without a row that is new to the pass, after which it is over whatever the total
 /// says: the service does not page.
 const MAX_DULL: u32 = 20;
 /// Rows of one pass; a total without end is not followed without end.
@@ -51,7 +51,8 @@ pub(super) struct Walk {
     again: bool,
     pass: Pass,
     earlier: Option<Pass>,
-    distinct: HashSet<(RowId, u32)>,
+    /// Rows of both passes, and whether the second one has shown them.
+    distinct: HashMap<(RowId, u32), bool>,
     dull: u32,
     ahead: u64,
     /// Hours to look at again: rows were open in them.
@@ -116,7 +117,7 @@ impl Walk {
             again: false,
             pass: Pass::default(),
             earlier: None,
-            distinct: HashSet::new(),
+            distinct: HashMap::new(),
             dull: 0,
             ahead: 0,
             open: BTreeSet::new(),
@@ -158,10 +159,10 @@ impl Walk {
         pass.read += rows.len() as u64;
         let mut new = false;
         for row in rows {
-            let first = self.distinct.insert((row.found.id, row.nth));
-            new |= first;
+            let before = self.distinct.insert((row.found.id, row.nth), self.again);
+            new |= before != Some(self.again);
             if row.ahead {
-                self.ahead += u64::from(first);
+                self.ahead += u64::from(before.is_none());
                 continue;
             }
             if row.open {
@@ -172,9 +173,7 @@ impl Walk {
         }
         self.dull = if new { 0 } else { self.dull + 1 };
         let reached = total.is_some_and(|total| self.offset >= total);
-        // In a second pass nothing need be new.
-        let lost = self.dull >= MAX_DULL && !(self.again && self.offset < self.distinct.len() as u64);
-        if empty || reached || lost || self.offset >= MAX_ROWS as u64 {
+        if empty || reached || self.dull >= MAX_DULL || self.offset >= MAX_ROWS as u64 {
             return if self.walk_again() { self.give_or(Next::Ask) } else { Next::Over };
         }
         self.give_or(Next::Ask)
