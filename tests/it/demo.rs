@@ -31,12 +31,25 @@ fn the_demo_shows_each_story_once_and_the_burst_as_one_digest() {
     let letters: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("mail written: ")).collect();
     assert_eq!(letters.len(), 4, "{out}");
     for letter in letters {
-        #[expect(clippy::disallowed_methods, reason = "the letter is read as its reader would")]
+        #[expect(clippy::disallowed_methods, reason = "reads the letter that was written")]
         let parsed = std::fs::read(folder.path().join(letter)).unwrap();
         let parsed = mail_parser::MessageParser::default().parse(&parsed).unwrap();
         assert!(parsed.subject().is_some_and(|subject| subject.starts_with('[')), "{letter}");
     }
-    larum(folder.path(), &["check", "--no-secrets", "--config", "kept/larum.yaml"]);
+    let config = ["--config", "kept/larum.yaml"];
+    larum(folder.path(), &[&["check", "--no-secrets"], &config[..]].concat());
+    // What the README shows of them.
+    let readme = include_str!("../../README.md");
+    let (alerts, _) =
+        larum(folder.path(), &[&["alerts", "--rule", "unusual-public-ip"], &config[..]].concat());
+    assert!(alerts.lines().count() == 2 && readme.contains(&alerts), "{alerts}");
+    let (deliveries, _) =
+        larum(folder.path(), &[&["deliveries", "--receiver", "webhook"], &config[..]].concat());
+    for line in deliveries.lines().take(4) {
+        // When it was delivered differs.
+        let same = line.split(" delivered at ").next().unwrap();
+        assert!(same.contains("webhook") && readme.contains(same), "{line}");
+    }
 }
 
 #[test]

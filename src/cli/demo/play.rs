@@ -116,10 +116,10 @@ fn secrets(folder: &Path) -> Secrets {
 /// The configuration of the demo's daemon.
 ///
 /// In the office, between the first story and the burst, which are of one level, lie 22 minutes of
-/// the play: a limit of one message in 30 makes one digest of the burst, and of nothing else.
+/// the play: a limit of one message in 36 minutes makes one digest of the burst, and of nothing else.
 fn configuration(demo: &Demo, service: &str, hook: &str) -> String {
     let limit = if demo.records.is_empty() {
-        format!("{{medium: 1 in {}s}}", (30 * 60 / demo.speed).max(1))
+        format!("{{medium: 1 in {}s}}", (36 * 60 / demo.speed).max(1))
     } else {
         "{low: 5 in 20s, medium: 5 in 20s, high: 5 in 20s}".to_owned()
     };
@@ -276,14 +276,11 @@ impl Stage {
         let Ok(files) = std::fs::read_dir(&self.mail) else { return Ok(()) };
         for path in files.flatten().map(|file| file.path()) {
             if path.extension().is_some_and(|ending| ending == "eml") && self.letters.insert(path.clone()) {
-                match self.letters.len() {
-                    count if count <= NAMED_LETTERS => {
-                        self.say(&format!("mail written: {}", path.display()))?;
-                    }
-                    count if count == NAMED_LETTERS + 1 => {
-                        self.say("mail written: more, in the same folder")?;
-                    }
-                    _ => {}
+                let count = self.letters.len();
+                if count <= NAMED_LETTERS {
+                    self.say(&format!("mail written: {}", path.display()))?;
+                } else if count == NAMED_LETTERS + 1 {
+                    self.say("mail written: more, in the same folder")?;
                 }
             }
         }
