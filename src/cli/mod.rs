@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod deliveries;
 mod demo;
+mod doctor;
 mod explain;
 mod feed;
 mod load;
@@ -65,12 +66,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Replays a generated day of records with three planted stories and shows their alerts
+    /// Shows Larum at work on a simulated service, without an account
     Demo(demo::Demo),
     /// Runs the daemon: polls, judges, tells
     Run(run::Run),
     /// Tells whether the daemon sees and tells; exit 1 when it is blind
     Status(status::StatusOf),
+    /// Asks sources, receivers and the store whether a configuration would work here and now
+    Doctor(doctor::Doctor),
     /// Lists, shows and acknowledges alerts
     Alerts(alerts::Alerts),
     /// Lists, shows, redrives and discards deliveries
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Alerts(command) => command.run(),
         Command::Deliveries(command) => command.run(),
         Command::Silence(command) => command.run(),

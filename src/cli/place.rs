@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::Secrets;
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Clerk, Order, Reply};
@@ -30,8 +29,6 @@ pub struct Place {
 
 #[derive(Debug, thiserror::Error)]
 enum PlaceError {
-    #[error("the configuration cannot be read:\n{0}")]
-    Faults(String),
     #[error("there is no store at `{0}`; name it with --store, or the daemon's configuration with --config")]
     NoStore(PathBuf),
     #[error("no daemon runs on `{0}`, and this needs one; start it with `larum run`")]
@@ -44,15 +41,32 @@ impl Place {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
-        let named = self.config.clone();
-        let config = named.or_else(|| Some(PathBuf::from(CONFIGURATION)).filter(|path| path.exists()));
-        match config {
-            Some(path) => match crate::daemon::build::read(&path, &Secrets::dry())? {
-                (Some(parts), _) => Ok(parts.config.store),
-                (None, problems) => Err(PlaceError::Faults(problems.render(show::colour_on_stderr())).into()),
-            },
+        match self.configuration() {
+            Some(path) => Ok(crate::daemon::build::store_of(&path)?),
             None => Ok(PathBuf::from(STORE)),
         }
+    }
+
+    /// The configuration: the one that was named, or where neither it nor a store was, the usual one
+    /// if it is there.
+    pub fn configuration(&self) -> Option<PathBuf> {
+        let usual =
+            || Some(PathBuf::from(CONFIGURATION)).filter(|path| path.exists() && self.store.is_none());
+        self.config.clone().or_else(usual)
+    }
+
+    /// What the daemon says to an order; none where none runs.
+    pub async fn ask(&self, order: &Order) -> Result<Option<Reply>, Failure> {
+        match control::ask(&control::socket_of(&self.store()?), order).await {
+            Ok(reply) => Ok(Some(reply)),
+            Err(NoReply::Stopped) => Ok(None),
+            Err(error @ NoReply::Broken { .. }) => Err(error.into()),
+        }
+    }
+
+    /// Why nothing can be done where no daemon runs.
+    pub fn not_running(&self) -> Result<Failure, Failure> {
+        Ok(PlaceError::NotRunning(self.store()?).into())
     }
 
     /// The store, to look at; beside a running daemon too.
@@ -69,10 +83,8 @@ impl Place {
     /// Gives an order to the daemon, or to the store where none runs.
     pub async fn order(&self, order: &Order) -> Result<Reply, Failure> {
         let path = self.existing()?;
-        match control::ask(&control::socket_of(&path), order).await {
-            Ok(reply) => return Ok(reply),
-            Err(NoReply::Stopped) => {}
-            Err(error @ NoReply::Broken { .. }) => return Err(error.into()),
+        if let Some(reply) = self.ask(order).await? {
+            return Ok(reply);
         }
         let store = Sqlite::open(&path)?;
         let mut fences = BTreeMap::new();

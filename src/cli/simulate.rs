@@ -101,30 +101,7 @@ impl Simulate {
         if self.records.is_empty() {
             return Ok(office::office(self.seed, self.start.unwrap_or(office::START))?);
         }
-        let mut world = World::new(self.seed);
-        for path in &self.records {
-            let mut bad = Vec::new();
-            for block in Input::open(path)?.blocks()? {
-                let block = block?;
-                for line in block.bytes.split(|byte| *byte == b'\n') {
-                    let line = String::from_utf8_lossy(line);
-                    if !line.trim().is_empty()
-                        && let Err(error) = world.add_line(&line)
-                    {
-                        bad.push(error.to_string());
-                    }
-                }
-                bad.extend(block.faults.iter().map(|fault| fault.fault.to_string()));
-            }
-            if !bad.is_empty() {
-                let lines = show::many(bad.len(), "line");
-                show::note(&format!("{}: {lines} left out", path.display()));
-                for fault in bad.iter().take(SHOWN_FAULTS) {
-                    show::note(&format!("  {}", show::safe(fault)));
-                }
-            }
-        }
-        Ok(world)
+        world_of(self.seed, &self.records)
     }
 
     /// What a configuration says of this service.
@@ -138,4 +115,32 @@ impl Simulate {
              base_url: {{workspace: \"{url}\", workspaceapp: \"{url}\"}}"
         )
     }
+}
+
+/// A world of the rows in `files`; lines that are none are told of.
+pub fn world_of(seed: u64, files: &[PathBuf]) -> Result<World, Failure> {
+    let mut world = World::new(seed);
+    for path in files {
+        let mut bad = Vec::new();
+        for block in Input::open(path)?.blocks()? {
+            let block = block?;
+            for line in block.bytes.split(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(line);
+                if !line.trim().is_empty()
+                    && let Err(error) = world.add_line(&line)
+                {
+                    bad.push(error.to_string());
+                }
+            }
+            bad.extend(block.faults.iter().map(|fault| fault.fault.to_string()));
+        }
+        if !bad.is_empty() {
+            let lines = show::many(bad.len(), "line");
+            show::note(&format!("{}: {lines} left out", path.display()));
+            for fault in bad.iter().take(SHOWN_FAULTS) {
+                show::note(&format!("  {}", show::safe(fault)));
+            }
+        }
+    }
+    Ok(world)
 }

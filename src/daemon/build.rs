@@ -62,6 +62,15 @@ pub fn read(path: &Path, secrets: &Secrets) -> Result<(Option<Parts>, Problems),
     Ok(parts::build(&path.display().to_string(), bytes, &secrets))
 }
 
+/// Where the configuration at `path` keeps its store, whatever else is wrong with it.
+pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
+    #[expect(clippy::disallowed_methods, reason = "the configuration is read at this edge")]
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| BuildError::Unreadable { path: path.to_owned(), source })?;
+    let (config, problems) = parts::look(&path.display().to_string(), &text);
+    config.map(|config| config.store).ok_or_else(|| BuildError::Faults(problems.render(false)))
+}
+
 /// Builds everything, or nothing. `last` is the generation in force: rules that do not load any more
 /// keep their text from there.
 pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> Result<Built, BuildError> {

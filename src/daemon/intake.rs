@@ -268,6 +268,7 @@ impl Intake {
             let shown = status.lanes.entry(name).or_default();
             shown.rows += news.rows.new + news.rows.amended;
             shown.behind = !caught_up;
+            shown.newest = shown.newest.max(news.newest);
             shown.complete_to = watermark.map(|mark| mark.start);
         });
         Ok(())
@@ -280,6 +281,7 @@ impl Intake {
                 self.wish = (!same).then_some(Wish { text: *text, learning: None });
             }
             Command::Ping(reply) => {
+                self.show_rules();
                 let _ = reply.send(());
                 return Ok(());
             }

@@ -45,12 +45,7 @@ pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, P
             return (None, problems);
         }
     };
-    let receivers: Vec<KindDoc> =
-        deliver::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
-    let sources: Vec<KindDoc> =
-        source::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
-    let (config, mut problems) =
-        config::load(file, &text, &Kinds { receivers: &receivers, sources: &sources });
+    let (config, mut problems) = look(file, &text);
     let Some(config) = config else { return (None, problems) };
     let receivers = build_receivers(&config, secrets, &mut problems);
     let sources = build_sources(&config, secrets, &mut problems);
@@ -58,6 +53,16 @@ pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, P
         return (None, problems);
     }
     (Some(Parts { config, receivers, sources }), problems)
+}
+
+/// Reads the configuration that `text` holds and builds nothing: good for looking things up in one
+/// that has faults.
+pub fn look(file: &str, text: &str) -> (Option<Config>, Problems) {
+    let receivers: Vec<KindDoc> =
+        deliver::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+    let sources: Vec<KindDoc> =
+        source::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+    config::load(file, text, &Kinds { receivers: &receivers, sources: &sources })
 }
 
 fn build_receivers(config: &Config, secrets: &Secrets, problems: &mut Problems) -> Vec<BuiltReceiver> {

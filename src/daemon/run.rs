@@ -7,6 +7,8 @@ mod desk;
 mod reload;
 mod start;
 
+pub use desk::try_out;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ pub struct Request<'r> {
     pub target: &'r str,
     /// Names in any case.
     pub headers: &'r [(String, String)],
-    /// Of up to [`MAX_BODY`] bytes.
+    /// Of up to [`MAX_BODY`](super::MAX_BODY) bytes.
     pub body: &'r [u8],
     /// True where it comes from this machine: only then the control paths are there.
     pub local: bool,

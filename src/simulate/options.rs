@@ -50,7 +50,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The clock that signatures are judged by and that virtual time follows.
     pub wall: Wall,
-    /// Virtual time at the start; none is where the world opens ([`World::opens`]).
+    /// Virtual time at the start; none is where the world opens ([`World::opens`](super::World::opens)).
     pub start: Option<Timestamp>,
     /// Virtual milliseconds for one of the wall clock; 0 stands until it is moved.
     pub speed: u32,

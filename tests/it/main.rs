@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bounds;
+mod daemon;
+mod demo;
+mod doctor;
 mod examples;
 mod huawei;
 mod laws;
@@ -11,6 +14,7 @@ mod layers;
 mod life;
 mod mail_server;
 mod models;
+mod operator;
 mod real;
 mod receivers;
 mod receivers_hostile;

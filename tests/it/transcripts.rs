@@ -23,6 +23,13 @@ fn the_readme_shows_the_rule_that_it_runs() {
 }
 
 #[test]
+fn the_readme_shows_the_configuration_that_it_checks() {
+    let whole = include_str!("../../examples/minimal.yaml");
+    let config = &whole[whole.find("\nstore:").unwrap() + 1..];
+    assert!(include_str!("../../README.md").contains(&format!("```yaml\n{config}```\n")));
+}
+
+#[test]
 fn the_conditions_of_the_readme_are_sound() {
     let folder = tempfile::tempdir().unwrap();
     let blocks: Vec<&str> = include_str!("../../README.md")

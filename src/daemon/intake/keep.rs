@@ -55,7 +55,7 @@ impl Intake {
         self.around.store.commit(self.fence.clone(), changes).await?;
         self.around.steps.pass(Step::AfterCommit)?;
         if owed {
-            self.around.wake.notify_waiters();
+            self.around.wake.notify_one();
         }
         for event in said {
             // Nobody listens when the daemon ends.

@@ -28,6 +28,8 @@ pub struct News {
     pub portions: Vec<Portion>,
     /// What the rows are.
     pub rows: seen::Tally,
+    /// Event time of the newest row that was read.
+    pub newest: Option<Timestamp>,
     /// Rows that make no record and are too long to be journaled; they are quarantined here, and
     /// again whenever they are read. Shorter ones are journaled and quarantined with their entry.
     pub quarantined: Vec<Quarantined>,
@@ -102,6 +104,7 @@ impl Life {
                 Some(_) => (&mut news.rows.amended, Line::News),
             };
             *count += 1;
+            news.newest = news.newest.max(Some(row.start));
             lines.insert(offset(row.locator, base), line);
         }
         let mut faulty = HashSet::new();

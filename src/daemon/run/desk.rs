@@ -6,7 +6,7 @@ use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
 use crate::daemon::orders::{Clerk, Order, Reply};
 use crate::daemon::own::Kind;
-use crate::deliver::{Content, Message};
+use crate::deliver::{Content, Message, Receiver};
 use crate::route::{Attempt, DeliveryId, ReceiverName};
 use crate::store::Change;
 
@@ -156,6 +156,8 @@ impl Daemon {
     }
 
     async fn status(&self) -> crate::daemon::status::Status {
+        // Intakes put down what rules did when they are asked.
+        self.beats().await;
         let mut status = self.board.read();
         status.now = Some(self.settings.clock.now());
         match self.store.holdings().await {
@@ -178,23 +180,31 @@ impl Daemon {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
             return Reply::Refused(format!("there is no receiver `{receiver}`; known: {}", known.join(", ")));
         };
-        let now = self.settings.clock.now();
-        let message = test_message(name, self.zone, now);
-        match found.send(&message).await {
-            Attempt::Delivered => Reply::Done(format!("{name} took the test message")),
-            Attempt::TryAgain { reason, .. }
-            | Attempt::Malformed { reason }
-            | Attempt::Unwelcome { reason }
-            | Attempt::Refused { reason }
-            | Attempt::Unknown { reason } => {
-                Reply::Refused(format!("{name} did not take the test message: {reason}"))
-            }
+        try_out(name, &**found, self.zone, self.settings.clock.now()).await
+    }
+}
+
+/// Sends a fixed message to `receiver`, past every limit, and tells what came of it.
+pub async fn try_out(
+    name: &ReceiverName,
+    receiver: &dyn Receiver,
+    zone: chrono_tz::Tz,
+    now: crate::record::Timestamp,
+) -> Reply {
+    match receiver.send(&test_message(name, zone, now)).await {
+        Attempt::Delivered => Reply::Done(format!("{name} took the test message")),
+        Attempt::TryAgain { reason, .. }
+        | Attempt::Malformed { reason }
+        | Attempt::Unwelcome { reason }
+        | Attempt::Refused { reason }
+        | Attempt::Unknown { reason } => {
+            Reply::Refused(format!("{name} did not take the test message: {reason}"))
         }
     }
 }
 
 /// A message without a word from any record.
-pub fn test_message(receiver: &ReceiverName, zone: chrono_tz::Tz, now: crate::record::Timestamp) -> Message {
+fn test_message(receiver: &ReceiverName, zone: chrono_tz::Tz, now: crate::record::Timestamp) -> Message {
     let seed = blake3::hash(format!("test {receiver} {}", now.0).as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&seed.as_bytes()[..16]);

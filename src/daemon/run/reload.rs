@@ -23,7 +23,9 @@ impl Daemon {
             Err(error) => error.to_string(),
         };
         tracing::error!(refused, "the reload is refused; everything stays as it was");
-        let first = refused.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+        // One line says what is to be mended; the log and `larum check` say all.
+        let fault = refused.lines().find_map(|line| line.strip_prefix("error: "));
+        let first = fault.or_else(|| refused.lines().next()).unwrap_or_default().to_owned();
         self.board.write(|status| status.reload_refused = Some(first.clone()));
         self.reload_event(Some(format!("the reload is refused, everything stays as it was: {first}")))
             .await?;

@@ -1,10 +1,11 @@
-//! Mail: text with HTML beside it, over SMTP.
+//! Mail: text with HTML beside it, over SMTP, or as files in a folder for trials.
 //!
 //! Each recipient has an envelope of its own, so that one bad address neither keeps the others from
 //! their mail nor has them sent it again. Who took a delivery is remembered for as long as the
 //! process lives: after a crash between two recipients the first is sent it once more, under the same
 //! `Message-ID`, by which mail programs know it. Nothing here decides when to try again.
 
+mod folder;
 mod letter;
 mod smtp;
 
@@ -21,6 +22,7 @@ use crate::rule::yaml::{self, Node};
 
 use super::reason::Secretive;
 use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use folder::Folder;
 use smtp::Server;
 
 /// The kind.
@@ -42,7 +44,7 @@ static KEYS: MapDoc = MapDoc {
         need(
             "smtp",
             Takes::Text,
-            "the server: smtps:// (TLS from the first byte), smtp+starttls:// (STARTTLS, required), or smtp:// to this machine",
+            "the server: smtps:// (TLS from the first byte), smtp+starttls:// (STARTTLS, required), smtp:// to this machine, or file: and a folder, for trials",
             "smtp: smtps://mail.example:465",
         ),
         may("user", Takes::Text, "the name to sign in with", "user: larum"),
@@ -65,15 +67,43 @@ const MAX_MAILBOX: usize = 320;
 
 #[derive(Debug)]
 struct Email {
-    server: Server,
+    way: Way,
     from: Mailbox,
     to: Vec<Mailbox>,
     taken: Mutex<Taken>,
 }
 
+/// How letters leave.
+#[derive(Debug)]
+enum Way {
+    /// Over SMTP.
+    Server(Server),
+    /// Into a folder of this machine.
+    Folder(Folder),
+}
+
+impl Way {
+    fn open(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Self> {
+        let timeout = timeout(options, problems);
+        let text = options.text(problems, "smtp")?;
+        let Some(folder) = text.strip_prefix("file:") else {
+            return Server::open(options, secrets, problems, timeout, &text).map(Self::Server);
+        };
+        for key in ["user", "password"] {
+            if options.has(key) {
+                options.fault(problems, key, "nobody signs in to a folder", format!("take `{key}` out"));
+            }
+        }
+        if folder.is_empty() {
+            options.fault(problems, "smtp", "`file:` names no folder", "write `smtp: file:mail`");
+            return None;
+        }
+        Some(Self::Folder(Folder(secrets.folder.join(folder))))
+    }
+}
+
 fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
-    let timeout = timeout(options, problems);
-    let server = Server::open(options, secrets, problems, timeout);
+    let way = Way::open(options, secrets, problems);
     let from = options.text(problems, "from").and_then(|text| mailbox(options, problems, "from", &text));
     let texts = options.texts(problems, "to");
     let is_empty = |node: &Node| matches!(&node.kind, yaml::Kind::List(nodes) if nodes.is_empty());
@@ -90,7 +120,7 @@ fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> O
     if to.is_empty() || to.len() < count {
         return None;
     }
-    Some(Box::new(Email { server: server?, from: from?, to, taken: Mutex::default() }))
+    Some(Box::new(Email { way: way?, from: from?, to, taken: Mutex::default() }))
 }
 
 /// An address, with a name before it or without.
@@ -112,9 +142,13 @@ impl Receiver for Email {
                 Ok(letter) => letter,
                 Err(fault) => return Attempt::Malformed { reason: Secretive::default().reason(&fault) },
             };
+            let server = match &self.way {
+                Way::Server(server) => server,
+                Way::Folder(folder) => return folder.put(message.id, letter).await,
+            };
             let owed = self.lock().owed(message.id, self.to.len());
             let addresses: Vec<_> = owed.iter().map(|index| self.to[*index].email.clone()).collect();
-            let attempts = self.server.send(&self.from.email, &addresses, &letter).await;
+            let attempts = server.send(&self.from.email, &addresses, &letter).await;
             let mut taken = self.lock();
             let standings = taken.of(message.id, self.to.len());
             for (index, attempt) in owed.iter().zip(&attempts) {

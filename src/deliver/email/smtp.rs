@@ -74,16 +74,16 @@ struct Progress {
 }
 
 impl Server {
-    /// The server that `smtp`, `user` and `password` tell of.
+    /// The server that `text`, the value of `smtp`, and `user` and `password` tell of.
     pub fn open(
         options: &Options<'_>,
         secrets: &Secrets,
         problems: &mut Problems,
         timeout: Millis,
+        text: &str,
     ) -> Option<Self> {
         let login = login(options, secrets, problems);
-        let text = options.text(problems, "smtp")?;
-        let address = match Place::of(&text) {
+        let address = match Place::of(text) {
             Ok(address) => address,
             Err((fault, hint)) => {
                 options.fault(problems, "smtp", format!("`{text}` {fault}"), hint);

@@ -1,7 +1,7 @@
 //! The vendor's audit records: three list endpoints of one project, polled.
 //!
 //! A step is one request at most, so that each is signed and paced by a fresh clock, and one that is
-//! dropped half-way has read nothing. What to ask is [`lane`]'s to say, when is decided here: polls
+//! dropped half-way has read nothing. What to ask is `lane`'s to say, when is decided here: polls
 //! before sweeps, the lane that has waited longest first, within each host's budget. A trouble of
 //! the credentials stops every lane; five bad tries would lock the key for everybody. Nothing here
 //! understands a row.
@@ -12,6 +12,7 @@ mod app_logins;
 mod budget;
 mod client;
 mod desktop_logins;
+pub mod examine;
 mod keys;
 mod known;
 mod lane;

@@ -608,8 +608,15 @@ fn commits_that_wait_share_one_flush() {
     let gate = std::sync::Mutex::new(gate);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let wait = move |_: &Connection| gate.lock().unwrap().recv().unwrap();
+        let (begins, begun) = std::sync::mpsc::channel();
+        let wait = move |_: &Connection| {
+            begins.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+        };
         let mut tasks = vec![tokio::spawn(store.write(|reply| Job::With { run: Box::new(wait), reply }))];
+        tokio::task::yield_now().await;
+        // The writer has taken it, and nothing with it.
+        begun.recv().unwrap();
         for _ in 0..20 {
             let count = Change::Count { name: "made".to_owned(), by: 1 };
             tasks.push(tokio::spawn(store.commit(fence.clone(), vec![count])));

@@ -1,0 +1,8 @@
+//! The daemon as a whole: real records to real receivers, and through crashes of every kind.
+
+mod checker;
+mod hook;
+mod house;
+mod kills;
+mod real;
+mod steps;

@@ -1,0 +1,326 @@
+//! What an operator does while the daemon runs: orders over the control socket, reloads, a second
+//! daemon that must not start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use larum::alert::State;
+use larum::config::Secrets;
+use larum::daemon::control::{self, NoReply};
+use larum::daemon::orders::{Order, Reply};
+use larum::daemon::run::{Daemon, DaemonError, Settings};
+use larum::daemon::status::Status;
+use larum::record::Millis;
+use larum::simulate::{self, Server, office};
+use larum::store::{AlertQuery, DeliveryQuery, Store, StoreError};
+
+/// A folder with a configuration, its rules, the simulated office and a webhook's end.
+struct Place {
+    folder: tempfile::TempDir,
+    /// Keeps the service alive.
+    _service: Server,
+    /// What the webhook's end answers.
+    answer: Arc<AtomicU16>,
+    configuration: String,
+}
+
+/// Polls in a bounded loop; what is waited for comes from other threads and a real socket.
+const TRIES: usize = 3_000;
+
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..TRIES {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+impl Place {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let wall = larum::daemon::clock::Clock::wall();
+        let world = office::office(7, office::START).unwrap();
+        let options = simulate::Options { speed: 0, ..simulate::Options::new(move || wall.now()) };
+        let service = Server::start(world, options).await.unwrap();
+        // Past the first story and its settling: somebody failed six times.
+        service.advance(Millis::mins(10));
+        let answer = Arc::new(AtomicU16::new(400));
+        let hook = webhook(answer.clone()).await;
+        let rules = folder.path().join("rules");
+        std::fs::create_dir(&rules).unwrap();
+        std::fs::copy(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/identity/failure-burst.yaml"),
+            rules.join("failure-burst.yaml"),
+        )
+        .unwrap();
+        let url = service.url();
+        let configuration = format!(
+            "store: larum.db\nrules: [rules]\nsources:\n  - name: prod\n    kind: huawei\n    \
+             region: ap-southeast-3\n    project_id: {}\n    credentials: {{ak: env:AK, sk: env:SK}}\n    \
+             base_url: {{workspace: \"{url}\", workspaceapp: \"{url}\"}}\n    every: 1s\n    since: 1h\n    \
+             requests: {{per_second: 100, burst: 100}}\nreceivers:\n  \
+             - {{name: hook, kind: webhook, url: \"{hook}\"}}\n  \
+             - {{name: kept, kind: file, path: kept.ndjson}}\nroutes:\n  \
+             - {{match: {{}}, to: [hook, kept]}}\nops: [kept]\n",
+            simulate::Options::PROJECT_ID
+        );
+        let place = Self { folder, _service: service, answer, configuration };
+        place.configure(&place.configuration);
+        place
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(self.path("larum.yaml"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            secrets: Secrets::default().with("AK", simulate::Options::AK).with("SK", simulate::Options::SK),
+            watch: false,
+            ..Settings::new(self.path("larum.yaml"))
+        }
+    }
+
+    async fn order(&self, order: Order) -> Reply {
+        control::ask(&control::socket_of(&self.path("larum.db")), &order).await.unwrap()
+    }
+
+    async fn status(&self) -> Status {
+        match self.order(Order::Status).await {
+            Reply::Status(status) => *status,
+            other @ (Reply::Done(_) | Reply::Refused(_)) => panic!("{other:?}"),
+        }
+    }
+
+    async fn done(&self, order: Order) -> String {
+        match self.order(order).await {
+            Reply::Done(words) => words,
+            other @ (Reply::Status(_) | Reply::Refused(_)) => panic!("{other:?}"),
+        }
+    }
+
+    async fn refused(&self, order: Order) -> String {
+        match self.order(order).await {
+            Reply::Refused(why) => why,
+            other @ (Reply::Status(_) | Reply::Done(_)) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The end of a webhook that answers with whatever status stands in `answer`.
+async fn webhook(answer: Arc<AtomicU16>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let reply = move || {
+        let status = axum::http::StatusCode::from_u16(answer.load(Ordering::SeqCst)).unwrap();
+        std::future::ready(status)
+    };
+    let router = axum::Router::new().route("/hook", axum::routing::post(reply));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}/hook")
+}
+
+async fn alerts(store: &dyn Store, rule: &str) -> Vec<larum::store::KeptAlert> {
+    let query = AlertQuery { rule: Some(rule.parse().unwrap()), most: 100, ..AlertQuery::default() };
+    store.alerts(query).await.unwrap()
+}
+
+async fn deliveries(store: &dyn Store, receiver: &str, state: &str) -> usize {
+    let query = DeliveryQuery {
+        receiver: Some(receiver.parse().unwrap()),
+        states: vec![state.to_owned()],
+        most: 100,
+        ..DeliveryQuery::default()
+    };
+    store.deliveries(query).await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_carried_out_while_the_daemon_runs() {
+    let place = Place::new().await;
+    let daemon = Daemon::start(place.settings()).await.unwrap();
+    let store = daemon.store();
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+
+    // What happened before the start is told as standing, and the webhook wants none of it.
+    let alert = until("the alert", async || alerts(&*store, "failure-burst").await.pop()).await;
+    assert!(alert.now.standing);
+    until("a dead letter", async || (deliveries(&*store, "hook", "dead").await > 0).then_some(())).await;
+    until("Larum's own alert", async || alerts(&*store, "larum-dead-letter").await.pop()).await;
+
+    let id = alert.now.id.to_string();
+    let taken = place.done(Order::Acknowledge { alert: id[..8].to_owned(), by: "eve".to_owned() }).await;
+    assert_eq!(taken, format!("alert {id} is acknowledged by eve"));
+    assert_eq!(alerts(&*store, "failure-burst").await[0].now.state, State::Acknowledged);
+    let unknown = Order::Acknowledge { alert: "ffff".to_owned(), by: "eve".to_owned() };
+    assert_eq!(place.refused(unknown).await, "there is no alert `ffff`");
+
+    place.answer.store(204, Ordering::SeqCst);
+    let redriven = place.done(Order::Redrive { delivery: None, receiver: Some("hook".to_owned()) }).await;
+    assert_eq!(redriven, "1 delivery owed again");
+    until("the delivery", async || (deliveries(&*store, "hook", "delivered").await == 1).then_some(())).await;
+
+    let sent = place.done(Order::SendTest { receiver: "hook".to_owned() }).await;
+    assert_eq!(sent, "hook took the test message");
+    let nobody = place.refused(Order::SendTest { receiver: "hok".to_owned() }).await;
+    assert_eq!(nobody, "there is no receiver `hok`; known: hook, kept");
+
+    let silence = Order::Silence {
+        tenant: "default".to_owned(),
+        matches: vec![("user".to_owned(), "ana.ruiz".to_owned())],
+        length: Millis::hours(2),
+        by: "eve".to_owned(),
+        because: "she forgot it".to_owned(),
+    };
+    let words = place.done(silence).await;
+    let id = words.split(' ').nth(1).unwrap().to_owned();
+    let over = place.done(Order::Unsilence { silence: id[..6].to_owned() }).await;
+    assert_eq!(over, format!("silence {id} is over; what it held back is due now"));
+
+    let copy = place.path("copy.db");
+    place.done(Order::Backup { path: copy.clone() }).await;
+    let copied = larum::store::sqlite::Sqlite::open_read_only(&copy).unwrap();
+    assert_eq!(alerts(&copied, "failure-burst").await, alerts(&*store, "failure-burst").await);
+
+    // The store is held: nobody else may write to it.
+    let second = Daemon::start(place.settings()).await;
+    assert!(matches!(second, Err(DaemonError::Store(StoreError::Taken { .. }))), "{second:?}");
+    // And the first one still listens.
+    assert!(place.status().await.lanes["prod/desktop_logins"].complete_to.is_some());
+
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    let gone = control::ask(&control::socket_of(&place.path("larum.db")), &Order::Status).await;
+    assert!(matches!(gone, Err(NoReply::Stopped)), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
+    let place = Place::new().await;
+    let daemon = Daemon::start(place.settings()).await.unwrap();
+    let store = daemon.store();
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    until("the rule", async || place.status().await.rules.get("failure-burst").cloned()).await;
+
+    // A configuration with a fault changes nothing, and its fault is told.
+    place.configure(&place.configuration.replace("every: 1s", "evry: 1s"));
+    let refused = place.refused(Order::Reload).await;
+    assert!(refused.contains("unknown key `evry` in a source"), "{refused}");
+    let status = place.status().await;
+    assert_eq!(status.reload_refused.as_deref(), Some("unknown key `evry` in a source"));
+    assert_eq!(status.blind().len(), 1, "{:?}", status.blind());
+    place.configure(&place.configuration);
+
+    // A rule with a fault goes on as it was; a new one beside it learns and takes part.
+    let rule = place.path("rules/failure-burst.yaml");
+    #[expect(clippy::disallowed_methods, reason = "the rule is spoilt and mended")]
+    let good = std::fs::read_to_string(&rule).unwrap();
+    std::fs::write(&rule, good.replace("within:", "witin:")).unwrap();
+    let new = "rule: any-failure\ntitle: Somebody failed\nlevel: low\nmatch: {outcome: failure}\n\
+               cooldown: {for: 1h, by: [user]}\n";
+    std::fs::write(place.path("rules/any-failure.yaml"), new).unwrap();
+    let words = place.done(Order::Reload).await;
+    assert_eq!(words, "configuration and rules are read again; 1 rule file does not load");
+    let both = async || {
+        let status = place.status().await;
+        let rules = status.rules.clone();
+        (rules.contains_key("any-failure") && !rules["any-failure"].learning).then_some(status)
+    };
+    let status = until("the new rule", both).await;
+    assert!(status.rules.contains_key("failure-burst"), "{:?}", status.rules);
+    assert_eq!(status.rules_off.len(), 1);
+    assert!(status.rules["any-failure"].hits > 0, "it learnt nothing: {:?}", status.rules);
+    until("what stands", async || alerts(&*store, "any-failure").await.pop()).await;
+    assert!(alerts(&*store, "any-failure").await.iter().all(|alert| alert.fired.standing));
+
+    // Mended, all is well; what was told of it is over.
+    std::fs::write(&rule, good).unwrap();
+    assert_eq!(place.done(Order::Reload).await, "configuration and rules are read again");
+    let resolved = async || {
+        let own = alerts(&*store, "larum-rule-off").await.pop()?;
+        (own.now.state == State::Resolved).then_some(())
+    };
+    until("the end of Larum's own alert", resolved).await;
+    assert_eq!(place.status().await.blind(), Vec::<String>::new());
+
+    // A receiver that is gone is sent to no more; the store cannot change.
+    let other = place.configuration.replace("store: larum.db", "store: other.db");
+    place.configure(&other);
+    assert_eq!(place.refused(Order::Reload).await, "`store` cannot change while the daemon runs; restart it");
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+/// The next message to the service manager, in lines.
+async fn notified(socket: &tokio::net::UnixDatagram) -> Vec<String> {
+    let mut buffer = [0; 4_096];
+    let length =
+        tokio::time::timeout(Duration::from_mins(1), socket.recv(&mut buffer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned).collect()
+}
+
+/// A process that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+    }
+}
+
+fn signal(child: &Killed, name: &str) {
+    let id = child.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_binary_tells_the_service_manager_and_ends_in_good_order() {
+    let place = Place::new().await;
+    let manager = place.path("notify.sock");
+    let socket = tokio::net::UnixDatagram::bind(&manager).unwrap();
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_larum"))
+        .args(["run", "--log", "json", "--config"])
+        .arg(place.path("larum.yaml"))
+        .env("NOTIFY_SOCKET", &manager)
+        .env("WATCHDOG_USEC", "300000")
+        .env("AK", simulate::Options::AK)
+        .env("SK", simulate::Options::SK)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Killed(child);
+    assert_eq!(notified(&socket).await[0], "READY=1");
+    // It says that it lives, again and again.
+    assert_eq!(notified(&socket).await, ["WATCHDOG=1"]);
+    assert_eq!(notified(&socket).await, ["WATCHDOG=1"]);
+    signal(&child, "HUP");
+    let mut reloaded = Vec::new();
+    while !reloaded.contains(&"READY=1".to_owned()) {
+        reloaded.extend(notified(&socket).await);
+    }
+    assert!(reloaded.contains(&"RELOADING=1".to_owned()), "{reloaded:?}");
+    signal(&child, "TERM");
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(child.0.stderr.as_mut().unwrap(), &mut stderr).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{stderr}");
+    let logged: Vec<serde_json::Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(logged.first().unwrap()["message"], "started", "{stderr}");
+    assert_eq!(logged.last().unwrap()["message"], "ended", "{stderr}");
+    for secret in [simulate::Options::SK, simulate::Options::AK] {
+        assert!(!stderr.contains(secret), "a secret is in the log: {stderr}");
+    }
+    assert!(!place.path("larum.db.sock").exists());
+}
