@@ -50,9 +50,14 @@ pub(super) static SOURCE: MapDoc = MapDoc {
             "what is read: desktop_logins, app_logins, app_launches; all three unless told",
             "endpoints: [desktop_logins, app_logins, app_launches]",
         ),
-        may("every", Takes::Duration, "time between polls", "every: 30s"),
-        may("settle", Takes::Duration, "how late a row may appear", "settle: 60s"),
-        may("lookback", Takes::Duration, "how much of what was read is read again", "lookback: 15m"),
+        may("every", Takes::Duration, "time between polls: 1s to 1h", "every: 30s"),
+        may("settle", Takes::Duration, "how late a row may appear: at most 1h", "settle: 60s"),
+        may(
+            "lookback",
+            Takes::Duration,
+            "how much of what was read is read again: 1m to 24h",
+            "lookback: 15m",
+        ),
         may("since", Takes::Duration, "how far back at the first start", "since: 24h"),
         may(
             "requests",
@@ -141,9 +146,13 @@ impl Settings {
         let project_id = read_project(options, problems);
         let credentials = read_credentials(options, secrets, problems);
         let apis = read_endpoints(options, problems);
-        let mut length = |key: &str, default: Millis| options.duration(problems, key).unwrap_or(default);
-        let (every, settle) = (length("every", EVERY), length("settle", SETTLE));
-        let (lookback, since) = (length("lookback", LOOKBACK), length("since", SINCE));
+        let mut within = |key: &str, bounds: (Millis, Millis), default: Millis| {
+            options.duration_in(problems, key, bounds).unwrap_or(default)
+        };
+        let every = within("every", (Millis::secs(1), Millis::hours(1)), EVERY);
+        let settle = within("settle", (Millis::ZERO, Millis::hours(1)), SETTLE);
+        let lookback = within("lookback", (Millis::mins(1), Millis::hours(24)), LOOKBACK);
+        let since = options.duration(problems, "since").unwrap_or(SINCE);
         if since > KEPT {
             options.fault(
                 problems,

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::place::{Hour, Place};
+use super::place::KEPT;
 use crate::record::{Millis, RowId, Timestamp};
 
-/// Rows that are remembered; beyond it all are forgotten and given again.
+/// Rows that are remembered; beyond it all are forgotten that are not open, and if need be those too.
 const MAX_KNOWN: usize = 500_000;
 /// Rows with one identity that are told apart.
 const MAX_TWINS: usize = 256;
@@ -22,6 +22,10 @@ pub(super) struct Found {
     pub id: RowId,
     pub version: u64,
     pub start: Timestamp,
+    /// When it ended, where it says so.
+    pub end: Option<Timestamp>,
+    /// True while it may still change.
+    pub open: bool,
     /// True where the row has a key of the vendor's: two of them are one row.
     pub keyed: bool,
     /// Which page of the lane's it stood on: pages are numbered as they come, whatever the walk.
@@ -30,12 +34,36 @@ pub(super) struct Found {
     pub line: Option<String>,
 }
 
+/// Which rows of a walk are given, if they are new or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All.
+    All,
+    /// Those that are open, or were when they were last read. The others were given by a poll, so long
+    /// ago perhaps that nobody remembers them.
+    Open,
+    /// The same, and those that an earlier life may have left open: which did not end before this.
+    OpenSince(Timestamp),
+}
+
+impl Scope {
+    fn takes(self, row: &Found) -> bool {
+        match self {
+            Self::All => true,
+            Self::Open => row.open,
+            Self::OpenSince(since) => row.open || row.end.is_none_or(|end| end >= since),
+        }
+    }
+}
+
 /// What is remembered of a row, or of all its twins.
 #[derive(Debug, Clone)]
 struct Seen {
     /// Of a row with a key: the versions that the last walk showed. Else one a twin.
     versions: Vec<u64>,
     start: Timestamp,
+    /// It was open when it was last read, or one of its twins was.
+    open: bool,
     /// When it was last read.
     at: Timestamp,
     /// The last page it stood on.
@@ -44,7 +72,7 @@ struct Seen {
 
 impl Seen {
     fn new(start: Timestamp) -> Self {
-        Self { versions: Vec::new(), start, at: start, page: 0 }
+        Self { versions: Vec::new(), start, open: false, at: start, page: 0 }
     }
 }
 
@@ -52,6 +80,8 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     rows: HashMap<RowId, Seen>,
+    /// Rows were forgotten that were open.
+    overflowed: bool,
 }
 
 impl Known {
@@ -65,9 +95,9 @@ impl Known {
     /// Sorts out what is new of the rows of a walk, and remembers them: (which row, which twin). With
     /// `whole`, rows of different pages are different rows; else only those of one page are. What another
     /// walk has read later counts; rows that were held back since before are no news.
-    pub fn news(&mut self, rows: &[Found], whole: bool, now: Timestamp) -> Vec<(usize, u32)> {
+    pub fn news(&mut self, rows: &[Found], whole: bool, scope: Scope, now: Timestamp) -> Vec<(usize, u32)> {
         if self.rows.len() > MAX_KNOWN {
-            self.rows.clear();
+            self.make_room();
         }
         let mut groups: IndexMap<RowId, Vec<usize>> = IndexMap::new();
         for (number, row) in rows.iter().enumerate() {
@@ -76,10 +106,15 @@ impl Known {
         let mut news = Vec::new();
         for (id, group) in groups {
             let first = &rows[group[0]];
+            let was_open = self.rows.get(&id).is_some_and(|seen| seen.open);
+            if !was_open && !group.iter().any(|row| scope.takes(&rows[*row])) {
+                continue;
+            }
             let seen = self.rows.entry(id).or_insert_with(|| Seen::new(first.start));
             let group: Vec<usize> = group.into_iter().filter(|row| rows[*row].page >= seen.page).collect();
             let Some(last) = group.iter().map(|row| rows[*row].page).max() else { continue };
             (seen.at, seen.page) = (now, last);
+            seen.open = group.iter().any(|row| rows[*row].open);
             if first.keyed {
                 let mut versions = Vec::new();
                 for number in group.into_iter().take(MAX_TWINS) {
@@ -104,9 +139,22 @@ impl Known {
         news
     }
 
-    /// Forgets what is neither of an open hour nor was read in the last `within`.
-    pub fn forget(&mut self, now: Timestamp, within: Millis, place: &Place) {
-        self.rows.retain(|_, seen| seen.at + within >= now || place.is_open(Hour::of(seen.start)));
+    /// Forgets what is neither open nor was read in the last `within`, and what the service has forgotten.
+    pub fn forget(&mut self, now: Timestamp, within: Millis) {
+        self.rows.retain(|_, seen| seen.at + within >= now || (seen.open && seen.start + KEPT > now));
+    }
+
+    /// True once after rows were forgotten that were open.
+    pub fn has_overflowed(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
+    }
+
+    fn make_room(&mut self) {
+        self.rows.retain(|_, seen| seen.open);
+        if self.rows.len() > MAX_KNOWN {
+            self.rows.clear();
+            self.overflowed = true;
+        }
     }
 }
 
@@ -151,7 +199,8 @@ mod tests {
                 let (id, version) = (word.as_bytes()[0], word[1..].parse().unwrap());
                 let keyed = id.is_ascii_uppercase();
                 let line = Some(word.to_owned());
-                rows.push(Found { id: RowId([id; 16]), version, start: Timestamp(0), keyed, page, line });
+                let (start, end, open) = (Timestamp(0), None, false);
+                rows.push(Found { id: RowId([id; 16]), version, start, end, open, keyed, page, line });
             }
         }
         rows
@@ -164,7 +213,7 @@ mod tests {
         for (walk, (text, whole, meant)) in (0..).zip(walks) {
             let rows: Vec<Found> =
                 rows(text).into_iter().map(|row| Found { page: row.page + walk * 10, ..row }).collect();
-            let news = known.news(&rows, *whole, Timestamp(0));
+            let news = known.news(&rows, *whole, Scope::All, Timestamp(0));
             let news: Vec<String> = news
                 .into_iter()
                 .map(|(row, twin)| format!("{}.{twin}", rows[row].line.as_ref().unwrap()))
@@ -208,21 +257,41 @@ mod tests {
         let mut known = Known::default();
         let read_later =
             |text: &str| rows(text).into_iter().map(|row| Found { page: 9, ..row }).collect::<Vec<_>>();
-        assert_eq!(known.news(&read_later("A2 b2"), true, Timestamp(0)).len(), 2);
-        assert_eq!(known.news(&rows("A1 b1 C1"), true, Timestamp(0)), [(2, 0)]);
+        assert_eq!(known.news(&read_later("A2 b2"), true, Scope::All, Timestamp(0)).len(), 2);
+        assert_eq!(known.news(&rows("A1 b1 C1"), true, Scope::All, Timestamp(0)), [(2, 0)]);
         assert!(known.is_old(RowId([b'A'; 16]), 2, 0));
     }
 
     #[test]
-    fn rows_of_open_hours_are_remembered_and_others_forgotten() {
+    fn open_rows_are_remembered_and_others_forgotten() {
         let mut known = Known::default();
-        let (now, day) = (Timestamp(Millis::days(1).0), Millis::days(1));
-        known.news(&rows("a1"), true, Timestamp(0));
-        let mut place = Place::new(now);
-        place.opened(Hour::of(Timestamp(0)), now);
-        known.forget(now + day, Millis::mins(15), &place);
-        assert!(known.is_old(RowId([b'a'; 16]), 1, 0) && !known.is_old(RowId([b'a'; 16]), 1, 1));
-        known.forget(now + day, Millis::mins(15), &Place::new(now));
-        assert!(!known.is_old(RowId([b'a'; 16]), 1, 0));
+        let (a, b) = (RowId([b'a'; 16]), RowId([b'b'; 16]));
+        let mut read = rows("a1 b1");
+        read[0].open = true;
+        known.news(&read, true, Scope::All, Timestamp(0));
+        known.forget(Timestamp(Millis::days(1).0), Millis::mins(15));
+        assert!(known.is_old(a, 1, 0) && !known.is_old(a, 1, 1) && !known.is_old(b, 1, 0));
+        known.forget(Timestamp(KEPT.0), Millis::mins(15));
+        assert!(!known.is_old(a, 1, 0));
+    }
+
+    #[test]
+    fn a_sweep_gives_what_is_open_and_what_was() {
+        let mut known = Known::default();
+        let mut news = |text: &str, open: &str, scope| {
+            let mut rows = rows(text);
+            for row in &mut rows {
+                let line = row.line.as_ref().unwrap();
+                row.open = open.contains(line.as_str());
+                row.end = (!row.open && line != "F1").then_some(Timestamp(i64::from(line.as_bytes()[0])));
+            }
+            let news = known.news(&rows, true, scope, Timestamp(0));
+            news.into_iter().map(|(row, _)| rows[row].line.clone().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(news("A1 b1", "A1 b1", Scope::All), "A1 b1");
+        assert_eq!(news("A2 b2 C1 d1", "", Scope::Open), "A2 b2");
+        assert_eq!(news("A3 b3 C1 d1 E1", "E1", Scope::Open), "E1");
+        assert_eq!(news("A3 b3 C1 D1 F1", "", Scope::OpenSince(Timestamp(i64::from(b'D')))), "b3 D1 F1");
+        assert_eq!(news("A3 C1", "", Scope::All), "A3 C1", "what was not given is not known");
     }
 }

@@ -4,12 +4,12 @@
 //! or reads a clock, so that every order of events can be played to it. How a lane stands is its
 //! [`Place`], which goes with every reading; all else is memory that costs repeats when lost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::api::Ask;
 use super::budget::Purpose;
-use super::known::{Found, Known};
+use super::known::{Found, Known, Scope};
 use super::page::Page;
 use super::place::{Hour, KEPT, Place};
 use super::walk::{News, Next, Read, Walk};
@@ -57,6 +57,8 @@ pub(super) struct Lane {
     key: Column,
     place: Option<Place>,
     known: Known,
+    /// Hours with rows that may have been open in an earlier life: not swept since.
+    unsure: BTreeSet<Hour>,
     poll: Option<Walk>,
     sweep: Option<(Hour, Walk)>,
     /// While catching up: how much is read at a time.
@@ -80,6 +82,7 @@ impl Lane {
             key,
             place: None,
             known: Known::default(),
+            unsure: BTreeSet::new(),
             poll: None,
             sweep: None,
             width: None,
@@ -93,6 +96,7 @@ impl Lane {
     pub fn resume(&mut self, cursor: &str) -> Result<(), String> {
         self.place = if cursor.is_empty() { None } else { Some(Place::parse(cursor)?) };
         (self.poll, self.sweep, self.known) = (None, None, Known::default());
+        self.unsure = self.place.iter().flat_map(Place::open).collect();
         Ok(())
     }
 
@@ -181,10 +185,16 @@ impl Lane {
     }
 
     fn plan_sweep(&self, now: Timestamp) -> Option<(Hour, Walk)> {
-        let (hour, _) = self.place.as_ref()?.stalest()?;
+        let place = self.place.as_ref()?;
+        let (hour, _) = place.stalest()?;
+        // What ended before the hour was last read whole was given then, as ended.
+        let whole_at = place.whole_at(hour).filter(|_| self.unsure.contains(&hour));
+        let scope = whole_at.map_or(Scope::Open, |at| Scope::OpenSince(at - self.pace.settle));
         let from = self.pace.round(hour.start() - self.pace.resolution).max(self.oldest(now));
         let to = hour.end().min(self.pace.round(now));
-        Some((hour, Walk::new(from, to.max(from + self.pace.resolution), now, PAGE)))
+        let mut walk = Walk::new(from, to.max(from + self.pace.resolution), now, PAGE);
+        walk.scope = scope;
+        Some((hour, walk))
     }
 
     /// Takes in the page that was asked for; `date` is what the service's clock said with it.
@@ -267,23 +277,18 @@ impl Lane {
         let mut read = Vec::with_capacity(rows.len());
         for (line, record) in rows.into_iter().zip(records) {
             let row = record.map(|record| (&batch.rows[record], batch.record(record, Phase::Start)));
-            let (id, version, start, open, keyed) = match row {
+            let (id, version, (start, end), open, keyed) = match row {
                 Some((row, record)) => {
                     let keyed = record.get(self.key).text().is_some_and(|key| !key.is_empty());
-                    (row.id, row.version, row.start, row.open, keyed)
+                    (row.id, row.version, (row.start, row.end), row.open && row.start + KEPT > date, keyed)
                 }
-                None => (digest(&line), 0, date, false, true),
+                None => (digest(&line), 0, (date, Some(Timestamp::MIN)), false, true),
             };
             let nth = nths.entry(id).or_default();
             let before = if keyed { 0 } else { walk.count_like(id, version) };
             let line = (!self.known.is_old(id, version, before)).then_some(line);
-            let found = Found { id, version, start, keyed, page: self.pages, line };
-            read.push(Read {
-                found,
-                nth: if keyed { 0 } else { *nth },
-                open: open && start + KEPT > date,
-                ahead: start > date + AHEAD,
-            });
+            let found = Found { id, version, start, end, open, keyed, page: self.pages, line };
+            read.push(Read { found, nth: if keyed { 0 } else { *nth }, ahead: start > date + AHEAD });
             *nth += 1;
         }
         read
@@ -309,8 +314,10 @@ impl Lane {
                 place.opened(*hour, walk.began);
             }
             for hour in place.open_since(walk.from) {
-                let still = missing > 0 || walk.open.contains(&hour);
-                place.checked(hour, walk.began, still, settle);
+                place.checked(hour, walk.began, walk.open.contains(&hour), missing > 0, settle);
+                if missing == 0 {
+                    self.unsure.remove(&hour);
+                }
             }
             place.advance(to, settle);
         }
@@ -333,8 +340,11 @@ impl Lane {
             for open in &walk.open {
                 place.opened(*open, walk.began);
             }
-            let still = news.missing > 0 || !walk.open.is_empty();
-            place.checked(hour, walk.began, still, self.pace.settle);
+            let missed = news.missing > 0;
+            place.checked(hour, walk.began, !walk.open.is_empty(), missed, self.pace.settle);
+            if !missed {
+                self.unsure.remove(&hour);
+            }
         }
         self.reading(news, true, date)
     }
@@ -350,7 +360,11 @@ impl Lane {
         };
         if let Some(place) = &mut self.place {
             place.forget(date);
-            self.known.forget(date, self.pace.lookback + self.pace.settle + self.pace.every, place);
+            self.known.forget(date, self.pace.lookback + self.pace.settle + self.pace.every);
+            if self.known.has_overflowed() {
+                self.unsure.extend(place.open());
+            }
+            self.unsure.retain(|hour| place.whole_at(*hour).is_some());
             reading.watermark = complete.then_some((place.start, place.end));
             reading.cursor = place.cursor();
         }

@@ -48,12 +48,15 @@ pub(super) struct Place {
     pub end: Timestamp,
     /// Hours in which a row that was open began, and when each was last read whole.
     open: BTreeMap<Hour, Timestamp>,
+    /// Those of them that missed rows when they were last read, and when they missed none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    missed: BTreeMap<Hour, Timestamp>,
 }
 
 impl Place {
     /// Nothing read; all before `from` is left alone.
     pub fn new(from: Timestamp) -> Self {
-        Self { form: FORM, to: from, start: from, end: from, open: BTreeMap::new() }
+        Self { form: FORM, to: from, start: from, end: from, open: BTreeMap::new(), missed: BTreeMap::new() }
     }
 
     /// Reads a cursor.
@@ -66,7 +69,7 @@ impl Place {
         if times.iter().any(|time| time.0 < 0 || *time > Timestamp::LAST) {
             return Err("it holds a time that is none".to_owned());
         }
-        if place.open.len() > MAX_HOURS {
+        if place.open.len().max(place.missed.len()) > MAX_HOURS {
             return Err(format!("it holds more than {MAX_HOURS} hours"));
         }
         Ok(place)
@@ -92,12 +95,18 @@ impl Place {
         }
     }
 
-    /// An hour was read whole at `at`; `still` when a row of it was open.
-    pub fn checked(&mut self, hour: Hour, at: Timestamp, still: bool, settle: Millis) {
-        if !still {
+    /// An hour was read at `at`: `still` when a row of it was open, `missed` when rows were missing.
+    pub fn checked(&mut self, hour: Hour, at: Timestamp, still: bool, missed: bool, settle: Millis) {
+        if !still && !missed {
             self.open.remove(&hour);
         } else if let Some(checked) = self.open.get_mut(&hour) {
+            if missed {
+                self.missed.entry(hour).or_insert(*checked);
+            }
             *checked = at.max(*checked);
+        }
+        if !missed {
+            self.missed.remove(&hour);
         }
         self.settle_ends(settle);
     }
@@ -105,10 +114,17 @@ impl Place {
     /// Forgets hours that the service has forgotten.
     pub fn forget(&mut self, now: Timestamp) {
         self.open.retain(|hour, _| hour.end() + KEPT > now);
+        self.missed.retain(|hour, _| self.open.contains_key(hour));
     }
 
-    pub fn is_open(&self, hour: Hour) -> bool {
-        self.open.contains_key(&hour)
+    /// Hours with open rows.
+    pub fn open(&self) -> impl Iterator<Item = Hour> {
+        self.open.keys().copied()
+    }
+
+    /// When the hour was last read without missing a row.
+    pub fn whole_at(&self, hour: Hour) -> Option<Timestamp> {
+        self.missed.get(&hour).or_else(|| self.open.get(&hour)).copied()
     }
 
     /// Hours with open rows that began at or after `from`.
@@ -170,10 +186,22 @@ mod tests {
         place.opened(Hour::of(hours(1)), hours(2));
         place.advance(hours(5), SETTLE);
         assert_eq!((place.start, place.end), (hours(5) - SETTLE, hours(2) - SETTLE));
-        place.checked(Hour::of(hours(1)), hours(4), true, SETTLE);
+        place.checked(Hour::of(hours(1)), hours(4), true, false, SETTLE);
         assert_eq!(place.end, hours(4) - SETTLE);
-        place.checked(Hour::of(hours(1)), hours(6), false, SETTLE);
+        place.checked(Hour::of(hours(1)), hours(6), false, false, SETTLE);
         assert_eq!((place.end, place.stalest()), (hours(5) - SETTLE, None));
+    }
+
+    #[test]
+    fn an_hour_that_misses_rows_stays_open_and_knows_when_it_was_whole() {
+        let (mut place, hour) = (Place::new(hours(0)), Hour::of(hours(1)));
+        place.opened(hour, hours(2));
+        place.checked(hour, hours(3), false, true, SETTLE);
+        place.checked(hour, hours(4), true, true, SETTLE);
+        assert_eq!((place.stalest(), place.whole_at(hour)), (Some((hour, hours(4))), Some(hours(2))));
+        assert_eq!(Place::parse(&place.cursor()).as_ref(), Ok(&place));
+        place.checked(hour, hours(5), true, false, SETTLE);
+        assert_eq!(place.whole_at(hour), Some(hours(5)));
     }
 
     #[test]

@@ -555,6 +555,15 @@ fn a_source_that_cannot_be_is_told_with_the_way_out() {
         "there is no endpoint `logins` (known: `desktop_logins`, `app_logins`, `app_launches`)"
     );
     assert_eq!(with("since: 60d"), "the service keeps 30d (write `since: 30d` or less)");
+    for (text, told) in [
+        ("every: 500ms", "`every: 500ms` is out of bounds (write a length from 1s to 1h)"),
+        ("every: 2h", "`every: 2h` is out of bounds (write a length from 1s to 1h)"),
+        ("settle: 2h", "`settle: 2h` is out of bounds (write a length from 0s to 1h)"),
+        ("lookback: 59s", "`lookback: 59s` is out of bounds (write a length from 1m to 1d)"),
+        ("lookback: 25h", "`lookback: 25h` is out of bounds (write a length from 1m to 1d)"),
+    ] {
+        assert_eq!(with(text), told);
+    }
     let keys = |text: &str| fault(&format!("{base}credentials: {text}"));
     assert!(keys("{ak: env:AK}").starts_with("`credentials` needs `sk`"));
     assert!(keys("{ak: env:AK, sk: env:SK, token: env:TOKEN}").contains("two credentials"));

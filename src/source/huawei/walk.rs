@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::api::Ask;
-use super::known::{Found, Known};
+use super::known::{Found, Known, Scope};
 use super::place::Hour;
 use crate::record::{Millis, RowId, Timestamp};
 
@@ -31,7 +31,6 @@ pub(super) struct Read {
     pub found: Found,
     /// Which of the rows of its page that have its identity.
     pub nth: u32,
-    pub open: bool,
     /// Dated ahead of now: not to be given yet.
     pub ahead: bool,
 }
@@ -44,6 +43,8 @@ pub(super) struct Walk {
     /// The service's now, at the latest, when its first page was made.
     pub began: Timestamp,
     pub limit: u32,
+    /// Which of its rows are given.
+    pub scope: Scope,
     /// Pages of this pass.
     pages: u32,
     offset: u64,
@@ -112,6 +113,7 @@ impl Walk {
             to,
             began,
             limit,
+            scope: Scope::All,
             pages: 0,
             offset: 0,
             again: false,
@@ -165,7 +167,7 @@ impl Walk {
                 self.ahead += u64::from(before.is_none());
                 continue;
             }
-            if row.open {
+            if row.found.open {
                 remember(&mut self.open, row.found.start, self.from, self.to);
             }
             pass.bytes += row.found.line.as_ref().map_or(0, String::len);
@@ -209,7 +211,7 @@ impl Walk {
             pass.given = true;
             pass.bytes = 0;
         }
-        spell(rows, false, known, now)
+        spell(rows, false, self.scope, known, now)
     }
 
     /// What the walk found, once it is over.
@@ -227,7 +229,7 @@ impl Walk {
             let gone = earlier.rows.into_iter().filter(|row| !last.contains(&row.id));
             rows.extend(gone);
         }
-        News { ahead: self.ahead, missing, ..spell(rows, whole, known, now) }
+        News { ahead: self.ahead, missing, ..spell(rows, whole, self.scope, known, now) }
     }
 }
 
@@ -257,10 +259,10 @@ fn remember(open: &mut BTreeSet<Hour>, start: Timestamp, from: Timestamp, to: Ti
 }
 
 /// The lines of what is new.
-fn spell(mut rows: Vec<Found>, whole: bool, known: &mut Known, now: Timestamp) -> News {
+fn spell(mut rows: Vec<Found>, whole: bool, scope: Scope, known: &mut Known, now: Timestamp) -> News {
     let mut news = News::default();
     let mut number = 0;
-    for (row, twin) in known.news(&rows, whole, now) {
+    for (row, twin) in known.news(&rows, whole, scope, now) {
         let Some(line) = rows[row].line.take() else { continue };
         news.rows.push_str(&line);
         news.rows.push('\n');
@@ -270,4 +272,48 @@ fn spell(mut rows: Vec<Found>, whole: bool, known: &mut Known, now: Timestamp) -
         number += 1;
     }
     news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of the one row with this number.
+    fn page(number: u8) -> Vec<Read> {
+        let (start, end, line) = (Timestamp(0), Some(Timestamp(0)), Some(number.to_string()));
+        let found = Found {
+            id: RowId([number; 16]),
+            version: 0,
+            start,
+            end,
+            open: false,
+            keyed: true,
+            page: 1,
+            line,
+        };
+        vec![Read { found, nth: 0, ahead: false }]
+    }
+
+    #[test]
+    fn a_second_pass_goes_on_past_rows_that_the_first_has_shown() {
+        let mut walk = Walk::new(Timestamp(0), Timestamp(60_000), Timestamp(60_000), 1);
+        // The last five never come, for the rows are stirred while the first pass goes on.
+        for number in (1..=25).chain(1..=5) {
+            assert_eq!(walk.take(Some(30), page(number)), Next::Ask);
+        }
+        assert_eq!(walk.ask().offset, 0);
+        for number in 1..=29 {
+            assert_eq!(walk.take(Some(30), page(number)), Next::Ask);
+        }
+        assert_eq!(walk.take(Some(30), page(30)), Next::Over);
+        let news = walk.finish(&mut Known::default(), Timestamp(0));
+        assert_eq!((news.rows.lines().count(), news.missing), (30, 0));
+    }
+
+    #[test]
+    fn a_service_that_does_not_page_is_not_asked_without_end() {
+        let mut walk = Walk::new(Timestamp(0), Timestamp(60_000), Timestamp(60_000), 1);
+        let asked = (1..1_000).find(|_| walk.take(Some(1_000_000), page(1)) == Next::Over);
+        assert_eq!(asked, Some(2 * (MAX_DULL + 1)));
+    }
 }
