@@ -324,3 +324,27 @@ async fn the_binary_tells_the_service_manager_and_ends_in_good_order() {
     }
     assert!(!place.path("larum.db.sock").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_sent_when_the_daemon_died_is_sent_again_at_once() {
+    use larum::daemon::step::{Step, Steps};
+    let place = Place::new().await;
+    place.answer.store(204, Ordering::SeqCst);
+    let steps = Steps::stop_at(Step::AfterLease, 1);
+    let daemon = Daemon::start(Settings { steps, ..place.settings() }).await.unwrap();
+    let (_never, stopping) = tokio::sync::watch::channel(false);
+    assert!(daemon.run(stopping).await.is_err());
+    let daemon = Daemon::start(place.settings()).await.unwrap();
+    let store = daemon.store();
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    // Far sooner than the lease of three minutes ends by itself.
+    let both = async || {
+        let (hook, kept) =
+            (deliveries(&*store, "hook", "delivered").await, deliveries(&*store, "kept", "delivered").await);
+        (hook == 1 && kept >= 1).then_some(())
+    };
+    until("the message", both).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}

@@ -14,10 +14,14 @@ use crate::daemon::poll::{PolledLane, Poller};
 use crate::daemon::status::Board;
 use crate::deliver::Receiver;
 use crate::engine::SourceId;
+use crate::record::Timestamp;
+use crate::route::Standing;
 use crate::source::LiveSource;
 use crate::store::sqlite::Sqlite;
-use crate::store::{AlertQuery, Lane};
+use crate::store::{AlertQuery, Change, DeliveryQuery, Lane};
 
+/// Leases of an earlier life that are ended at the start, at most: there was one try a receiver.
+const LEASES: usize = 10_000;
 /// Own alerts of an earlier life whose end is still to be told, at most.
 const OPEN_OWN: usize = 10_000;
 
@@ -41,6 +45,7 @@ impl Daemon {
             ..AlertQuery::default()
         };
         let open = store.alerts(open).await?.into_iter().map(|kept| kept.now).collect();
+        release(&*store, &fences, now).await?;
         let (routing, _) = watch::channel(Arc::new(Routing::default()));
         let dispatch_events = dispatch::Events::channel();
         let office = Office {
@@ -212,6 +217,23 @@ impl Daemon {
         self.intakes.spawn(intake.run(readings, orders));
         Ok(Tenant { work, commands, numbers })
     }
+}
+
+/// Ends the leases of an earlier life: the store's lock says that whoever sent is gone, and that nobody
+/// knows what came of it. It is sent again at once.
+async fn release(store: &dyn Store, fences: &Fences, now: Timestamp) -> Result<(), DaemonError> {
+    let query =
+        DeliveryQuery { states: vec!["sending".to_owned()], most: LEASES, ..DeliveryQuery::default() };
+    let mut by_tenant: BTreeMap<Arc<str>, Vec<Change>> = BTreeMap::new();
+    for mut delivery in store.deliveries(query).await? {
+        delivery.standing = Standing::Sending { until: now };
+        by_tenant.entry(delivery.tenant.clone()).or_default().push(Change::Delivery(Box::new(delivery)));
+    }
+    for (tenant, changes) in by_tenant {
+        let fence = fences.of(store, &tenant).await?;
+        store.commit(fence, changes).await?;
+    }
+    Ok(())
 }
 
 /// The number of the lane called `name`: its own for ever.
