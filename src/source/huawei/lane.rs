@@ -341,7 +341,9 @@ impl Lane {
                 place.opened(*open, walk.began);
             }
             let missed = news.missing > 0;
-            place.checked(hour, walk.began, !walk.open.is_empty(), missed, self.pace.settle);
+            // A poll may have met open rows of the hour that began after this window.
+            let cut = walk.to < hour.end() && walk.to < place.to;
+            place.checked(hour, walk.began, cut || !walk.open.is_empty(), missed, self.pace.settle);
             if !missed {
                 self.unsure.remove(&hour);
             }

@@ -379,6 +379,96 @@ fn a_row_that_ended_while_the_poller_was_dead_is_given_with_its_end() {
     }
 }
 
+#[test]
+fn a_sweep_that_took_long_forgets_no_row_that_began_meanwhile() {
+    play_case(
+        Endpoint::AppLogins,
+        5,
+        &[
+            Happening::Pass(7),
+            Happening::Born { ago: 0, late: 0, ended: false },
+            Happening::Pass(954),
+            Happening::Born { ago: 0, late: 0, ended: true },
+            Happening::Born { ago: 36, late: 37, ended: true },
+            Happening::Lie(2),
+            Happening::Pass(38),
+            Happening::Pass(28),
+            Happening::End(1),
+            Happening::Edit(21),
+            Happening::Fail,
+            Happening::Pass(25),
+            Happening::Pass(38),
+            Happening::Born { ago: 4, late: 57, ended: false },
+            Happening::Pass(19),
+            Happening::Born { ago: 21, late: 22, ended: false },
+            Happening::Pass(1285),
+            Happening::Lie(0),
+            Happening::Pass(11),
+            Happening::Pass(0),
+            Happening::Born { ago: 31, late: 51, ended: false },
+            Happening::Restart,
+            Happening::End(38),
+        ],
+    );
+}
+
+#[test]
+fn a_row_that_changed_while_a_poll_took_long_is_given_as_it_is() {
+    play_case(
+        Endpoint::DesktopLogins,
+        3,
+        &[
+            Happening::Pass(0),
+            Happening::Pass(0),
+            Happening::Pass(0),
+            Happening::Edit(0),
+            Happening::Fail,
+            Happening::Born { ago: 0, late: 0, ended: true },
+            Happening::Born { ago: 36, late: 41, ended: true },
+            Happening::Lie(0),
+            Happening::Born { ago: 24, late: 37, ended: true },
+            Happening::Pass(9),
+            Happening::Born { ago: 17, late: 52, ended: true },
+            Happening::Pass(15),
+            Happening::Born { ago: 48, late: 50, ended: false },
+            Happening::Born { ago: 25, late: 36, ended: true },
+            Happening::Pass(784),
+            Happening::Born { ago: 0, late: 42, ended: false },
+            Happening::Pass(248),
+            Happening::Born { ago: 11, late: 16, ended: true },
+            Happening::Pass(16),
+            Happening::Pass(9),
+            Happening::Born { ago: 36, late: 54, ended: true },
+            Happening::Born { ago: 27, late: 36, ended: true },
+            Happening::End(11),
+            Happening::Pass(10),
+            Happening::End(17),
+            Happening::Restart,
+            Happening::Fail,
+            Happening::Pass(39),
+            Happening::Born { ago: 15, late: 26, ended: false },
+            Happening::Pass(269),
+            Happening::Born { ago: 43, late: 43, ended: false },
+            Happening::Born { ago: 45, late: 54, ended: true },
+            Happening::Pass(1),
+            Happening::Pass(1322),
+            Happening::Edit(32),
+        ],
+    );
+}
+
+fn play_case(endpoint: Endpoint, most: usize, happenings: &[Happening]) {
+    let mut world = World::new(endpoint, most, (false, true));
+    for happening in happenings {
+        world.happen(happening);
+        world.turn();
+    }
+    world.quiet_down();
+    for row in &world.service.rows {
+        assert!(world.daemon.texts.contains(&row.json(endpoint)), "{row:?}");
+    }
+}
+
 fn number_of(text: &str) -> usize {
     let row: serde_json::Value = serde_json::from_str(text).unwrap();
     let key = row.get("id").or_else(|| row.get("user_name")).unwrap().as_str().unwrap();

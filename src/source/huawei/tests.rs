@@ -560,7 +560,7 @@ fn a_source_that_cannot_be_is_told_with_the_way_out() {
         ("every: 2h", "`every: 2h` is out of bounds (write a length from 1s to 1h)"),
         ("settle: 2h", "`settle: 2h` is out of bounds (write a length from 0s to 1h)"),
         ("lookback: 59s", "`lookback: 59s` is out of bounds (write a length from 1m to 1d)"),
-        ("lookback: 25h", "`lookback: 25h` is out of bounds (write a length from 1m to 1d)"),
+        ("lookback: 2d", "`lookback: 2d` is out of bounds (write a length from 1m to 1d)"),
     ] {
         assert_eq!(with(text), told);
     }
