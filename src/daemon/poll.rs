@@ -75,10 +75,10 @@ pub struct Poller {
     pub stop: watch::Receiver<bool>,
 }
 
-/// How a lane fails.
-#[derive(Debug)]
+/// How a lane fails; not at all, where it failed no times since it was read last.
+#[derive(Debug, Default)]
 struct Failing {
-    since: Timestamp,
+    since: Option<Timestamp>,
     times: u32,
     told: bool,
     left: bool,
@@ -125,17 +125,19 @@ impl Poller {
     async fn take(&mut self, reading: Reading, failing: &mut BTreeMap<usize, Failing>) -> bool {
         let number = reading.lane;
         let Some(lane) = self.lanes.get(number).cloned() else { return true };
-        if let Some(before) = failing.remove(&number) {
+        let before = failing.insert(number, Failing::default());
+        if let Some(before) = before.as_ref().filter(|before| before.times > 0) {
             info!(lane = lane.name, "read again");
             if before.left && self.intake.send(Work::Join { lane: lane.id }).await.is_err() {
                 return false;
             }
-            if before.told {
-                self.say(Kind::SourceFailing, &lane.name, None).await;
-            }
-            if before.left {
-                self.say(Kind::SourceStalled, &lane.name, None).await;
-            }
+        }
+        // Without a reading before this one, an earlier life may have told of trouble.
+        if before.as_ref().is_none_or(|before| before.told) {
+            self.say(Kind::SourceFailing, &lane.name, None).await;
+        }
+        if before.as_ref().is_none_or(|before| before.left) {
+            self.say(Kind::SourceStalled, &lane.name, None).await;
         }
         for remark in &reading.remarks {
             warn!(lane = lane.name, remark, "the source has something to say");
@@ -176,20 +178,20 @@ impl Poller {
     async fn failed(&mut self, number: usize, trouble: &Trouble, failing: &mut BTreeMap<usize, Failing>) {
         let Some(lane) = self.lanes.get(number).cloned() else { return };
         let now = self.clock.now();
-        let state =
-            failing.entry(number).or_insert(Failing { since: now, times: 0, told: false, left: false });
+        let state = failing.entry(number).or_default();
+        let since = *state.since.get_or_insert(now);
         state.times = state.times.saturating_add(1);
         let text = trouble.to_string();
         warn!(lane = lane.name, times = state.times, trouble = text, "cannot be read");
         self.board.write(|status| {
             let shown = status.lanes.entry(lane.name.clone()).or_default();
-            shown.failing_since = Some(state.since);
+            shown.failing_since = Some(since);
             shown.failure = Some(text.clone());
         });
         let refused = matches!(trouble, Trouble::Refused { .. });
         let tell = !state.told && (refused || state.times >= TOLD_AFTER);
         state.told |= tell;
-        let leave = !state.left && now >= state.since + self.stall_after;
+        let leave = !state.left && now >= since + self.stall_after;
         state.left |= leave;
         if tell {
             self.say(Kind::SourceFailing, &lane.name, Some(format!("{} cannot be read: {text}", lane.name)))

@@ -25,4 +25,5 @@ mod simulate;
 mod slow;
 mod tale;
 mod transcripts;
+mod vendor;
 mod world;

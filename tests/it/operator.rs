@@ -17,10 +17,10 @@ use larum::simulate::{self, Server, office};
 use larum::store::{AlertQuery, DeliveryQuery, Store, StoreError};
 
 /// A folder with a configuration, its rules, the simulated office and a webhook's end.
-struct Place {
+pub struct Place {
     folder: tempfile::TempDir,
-    /// Keeps the service alive.
-    _service: Server,
+    /// The simulated service.
+    pub service: Server,
     /// What the webhook's end answers.
     answer: Arc<AtomicU16>,
     configuration: String,
@@ -29,7 +29,7 @@ struct Place {
 /// Polls in a bounded loop; what is waited for comes from other threads and a real socket.
 const TRIES: usize = 3_000;
 
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..TRIES {
         if let Some(found) = ask().await {
             return found;
@@ -40,7 +40,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let wall = larum::daemon::clock::Clock::wall();
         let world = office::office(7, office::START).unwrap();
@@ -68,7 +68,7 @@ impl Place {
              - {{match: {{}}, to: [hook, kept]}}\nops: [kept]\n",
             simulate::Options::PROJECT_ID
         );
-        let place = Self { folder, _service: service, answer, configuration };
+        let place = Self { folder, service, answer, configuration };
         place.configure(&place.configuration);
         place
     }
@@ -81,7 +81,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         Settings {
             secrets: Secrets::default().with("AK", simulate::Options::AK).with("SK", simulate::Options::SK),
             watch: false,
@@ -93,7 +93,7 @@ impl Place {
         control::ask(&control::socket_of(&self.path("larum.db")), &order).await.unwrap()
     }
 
-    async fn status(&self) -> Status {
+    pub async fn status(&self) -> Status {
         match self.order(Order::Status).await {
             Reply::Status(status) => *status,
             other @ (Reply::Done(_) | Reply::Refused(_)) => panic!("{other:?}"),
@@ -128,7 +128,7 @@ async fn webhook(answer: Arc<AtomicU16>) -> String {
     format!("http://{address}/hook")
 }
 
-async fn alerts(store: &dyn Store, rule: &str) -> Vec<larum::store::KeptAlert> {
+pub async fn alerts(store: &dyn Store, rule: &str) -> Vec<larum::store::KeptAlert> {
     let query = AlertQuery { rule: Some(rule.parse().unwrap()), most: 100, ..AlertQuery::default() };
     store.alerts(query).await.unwrap()
 }
