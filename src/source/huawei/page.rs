@@ -141,3 +141,74 @@ mod tests {
         assert!(read(r#"{"count":0,"items":[],"error_code":""}"#, &app_logins::API).is_ok());
     }
 }
+
+/// The samples of the vendor's own pages, read as the service's answers are.
+#[cfg(test)]
+mod samples {
+    use std::path::Path;
+
+    use super::super::{app_launches, app_logins, desktop_logins};
+    use super::*;
+    use crate::record::scan::{Endpoint, Origin, Scanner};
+    use crate::record::{Columns, Locator, Phase};
+
+    /// The answer that the page `name` shows; none, said aloud, where the pages are not there.
+    #[expect(clippy::disallowed_methods, reason = "a test finds its data by the environment")]
+    fn sample(name: &str) -> Option<String> {
+        let shared = std::env::var("LARUM_SHARED").unwrap_or_else(|_| "../shared".to_owned());
+        let path = Path::new(&shared).join("reference/vendor-pages").join(name);
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            assert!(std::env::var("LARUM_CI").is_err(), "no page at `{}`; set LARUM_SHARED", path.display());
+            eprintln!("SKIPPED: no page at `{}`; set LARUM_SHARED", path.display());
+            return None;
+        };
+        let answers = &text[text.find("Example Responses").unwrap()..];
+        let json = &answers[answers.find('{').unwrap()..];
+        Some(json[..=json.find("\n}").unwrap() + 1].to_owned())
+    }
+
+    /// Each row's start, its end, and whether it is still open.
+    fn rows(name: &str, api: &Api, endpoint: Endpoint) -> Option<Vec<(String, Option<String>, bool)>> {
+        let page = read(&sample(name)?, api).unwrap();
+        let scanner = Scanner::new(
+            Columns::default().freeze(),
+            std::sync::Arc::default(),
+            Origin::huawei("cn-north-4", "p", endpoint),
+        );
+        let batch = scanner.scan(page.rows.join("\n"), Locator(0));
+        assert!(batch.faults.is_empty(), "{:?}", batch.faults);
+        let start = |row: usize| batch.record(row, Phase::Start).time().to_string();
+        let end = |row: usize| batch.rows[row].end.map(|end| end.to_string());
+        Some((0..batch.rows.len()).map(|row| (start(row), end(row), batch.rows[row].open)).collect())
+    }
+
+    fn row(start: &str, end: Option<&str>) -> (String, Option<String>, bool) {
+        (format!("{start}.000Z"), end.map(|end| format!("{end}.000Z")), end.is_none())
+    }
+
+    #[test]
+    fn user_logins_of_the_page_are_one_open_and_one_ended() {
+        let Some(rows) = rows("000_c247444ceace3e95.txt", &app_logins::API, Endpoint::AppLogins) else {
+            return;
+        };
+        let ended = row("2023-05-23T09:10:04", Some("2023-05-23T09:16:15"));
+        assert_eq!(rows, [row("2023-06-05T06:37:47", None), ended]);
+    }
+
+    #[test]
+    fn desktop_logins_of_the_page_are_two_of_a_total_of_four() {
+        let name = "002_771e1f448f217a00.txt";
+        let Some(rows) = rows(name, &desktop_logins::API, Endpoint::DesktopLogins) else { return };
+        let first = row("2020-04-24T03:02:47", Some("2020-04-24T03:36:43"));
+        assert_eq!(rows, [first, row("2020-04-23T08:58:02", Some("2020-04-23T22:45:00"))]);
+        assert_eq!(read(&sample(name).unwrap(), &desktop_logins::API).unwrap().total, Some(4));
+    }
+
+    #[test]
+    fn launches_of_the_page_have_no_end_yet() {
+        let Some(rows) = rows("003_8a44e932dfd0ca61.txt", &app_launches::API, Endpoint::AppLaunches) else {
+            return;
+        };
+        assert_eq!(rows, [row("2023-06-06T14:13:48", None), row("2023-06-06T14:02:00", None)]);
+    }
+}
