@@ -201,6 +201,22 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
     running.await.unwrap().unwrap();
     let gone = control::ask(&control::socket_of(&place.path("larum.db")), &Order::Status).await;
     assert!(matches!(gone, Err(NoReply::Stopped)), "{gone:?}");
+
+    // Its archive told to the rule anew gives the same alert, which stands no longer: it fires.
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_larum"))
+        .args(["replay", "--output", "json", "--store"])
+        .arg(place.path("larum.db"))
+        .arg("--rules")
+        .arg(place.path("rules"))
+        .output()
+        .unwrap();
+    let lines: Vec<serde_json::Value> = told
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    let fired: Vec<_> = lines.iter().map(|line| (line["id"].as_str().unwrap(), &line["standing"])).collect();
+    assert_eq!(fired, [(alert.fired.id.to_string().as_str(), &serde_json::Value::Bool(false))], "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
