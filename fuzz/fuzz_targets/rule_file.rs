@@ -2,11 +2,13 @@
 //! compiles, and judges records.
 #![no_main]
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use larum::config::fields;
 use larum::engine::{CheckedRule, Engine, Generation, Limits, Scratch, SourceId};
 use larum::record::fact::Facts;
-use larum::record::scan::{Mapping, Origin, Scanner};
+use larum::record::scan::{Origin, Scanner};
 use larum::record::{Columns, Locator};
 use larum::rule::decode::{Options, decode};
 use larum::rule::problem::Problems;
@@ -51,8 +53,8 @@ fn inside(problems: &Problems) {
 fn judge(rule: CheckedRule) {
     let generation = Arc::new(Generation::new(vec![rule], Columns::default(), Limits::default()));
     let mut engine = Engine::new(generation.clone(), "fuzz");
-    engine.add_source(SourceId(0));
-    let mapping = Mapping::from_yaml("seat: desk.id").expect("a good mapping");
+    engine.add_source(SourceId(0), None);
+    let mapping = fields::read(Path::new("fields.yaml"), "seat: desk.id".into()).0.expect("a good mapping");
     let scanner = Scanner::new(generation.columns.clone(), Arc::new(Facts::default()), Origin::file(mapping));
     let batch = scanner.scan(RECORDS.to_owned(), Locator(0));
     assert_eq!(batch.rows.len(), 3);

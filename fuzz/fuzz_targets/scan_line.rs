@@ -4,10 +4,12 @@
 //! A space before a line sends it to the exact reader, which is the only way there from outside.
 #![no_main]
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use larum::config::fields;
 use larum::record::fact::Facts;
-use larum::record::scan::{Mapping, Origin, Scanner};
+use larum::record::scan::{Origin, Scanner};
 use larum::record::{Batch, Column, Columns, FieldName, Locator, Phase};
 use libfuzzer_sys::fuzz_target;
 
@@ -44,7 +46,7 @@ static PARTS: LazyLock<(Arc<Columns>, Arc<Facts>, Origin)> = LazyLock::new(|| {
     for name in WANTED {
         columns.want(&FieldName::declared(name));
     }
-    let mapping = Mapping::from_yaml(MAPPING).expect("a good mapping");
+    let mapping = fields::read(Path::new("fields.yaml"), MAPPING.into()).0.expect("a good mapping");
     (columns.freeze(), Arc::new(Facts::default()), Origin::file(mapping))
 });
 
