@@ -50,7 +50,7 @@ pub struct Surroundings {
     /// Where it is shown.
     pub board: Board,
     /// Where trouble is told.
-    pub own: mpsc::Sender<own::Event>,
+    pub own: own::Voice,
     /// Told when messages are owed.
     pub wake: Arc<Notify>,
     /// Where a test stops it.
@@ -84,6 +84,9 @@ pub struct Intake {
     /// When the journal was last looked through for what is old.
     forgotten: Option<Timestamp>,
     lanes: BTreeMap<SourceId, LaneState>,
+    /// What could not be kept and nobody asks for again; it is done before anything else. One entry
+    /// for all lanes together and one a lane at most.
+    chores: Vec<Chore>,
     /// What is to be in force, and what learns for it.
     wish: Option<Wish>,
     /// What the next entries put in force.
@@ -109,6 +112,14 @@ struct Wish {
     text: GenerationText,
     /// Something learns already; told apart by number.
     learning: Option<u64>,
+}
+
+/// What is to be kept of lanes.
+#[derive(Debug, Clone, PartialEq)]
+enum Chore {
+    Lanes(Vec<Lane>),
+    Leave(SourceId),
+    Join(SourceId),
 }
 
 /// What an intake is told besides readings.
@@ -143,6 +154,7 @@ impl Intake {
             since: (0, revived.tail),
             forgotten: None,
             lanes,
+            chores: Vec::new(),
             wish: None,
             generation: None,
             rebuild: None,
@@ -180,34 +192,54 @@ impl Intake {
     async fn work(&mut self, work: Work) -> Result<(), IntakeError> {
         match work {
             Work::Take { lane, reading, kept } => {
-                let done = self.survive(|this| Box::pin(this.take(lane, *reading))).await?;
+                self.chores().await?;
+                // A lane that could not be made known is read again when it is.
+                let known = self.lanes.contains_key(&lane);
+                let done = known && self.survive(|this| Box::pin(this.take(lane, *reading))).await?;
                 // The poller may be gone; the reading is kept all the same.
                 let _ = kept.send(done);
             }
-            Work::Leave { lane } => {
-                if let Some(state) = self.lanes.get_mut(&lane) {
-                    state.settled = true;
-                    if state.joined {
-                        self.survive(|this| Box::pin(this.leave(lane))).await?;
-                    }
-                }
-            }
-            Work::Join { lane } => {
-                if self.lanes.get(&lane).is_some_and(|state| state.joined) {
-                    self.survive(|this| Box::pin(this.rejoin(lane))).await?;
-                }
-            }
+            Work::Leave { lane } => self.chore(Chore::Leave(lane)).await?,
+            Work::Join { lane } => self.chore(Chore::Join(lane)).await?,
         }
         self.learn().await
     }
 
-    async fn leave(&mut self, lane: SourceId) -> Result<(), IntakeError> {
-        self.record(vec![Event::Left { lane }], Vec::new()).await
+    /// Does `chore` after those that wait.
+    async fn chore(&mut self, chore: Chore) -> Result<(), IntakeError> {
+        self.chores.retain(|other| match (other, &chore) {
+            (Chore::Lanes(_), Chore::Lanes(_)) => false,
+            (Chore::Leave(old) | Chore::Join(old), Chore::Leave(new) | Chore::Join(new)) => old != new,
+            (Chore::Lanes(_) | Chore::Leave(_) | Chore::Join(_), _) => true,
+        });
+        self.chores.push(chore);
+        self.chores().await
     }
 
-    async fn rejoin(&mut self, lane: SourceId) -> Result<(), IntakeError> {
-        let Some(state) = self.lanes.get(&lane) else { return Ok(()) };
-        self.record(vec![Event::Joined(state.lane.clone())], Vec::new()).await
+    /// Does what waits, until something cannot be kept.
+    async fn chores(&mut self) -> Result<(), IntakeError> {
+        while let Some(chore) = self.chores.first().cloned() {
+            if !self.survive(|this| Box::pin(this.do_chore(chore))).await? {
+                return Ok(());
+            }
+            self.chores.remove(0);
+        }
+        Ok(())
+    }
+
+    async fn do_chore(&mut self, chore: Chore) -> Result<(), IntakeError> {
+        match chore {
+            Chore::Lanes(lanes) => self.lanes(lanes).await,
+            Chore::Leave(lane) => {
+                let Some(state) = self.lanes.get_mut(&lane) else { return Ok(()) };
+                state.settled = true;
+                if state.joined { self.record(vec![Event::Left { lane }], Vec::new()).await } else { Ok(()) }
+            }
+            Chore::Join(lane) => {
+                let Some(state) = self.lanes.get(&lane).filter(|state| state.joined) else { return Ok(()) };
+                self.record(vec![Event::Joined(state.lane.clone())], Vec::new()).await
+            }
+        }
     }
 
     /// Does `work`. Where the store could not keep it, the state is read again and false comes back;
@@ -285,9 +317,7 @@ impl Intake {
                 let _ = reply.send(());
                 return Ok(());
             }
-            Command::Lanes(lanes) => {
-                self.survive(|this| Box::pin(this.lanes(lanes))).await?;
-            }
+            Command::Lanes(lanes) => self.chore(Chore::Lanes(lanes)).await?,
         }
         self.learn().await
     }

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Map;
+use tokio::sync::mpsc;
 
 use crate::alert::{Alert, AlertId, Bounds, Evidence, Revision, State};
 use crate::record::{Level, Millis, RecordId, RuleId, Timestamp};
@@ -119,6 +121,37 @@ pub struct Event {
     pub subject: String,
     /// In words; none: it is over.
     pub text: Option<String>,
+}
+
+/// Events that wait to be told; the desk takes them one by one.
+const MAX_WAITING: usize = 1_024;
+
+/// Where events are said. Nobody waits for the desk, which may be waiting for whoever says it: what
+/// finds no room is counted, and shown in the status.
+#[derive(Debug, Clone)]
+pub struct Voice {
+    to: mpsc::Sender<Event>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Voice {
+    /// Both ends.
+    pub fn channel() -> (Self, mpsc::Receiver<Event>) {
+        let (to, heard) = mpsc::channel(MAX_WAITING);
+        (Self { to, missed: Arc::default() }, heard)
+    }
+
+    /// Says it.
+    pub fn say(&self, event: Event) {
+        if self.to.try_send(event).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many nobody heard.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
 }
 
 /// What was told, and of what the end is still to come.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::clock::Clock;
-use super::own::{Event, Kind};
+use super::own::{Event, Kind, Voice};
 use super::status::Board;
 use crate::engine::SourceId;
 use crate::record::{Millis, Timestamp};
@@ -66,7 +66,7 @@ pub struct Poller {
     /// Where it is shown.
     pub board: Board,
     /// Where it is told of.
-    pub own: mpsc::Sender<Event>,
+    pub own: Voice,
     /// The time.
     pub clock: Clock,
     /// How long a lane may fail before rules no longer wait for it.
@@ -91,8 +91,7 @@ impl Poller {
             let Some(cursor) = &lane.cursor else { continue };
             if let Err(fault) = self.source.resume(number, cursor) {
                 warn!(lane = lane.name, %fault, "the cursor cannot be read; reading begins anew");
-                self.say(Kind::SourceRemark, &lane.name, Some(format!("the cursor cannot be read: {fault}")))
-                    .await;
+                self.say(Kind::SourceRemark, &lane.name, Some(format!("the cursor cannot be read: {fault}")));
             }
         }
         let mut failing = BTreeMap::new();
@@ -134,14 +133,14 @@ impl Poller {
         }
         // Without a reading before this one, an earlier life may have told of trouble.
         if before.as_ref().is_none_or(|before| before.told) {
-            self.say(Kind::SourceFailing, &lane.name, None).await;
+            self.say(Kind::SourceFailing, &lane.name, None);
         }
         if before.as_ref().is_none_or(|before| before.left) {
-            self.say(Kind::SourceStalled, &lane.name, None).await;
+            self.say(Kind::SourceStalled, &lane.name, None);
         }
         for remark in &reading.remarks {
             warn!(lane = lane.name, remark, "the source has something to say");
-            self.say(Kind::SourceRemark, &lane.name, Some(format!("{}: {remark}", lane.name))).await;
+            self.say(Kind::SourceRemark, &lane.name, Some(format!("{}: {remark}", lane.name)));
         }
         let (now, cursor) = (self.clock.now(), reading.cursor.clone());
         self.board.write(|status| {
@@ -194,8 +193,7 @@ impl Poller {
         let leave = !state.left && now >= since + self.stall_after;
         state.left |= leave;
         if tell {
-            self.say(Kind::SourceFailing, &lane.name, Some(format!("{} cannot be read: {text}", lane.name)))
-                .await;
+            self.say(Kind::SourceFailing, &lane.name, Some(format!("{} cannot be read: {text}", lane.name)));
         }
         if leave {
             self.board.write(|status| status.lanes.entry(lane.name.clone()).or_default().stalled = true);
@@ -203,17 +201,13 @@ impl Poller {
                 "{} could not be read for {}; rules that read another source no longer wait for it",
                 lane.name, self.stall_after
             );
-            self.say(Kind::SourceStalled, &lane.name, Some(words)).await;
+            self.say(Kind::SourceStalled, &lane.name, Some(words));
             // Nobody is left to wait when the intake is gone.
             let _ = self.intake.send(Work::Leave { lane: lane.id }).await;
         }
     }
 
-    fn say(&self, kind: Kind, subject: &str, text: Option<String>) -> impl Future<Output = ()> + use<> {
-        let (own, subject) = (self.own.clone(), subject.to_owned());
-        async move {
-            // The daemon is ending when nobody listens.
-            let _ = own.send(Event { kind, subject, text }).await;
-        }
+    fn say(&self, kind: Kind, subject: &str, text: Option<String>) {
+        self.own.say(Event { kind, subject: subject.to_owned(), text });
     }
 }

@@ -41,8 +41,6 @@ use crate::store::{Store, StoreError};
 pub const STALL_AFTER: Millis = Millis::mins(15);
 /// Readings that wait for an intake; each is bounded by its source.
 const READINGS: usize = 4;
-/// Events of Larum's own that wait to be told.
-const OWN_EVENTS: usize = 1_024;
 
 /// What a daemon is started with.
 #[derive(Debug, Clone)]
@@ -135,7 +133,7 @@ pub struct Daemon {
     routing: watch::Sender<Arc<Routing>>,
     wake: Arc<Notify>,
     own: Own,
-    own_events: (mpsc::Sender<own::Event>, mpsc::Receiver<own::Event>),
+    own_events: (own::Voice, mpsc::Receiver<own::Event>),
     control: Control,
     watch: Option<Watch>,
 }

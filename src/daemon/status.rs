@@ -26,6 +26,9 @@ pub struct Status {
     pub rules_off: BTreeMap<String, String>,
     /// Why the last reload was refused.
     pub reload_refused: Option<String>,
+    /// Events of Larum's own that nobody heard, and of receivers, because too many came at once.
+    #[serde(default)]
+    pub events_missed: u64,
     /// Why nothing can be kept any more.
     pub store_failed: Option<String>,
 }

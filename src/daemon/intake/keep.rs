@@ -58,8 +58,7 @@ impl Intake {
             self.around.wake.notify_one();
         }
         for event in said {
-            // Nobody listens when the daemon ends.
-            let _ = self.around.own.send(event).await;
+            self.around.own.say(event);
         }
         self.since = (self.since.0 + bytes, self.since.1 + count);
         if self.since.0 >= CHECKPOINT_BYTES || self.since.1 >= CHECKPOINT_ENTRIES {

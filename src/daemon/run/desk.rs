@@ -1,6 +1,6 @@
 //! The desk: one thing after the other, until it is time to end.
 
-use super::{BTreeMap, Daemon, DaemonError, dispatch, info, own, watch};
+use super::{Arc, BTreeMap, Daemon, DaemonError, dispatch, info, own, watch};
 use crate::daemon::alive;
 use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
@@ -121,24 +121,44 @@ impl Daemon {
 
     /// Carries an order out.
     async fn answer(&mut self, call: Call) -> Result<(), DaemonError> {
+        info!(order = ?call.order, "order");
         let reply = match &call.order {
             Order::Status => Reply::Status(Box::new(self.status().await)),
             Order::Reload => match self.reload().await? {
                 Ok(words) => Reply::Done(words),
                 Err(why) => Reply::Refused(why),
             },
-            Order::SendTest { receiver } => self.send_test(receiver).await,
+            // What takes its time takes it beside the desk.
+            Order::SendTest { receiver } => match self.receiver(receiver) {
+                Ok((name, receiver)) => {
+                    let (zone, now) = (self.zone, self.settings.clock.now());
+                    tokio::spawn(async move {
+                        let _ = call.reply.send(try_out(&name, &*receiver, zone, now).await);
+                    });
+                    return Ok(());
+                }
+                Err(refused) => refused,
+            },
+            Order::Backup { path } => {
+                let (store, path) = (self.store.clone(), path.clone());
+                tokio::spawn(async move {
+                    let done = store.backup(path.clone()).await;
+                    let _ = call.reply.send(match done {
+                        Ok(()) => Reply::Done(format!("backup written to {}", path.display())),
+                        Err(error) => Reply::Refused(error.to_string()),
+                    });
+                });
+                return Ok(());
+            }
             Order::Acknowledge { .. }
             | Order::Redrive { .. }
             | Order::Discard { .. }
             | Order::Silence { .. }
-            | Order::Unsilence { .. }
-            | Order::Backup { .. } => match self.carry_out(&call.order).await {
+            | Order::Unsilence { .. } => match self.carry_out(&call.order).await {
                 Ok(reply) => reply,
                 Err(error) => Reply::Refused(error.to_string()),
             },
         };
-        info!(order = ?call.order, "order");
         // Who asked may be gone.
         let _ = call.reply.send(reply);
         self.dispatch.wake();
@@ -160,6 +180,7 @@ impl Daemon {
         self.beats().await;
         let mut status = self.board.read();
         status.now = Some(self.settings.clock.now());
+        status.events_missed = self.own_events.0.missed() + self.dispatch_events.0.missed();
         match self.store.holdings().await {
             Ok(holdings) => {
                 for (receiver, states) in holdings.deliveries {
@@ -173,14 +194,13 @@ impl Daemon {
         status
     }
 
-    /// Sends a fixed message, past every limit.
-    async fn send_test(&self, receiver: &str) -> Reply {
-        let name = receiver.parse::<ReceiverName>().ok();
-        let Some((name, found)) = name.and_then(|name| self.receivers.get_key_value(&name)) else {
+    /// The receiver called so, or what is said where there is none.
+    fn receiver(&self, name: &str) -> Result<(ReceiverName, Arc<dyn Receiver>), Reply> {
+        let found = name.parse().ok().and_then(|name: ReceiverName| self.receivers.get_key_value(&name));
+        found.map(|(name, receiver)| (name.clone(), receiver.clone())).ok_or_else(|| {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
-            return Reply::Refused(format!("there is no receiver `{receiver}`; known: {}", known.join(", ")));
-        };
-        try_out(name, &**found, self.zone, self.settings.clock.now()).await
+            Reply::Refused(format!("there is no receiver `{name}`; known: {}", known.join(", ")))
+        })
     }
 }
 

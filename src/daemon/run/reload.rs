@@ -47,8 +47,8 @@ impl Daemon {
             (file.clone(), Some(format!("{file} does not load: {fault}")))
         });
         for (subject, text) in again.chain(told) {
-            // The desk may not stand yet: it tells when it does. A full queue loses a word, not the status.
-            let _ = self.own_events.0.try_send(own::Event { kind: Kind::RuleOff, subject, text });
+            // The desk may not stand yet: it tells when it does.
+            self.own_events.0.say(own::Event { kind: Kind::RuleOff, subject, text });
         }
     }
 }

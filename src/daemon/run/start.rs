@@ -1,8 +1,8 @@
 //! Starting: the configuration, the store, what an earlier life left, and then everything that runs.
 
 use super::{
-    Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, OWN_EVENTS, Own, Pollers,
-    READINGS, Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
+    Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, Own, Pollers, READINGS,
+    Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
 };
 use crate::alert::State;
 use crate::daemon::build::{self, Built};
@@ -74,7 +74,7 @@ impl Daemon {
             routing,
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
-            own_events: mpsc::channel(OWN_EVENTS),
+            own_events: own::Voice::channel(),
             settings,
             store_path,
             store,
