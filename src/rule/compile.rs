@@ -4,6 +4,8 @@
 //! wants of a record, and its lifecycle. Compiling notes the faults that decoding cannot see
 //! (scripts, names in texts); a rule that has none always compiles.
 
+mod verbs;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -18,10 +20,11 @@ use super::index::Index;
 use super::problem::Problems;
 use super::revision_of;
 use super::script::Script;
-use super::spec::{self, Cooldown, Expr, Grouping, SameNet, Spec};
+use super::spec::{self, Expr, Grouping, SameNet, Spec};
 use super::template::{Form as TextForm, Scope, Text};
-use super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
+use super::verb::Verb;
 use crate::alert::Revision;
+use verbs::{cooldown, grouping, verb};
 
 /// Bytes that state keeps of a value; a longer one is cut and told apart by a digest of the whole.
 pub const MAX_KEPT_TEXT: usize = 4_096;
@@ -324,114 +327,6 @@ impl Programs {
 
 fn key_parts(group: &Grouping, columns: &mut Columns) -> Vec<KeyPart> {
     group.by.iter().map(|field| KeyPart { field: field.clone(), column: columns.want(field) }).collect()
-}
-
-/// The fields a rule groups by: its verb's, or its cooldown's where it has no verb.
-fn grouping(spec: &Spec) -> Grouping {
-    match (&spec.verb, &spec.cooldown) {
-        (Some(verb), _) => match verb {
-            spec::Verb::Count(verb) => verb.group.clone(),
-            spec::Verb::Distinct(verb) => verb.group.clone(),
-            spec::Verb::FirstSeen(verb) => verb.group.clone(),
-            spec::Verb::Measure(verb) => verb.group.clone(),
-            spec::Verb::Script(verb) => verb.group.clone(),
-        },
-        (None, Some(Cooldown::For { group, .. })) => group.clone(),
-        (None, Some(Cooldown::Off) | None) => Grouping::default(),
-    }
-}
-
-/// How long a firing holds its group back, and whether it empties the window.
-fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
-    let restart = matches!(verb, Verb::Count(count) if count.restart);
-    let lasts = match (&spec.cooldown, verb) {
-        (Some(Cooldown::For { lasts, .. }), _) => *lasts,
-        (None, Verb::Count(verb)) if !restart => verb.within,
-        (None, Verb::Distinct(verb)) => verb.within,
-        (None, Verb::Measure(verb)) => verb.within,
-        (Some(Cooldown::Off), _)
-        | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
-    };
-    (lasts, restart)
-}
-
-/// The verb and the values it wants. `mark` adds a condition to the rule's marks and says its bit.
-fn verb(
-    spec: &Spec,
-    script: Option<Script>,
-    columns: &mut Columns,
-    mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
-) -> (Verb, Vec<Carry>) {
-    match &spec.verb {
-        None => (Verb::Each, Vec::new()),
-        Some(spec::Verb::Count(count)) => count_verb(count, columns, mark),
-        Some(spec::Verb::Distinct(spec)) => {
-            let carry = carry(std::slice::from_ref(&spec.field), Form::Key, true, columns);
-            let verb = distinct::Distinct {
-                within: spec.within,
-                at_least: spec.at_least,
-                each_at_most: spec.each_at_most,
-            };
-            (Verb::Distinct(verb), vec![carry])
-        }
-        Some(spec::Verb::FirstSeen(spec)) => {
-            let form = spec.same_net.map_or(Form::Key, Form::Net);
-            let carries = vec![carry(&spec.value, form, true, columns)];
-            let verb = first_seen::FirstSeen {
-                learn: spec.learn,
-                forget: spec.forget,
-                first_value_alerts: spec.first_value_alerts,
-            };
-            (Verb::FirstSeen(verb), carries)
-        }
-        Some(spec::Verb::Measure(spec)) => {
-            let carry = carry(std::slice::from_ref(&spec.field), Form::Number, true, columns);
-            let verb = measure::Measure {
-                stat: spec.stat,
-                limit: spec.limit,
-                last: spec.last.map(|last| last as usize),
-                within: spec.within,
-                at_least: spec.at_least,
-                recover: spec.recover,
-            };
-            (Verb::Measure(verb), vec![carry])
-        }
-        Some(spec::Verb::Script(spec)) => match script {
-            Some(script) => {
-                let wants =
-                    |field: &FieldName| carry(std::slice::from_ref(field), Form::Typed, false, columns);
-                let carries = script.fields().iter().map(wants).collect();
-                (Verb::Script(Box::new(ScriptVerb { script, keep: spec.keep as usize })), carries)
-            }
-            // `rule` compiles the script of every rule that has one.
-            None => (Verb::Each, Vec::new()),
-        },
-    }
-}
-
-fn count_verb(
-    spec: &spec::CountSpec,
-    columns: &mut Columns,
-    mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
-) -> (Verb, Vec<Carry>) {
-    let (mut carries, mut shares) = (Vec::new(), 0);
-    let mut ready = |test: &spec::HavingTest| match test {
-        spec::HavingTest::Distinct { field, at_least } => {
-            carries.push(carry(std::slice::from_ref(field), Form::Key, false, columns));
-            count::HavingTest::Distinct { slot: carries.len() - 1, at_least: *at_least }
-        }
-        spec::HavingTest::Share { matches, at_least } => {
-            shares += 1;
-            count::HavingTest::Share { slot: shares - 1, mark: mark(matches, columns), at_least: *at_least }
-        }
-    };
-    let having = spec
-        .having
-        .iter()
-        .map(|having| count::Having { name: having.name.clone(), test: ready(&having.test) });
-    let having = having.collect();
-    let verb = count::Count { within: spec.within, at_least: spec.at_least, restart: spec.restart, having };
-    (Verb::Count(verb), carries)
 }
 
 fn carry(fields: &[FieldName], form: Form, required: bool, columns: &mut Columns) -> Carry {

@@ -1,0 +1,190 @@
+//! Keys of the verbs.
+
+use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
+
+const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
+
+pub(super) const BY: KeyDoc =
+    may("by", Takes::Fields, "fields whose values make a group; none: one group a tenant", "by: [user]");
+pub(super) const MISSING: KeyDoc = may(
+    "missing",
+    Takes::Word(&["skip", "own"]),
+    "a record without a `by` field is skipped, or makes a group of its own",
+    "missing: own",
+);
+const WITHIN: KeyDoc =
+    need("within", Takes::Duration, "length of the sliding window, (t - w, t]", "within: 10m");
+
+/// `count:`
+pub static COUNT: MapDoc = MapDoc {
+    name: "`count`",
+    about: "so many hits within a window",
+    open: Open::Closed,
+    keys: &[
+        may("at_least", AT_LEAST, "hits that fire; needed unless there is `having`", "at_least: 5"),
+        WITHIN,
+        BY,
+        MISSING,
+        may(
+            "unless",
+            Takes::Expression,
+            "such a record of the group clears it",
+            "unless: {outcome: success}",
+        ),
+        may("restart", Takes::Flag, "firing empties the window, and there is no cooldown", "restart: true"),
+        may(
+            "having",
+            Takes::Map(&HAVING),
+            "further conditions over the same window; all must hold",
+            "having: {users: {distinct: user, at_least: 8}}",
+        ),
+    ],
+};
+
+/// `having:`
+pub static HAVING: MapDoc =
+    MapDoc { name: "`having`", about: "named conditions over one window", open: Open::Names, keys: &[] };
+
+/// One condition of `having:`.
+pub static HAVING_LINE: MapDoc = MapDoc {
+    name: "a condition of `having`",
+    about: "distinct values of a field, or such hits among all",
+    open: Open::Closed,
+    keys: &[
+        may("distinct", Takes::Field, "the field whose distinct values are counted", "distinct: user"),
+        may("match", Takes::Expression, "which of the hits are counted", "match: {outcome: failure}"),
+        need("at_least", Takes::Amount, "how many; with `match` also a share", "at_least: 50%"),
+    ],
+};
+
+/// `distinct:`
+pub static DISTINCT: MapDoc = MapDoc {
+    name: "`distinct`",
+    about: "so many distinct values within a window",
+    open: Open::Closed,
+    keys: &[
+        need("field", Takes::Field, "whose values are counted", "field: user"),
+        need("at_least", AT_LEAST, "distinct values that fire", "at_least: 5"),
+        WITHIN,
+        BY,
+        MISSING,
+        may("each_at_most", AT_LEAST, "a value with more hits leaves the count", "each_at_most: 8"),
+    ],
+};
+
+/// `first_seen:`
+pub static FIRST_SEEN: MapDoc = MapDoc {
+    name: "`first_seen`",
+    about: "a value that the group has not shown before",
+    open: Open::Closed,
+    keys: &[
+        need("value", Takes::FieldOrFields, "the value: a field, or a tuple of several", "value: public_ip"),
+        BY,
+        MISSING,
+        may(
+            "learn",
+            Takes::OffOr(&Takes::Map(&LEARN)),
+            "a group is silent until both are met",
+            "learn: {for: 7d, records: 5}",
+        ),
+        may("forget", Takes::OffOr(&Takes::Duration), "a value unused this long is new again", "forget: 30d"),
+        may(
+            "same_net",
+            Takes::OffOr(&Takes::Map(&SAME_NET)),
+            "an address is its network of so many bits",
+            "same_net: {v4: 24, v6: 56}",
+        ),
+        may(
+            "first_value",
+            Takes::Word(&["silent", "alert"]),
+            "what a group's first value does",
+            "first_value: alert",
+        ),
+        later("same_if", "another address of a known network is not new", "same_if: [asn.number]"),
+        later(
+            "unless_common",
+            "a value that many show is a roll-out",
+            "unless_common: {by: user, at_least: 5, within: 1d}",
+        ),
+    ],
+};
+
+/// `learn:`
+pub static LEARN: MapDoc = MapDoc {
+    name: "`learn`",
+    about: "how long a group learns",
+    open: Open::Closed,
+    keys: &[
+        may("for", Takes::Duration, "since the group's first record", "for: 7d"),
+        may("records", AT_LEAST, "records of the group before the one that is judged", "records: 5"),
+    ],
+};
+
+/// `same_net:`
+pub static SAME_NET: MapDoc = MapDoc {
+    name: "`same_net`",
+    about: "how many bits of an address make its network",
+    open: Open::Closed,
+    keys: &[
+        may("v4", Takes::Whole(1, 32), "bits of an IPv4 address", "v4: 24"),
+        may("v6", Takes::Whole(1, 128), "bits of an IPv6 address", "v6: 56"),
+    ],
+};
+
+/// `measure:`
+pub static MEASURE: MapDoc = MapDoc {
+    name: "`measure`",
+    about: "a statistic of a number field",
+    open: Open::Closed,
+    keys: &[
+        need("field", Takes::Field, "the number field", "field: e2e_rtt"),
+        need("stat", Takes::Stat, "which statistic; percentiles are nearest-rank", "stat: p90"),
+        may("above", Takes::Number, "fires strictly above, in the field's own unit", "above: 300"),
+        may("below", Takes::Number, "fires strictly below, in the field's own unit", "below: 5"),
+        WITHIN,
+        may("last", AT_LEAST, "only the last so many samples of the window", "last: 5"),
+        may("at_least", AT_LEAST, "fewer samples prove nothing", "at_least: 5"),
+        BY,
+        MISSING,
+        may(
+            "recover",
+            Takes::Map(&RECOVER),
+            "strictly beyond this the alert is resolved",
+            "recover: {below: 200}",
+        ),
+    ],
+};
+
+/// `recover:`
+pub static RECOVER: MapDoc = MapDoc {
+    name: "`recover`",
+    about: "when the alert is resolved",
+    open: Open::Closed,
+    keys: &[
+        may("above", Takes::Number, "resolved strictly above", "above: 10"),
+        may("below", Takes::Number, "resolved strictly below", "below: 200"),
+    ],
+};
+
+/// `script:`
+pub static SCRIPT: MapDoc = MapDoc {
+    name: "`script`",
+    about: "a Rhai script over the group's last records",
+    open: Open::Closed,
+    keys: &[
+        BY,
+        MISSING,
+        may(
+            "keep",
+            Takes::Whole(1, MAX_KEEP),
+            "records of the group that the script sees, this one included",
+            "keep: 3",
+        ),
+        need(
+            "when",
+            Takes::Script,
+            "the script: true, false, or alert(#{name: value})",
+            "when: record.e2e_rtt > 3 * record.network_rtt",
+        ),
+    ],
+};
