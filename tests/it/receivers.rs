@@ -145,6 +145,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
         groups: vec![("user=ana".to_owned(), 20), ("user=bob".to_owned(), 4)],
         from: AT,
         to: AT + Millis::mins(12),
+        titles: Vec::new(),
         because: "limit".to_owned(),
     };
     let standing = Digest { because: "standing".to_owned(), others: 0, ..digest.clone() };

@@ -22,6 +22,7 @@ fn delivery(level: Level, age: Millis, tries: u32) -> Delivery {
         plain: false,
         held_by: None,
         last_reason: None,
+        terms: Terms::default(),
         standing: Standing::Waiting,
     }
 }
