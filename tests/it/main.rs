@@ -21,6 +21,7 @@ mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
 mod receivers_tls;
+mod sdk;
 mod simulate;
 mod slow;
 mod tale;
