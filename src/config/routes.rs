@@ -83,7 +83,7 @@ fn together(map: &Options<'_>, declared: &[String], problems: &mut Problems) -> 
     }
     let mut by = Vec::new();
     for (name, at) in map.placed_texts(problems, "group_by") {
-        let own = || declared.iter().any(|other| *other == name).then(|| FieldName::declared(&name));
+        let own = || declared.contains(&name).then(|| FieldName::declared(&name));
         if name == "rule" || name == "tenant" {
             by.push(name);
         } else if let Some(field) = FieldName::resolve(&name).or_else(own) {

@@ -14,7 +14,7 @@ use crate::engine::SourceId;
 use crate::record::scan::{Endpoint, FieldMap, Mapping, Origin};
 use crate::record::{FieldName, Level, Millis, Timestamp};
 use crate::route::{
-    Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
+    Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing, Terms,
 };
 
 /// Opens the store of one place, again and again; the one before is closed by then.

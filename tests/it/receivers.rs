@@ -190,6 +190,7 @@ pub fn digest_message(text: &str) -> Message {
             groups: vec![(text.to_owned(), 30)],
             from: AT,
             to: AT + Millis::mins(1),
+            titles: vec![text.to_owned()],
             because: text.to_owned(),
         })),
     )

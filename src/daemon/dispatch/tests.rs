@@ -2,6 +2,8 @@
 
 mod crash;
 
+mod terms;
+
 use std::sync::Mutex;
 
 use super::*;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::route::{Body, Standing};
+use crate::route::{Body, Standing, Terms};
 
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
