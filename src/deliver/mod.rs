@@ -97,6 +97,8 @@ pub struct Kind {
     pub transport: Transport,
     /// True where people read: limits by level hold back what they cannot read.
     pub human: bool,
+    /// True where the service knows an end: it is told of every alert that closes.
+    pub ends: bool,
     /// Builds one; every fault is noted at its place.
     pub build: Build,
 }

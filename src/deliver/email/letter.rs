@@ -116,7 +116,7 @@ mod tests {
     fn a_letter_says_it_in_text_and_in_html() {
         let message = samples::changed(|alert| {
             alert.revision = 2;
-            alert.state = State::Closed;
+            alert.state = State::Resolved;
             alert.title = "<b>ana</b>".to_owned();
         });
         insta::assert_snapshot!(text(&message), @r"
