@@ -19,6 +19,9 @@ const LOCKED: Millis = Millis::mins(6);
 pub(super) const REFUSED: Millis = Millis::mins(30);
 /// How long the service is left alone when it throttles and does not say how long.
 const THROTTLED: Millis = Millis::secs(5);
+const FOR_GOOD: &str = "nothing more is asked until they change";
+const NEW_TOKEN: &str =
+    "the token has expired or is of another region: put a new one at the place that `token` names";
 /// The longest wait that an answer may ask for.
 const MAX_ASKED: Millis = Millis::hours(1);
 
@@ -46,6 +49,8 @@ pub(super) enum Bad {
     Passing { text: String, wait: Option<Millis> },
     /// Too many requests.
     Throttled { text: String, wait: Millis, limit: Option<Limit> },
+    /// What was lent has ended; renewed, it may be good.
+    Ended { text: String },
     /// The credentials are no good: not one more request, of any endpoint.
     Credentials { text: String },
     /// The key is locked for everybody: nothing before `wait` is over.
@@ -138,6 +143,12 @@ pub(super) fn judge(answer: &Answer, api: &Api, host: &str, redactor: &Redactor)
     })
 }
 
+/// What an answer that is no page says, and who says it; fit to be shown.
+pub(super) fn said_by(host: &str, answer: &Answer, redactor: &Redactor) -> String {
+    let said = said(answer.status, &page::complaint(&answer.body), redactor);
+    said.replacen("the service", host, 1)
+}
+
 /// Status, code and text of a complaint, fit to be shown.
 fn said(status: u16, complaint: &Complaint, redactor: &Redactor) -> String {
     let words = [&complaint.code, &complaint.text];
@@ -164,8 +175,11 @@ fn unauthorized(complaint: &Complaint, said: String, from_gateway: bool) -> Bad 
     if has("signature expired") {
         return Bad::Clock { text: said };
     }
-    let way_out = if has("token") || complaint.code.ends_with(".0307") {
-        "the token has expired or is of another region: put a new one at the place that `token` names"
+    if complaint.code.ends_with(".0307") || has("token expires") || has("decrypt token") {
+        return Bad::Ended { text: said };
+    }
+    let way_out = if has("token") {
+        NEW_TOKEN
     } else if has("signature fail") {
         "the secret key does not belong to the access key: check `credentials`"
     } else if has("secretkey") || has("ak not exist") {
@@ -176,9 +190,12 @@ fn unauthorized(complaint: &Complaint, said: String, from_gateway: bool) -> Bad 
     } else {
         "check `credentials`"
     };
-    Bad::Credentials {
-        text: format!("{said}; {way_out}; nothing more is asked until the configuration changes"),
-    }
+    Bad::Credentials { text: format!("{said}; {way_out}; {FOR_GOOD}") }
+}
+
+/// What is said where a token has ended and there is no other.
+pub(super) fn for_good(said: &str) -> String {
+    format!("{said}; {NEW_TOKEN}; {FOR_GOOD}")
 }
 
 fn throttled(answer: &Answer, complaint: &Complaint, text: String) -> Bad {
@@ -253,9 +270,14 @@ mod tests {
         stops(auth("verify aksk signature fail"), "secret key does not belong");
         stops(auth("Get secretKey failed"), "does not exist");
         stops(auth("ak not exist"), "does not exist");
-        stops(auth("decrypt token fail"), "token has expired");
-        stops(auth("token expires, expires_at: 2026-11-20T18:00:00Z"), "token has expired");
-        stops(gateway(401, "APIG.0307", "The token must be updated"), "token has expired");
+        stops(auth("x-auth-token not found"), "token has expired");
+        for ended in [
+            auth("decrypt token fail"),
+            auth("token expires, expires_at: 2026-11-20T18:00:00Z"),
+            gateway(401, "APIG.0307", "The token must be updated"),
+        ] {
+            assert!(matches!(ended, Bad::Ended { .. }), "{ended:?}");
+        }
         stops(auth("Unauthorized"), "check `credentials`");
         stops(
             judged(401, r#"{"error":{"code":401,"message":"no","title":"Unauthorized"}}"#),
