@@ -156,6 +156,17 @@ impl Requests {
         (answer, Millis(took))
     }
 
+    /// Asks for a file of at most `most` bytes.
+    pub async fn download(
+        &self,
+        base: &Url,
+        call: &Call,
+        signed_at: Timestamp,
+        most: usize,
+    ) -> Result<(Head, Vec<u8>), Silence> {
+        self.http.bytes(self.request(base, call, signed_at)?, &self.redactor, most).await
+    }
+
     fn request(&self, base: &Url, call: &Call, signed_at: Timestamp) -> Result<RequestBuilder, Silence> {
         let path = format!("{}{}", base.path().trim_end_matches('/'), call.path);
         let query = canonical_query(&call.query);

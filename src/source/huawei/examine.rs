@@ -49,7 +49,7 @@ pub enum Outcome {
 }
 
 /// Sees to it that somebody can ask, and of which project.
-async fn ready(
+pub(super) async fn ready(
     requests: &mut Requests,
     iam: Option<&Url>,
     region: &str,

@@ -6,11 +6,13 @@ use reqwest::Url;
 
 use super::api::{Api, Service};
 use super::credentials::{self, CREDENTIALS, Found, Keeper, is_id};
+use super::filter::{self, FILTER, Filters};
 use super::lane::Pace;
 use super::place::KEPT;
 use super::{APIS, region};
 use crate::config::{Options, Secrets};
 use crate::record::Millis;
+use crate::record::scan::Endpoint;
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 use crate::rule::problem::Problems;
 
@@ -50,6 +52,12 @@ pub(super) static SOURCE: MapDoc = MapDoc {
             Takes::Texts,
             "what is read: desktop_logins, app_logins and app_launches unless told; sessions and user_events besides",
             "endpoints: [desktop_logins, app_logins, app_launches]",
+        ),
+        may(
+            "filter",
+            Takes::Map(&FILTER),
+            "what the service is asked by, an endpoint; no rule sees what it leaves out",
+            "filter: {desktop_logins: {domain: corp.example}}",
         ),
         may("every", Takes::Duration, "time between polls: 1s to 1h", "every: 30s"),
         may("settle", Takes::Duration, "how late a row may appear: at most 1h", "settle: 60s"),
@@ -128,8 +136,9 @@ pub(super) struct Settings {
     pub since: Millis,
     pub per_second: u32,
     pub burst: u32,
-    /// Of the services that the endpoints need.
+    /// Of the services that the endpoints need, and of others where they are known.
     pub bases: Vec<(Service, Url)>,
+    pub filters: Vec<(Endpoint, Filters)>,
 }
 
 impl Settings {
@@ -139,6 +148,8 @@ impl Settings {
         let region = read_region(options, problems);
         let project_id = read_project(options, problems);
         let apis = read_endpoints(options, problems);
+        let endpoints: Vec<Endpoint> = apis.iter().map(|api| api.endpoint).collect();
+        let filters = filter::read(options, &endpoints, problems);
         let mut within = |key: &str, bounds: (Millis, Millis), default: Millis| {
             options.duration_in(problems, key, bounds).unwrap_or(default)
         };
@@ -179,7 +190,13 @@ impl Settings {
             per_second,
             burst,
             bases: bases?,
+            filters,
         })
+    }
+
+    pub fn filters_of(&self, api: &Api) -> Filters {
+        let found = self.filters.iter().find(|(endpoint, _)| *endpoint == api.endpoint);
+        found.map(|(_, filters)| filters.clone()).unwrap_or_default()
     }
 
     pub fn pace(&self, api: &Api) -> Pace {
@@ -287,13 +304,11 @@ impl Places<'_> {
         for (key, service) in [("workspace", Service::Workspace), ("workspaceapp", Service::WorkspaceApp)] {
             if let Some(url) = self.given(key, problems)? {
                 bases.push((service, url));
-            } else if !apis.iter().any(|api| api.service == service) {
-                // Nobody asks there.
             } else if let Some(url) = self.exported(service) {
                 bases.push((service, url));
             } else if let Some(host) = region::host(self.region, service) {
                 bases.extend(Url::parse(&format!("https://{host}")).map(|url| (service, url)));
-            } else {
+            } else if apis.iter().any(|api| api.service == service) {
                 let message = format!("the host of `{key}` in region `{}` is not known", self.region);
                 let hint = format!("name it: `base_url: {{{key}: https://…}}`");
                 self.options.fault(problems, "region", message, hint);

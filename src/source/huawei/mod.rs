@@ -14,6 +14,8 @@ mod client;
 mod credentials;
 mod desktop_logins;
 pub mod examine;
+pub mod export;
+mod filter;
 mod keys;
 mod known;
 mod lane;
@@ -49,6 +51,7 @@ use api::{Api, Ask};
 use budget::{Budget, Purpose};
 use client::{Requests, Silence, host_of};
 use credentials::NoCredentials;
+use filter::Filters;
 use keys::Settings;
 use lane::Lane;
 use trouble::{Answer, Bad, judge};
@@ -142,6 +145,8 @@ struct Host {
 struct Polled {
     spec: LaneSpec,
     api: &'static Api,
+    /// What the service is asked by besides the window.
+    filters: Filters,
     lane: Lane,
     host: usize,
     next_poll: Timestamp,
@@ -171,6 +176,7 @@ impl Huawei {
             lanes.push(Polled {
                 spec: LaneSpec { name: format!("{name}/{}", api.endpoint.as_str()), origin: origin.clone() },
                 api,
+                filters: settings.filters_of(api),
                 lane: Lane::new(origin, settings.pace(api)),
                 host,
                 next_poll: Timestamp::MIN,
@@ -245,7 +251,7 @@ impl Huawei {
         host.budget.spend(purpose, now);
         self.turns += 1;
         polled.turn = self.turns;
-        let call = (polled.api.call)(&self.requests.project_id, &ask);
+        let call = (polled.api.call)(&self.requests.project_id, &ask).narrowed(&polled.filters);
         let (answer, took) = self.requests.send(&host.base, &call, signed_at).await;
         self.heard(number, purpose, answer, signed_at, now + took)
     }

@@ -310,6 +310,29 @@ async fn sessions_and_user_events_are_read_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn the_service_is_asked_by_what_the_configuration_filters() {
+    let filter = "filter: {app_logins: {user_name: ana, failed_code: 500}, sessions: {is_success: false}}";
+    let build = |base: &str| {
+        configured(&format!(
+            "region: ap-southeast-3\nproject_id: 0123456789abcdef0123456789abcdef\ncredentials: {KEY}\n\
+             endpoints: [app_logins, sessions]\nbase_url: {{workspace: \"{base}\", workspaceapp: \"{base}\"}}\n\
+             requests: {{per_second: 10}}\n{filter}\n"
+        ))
+        .unwrap()
+    };
+    let mut bench = Bench::over(&[], build).await;
+    bench.reading().await;
+    bench.reading().await;
+    let came = bench.came();
+    let login = came.iter().rev().find(|came| came.method == Method::POST).unwrap();
+    let body: Value = serde_json::from_str(&login.body).unwrap();
+    assert_eq!((&body["user_name"], &body["failed_code"]), (&"ana".into(), &"500".into()));
+    assert!(body["login_start_time"].is_string());
+    let session = came.iter().rev().find(|came| came.method == Method::GET).unwrap();
+    assert!(session.target.contains("?is_success=false&limit=100&"), "{}", session.target);
+}
+
+#[tokio::test]
 async fn a_request_says_who_asks_and_is_signed() {
     let mut bench =
         Bench::with("{ak: env:AK, sk: env:SK, security_token: env:ST}", "[app_logins]", &[]).await;
@@ -615,6 +638,15 @@ fn a_source_that_cannot_be_is_told_with_the_way_out() {
     );
     assert_eq!(with("since: 60d"), "the service keeps 30d (write `since: 30d` or less)");
     for (text, told) in [
+        (
+            "filter: {sessions: {is_success: true}}",
+            "`sessions` is not read, so there is nothing to filter (add `sessions` to `endpoints`, or take the \
+             filter out)",
+        ),
+        (
+            "filter: {desktop_logins: {min_network_rtt: slow}}",
+            "`min_network_rtt` takes a whole number of ms, not `slow` (write `min_network_rtt: 200`)",
+        ),
         ("every: 500ms", "`every: 500ms` is out of bounds (write a length from 1s to 1h)"),
         ("every: 2h", "`every: 2h` is out of bounds (write a length from 1s to 1h)"),
         ("settle: 2h", "`settle: 2h` is out of bounds (write a length from 0s to 1h)"),

@@ -105,28 +105,38 @@ fn is_plain(c: char) -> bool {
 
 /// What an answer of `api` at `host` means.
 pub(super) fn judge(answer: &Answer, api: &Api, host: &str, redactor: &Redactor) -> Result<Page, Bad> {
-    let complaint = if answer.status == 200 {
-        match page::read(&answer.body, api) {
-            Ok(page) => return Ok(page),
-            Err(NoPage::Broken(text)) => {
-                return Err(Bad::Passing { text: redactor.clean(&text), wait: answer.retry_after });
-            }
-            Err(NoPage::Complaint(complaint)) => complaint,
+    if answer.status != 200 {
+        return Err(refusal(answer, &page::complaint(&answer.body), api.action, host, redactor));
+    }
+    match page::read(&answer.body, api) {
+        Ok(page) => Ok(page),
+        Err(NoPage::Broken(text)) => {
+            Err(Bad::Passing { text: redactor.clean(&text), wait: answer.retry_after })
         }
-    } else {
-        page::complaint(&answer.body)
-    };
-    let said = said(answer.status, &complaint, redactor);
+        Err(NoPage::Complaint(complaint)) => Err(refusal(answer, &complaint, api.action, host, redactor)),
+    }
+}
+
+/// Whether an answer that is no page is one that was hoped for; `action` is what it takes to get it.
+pub(super) fn accept(answer: &Answer, action: &str, host: &str, redactor: &Redactor) -> Result<(), Bad> {
+    let complaint = page::complaint(&answer.body);
+    if answer.status == 200 && complaint.code.is_empty() {
+        return Ok(());
+    }
+    Err(refusal(answer, &complaint, action, host, redactor))
+}
+
+fn refusal(answer: &Answer, complaint: &Complaint, action: &str, host: &str, redactor: &Redactor) -> Bad {
+    let said = said(answer.status, complaint, redactor);
     let code = complaint.code.rsplit('.').next().unwrap_or_default();
     let from_gateway = complaint.code.starts_with("API");
-    Err(match (answer.status, code) {
-        (429, _) | (_, "0308") if answer.status == 429 || from_gateway => throttled(answer, &complaint, said),
-        (401, _) => unauthorized(&complaint, said, from_gateway),
+    match (answer.status, code) {
+        (429, _) | (_, "0308") if answer.status == 429 || from_gateway => throttled(answer, complaint, said),
+        (401, _) => unauthorized(complaint, said, from_gateway),
         (403, _) => Bad::Refused {
             text: format!(
-                "{said}; allow the IAM action `{}` to the user of these credentials (a read-only policy does \
-                 not hold it)",
-                api.action
+                "{said}; allow the IAM action `{action}` to the user of these credentials (a read-only policy \
+                 does not hold it)"
             ),
         },
         (404, _) => Bad::Refused {
@@ -140,7 +150,7 @@ pub(super) fn judge(answer: &Answer, api: &Api, host: &str, redactor: &Redactor)
             wait: answer.retry_after,
         },
         _ => Bad::Passing { text: said, wait: answer.retry_after },
-    })
+    }
 }
 
 /// What an answer that is no page says, and who says it; fit to be shown.
