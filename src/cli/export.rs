@@ -239,7 +239,7 @@ impl Export {
         };
         write(&path, bytes, false)?;
         let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-        let sha256: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = digest.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         manifest.file = Some(Came {
             path: name,
@@ -319,9 +319,12 @@ fn write(path: &Path, bytes: &[u8], replace: bool) -> Result<(), ExportFault> {
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
     let kept = if replace { file.persist(path) } else { file.persist_noclobber(path) };
-    kept.map(drop).map_err(|error| match error.error.kind() {
-        std::io::ErrorKind::AlreadyExists => ExportFault::Exists(path.to_owned()),
-        _ => unwritable(error.error),
+    kept.map(drop).map_err(|error| {
+        if error.error.kind() == std::io::ErrorKind::AlreadyExists {
+            ExportFault::Exists(path.to_owned())
+        } else {
+            unwritable(error.error)
+        }
     })
 }
 

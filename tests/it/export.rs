@@ -75,7 +75,7 @@ async fn an_export_is_a_file_named_by_its_bytes_and_a_manifest_that_tells_its_di
     let bytes = read(&folder.path().join("evidence.xlsx"));
     assert!(bytes.starts_with(b"PK"));
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     assert_eq!(said, format!("evidence.xlsx  {} bytes  sha256 {digest}\n", bytes.len()));
     let manifest = manifest(folder.path(), "evidence.manifest.json");
     assert_eq!(manifest["file"]["sha256"], digest);
