@@ -9,6 +9,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod examples;
+mod export;
 mod huawei;
 mod laws;
 mod layers;
