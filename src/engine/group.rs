@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change, Draft, Finding, Fired, Sight, State};
 use crate::record::{Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Base, Entry, MAX_RECORDS, Reach, Reason, Tally, Verb, Verdict, Window};
+use crate::rule::verb::{Base, Entry, MAX_RECORDS, Reach, Reason, Shared, Tally, Verb, Verdict, Window};
 
 use super::Counters;
 
@@ -97,6 +97,8 @@ pub struct Surroundings<'a> {
     pub program: &'a Program,
     /// The group's key.
     pub key: &'a [u8],
+    /// What the rule remembers across its groups.
+    pub shared: &'a Shared,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// What is told.
@@ -415,7 +417,8 @@ impl Group {
     fn judge_last(&mut self, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let empty = Tally::default();
-        let window = Window { hits: &self.entries[self.head + self.low..], base: &self.base, late: false };
+        let hits = &self.entries[self.head + self.low..];
+        let window = Window { hits, base: &self.base, shared: around.shared, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
         let (verdict, finding) = verb.judge(tally, window);
         match verdict {
@@ -462,7 +465,8 @@ impl Group {
                 // Something between cleared the group: no later hit looks back on this one.
                 break;
             }
-            let window = Window { hits: &self.live()[start..end], base: &self.base, late: true };
+            let hits = &self.live()[start..end];
+            let window = Window { hits, base: &self.base, shared: around.shared, late: true };
             let mut tally = Tally::default();
             if verb.tallies() {
                 window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));

@@ -11,6 +11,7 @@ pub use cases::{EACH, EVENT, EXPECTED, TEST};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
 pub use verbs::{
     COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT,
+    UNLESS_COMMON,
 };
 
 /// One map of the language.
@@ -236,6 +237,7 @@ pub static MAPS: &[&MapDoc] = &[
     &FIRST_SEEN,
     &LEARN,
     &SAME_NET,
+    &UNLESS_COMMON,
     &MEASURE,
     &RECOVER,
     &SCRIPT,

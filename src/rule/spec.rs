@@ -322,6 +322,21 @@ pub struct FirstSeenSpec {
     pub same_net: Option<SameNet>,
     /// `first_value: alert`.
     pub first_value_alerts: bool,
+    /// A value is known too if the group knows these fields of its record together; empty: no.
+    pub same_if: Vec<FieldName>,
+    /// A value that many show is no news.
+    pub unless_common: Option<UnlessCommon>,
+}
+
+/// `unless_common:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UnlessCommon {
+    /// Whose different values are counted.
+    pub by: FieldName,
+    /// How many of them make a value common; at least 2.
+    pub at_least: u32,
+    /// How far back they count.
+    pub within: Millis,
 }
 
 /// How long a group learns.

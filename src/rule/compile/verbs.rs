@@ -2,7 +2,7 @@
 
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
-use super::super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
+use super::super::verb::{Verb, common::Common, count, distinct, first_seen, measure, script::ScriptVerb};
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
 
@@ -56,11 +56,21 @@ pub(super) fn verb(
         }
         Some(spec::Verb::FirstSeen(spec)) => {
             let form = spec.same_net.map_or(Form::Key, Form::Net);
-            let carries = vec![carry(&spec.value, form, true, columns)];
+            let mut carries = vec![carry(&spec.value, form, true, columns)];
+            let mut also = |fields: &[FieldName]| {
+                carries.push(carry(fields, Form::Key, false, columns));
+                carries.len() - 1
+            };
             let verb = first_seen::FirstSeen {
                 learn: spec.learn,
                 forget: spec.forget,
                 first_value_alerts: spec.first_value_alerts,
+                same: (!spec.same_if.is_empty()).then(|| also(&spec.same_if)),
+                common: spec.unless_common.as_ref().map(|common| Common {
+                    slot: also(std::slice::from_ref(&common.by)),
+                    at_least: common.at_least,
+                    within: common.within,
+                }),
             };
             (Verb::FirstSeen(verb), carries)
         }

@@ -1,6 +1,6 @@
 //! Keys of the verbs.
 
-use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
+use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, may, need};
 
 const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
 
@@ -100,10 +100,16 @@ pub static FIRST_SEEN: MapDoc = MapDoc {
             "what a group's first value does",
             "first_value: alert",
         ),
-        later("same_if", "another address of a known network is not new", "same_if: [asn.number]"),
-        later(
+        may(
+            "same_if",
+            Takes::Fields,
+            "a value is known too if the group knows these fields of its record together",
+            "same_if: [asn.number]",
+        ),
+        may(
             "unless_common",
-            "a value that many show is a roll-out",
+            Takes::Map(&UNLESS_COMMON),
+            "a value that many show is a roll-out, and no news",
             "unless_common: {by: user, at_least: 5, within: 1d}",
         ),
     ],
@@ -128,6 +134,18 @@ pub static SAME_NET: MapDoc = MapDoc {
     keys: &[
         may("v4", Takes::Whole(1, 32), "bits of an IPv4 address", "v4: 24"),
         may("v6", Takes::Whole(1, 128), "bits of an IPv6 address", "v6: 56"),
+    ],
+};
+
+/// `unless_common:`
+pub static UNLESS_COMMON: MapDoc = MapDoc {
+    name: "`unless_common`",
+    about: "how many must show a value, in all groups together, before it is no news",
+    open: Open::Closed,
+    keys: &[
+        need("by", Takes::Field, "whose different values are counted", "by: user"),
+        need("at_least", Takes::Whole(2, MAX_AT_LEAST), "so many of them, this one included", "at_least: 5"),
+        need("within", Takes::Duration, "in so long before the record, (t - w, t]", "within: 1d"),
     ],
 };
 

@@ -6,6 +6,7 @@
 //!
 //! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
 
+pub mod common;
 pub mod count;
 pub mod distinct;
 pub mod first_seen;
@@ -88,6 +89,15 @@ pub struct Base {
     pub records: u64,
     /// Every value that the group knows, by seat.
     pub values: first_seen::KnownValues,
+    /// What these values share with others, where `same_if` asks.
+    pub same: Option<Box<first_seen::KnownValues>>,
+}
+
+/// What a rule remembers across its groups (`unless_common` only).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Who has shown each value lately.
+    pub commons: common::Commons,
 }
 
 impl Base {
@@ -141,10 +151,19 @@ pub enum Reason {
     Learning(Learning),
     /// The value is known.
     KnownValue {
-        /// The hit's values: the one that is known, as it is compared.
+        /// The hit's values, as they are compared.
         values: Arc<[Datum]>,
+        /// Which of them is known: its value, or what that shares with others.
+        slot: usize,
         /// When it was last used.
         last: Timestamp,
+    },
+    /// Many show the value: it is no news.
+    CommonValue {
+        /// The hit's values, as they are compared.
+        values: Arc<[Datum]>,
+        /// How many.
+        shown_by: u32,
     },
     /// The script said no.
     ScriptSaidNo,
@@ -199,6 +218,8 @@ pub struct Window<'a> {
     pub hits: &'a [Entry],
     /// What left the group's memory of hits.
     pub base: &'a Base,
+    /// What the rule remembers across its groups.
+    pub shared: &'a Shared,
     /// The last hit is not the group's newest: what is known of later ones does not count.
     pub late: bool,
 }
@@ -315,24 +336,36 @@ impl Verb {
         }
     }
 
+    /// A hit joins the rule, before its group sees it: what all groups share of it. How many values were
+    /// forgotten because there were too many.
+    pub fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+        match self {
+            Self::FirstSeen(verb) => verb
+                .common
+                .as_ref()
+                .map_or(0, |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES)),
+            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => 0,
+        }
+    }
+
     /// A hit joins the group in event order.
     pub fn seat(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::seat(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.seat(base, entry);
         }
     }
 
     /// A hit joins the group late.
     pub fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::seat_late(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.seat_late(base, entry);
         }
     }
 
     /// A hit leaves the group's memory: what of it is kept.
     pub fn fold(&self, base: &mut Base, entry: &Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::fold(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.fold(base, entry);
         }
     }
 
