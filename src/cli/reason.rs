@@ -4,6 +4,7 @@ use crate::engine::{Decision, Step};
 use crate::record::{Datum, FieldKind, FieldName, Millis, Number};
 use crate::rule::compile::Program;
 use crate::rule::spec::{self, Limit, Mode};
+use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
 use crate::rule::why::Why;
 
@@ -75,6 +76,19 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         Reason::CommonValue { values, shown_by } => {
             (false, "known_value", format!("{} is common: {shown_by} {}", value(values, 0), common(program)))
         }
+        Reason::NoJourney => (
+            false,
+            "below_threshold",
+            "no point before it is near enough in time for a journey that is too fast".to_owned(),
+        ),
+        Reason::SameWay { field } => {
+            let name = match &program.rule.spec.verb {
+                Some(spec::Verb::Travel(spec)) => spec.ignore_same.get(*field).map(FieldName::as_str),
+                Some(_) | None => None,
+            };
+            (false, "known_value", format!("{} is the same as at the point before", name.unwrap_or_default()))
+        }
+        Reason::Travelled(journey) => (false, "below_threshold", travelled(program, *journey)),
         Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
         Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
     }
@@ -97,6 +111,16 @@ fn common(program: &Program) -> String {
     spec.unless_common.as_ref().map_or_else(String::new, |common| {
         format!("values of {} within {}, and {} make it so", common.by, common.within, common.at_least)
     })
+}
+
+/// A journey that was too short or too slow.
+fn travelled(program: &Program, journey: Journey) -> String {
+    let Verb::Travel(travel) = &program.verb else { return String::new() };
+    let (km, kmh) = (journey.km(), journey.kmh());
+    if journey.metres < i64::from(travel.at_least) * 1_000 {
+        return format!("{km}/{} km from the point before", travel.at_least);
+    }
+    format!("{km} km at {kmh} km/h; more than {} km/h fires", travel.faster_than)
 }
 
 /// A number with its unit, where it is a length of time.

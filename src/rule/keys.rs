@@ -10,7 +10,7 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
 pub use verbs::{
-    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT,
+    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT, TRAVEL,
     UNLESS_COMMON,
 };
 
@@ -108,6 +108,10 @@ pub enum Takes {
     OffOr(&'static Takes),
     /// So many in so long.
     Rate,
+    /// A distance in whole km in these bounds.
+    Distance(u32, u32),
+    /// A speed in whole km/h in these bounds.
+    Speed(u32, u32),
     /// A number of bytes with its unit.
     Size,
     /// A secret: `env:NAME` or `file:PATH`, never the secret itself.
@@ -160,6 +164,8 @@ impl Takes {
             Self::Or(one, other) => format!("{} or {}", one.words(), other.words()),
             Self::OffOr(inner) => format!("`off` or {}", inner.words()),
             Self::Rate => "a rate such as `10 in 15m`".to_owned(),
+            Self::Distance(min, max) => format!("a distance from {min}km to {max}km"),
+            Self::Speed(min, max) => format!("a speed from {min}km/h to {max}km/h"),
             Self::Size => "a size such as 20GB".to_owned(),
             Self::Later => "a value of a later version".to_owned(),
         }
@@ -241,6 +247,7 @@ pub static MAPS: &[&MapDoc] = &[
     &MEASURE,
     &RECOVER,
     &SCRIPT,
+    &TRAVEL,
     &EXCEPTION,
     &LEVEL_LINE,
     &COOLDOWN,

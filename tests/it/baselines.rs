@@ -2,6 +2,7 @@
 //! the watermark, any restart, late records.
 
 mod first_seen;
+mod travel;
 
 use std::cell::RefCell;
 use std::rc::Rc;

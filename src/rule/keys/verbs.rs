@@ -1,6 +1,7 @@
 //! Keys of the verbs.
 
-use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, may, need};
+use super::super::spec::TravelSpec;
+use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
 
 const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
 
@@ -204,5 +205,35 @@ pub static SCRIPT: MapDoc = MapDoc {
             "the script: true, false, or alert(#{name: value})",
             "when: record.e2e_rtt > 3 * record.network_rtt",
         ),
+    ],
+};
+
+/// `travel:`
+pub static TRAVEL: MapDoc = MapDoc {
+    name: "`travel`",
+    about: "two places one after the other, too far apart for the time between",
+    open: Open::Closed,
+    keys: &[
+        BY,
+        MISSING,
+        need(
+            "at_least",
+            Takes::Distance(TravelSpec::LEAST_KM, TravelSpec::MOST_KM),
+            "least distance, both accuracy radii subtracted",
+            "at_least: 500km",
+        ),
+        need(
+            "faster_than",
+            Takes::Speed(1, TravelSpec::MOST_KMH),
+            "fires strictly above this speed",
+            "faster_than: 800km/h",
+        ),
+        may(
+            "ignore_same",
+            Takes::Fields,
+            "two records with the same value in one of these fields are no journey",
+            "ignore_same: [asn.number]",
+        ),
+        later("ignore_in", "records from addresses of these lists are nowhere", "ignore_in: [egress]"),
     ],
 };

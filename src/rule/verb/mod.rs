@@ -12,6 +12,7 @@ pub mod distinct;
 pub mod first_seen;
 pub mod measure;
 pub mod script;
+pub mod travel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub enum Verb {
     Measure(measure::Measure),
     /// `script`
     Script(Box<script::ScriptVerb>),
+    /// `travel`
+    Travel(travel::Travel),
 }
 
 /// What a group remembers of hits that have left its window (`first_seen` only).
@@ -165,6 +168,15 @@ pub enum Reason {
         /// How many.
         shown_by: u32,
     },
+    /// There is no point before this one that a journey could have begun at.
+    NoJourney,
+    /// Both points share something that explains the journey.
+    SameWay {
+        /// Which of the fields of `ignore_same`, by its number.
+        field: usize,
+    },
+    /// Too near, or slow enough.
+    Travelled(travel::Journey),
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -240,6 +252,8 @@ pub enum Reach {
     Last(usize, Millis),
     /// The last so many, however old.
     Records(usize),
+    /// The hit and the one before it, if that is in (t − w, t]; nothing older matters.
+    Pair(Millis),
     /// All that is remembered; older hits are folded into [`Base`].
     Folded,
     /// The hit alone.
@@ -256,6 +270,7 @@ impl Verb {
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
             Self::Script(_) => "script",
+            Self::Travel(_) => "travel",
         }
     }
 
@@ -271,13 +286,14 @@ impl Verb {
                 None => Reach::Time(verb.within),
             },
             Self::Script(verb) => Reach::Records(verb.keep),
+            Self::Travel(verb) => Reach::Pair(verb.memory()),
         }
     }
 
     /// True when the verb keeps a tally; the others judge by the window alone.
     pub fn tallies(&self) -> bool {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => false,
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
             Self::Distinct(_) | Self::Measure(_) => true,
         }
@@ -286,7 +302,7 @@ impl Verb {
     /// Takes a hit into the tally.
     pub fn push(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
@@ -296,7 +312,7 @@ impl Verb {
     /// Takes the oldest hit out of the tally.
     pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
@@ -313,6 +329,7 @@ impl Verb {
             Self::FirstSeen(verb) => (verb.judge(window), None),
             Self::Measure(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
+            Self::Travel(verb) => (verb.judge(window), None),
         }
     }
 
@@ -320,7 +337,12 @@ impl Verb {
     pub fn recovered(&self, tally: &Tally) -> bool {
         match self {
             Self::Measure(verb) => verb.recovered(tally),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::FirstSeen(_) | Self::Script(_) => false,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Travel(_) => false,
         }
     }
 
@@ -332,6 +354,7 @@ impl Verb {
             Self::Distinct(verb) => verb.describe(tally, window),
             Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
+            Self::Travel(verb) => verb.describe(window),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
         }
     }
@@ -344,7 +367,12 @@ impl Verb {
                 .common
                 .as_ref()
                 .map_or(0, |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES)),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => 0,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Script(_)
+            | Self::Travel(_) => 0,
         }
     }
 
@@ -374,7 +402,12 @@ impl Verb {
     pub fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
         match self {
             Self::FirstSeen(verb) => verb.make_room(base, hits, now),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => None,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Script(_)
+            | Self::Travel(_) => None,
         }
     }
 }
