@@ -8,6 +8,7 @@
 mod email;
 mod file;
 mod http;
+mod ping;
 mod reason;
 pub mod render;
 #[cfg(test)]
@@ -56,6 +57,9 @@ pub enum Content {
 
 /// A try that is under way.
 pub type Trying<'a> = Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>;
+
+pub use http::is_loopback;
+pub use ping::Ping;
 
 /// One configured destination.
 pub trait Receiver: Send + Sync + std::fmt::Debug {
