@@ -108,10 +108,8 @@ pub enum Takes {
     OffOr(&'static Takes),
     /// So many in so long.
     Rate,
-    /// A distance in whole km in these bounds.
-    Distance(u32, u32),
-    /// A speed in whole km/h in these bounds.
-    Speed(u32, u32),
+    /// A whole number in these bounds, with its unit.
+    Measured(u32, u32, &'static str),
     /// A number of bytes with its unit.
     Size,
     /// A secret: `env:NAME` or `file:PATH`, never the secret itself.
@@ -164,8 +162,7 @@ impl Takes {
             Self::Or(one, other) => format!("{} or {}", one.words(), other.words()),
             Self::OffOr(inner) => format!("`off` or {}", inner.words()),
             Self::Rate => "a rate such as `10 in 15m`".to_owned(),
-            Self::Distance(min, max) => format!("a distance from {min}km to {max}km"),
-            Self::Speed(min, max) => format!("a speed from {min}km/h to {max}km/h"),
+            Self::Measured(min, max, unit) => format!("a whole number from {min}{unit} to {max}{unit}"),
             Self::Size => "a size such as 20GB".to_owned(),
             Self::Later => "a value of a later version".to_owned(),
         }

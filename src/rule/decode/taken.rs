@@ -247,14 +247,10 @@ impl Taken<'_> {
         None
     }
 
-    /// A whole number of the unit that the table says: km or km/h.
+    /// A whole number of the unit that the table says.
     pub fn measured(&self, cx: &mut Cx<'_>, name: &str) -> Option<u32> {
         let key = self.doc.key(name)?;
-        let (min, max, unit) = match key.takes {
-            Takes::Distance(min, max) => (min, max, "km"),
-            Takes::Speed(min, max) => (min, max, "km/h"),
-            _ => return None,
-        };
+        let Takes::Measured(min, max, unit) = key.takes else { return None };
         let (scalar, span) = self.scalar(cx, name)?;
         let text = scalar.text.trim();
         let number = text.strip_suffix(unit).map(str::trim_end).and_then(values::whole);

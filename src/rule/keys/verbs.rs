@@ -218,13 +218,13 @@ pub static TRAVEL: MapDoc = MapDoc {
         MISSING,
         need(
             "at_least",
-            Takes::Distance(TravelSpec::LEAST_KM, TravelSpec::MOST_KM),
+            Takes::Measured(TravelSpec::LEAST_KM, TravelSpec::MOST_KM, "km"),
             "least distance, both accuracy radii subtracted",
             "at_least: 500km",
         ),
         need(
             "faster_than",
-            Takes::Speed(1, TravelSpec::MOST_KMH),
+            Takes::Measured(1, TravelSpec::MOST_KMH, "km/h"),
             "fires strictly above this speed",
             "faster_than: 800km/h",
         ),

@@ -298,7 +298,9 @@ impl FirstSeen {
         used.sort_unstable();
         used.truncate(same.len() - MAX_VALUES / 10 * 9);
         let mut goes = vec![false; same.len()];
-        used.iter().for_each(|(_, seat)| goes[*seat] = true);
+        for (_, seat) in &used {
+            goes[*seat] = true;
+        }
         same.let_go(&goes);
         let known = |(last, _): &&(Timestamp, usize)| self.forget.is_none_or(|forget| now - *last < forget);
         Some(used.iter().filter(known).count() as u64)

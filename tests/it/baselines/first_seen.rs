@@ -74,6 +74,9 @@ fn table() -> Vec<Case> {
     ]
 }
 
+/// Time, user, address, network.
+type Drawn = (i64, Option<u8>, Option<u8>, Option<u32>);
+
 fn visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     let visit = (
         0..40_i64,
@@ -82,7 +85,7 @@ fn visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
         prop::option::weighted(0.7, 0..3_u32),
     );
     prop::collection::vec(visit, 0..most).prop_map(|drawn| {
-        let made = |(id, (at, user, ip, asn)): (usize, (i64, Option<u8>, Option<u8>, Option<u32>))| Visit {
+        let made = |(id, (at, user, ip, asn)): (usize, Drawn)| Visit {
             user: user.map(|user| format!("user-{user}")),
             ip: ip.map(|ip| format!("203.0.113.{ip}")),
             asn,
@@ -154,11 +157,13 @@ fn another_address_of_a_known_network_is_not_new_and_teaches_its_network_no_less
 fn a_roll_out_is_told_of_until_it_is_common() {
     let body = "match: {outcome: success}\nfirst_seen: {value: asn.number, by: [user], unless_common: {by: user, at_least: 3, within: 1d}}\n";
     let users = ["ana", "bob", "cyn", "dan"];
-    let mut visits: Vec<Visit> = users.iter().map(|user| Visit::new(0, 0, user)).collect();
-    visits.iter_mut().for_each(|visit| visit.asn = Some(1));
+    let first = |user: &&str| Visit { asn: Some(1), ..Visit::new(0, 0, user) };
+    let mut visits: Vec<Visit> = users.iter().map(first).collect();
     let uses = [(0, "ana"), (1, "bob"), (1, "bob"), (2, "cyn"), (3, "dan"), (26, "eve")];
     visits.extend(uses.map(|(hour, user)| Visit { asn: Some(2), ..Visit::new(0, HOUR + hour * HOUR, user) }));
-    visits.iter_mut().enumerate().for_each(|(id, visit)| visit.id = id);
+    for (id, visit) in visits.iter_mut().enumerate() {
+        visit.id = id;
+    }
     // The third user makes it common, and so does the fourth find it; eve's first value is silent.
     assert_eq!(hours(&fired(body, &visits)), [1, 2]);
     // A day after the others, fay is alone with it again: dan's use at hour 4 has left (t - 1d, t].
