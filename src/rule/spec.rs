@@ -325,8 +325,11 @@ pub struct FirstSeenSpec {
     /// `first_value: alert`.
     pub first_value_alerts: bool,
     /// A value is known too if the group knows these fields of its record together; empty: no.
+    // Rules that do not use it keep the revision that they had before there was such a thing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub same_if: Vec<FieldName>,
     /// A value that many show is no news.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unless_common: Option<UnlessCommon>,
 }
 
