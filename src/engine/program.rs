@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Entry, Order};
+use crate::rule::verb::{Entry, Order, Shared};
 
 use super::group::{Decision, Group, Surroundings};
 use super::key::{ByKeyHash, GroupKey as Key};
@@ -81,6 +81,8 @@ pub struct ProgramState {
     #[serde(skip)]
     in_order: bool,
     watermark: Option<Timestamp>,
+    /// What the rule remembers across its groups.
+    shared: Shared,
     /// What is counted.
     pub counters: Counters,
     full: bool,
@@ -117,6 +119,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -168,6 +171,7 @@ impl ProgramState {
             return;
         }
         self.counters.late += 1;
+        self.share(&entry, true, place);
         self.work(&key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
             let decision = group.insert_late(entry, around);
@@ -193,6 +197,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut None,
@@ -223,6 +228,7 @@ impl ProgramState {
             }
             number += 1;
             self.timers_before(entry.at, place, out);
+            self.share(&entry, false, place);
             self.work(&key, entry.at, place, out, |group, around| {
                 let (id, at) = (entry.id, entry.at);
                 let decision = group.observe(entry, around);
@@ -232,6 +238,14 @@ impl ProgramState {
         drop(due);
         self.waiting = waiting;
         self.timers_before(watermark + Millis(1), place, out);
+    }
+
+    /// What all groups share of a hit.
+    fn share(&mut self, entry: &Entry, late: bool, place: &Place<'_>) {
+        if !entry.clears {
+            let Program { verb, late_within, .. } = place.program;
+            self.counters.values_dropped += verb.share(&mut self.shared, entry, *late_within, late);
+        }
     }
 
     /// Brings the groups of the next hits near. It decides nothing.
@@ -254,6 +268,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -290,6 +305,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut fault,
@@ -363,6 +379,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,

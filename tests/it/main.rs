@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod baselines;
 mod bounds;
 mod daemon;
 mod demo;
