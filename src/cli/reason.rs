@@ -1,12 +1,12 @@
 //! Why a hit fired or did not: the closed list of reasons, and each in words.
 
-use crate::engine::{Decision, Step};
-use crate::record::{Datum, FieldKind, FieldName, Millis, Number};
+use crate::engine::{Decision, Step, Traced};
+use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId};
 use crate::rule::compile::Program;
 use crate::rule::spec::{self, Limit, Mode};
 use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
-use crate::rule::why::Why;
+use crate::rule::why::{Answered, Why};
 
 /// Whether a step fired, its reason of the closed list, and in words.
 pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
@@ -25,6 +25,7 @@ pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
         }
         Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
         Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
+        Step::Answered(_) => (false, "no_match", "the past says no".to_owned()),
         Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
         Step::GroupFieldMissing => (
             false,
@@ -151,6 +152,21 @@ fn counted(program: &Program, what: Counted) -> String {
         }
         (Counted::Having(_), _) => String::new(),
     }
+}
+
+/// What the past answered when the record was judged.
+pub fn answers(traced: &[Traced], id: RecordId) -> Vec<Answered> {
+    let answered =
+        traced.iter().rev().filter(|traced| traced.id == id).find_map(|traced| match &traced.step {
+            Step::Answered(answers) => Some(answers.clone()),
+            Step::Decided(_)
+            | Step::GroupFieldMissing
+            | Step::ValueMissing
+            | Step::Excepted(_)
+            | Step::TooLate
+            | Step::Evicted => None,
+        });
+    answered.unwrap_or_default()
 }
 
 /// The first look at a field that failed.

@@ -126,6 +126,20 @@ pub enum Test {
     Exists(bool),
     /// Equal to another field of the same record.
     FieldRef(FieldName),
+    /// Used so before this record, by successes of its kind that have the same values of these
+    /// fields; none of them: of the tenant. Depends on state.
+    Past(Past, Vec<FieldName>),
+}
+
+/// What is asked of a value's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Past {
+    /// `new`: never used.
+    New,
+    /// `known`: first used at least a day before.
+    Known,
+    /// `unseen_for`: last used longer ago than this.
+    Unseen(Millis),
 }
 
 /// `gt`, `gte`, `lt`, `lte`.

@@ -18,6 +18,7 @@ mod life;
 mod mail_server;
 mod models;
 mod operator;
+mod past;
 mod real;
 mod receivers;
 mod receivers_hostile;
