@@ -101,6 +101,43 @@ impl Endpoint {
         }
     }
 
+    /// The address under `url` where it stands, else `usual`, which is ours. Neither is a secret.
+    pub fn open_or(
+        usual: &str,
+        options: &Options<'_>,
+        secrets: &Secrets,
+        problems: &mut Problems,
+        timeout: Millis,
+    ) -> Option<Self> {
+        if options.has("url") {
+            return Self::open(options, secrets, problems, timeout, false);
+        }
+        Self::to(checked(usual).ok()?, timeout)
+    }
+
+    /// The host that is posted to.
+    pub fn host(&self) -> &str {
+        self.url.0.host_str().unwrap_or_default()
+    }
+
+    /// The host with its port, as the header `Host` has it.
+    pub fn authority(&self) -> String {
+        self.url.0.authority().to_owned()
+    }
+
+    /// The same with `path` at its end: `a/b`, escaped.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        let whole = format!("{}/{path}", self.url.0.path().trim_end_matches('/'));
+        self.url.0.set_path(&whole);
+        self
+    }
+
+    /// The path, escaped.
+    pub fn path(&self) -> &str {
+        self.url.0.path()
+    }
+
     fn to(url: Url, timeout: Millis) -> Option<Self> {
         let client = Client::builder()
             .tls_backend_preconfigured(super::tls::client()?)
