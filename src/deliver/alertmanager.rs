@@ -31,6 +31,7 @@ pub const KIND: Kind = Kind {
     example: "{name: am, kind: alertmanager, url: https://alertmanager.example}",
     transport: Transport { per_minute: 600, burst: 20 },
     human: false,
+    ends: true,
     build,
 };
 
@@ -181,9 +182,9 @@ fn labels_of(alert: &Alert, level: Level) -> Map<String, Json> {
     labels
 }
 
-fn one(labels: Map<String, Json>, annotations: &Json, start: Timestamp, end: Timestamp) -> Json {
+fn one(labels: impl Into<Json>, annotations: &Json, start: Timestamp, end: Timestamp) -> Json {
     json!({
-        "labels": labels,
+        "labels": labels.into(),
         "annotations": annotations,
         "startsAt": start.to_string(),
         "endsAt": end.to_string(),

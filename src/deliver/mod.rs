@@ -97,6 +97,8 @@ pub struct Kind {
     pub transport: Transport,
     /// True where people read: limits by level hold back what they cannot read.
     pub human: bool,
+    /// True where an alert stays open until the service hears of its end: it is told of closings, too.
+    pub ends: bool,
     /// Builds one; every fault is noted at its place.
     pub build: Build,
 }

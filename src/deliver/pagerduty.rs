@@ -30,6 +30,7 @@ pub const KIND: Kind = Kind {
     transport: Transport { per_minute: 90, burst: 20 },
     // It groups by itself, and a digest would have no end.
     human: false,
+    ends: true,
     build,
 };
 

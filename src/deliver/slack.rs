@@ -24,6 +24,7 @@ pub const KIND: Kind = Kind {
     example: "{name: soc-slack, kind: slack, url: env:SLACK_URL}",
     transport: Transport { per_minute: 60, burst: 3 },
     human: true,
+    ends: false,
     build,
 };
 

@@ -31,6 +31,7 @@ pub const KIND: Kind = Kind {
     // A topic takes 3,000 a minute; over 1,000 mails or messages in ten minutes some may be lost.
     transport: Transport { per_minute: 90, burst: 10 },
     human: true,
+    ends: false,
     build,
 };
 

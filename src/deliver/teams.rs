@@ -26,6 +26,7 @@ pub const KIND: Kind = Kind {
     example: "{name: soc-teams, kind: teams, url: env:TEAMS_URL}",
     transport: Transport { per_minute: 60, burst: 4 },
     human: true,
+    ends: false,
     build,
 };
 
@@ -67,7 +68,7 @@ fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> O
     let of = |host: &&str| {
         endpoint.host().strip_suffix(host).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    if RETIRED.iter().any(|host| of(host)) {
+    if RETIRED.iter().any(of) {
         options.fault(
             problems,
             "url",
