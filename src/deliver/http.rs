@@ -138,7 +138,7 @@ impl Endpoint {
         self.url.0.path()
     }
 
-    fn to(url: Url, timeout: Millis) -> Option<Self> {
+    pub(super) fn to(url: Url, timeout: Millis) -> Option<Self> {
         let client = Client::builder()
             .tls_backend_preconfigured(super::tls::client()?)
             .redirect(reqwest::redirect::Policy::none())
@@ -191,6 +191,12 @@ impl Endpoint {
         let request = self.client.post(url).headers(headers);
         let request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
         let response = request.body(body).send().await.map_err(|error| self.lost(error))?;
+        Ok(read(response, now).await)
+    }
+
+    /// Calls the address without a body.
+    pub async fn get(&self, now: Timestamp) -> Result<Answer, Attempt> {
+        let response = self.client.get(self.url.0.clone()).send().await.map_err(|error| self.lost(error))?;
         Ok(read(response, now).await)
     }
 

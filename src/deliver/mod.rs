@@ -13,6 +13,7 @@ mod file;
 mod fit;
 mod http;
 mod pagerduty;
+mod ping;
 mod reason;
 pub mod render;
 mod robot;
@@ -65,6 +66,9 @@ pub enum Content {
 
 /// A try that is under way.
 pub type Trying<'a> = Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>;
+
+pub use http::is_loopback;
+pub use ping::Ping;
 
 /// One configured destination.
 pub trait Receiver: Send + Sync + std::fmt::Debug {

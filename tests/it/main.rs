@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod admin;
 mod bounds;
 mod daemon;
 mod demo;
@@ -24,6 +25,7 @@ mod receivers_robots;
 mod receivers_services;
 mod receivers_shown;
 mod receivers_tls;
+mod sdk;
 mod simulate;
 mod slow;
 mod tale;

@@ -214,6 +214,7 @@ async fn smn_is_asked_with_a_signature_that_the_vendors_own_check_accepts() {
         target: &request.target,
         headers: &request.headers,
         body: &request.body,
+        host: None,
         local: true,
     };
     let given = Authorization::parse(request.header("authorization").unwrap()).unwrap();
