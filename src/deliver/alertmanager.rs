@@ -8,8 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, AlertId, State};
@@ -120,12 +119,7 @@ fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> O
 impl Receiver for Alertmanager {
     fn send<'a>(&'a self, message: &'a Message) -> Trying<'a> {
         Box::pin(async move {
-            let mut headers = HeaderMap::new();
-            let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.expose_secret()));
-            if let Some(mut value) = bearer.and_then(|text| HeaderValue::try_from(text).ok()) {
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
-            }
+            let headers = self.token.as_ref().map(Endpoint::bearer).unwrap_or_default();
             let body = Json::Array(self.alerts(message)).to_string();
             let attempt = match self.endpoint.post(body, headers, message.now).await {
                 Ok(answer) => self.endpoint.judge(&answer),

@@ -70,7 +70,7 @@ struct PagerDuty {
 
 fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
     let timeout = timeout(options, problems);
-    let endpoint = Endpoint::open_or(USUAL, options, secrets, problems, timeout);
+    let endpoint = Endpoint::open_at(("url", USUAL), options, secrets, problems, timeout);
     let routing_key = options.secret(problems, secrets, "routing_key")?;
     let key = routing_key.expose_secret();
     if !secrets.dry && (key.len() != KEY_LENGTH || !key.bytes().all(|byte| byte.is_ascii_alphanumeric())) {

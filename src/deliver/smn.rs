@@ -108,7 +108,7 @@ fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> O
         if map.has("security_token") { Some(map.secret(problems, secrets, "security_token")?) } else { None };
     let topic = topic?;
     let usual = format!("https://smn.{}.myhuaweicloud.com", topic.region);
-    let endpoint = Endpoint::open_or(&usual, options, secrets, problems, timeout)?;
+    let endpoint = Endpoint::open_at(("url", &usual), options, secrets, problems, timeout)?;
     let (access, secret) = (access?, secret?);
     let mut endpoint = endpoint.below(&topic.path()).hiding(&access).hiding(&secret);
     if let Some(token) = &token {

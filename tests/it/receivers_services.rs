@@ -239,6 +239,95 @@ async fn a_phone_is_sent_one_short_line_and_a_mailbox_the_whole() {
     }
 }
 
+/// A bot at a Slack that answers `said` to all that asks for `trap`, and is fine else.
+async fn bot(trap: &'static str, said: &'static str) -> (Http, Box<dyn Receiver>) {
+    let http = Http::start(move |request| {
+        if !trap.is_empty() && (request.target.contains(trap) || request.text().contains(trap)) {
+            return Play::body("200 OK", said);
+        }
+        Play::body("200 OK", r#"{"ok":true,"channel":"C0123456789","ts":"1767604080.000100"}"#)
+    })
+    .await;
+    let text = format!("{{kind: slack, token: env:SK, channel: C0123456789, api: \"{}\"}}", http.url("/api"));
+    let receiver = try_receiver(&text, &services(&http)).unwrap();
+    (http, receiver)
+}
+
+fn raised() -> Message {
+    told(|alert| (alert.revision, alert.state, alert.level) = (2, State::Updated, Level::Critical))
+}
+
+fn resolved() -> Message {
+    told(|alert| (alert.revision, alert.state) = (3, State::Resolved))
+}
+
+#[tokio::test]
+async fn a_bot_keeps_an_alert_in_one_thread_and_edits_its_first_message() {
+    let (http, receiver) = bot("", "").await;
+    for message in [told(|_| {}), raised(), resolved(), digest_message("user=ana")] {
+        assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+    }
+    let calls: Vec<String> = http
+        .requests()
+        .iter()
+        .map(|request| {
+            assert_eq!(request.header("authorization"), Some("Bearer SKs3cret"));
+            let body: Json = serde_json::from_slice(&request.body).unwrap();
+            assert_eq!(body["channel"], "C0123456789");
+            let head = body["blocks"][0]["text"]["text"].as_str().unwrap();
+            let (thread, edited, shown) = (&body["thread_ts"], &body["ts"], &body["reply_broadcast"]);
+            format!("{} {head:.30} thread {thread} edits {edited} to all {shown}", request.target)
+        })
+        .collect();
+    insta::assert_snapshot!(calls.join("\n"), @r#"
+    /api/chat.postMessage [high] ana: 5 failed sign-ins  thread null edits null to all null
+    /api/chat.postMessage [critical, still going on] ana thread "1767604080.000100" edits null to all true
+    /api/chat.update [critical, still going on] ana thread null edits "1767604080.000100" to all null
+    /api/chat.postMessage [high, resolved] ana: 5 failed thread "1767604080.000100" edits null to all false
+    /api/chat.update [high, resolved] ana: 5 failed thread null edits "1767604080.000100" to all null
+    /api/chat.postMessage [low] 30 alerts in one message thread null edits null to all null
+    "#);
+}
+
+#[tokio::test]
+async fn a_thread_that_is_gone_or_an_edit_that_fails_costs_no_news() {
+    let (http, receiver) = bot("thread_ts", r#"{"ok":false,"error":"thread_not_found"}"#).await;
+    for message in [told(|_| {}), raised()] {
+        assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+    }
+    let asked: Vec<bool> =
+        http.requests().iter().map(|request| request.text().contains("thread_ts")).collect();
+    assert_eq!(asked, [false, true, false], "posted for itself");
+
+    let (_, receiver) = bot("chat.update", r#"{"ok":false,"error":"edit_window_closed"}"#).await;
+    for message in [told(|_| {}), raised(), resolved()] {
+        assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+    }
+
+    // Who has forgotten the first message posts for itself, too.
+    let (http, receiver) = bot("", "").await;
+    assert_eq!(receiver.send(&raised()).await, Attempt::Delivered);
+    assert_eq!(http.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bot_is_told_by_slacks_words() {
+    for (said, meant) in [
+        (r#"{"ok":false,"error":"ratelimited"}"#, "everyone"),
+        (r#"{"ok":false,"error":"internal_error"}"#, "again"),
+        (r#"{"ok":false,"error":"invalid_blocks"}"#, "malformed"),
+        (r#"{"ok":false,"error":"msg_too_long"}"#, "malformed"),
+        (r#"{"ok":false,"error":"not_in_channel"}"#, "unwelcome"),
+        (r#"{"ok":false,"error":"token_expired"}"#, "unwelcome"),
+        (r#"{"ok":false,"error":"a_new_one"}"#, "malformed"),
+        ("<html>Please sign in</html>", "again"),
+    ] {
+        let (_, receiver) = bot("chat.postMessage", said).await;
+        let attempt = receiver.send(&alert_message("ana")).await;
+        assert_eq!(word(&attempt), meant, "{said}: {attempt:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_is_told_when_the_configuration_loads() {
     let secrets = Secrets::default()
@@ -255,6 +344,15 @@ fn what_cannot_be_is_told_when_the_configuration_loads() {
         ("{kind: teams, url: env:OLDER}", "which Microsoft has retired", "add the workflow"),
         ("{kind: pagerduty, routing_key: env:SHORT}", "is no integration key", "Events API v2"),
         ("{kind: pagerduty, routing_key: s3cret}", "a secret is named by its place", "env:NAME"),
+        ("{kind: slack}", "needs `url`, or `token`", "channel: C0123456789"),
+        ("{kind: slack, url: env:KEY, token: env:KEY}", "two ways to Slack", "keep `url`"),
+        ("{kind: slack, token: env:KEY}", "`token` stands without `channel`", "channel: C0123456789"),
+        ("{kind: slack, token: env:KEY, channel: \"#soc\"}", "`#soc` is no id of a channel", "C0123456789"),
+        (
+            "{kind: slack, url: env:OLD, channel: C0123456789}",
+            "has its channel already",
+            "take `channel` out",
+        ),
         ("{kind: alertmanager, url: http://am.example}", "unencrypted", "https://"),
         ("{kind: alertmanager, url: https://am.example, expires: 30d}", "out of bounds", "1m to 7d"),
         (
