@@ -93,7 +93,8 @@ pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> R
         return Err(BuildError::Faults(problems.render(false)));
     };
     let (generation, rules_off, problems) = rules(&config, last)?;
-    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone() };
+    let ends = receivers.iter().filter(|built| built.kind.ends).map(|built| built.name.clone()).collect();
+    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone(), ends };
     Ok(Built { config, sources, receivers, admin, heartbeat, routing, generation, rules_off, problems })
 }
 
