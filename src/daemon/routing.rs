@@ -115,6 +115,11 @@ impl Routing {
         owed
     }
 
+    /// Who hears of `alert`.
+    pub fn receivers(&self, alert: &Alert) -> Vec<ReceiverName> {
+        self.hears(alert).into_iter().map(|(receiver, _)| receiver).collect()
+    }
+
     /// Who hears of `alert`, and by which route; Larum's own need none.
     fn hears(&self, alert: &Alert) -> Vec<(ReceiverName, Option<usize>)> {
         if alert.tenant.as_ref() == TENANT && !self.ops.is_empty() {
