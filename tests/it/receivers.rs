@@ -145,6 +145,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
         groups: vec![("user=ana".to_owned(), 20), ("user=bob".to_owned(), 4)],
         from: AT,
         to: AT + Millis::mins(12),
+        titles: Vec::new(),
         because: "limit".to_owned(),
     };
     let standing = Digest { because: "standing".to_owned(), others: 0, ..digest.clone() };
@@ -189,6 +190,7 @@ pub fn digest_message(text: &str) -> Message {
             groups: vec![(text.to_owned(), 30)],
             from: AT,
             to: AT + Millis::mins(1),
+            titles: vec![text.to_owned()],
             because: text.to_owned(),
         })),
     )
