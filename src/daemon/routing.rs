@@ -1,7 +1,7 @@
 //! Alerts to deliveries: what is owed to whom when an alert fires or changes. The decision is
 //! `route`'s; here it becomes changes for the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::{Alert, State};
 use crate::daemon::own::TENANT;
@@ -17,15 +17,17 @@ pub struct Routing {
     pub routes: Routes,
     /// Of Larum's own alerts; without any, the routes say.
     pub ops: Vec<ReceiverName>,
+    /// Who is told of closings, too.
+    pub ends: BTreeSet<ReceiverName>,
 }
 
 impl Routing {
-    /// What is owed for `alert` as it stands now. Nobody hears of closings, nor of what a rule only
-    /// observes.
+    /// What is owed for `alert` as it stands now. Of closings hear only those whose service keeps an
+    /// alert open until then; nobody hears of what a rule only observes.
     pub fn owed(&self, alert: &Alert, now: Timestamp) -> Vec<Change> {
         match alert.state {
-            State::Open | State::Updated | State::Resolved => {}
-            State::Closed | State::Acknowledged => return Vec::new(),
+            State::Open | State::Updated | State::Resolved | State::Closed => {}
+            State::Acknowledged => return Vec::new(),
         }
         let id =
             |receiver: &ReceiverName| DeliveryId::of_alert(&alert.tenant, receiver, alert.id, alert.revision);
@@ -49,6 +51,7 @@ impl Routing {
             }
         }
         owed.extend(self.escalations(alert, &heard, now));
+        owed.retain(|delivery| alert.state != State::Closed || self.ends.contains(&delivery.receiver));
         owed.into_iter().map(|delivery| Change::Owed(Box::new(delivery))).collect()
     }
 
@@ -166,13 +169,14 @@ fn waiting(id: DeliveryId, receiver: ReceiverName, alert: &Alert, body: Body, no
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::sample::alert;
+    use crate::route::sample;
+    use crate::route::{Match, Route};
 
     #[test]
     fn what_was_held_back_is_named_in_one_digest_and_sent_where_it_still_holds() {
         let routing = Routing { ops: vec!["desk".parse().unwrap()], ..Routing::default() };
         let released =
-            |number, state| Alert { tenant: TENANT.into(), released: true, state, ..alert(number) };
+            |number, state| Alert { tenant: TENANT.into(), released: true, state, ..sample::alert(number) };
         let told = |released: &[Alert]| -> Vec<String> {
             let owed = routing.owed_released(released, Timestamp(0)).into_iter();
             let words = owed.map(|change| {
@@ -189,5 +193,28 @@ mod tests {
         assert_eq!(told(std::slice::from_ref(&closed)), ["digest of 1, quiet_while"]);
         assert_eq!(told(&[open]), ["alert"], "a single one needs no digest");
         assert!(routing.owed(&closed, Timestamp(0)).is_empty());
+    }
+
+    #[test]
+    fn of_a_closing_hear_those_alone_who_keep_alerts_open() {
+        let names = ["chat", "on-call"].map(|name| name.parse::<ReceiverName>().unwrap());
+        let route = Route { matches: Match::default(), to: names.to_vec(), ..Route::default() };
+        let routing = Routing {
+            routes: Routes { routes: vec![route] },
+            ends: [names[1].clone()].into(),
+            ..Routing::default()
+        };
+        let told = |state| {
+            let alert = Alert { state, ..sample::alert(1) };
+            let owed = routing.owed(&alert, Timestamp(0)).into_iter();
+            let receiver = |change| {
+                let Change::Owed(delivery) = change else { panic!("{change:?}") };
+                delivery.receiver.to_string()
+            };
+            owed.map(receiver).collect::<Vec<_>>()
+        };
+        assert_eq!(told(State::Open), ["chat", "on-call"]);
+        assert_eq!(told(State::Resolved), ["chat", "on-call"]);
+        assert_eq!(told(State::Closed), ["on-call"]);
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::{Program, Programs};
-use crate::rule::verb::{Entry, Order};
+use crate::rule::verb::{Entry, Order, Shared};
 
 use super::group::stays_open;
 use super::group::{Decision, Group, Surroundings};
@@ -103,6 +103,8 @@ pub struct ProgramState {
     watermark: Option<Timestamp>,
     /// What it holds back, and whether its alerts are open.
     pub quiet: Quiet,
+    /// What the rule remembers across its groups.
+    shared: Shared,
     /// What is counted.
     pub counters: Counters,
     full: bool,
@@ -158,6 +160,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -208,6 +211,7 @@ impl ProgramState {
             return;
         }
         self.counters.late += 1;
+        self.share(&entry, true, place);
         self.work(&key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
             let decision = group.insert_late(entry, around);
@@ -368,6 +372,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut None,
@@ -399,6 +404,7 @@ impl ProgramState {
             }
             number += 1;
             self.timers_before(entry.at, place, out);
+            self.share(&entry, false, place);
             self.work(&key, entry.at, place, out, |group, around| {
                 let (id, at) = (entry.id, entry.at);
                 let decision = group.observe(entry, around);
@@ -408,6 +414,14 @@ impl ProgramState {
         drop(due);
         self.waiting = waiting;
         self.timers_before(watermark + Millis(1), place, out);
+    }
+
+    /// What all groups share of a hit.
+    fn share(&mut self, entry: &Entry, late: bool, place: &Place<'_>) {
+        if !entry.clears {
+            let Program { verb, late_within, .. } = place.program;
+            self.counters.values_dropped += verb.share(&mut self.shared, entry, *late_within, late);
+        }
     }
 
     /// Brings the groups of the next hits near. It decides nothing.
@@ -430,6 +444,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -470,6 +485,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut fault,
@@ -546,6 +562,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::record::fold::fold;
 use crate::record::scan::Endpoint;
 use crate::record::{
-    Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Phase, Record, RuleId, Timestamp, Value,
+    Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Number, Phase, Record, RuleId, Timestamp,
+    Value,
 };
 
 use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
@@ -147,6 +148,8 @@ pub enum Form {
     Typed,
     /// A number, or no value.
     Number,
+    /// A number of so many degrees at most, either way, or no value.
+    Degrees(u8),
 }
 
 /// A value the verb wants of each hit.
@@ -437,6 +440,11 @@ impl Carry {
         match self.form {
             Form::Typed => Datum::of(value, kind),
             Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
+            Form::Degrees(most) => {
+                let most = Number::whole(most.into());
+                let there = |number: &Number| *number <= most && Number::default() - *number <= most;
+                value.number().filter(there).map_or(Datum::Absent, Datum::Number)
+            }
             Form::Key => key_text(value, kind).map_or(Datum::Absent, |text| Datum::Text(text.into())),
             Form::Net(net) => {
                 let Some(text) = key_text(value, kind) else { return Datum::Absent };

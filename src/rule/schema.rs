@@ -88,6 +88,9 @@ fn takes_schema(takes: Takes) -> Value {
     match takes {
         Takes::Secret => json!({ "type": "string", "pattern": "^(env|file):.+$" }),
         Takes::Rate => json!({ "type": "string", "pattern": "^[0-9]+ in [0-9a-z]+$" }),
+        Takes::Measured(_, _, unit) => {
+            json!({ "type": "string", "pattern": format!("^[0-9]+ ?{unit}$") })
+        }
         Takes::Size => json!({ "type": "string", "pattern": "^[0-9]+[kMGT]B$" }),
         Takes::Text => json!({ "type": ["string", "number", "boolean"] }),
         Takes::Template | Takes::Script | Takes::Instant | Takes::Day => json!({ "type": "string" }),

@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod baselines;
 mod bounds;
 mod daemon;
 mod demo;
 mod doctor;
 mod examples;
+mod export;
 mod flood;
 mod huawei;
 mod laws;
@@ -25,6 +27,7 @@ mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
 mod receivers_robots;
+mod receivers_services;
 mod receivers_shown;
 mod receivers_tls;
 mod sdk;

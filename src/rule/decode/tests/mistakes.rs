@@ -694,14 +694,14 @@ fn recover_on_the_wrong_side_is_told() {
 
 #[test]
 fn a_misplaced_key_is_told_its_place() {
-    insta::assert_snapshot!(told_after_match("within: 10m\n"), @r"
-    error: unknown key `within` in a rule
+    insta::assert_snapshot!(told_after_match("restart: true\n"), @r"
+    error: unknown key `restart` in a rule
      --> rules/r.yaml:5:1
       |
-    5 | within: 10m
-      | ^^^^^^
+    5 | restart: true
+      | ^^^^^^^
       |
-      = help: `within` belongs in `count`, `distinct`, `measure`
+      = help: `restart` belongs in `count`
     ");
 }
 
