@@ -17,9 +17,11 @@ pub mod group;
 mod interned;
 pub mod key;
 mod lanes;
+pub mod links;
 mod memory;
 mod open;
 pub mod program;
+mod quiet;
 mod rows;
 pub mod scan;
 pub mod seen;
@@ -322,6 +324,10 @@ impl Engine {
             if (own || hit.phase == Phase::Amended) && !self.seen.first_time(hit.seat, was) {
                 return;
             }
+        }
+        if !program.quiet_while.is_empty() {
+            // What comes late is held by what is open now.
+            self.states[number].quiet.by = self.open_at(number, Timestamp::MAX);
         }
         let state = &mut self.states[number];
         let place = Place {

@@ -40,6 +40,8 @@ pub struct Spec {
     pub cooldown: Option<Cooldown>,
     /// How late a record may come and still be put in at its own time.
     pub late_within: Millis,
+    /// Rules whose open alerts hold this rule's back, and where they are named.
+    pub quiet_while: Vec<(RuleId, Span)>,
     /// Whether alerts are sent.
     pub mode: Mode,
     /// Receivers in addition to the routes'.

@@ -130,6 +130,7 @@ impl Group {
             late,
             standing: false,
             observe: program.rule.spec.mode == crate::rule::spec::Mode::Observe,
+            held_by: Vec::new(),
             tip: sight,
             sights,
         };

@@ -43,7 +43,7 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
 /// The verb and the values it wants. `mark` adds a condition to the rule's marks and says its bit.
 pub(super) fn verb(
     spec: &Spec,
-    script: Option<Script>,
+    script: Option<std::sync::Arc<Script>>,
     columns: &mut Columns,
     mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
 ) -> (Verb, Vec<Carry>) {

@@ -37,6 +37,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let cooldown = cooldown(cx, &map, verb.as_ref());
     let late_within =
         if map.is_off("late_within") { Some(Millis::ZERO) } else { map.duration(cx, "late_within") };
+    let quiet_while = quiet_while(cx, &map, id.as_ref().map(|(id, _)| id));
     let mode = if map.word(cx, "mode") == Some("observe") { Mode::Observe } else { Mode::Live };
     let notify = map.texts(cx, "notify").into_iter().map(|(text, _)| text).collect();
     let alert = alert(cx, &map);
@@ -59,6 +60,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         levels,
         cooldown,
         late_within: late_within.unwrap_or(LATE_WITHIN),
+        quiet_while,
         mode,
         notify,
         alert,
@@ -171,6 +173,24 @@ fn cooldown(cx: &mut Cx<'_>, rule: &Taken<'_>, verb: Option<&Verb>) -> Option<Co
         cx.fault(by.key.span, message, "write `cooldown: 1h`; it holds for each group of the verb");
     }
     Some(Cooldown::For { lasts: lasts?, group })
+}
+
+/// The rules that `quiet_while` names; whether there are such rules is seen when all are loaded.
+fn quiet_while(cx: &mut Cx<'_>, rule: &Taken<'_>, own: Option<&RuleId>) -> Vec<(RuleId, Span)> {
+    let mut list: Vec<(RuleId, Span)> = Vec::new();
+    for (text, span) in rule.texts(cx, "quiet_while") {
+        match text.parse::<RuleId>() {
+            Ok(id) if Some(&id) == own => {
+                cx.fault(span, "a rule cannot wait for itself", "name another rule");
+            }
+            Ok(id) if list.iter().any(|(other, _)| *other == id) => {
+                cx.fault(span, format!("`{id}` stands twice in `quiet_while`"), "take one of them out");
+            }
+            Ok(id) => list.push((id, span)),
+            Err(error) => cx.fault(span, error.to_string(), "write the id of a rule"),
+        }
+    }
+    list
 }
 
 fn alert(cx: &mut Cx<'_>, rule: &Taken<'_>) -> AlertText {

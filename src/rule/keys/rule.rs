@@ -103,9 +103,10 @@ pub static RULE: MapDoc = MapDoc {
             "how late a record may come and be put in at its own time",
             "late_within: 1h",
         ),
-        later(
+        may(
             "quiet_while",
-            "holds alerts back while another rule's alert is open",
+            Takes::Texts,
+            "rules; while one has an open alert, alerts below high are held back",
             "quiet_while: [service-outage]",
         ),
         later(
