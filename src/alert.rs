@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use crate::record::{FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
+use crate::record::{Datum, FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
 
 /// Identity of an alert: digest of tenant, rule, revision of the rule's meaning, group and the
 /// record that tipped it.
@@ -187,6 +187,8 @@ pub struct Fired {
     pub observe: bool,
     /// Rules whose open alerts hold this one back (`quiet_while`); it is not sent while there are any.
     pub held_by: Vec<RuleId>,
+    /// Of a rule without a verb, what its record says of the fields that risk is added up by.
+    pub of: Arc<[Datum]>,
     /// The record that tipped it.
     pub tip: Sight,
     /// First records of the window, then its last ones; at most [`Fired::MAX_SIGHTS`].

@@ -146,6 +146,8 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
             Counted::Hits
             | Counted::DistinctValues
             | Counted::Samples
+            | Counted::Points
+            | Counted::Techniques
             | Counted::Stat(_)
             | Counted::Having(_),
             _,
@@ -159,6 +161,8 @@ fn counted(program: &Program, what: Counted) -> String {
         (Counted::Hits, _) => "hits".to_owned(),
         (Counted::DistinctValues, _) => "distinct values".to_owned(),
         (Counted::Samples, _) => "samples".to_owned(),
+        (Counted::Points, _) => "points".to_owned(),
+        (Counted::Techniques, _) => "techniques".to_owned(),
         (Counted::Stat(stat), _) => stat.to_string(),
         (Counted::Having(number), Verb::Count(count)) => {
             count.having.get(number).map_or_else(String::new, |having| having.name.clone())

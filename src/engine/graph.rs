@@ -11,12 +11,12 @@ use super::{Engine, Note, Outcome};
 use crate::record::{Millis, RuleId, Timestamp};
 
 impl Engine {
-    /// Brings the rules that judge together up to their watermarks.
-    pub(super) fn run_linked(&mut self, fronts: &Fronts, out: &mut Outcome) {
+    /// Brings those of `which`, which judge together, up to their watermarks.
+    pub(super) fn run_linked(&mut self, which: &[usize], fronts: &Fronts, out: &mut Outcome) {
         let generation = self.generation.clone();
         let programs = &generation.programs;
         let mut going: Vec<(usize, Timestamp)> = Vec::new();
-        for number in programs.linked.iter().copied() {
+        for number in which.iter().copied() {
             let Some(watermark) = fronts.watermark(programs.list[number].waits) else { continue };
             if self.states[number].begin(watermark) {
                 going.push((number, watermark));

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::CheckedRule;
 use crate::record::RuleId;
 use crate::rule::problem::{Problems, Span};
+use crate::rule::spec::Verb;
 use crate::rule::suggest::nearest;
 
 /// A rule file that was read.
@@ -21,7 +22,7 @@ pub struct Read {
 
 /// Notes what rules name that is not there, and circles; such rules do not load.
 pub fn check(read: &mut [Read]) {
-    while check_names(read) || check_circles(read) {}
+    while check_names(read) || check_risks(read) || check_circles(read) {}
 }
 
 /// The rules that load, by id.
@@ -32,6 +33,35 @@ fn by_id(read: &[Read]) -> BTreeMap<RuleId, usize> {
 
 fn names(rule: &CheckedRule) -> &[(RuleId, Span)] {
     &rule.rule().spec.quiet_while
+}
+
+fn is_risk(rule: &CheckedRule) -> bool {
+    matches!(rule.rule().spec.verb, Some(Verb::Risk(_)))
+}
+
+/// Rules that wait for one which is made of their own alerts; true if one fell out.
+fn check_risks(read: &mut [Read]) -> bool {
+    let risks: BTreeMap<RuleId, String> = read
+        .iter()
+        .filter_map(|one| {
+            let rule = one.rule.as_ref().filter(|rule| is_risk(rule))?.rule();
+            let (line, column) = one.problems.position(rule.spec.id_span.start);
+            Some((rule.id().clone(), format!("{}:{line}:{column}", one.problems.file)))
+        })
+        .collect();
+    let mut fell = false;
+    for one in read.iter_mut() {
+        let Some(rule) = one.rule.as_ref().filter(|rule| !is_risk(rule)) else { continue };
+        let waits = names(rule).iter().find_map(|(id, span)| Some((id.clone(), *span, risks.get(id)?)));
+        let Some((id, span, place)) = waits else { continue };
+        let message =
+            format!("rules wait for each other in a circle: `{id}` adds up the alerts of this rule too");
+        let hint = format!("take it out; `{id}` is at {place}");
+        one.problems.error_hint(span, message, hint);
+        one.rule = None;
+        fell = true;
+    }
+    fell
 }
 
 /// True if a rule fell out.
@@ -124,10 +154,14 @@ fn circle_from(start: usize, next: &dyn Fn(usize) -> Vec<(usize, Span)>) -> Opti
 
 /// The rules that are meant, and all that they hear of.
 pub fn with_heard(rules: Vec<CheckedRule>, meant: &BTreeSet<RuleId>) -> Vec<CheckedRule> {
-    let heard: BTreeMap<RuleId, Vec<RuleId>> = rules
-        .iter()
-        .map(|rule| (rule.rule().id().clone(), names(rule).iter().map(|(id, _)| id.clone()).collect()))
-        .collect();
+    let others: Vec<RuleId> =
+        rules.iter().filter(|rule| !is_risk(rule)).map(|rule| rule.rule().id().clone()).collect();
+    let hears = |rule: &CheckedRule| -> Vec<RuleId> {
+        let all: &[RuleId] = if is_risk(rule) { &others } else { &[] };
+        names(rule).iter().map(|(id, _)| id).chain(all).cloned().collect()
+    };
+    let heard: BTreeMap<RuleId, Vec<RuleId>> =
+        rules.iter().map(|rule| (rule.rule().id().clone(), hears(rule))).collect();
     let mut wanted = meant.clone();
     let mut fresh: Vec<RuleId> = meant.iter().cloned().collect();
     while let Some(id) = fresh.pop() {

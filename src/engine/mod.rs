@@ -22,6 +22,7 @@ mod memory;
 mod open;
 pub mod program;
 mod quiet;
+mod risk;
 mod rows;
 pub mod scan;
 pub mod seen;
@@ -295,6 +296,7 @@ impl Engine {
         for hit in hits {
             self.admit(batch, hit, &mut outcome);
         }
+        self.add_up(0, &mut outcome);
         finish(outcome)
     }
 
@@ -396,7 +398,7 @@ impl Engine {
         let mut outcome = Outcome::default();
         for (number, state) in self.states.iter_mut().enumerate() {
             let program = &self.generation.programs.list[number];
-            if program.on_arrival || program.linked() {
+            if program.on_arrival || program.linked() || program.is_risk() {
                 continue;
             }
             let Some(watermark) = fronts.watermark(program.waits) else { continue };
@@ -410,7 +412,11 @@ impl Engine {
             };
             state.run(watermark, &place, self.watched == Some(number), &mut outcome);
         }
-        self.run_linked(&fronts, &mut outcome);
+        let generation = self.generation.clone();
+        self.run_linked(&generation.programs.linked, &fronts, &mut outcome);
+        // All that is added up is told by now.
+        self.add_up(0, &mut outcome);
+        self.run_linked(&generation.programs.risks, &fronts, &mut outcome);
         self.seen.forget(fronts.all().unwrap_or(Timestamp::MIN), self.horizon, &self.lanes.left());
         finish(outcome)
     }

@@ -222,6 +222,10 @@ pub struct Programs {
     /// Programs that judge together, instant by instant, because they share memories or hear of each
     /// other: those that are heard of first.
     pub linked: Vec<usize>,
+    /// Programs that add up the others' alerts; they judge after all others.
+    pub risks: Vec<usize>,
+    /// The fields that they group by.
+    pub risk_fields: Vec<FieldName>,
     /// What is remembered for conditions that ask of the past.
     pub memories: Vec<Memory>,
     /// Every input of every program and memory; the index files them by number.
@@ -291,6 +295,13 @@ impl Programs {
     pub fn compile(mut rules: Vec<(Arc<Rule>, Option<Arc<Script>>)>, columns: &mut Columns) -> Self {
         rules.sort_by(|a, b| a.0.id().cmp(b.0.id()));
         let mut programs = Self::default();
+        for (rule, _) in &rules {
+            if let Some(spec::Verb::Risk(risk)) = &rule.spec.verb {
+                programs.risk_fields.extend(risk.group.by.iter().cloned());
+            }
+        }
+        programs.risk_fields.sort();
+        programs.risk_fields.dedup();
         for (rule, script) in rules {
             programs.add(rule, script, columns);
         }
@@ -320,6 +331,11 @@ impl Programs {
             marks.push(ready(expr, columns));
             u8::try_from(marks.len() - 1).unwrap_or(u8::MAX)
         });
+        let mut carries = carries;
+        if matches!(verb, Verb::Each) {
+            let key = |field: &FieldName| carry(std::slice::from_ref(field), Form::Key, false, columns);
+            carries = self.risk_fields.iter().map(key).collect();
+        }
         let group = grouping(spec);
         let (cooldown, restart) = cooldown(spec, &verb);
         let questions = self.questions(reads, columns);
@@ -370,7 +386,15 @@ impl Programs {
             let waits = waits.fold(self.list[*number].waits, Reads::or);
             self.list[*number].waits = waits;
         }
-        self.linked = order.into_iter().filter(|number| self.list[*number].linked()).collect();
+        let others = self.list.iter().filter(|program| !program.is_risk());
+        let all = others.map(|program| program.waits).fold(Reads::NONE, Reads::or);
+        for program in self.list.iter_mut().filter(|program| program.is_risk()) {
+            program.waits = program.waits.or(all);
+        }
+        let (risks, others): (Vec<usize>, Vec<usize>) =
+            order.into_iter().partition(|number| self.list[*number].is_risk());
+        self.risks = risks;
+        self.linked = others.into_iter().filter(|number| self.list[*number].linked()).collect();
     }
 
     /// Depth first. A circle, which loading refuses, is cut where it closes.
@@ -587,6 +611,11 @@ impl Program {
     pub fn level(&self, marks: u32) -> (Level, Option<usize>) {
         let line = (0..self.levels.len()).find(|line| marks >> line & 1 == 1);
         (line.map_or(self.rule.spec.level, |line| self.levels[line]), line)
+    }
+
+    /// Whether it adds up the others' alerts.
+    pub fn is_risk(&self) -> bool {
+        matches!(self.verb, Verb::Risk(_))
     }
 
     /// The programs whose alerts it hears of.

@@ -250,6 +250,8 @@ pub enum Verb {
     FirstSeen(FirstSeenSpec),
     /// A statistic of a number field.
     Measure(MeasureSpec),
+    /// Points of other rules' alerts.
+    Risk(RiskSpec),
     /// A Rhai script over the group's last records.
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
@@ -427,6 +429,19 @@ pub enum Stat {
     Max,
     /// Total.
     Sum,
+}
+
+/// `risk:`. At least one of `at_least` and `techniques` is given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RiskSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Window length.
+    pub within: Millis,
+    /// Points that fire; at least 1.
+    pub at_least: Option<u32>,
+    /// Distinct techniques that fire; at least 1.
+    pub techniques: Option<u32>,
 }
 
 /// `script:`

@@ -30,6 +30,7 @@ mod receivers_robots;
 mod receivers_services;
 mod receivers_shown;
 mod receivers_tls;
+mod risk;
 mod sdk;
 mod simulate;
 mod slow;

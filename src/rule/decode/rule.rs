@@ -47,7 +47,12 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     // What is missing here is told already; the rest of the rule can still be looked at.
     let title = title.unwrap_or_default();
     let level = level.unwrap_or(Level::Informational);
-    let matches = matches.unwrap_or(Expr::All(Vec::new()));
+    let matches = if matches!(verb, Some(Verb::Risk(_))) {
+        only_alerts(cx, &map);
+        Expr::Any(Vec::new())
+    } else {
+        matches.unwrap_or(Expr::All(Vec::new()))
+    };
     Some(Spec {
         id,
         id_span,
@@ -90,6 +95,16 @@ pub(super) fn group_of_facts(root: &Node, options: &Options<'_>) -> Vec<FieldNam
         FieldName::resolve(text).or_else(declared)
     };
     nodes.iter().filter_map(field).collect()
+}
+
+/// A rule that is about risk looks at no records.
+fn only_alerts(cx: &mut Cx<'_>, map: &Taken<'_>) {
+    for name in ["match", "except", "levels"] {
+        if let Some(entry) = map.get(name) {
+            let message = format!("`risk` looks at other rules' alerts, and `{name}` at records");
+            cx.fault(entry.key.span, message, format!("take `{name}` out"));
+        }
+    }
 }
 
 fn id(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<(RuleId, Span)> {
