@@ -302,6 +302,9 @@ fn told(note: &Note) -> String {
         Note::GroupsFull { rule, at, limit } => {
             format!("rule {rule} reached its bound of {limit} groups at {at}; the quietest groups are let go")
         }
+        Note::MemoryFull { rule, what, at, limit } => format!(
+            "rule {rule} remembers {what} for {limit} groups, its bound, at {at}; the quietest are forgotten"
+        ),
         Note::StandingLeftOut { rule, at, left_out } => {
             format!("rule {rule} held at {at} for {left_out} more groups than are told")
         }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod baselines;
 mod bounds;
 mod daemon;
 mod demo;
@@ -17,6 +18,7 @@ mod life;
 mod mail_server;
 mod models;
 mod operator;
+mod past;
 mod real;
 mod receivers;
 mod receivers_hostile;
