@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::place::{Hour, Place};
-use crate::record::{Millis, Timestamp};
+use crate::record::Millis;
 
 /// How long an hour is over before it is compared: what comes later still is met by no request.
 const AFTER: Millis = Millis::hours(1);
@@ -88,9 +88,3 @@ impl Audit {
 
 /// Counts rows that were met for the first time, by hour.
 pub(super) type Counts = BTreeMap<Hour, u32>;
-
-/// The hour that a row counts for; none for the end of an hour, which windows may leave out.
-pub(super) fn hour_of(start: Timestamp, resolution: Millis) -> Option<Hour> {
-    let hour = Hour::of(start);
-    (start + resolution < hour.end()).then_some(hour)
-}

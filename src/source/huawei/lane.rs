@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::api::Ask;
-use super::audit::{self, Audit, Check, Counts};
+use super::audit::{Audit, Check, Counts};
 use super::budget::Purpose;
 use super::known::{Found, Known, Scope};
 use super::lateness::Late;
@@ -232,12 +232,12 @@ impl Lane {
         let place = self.place.as_ref()?;
         if let Some(check) = self.audit.due(place) {
             let hour = check.hour();
-            // Ends may belong to a window or not: rows at the very end are in neither number.
-            let (from, to) =
-                (hour.start().max(self.oldest(now)), hour.end() - Millis(2 * self.pace.resolution.0));
-            let limit = match check {
-                Check::Total(..) => 1,
-                Check::Rows(..) => PAGE,
+            // An end may belong to its window or not: the total leaves out the last moment, of which at
+            // worst as many rows go unseen as it has.
+            let from = hour.start().max(self.oldest(now));
+            let (to, limit) = match check {
+                Check::Total(..) => (hour.end() - self.pace.resolution, 1),
+                Check::Rows(..) => (hour.end(), PAGE),
             };
             let walk = Walk::new(from, to.max(from + self.pace.resolution), now, limit);
             return Some((Swept::Compared(check), walk));
@@ -440,7 +440,7 @@ impl Lane {
                 place.opened(*open, walk.began);
             }
         }
-        let rows = u32::try_from(walk.within(hour, self.pace.resolution)).unwrap_or(u32::MAX);
+        let rows = u32::try_from(walk.within(hour)).unwrap_or(u32::MAX);
         self.remarks.extend(self.audit.read(hour, count, rows));
         self.reading(news, true, date)
     }
@@ -467,8 +467,8 @@ impl Lane {
         };
         if let Some(place) = &mut self.place {
             let mut met = Counts::new();
-            for hour in news.met.iter().filter_map(|start| audit::hour_of(*start, self.pace.resolution)) {
-                *met.entry(hour).or_default() += 1;
+            for start in &news.met {
+                *met.entry(Hour::of(*start)).or_default() += 1;
             }
             place.count(&met);
             place.forget(date);

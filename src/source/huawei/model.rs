@@ -531,8 +531,11 @@ fn a_row_that_came_later_than_polls_look_back_is_found_by_the_total_of_its_hour(
         let mut world = World::new(endpoint, 100, (false, true));
         world.hopeless = true;
         comes_late(&mut world, 0, 70);
+        // As many as to stand out from those of a desktop's last minute, which its total leaves out.
         let lost = world.service.rows.len();
-        world.happen(&Happening::Born { ago: 600, late: 2_400, ended: true });
+        for ago in 590..594 {
+            world.happen(&Happening::Born { ago, late: 2_400, ended: true });
+        }
         comes_late(&mut world, 0, 60);
         assert!(!world.daemon.numbers.contains(&lost), "no poll has met it");
         assert_eq!(world.daemon.remarks, [""; 0]);
@@ -541,7 +544,7 @@ fn a_row_that_came_later_than_polls_look_back_is_found_by_the_total_of_its_hour(
         let [remark] = world.daemon.remarks.as_slice() else { panic!("{:?}", world.daemon.remarks) };
         assert!(
             remark.starts_with(
-                "1 row of the hour from 2026-01-05T10:00:00.000Z appeared later than polls look"
+                "4 rows of the hour from 2026-01-05T10:00:00.000Z appeared later than polls look"
             ),
             "{remark}"
         );
@@ -577,25 +580,25 @@ fn totals_that_are_about_something_else_are_soon_left_alone() {
 #[test]
 fn a_backlog_is_read_in_parts_of_which_each_is_kept() {
     let mut world = World::new(Endpoint::AppLogins, 100, (false, false));
-    let rows = 25_000;
+    let rows = 16_000;
     for number in 0..rows {
         let start = ORIGIN - Millis(7_000_000 * (rows - number) / rows);
         let number = usize::try_from(number).unwrap();
         world.service.rows.push(Row { number, start, visible: start, end: Some(start), edits: 0 });
     }
     let all = world.service.rows.len();
-    while world.daemon.numbers.len() < all / 2 {
+    while world.daemon.marks.is_empty() {
         world.next_poll = world.service.now;
         world.turn();
     }
-    assert!(world.daemon.marks.len() >= 2, "what was read is kept before all is read");
+    assert!(world.daemon.numbers.len() < all, "what was read is kept before all is read");
     world.restart();
     while world.daemon.numbers.len() < all {
         world.next_poll = world.service.now;
         world.turn();
     }
-    assert!(world.daemon.marks.len() >= 3, "{:?}", world.daemon.marks);
-    assert!(world.daemon.repeats < 15_000, "{}: what was kept is not read again", world.daemon.repeats);
+    assert!(world.daemon.marks.len() >= 2, "{:?}", world.daemon.marks);
+    assert!(world.daemon.repeats < 10_000, "{}: what was kept is not read again", world.daemon.repeats);
 }
 
 fn play_case(endpoint: Endpoint, most: usize, happenings: &[Happening]) {

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::api::Ask;
-use super::audit;
 use super::known::{Found, Known, New, Scope};
 use super::place::Hour;
 use crate::record::{Millis, RowId, Timestamp};
@@ -213,8 +212,8 @@ impl Walk {
     }
 
     /// How many of its rows count for the hour.
-    pub fn within(&self, hour: Hour, resolution: Millis) -> usize {
-        self.starts.iter().filter(|start| audit::hour_of(**start, resolution) == Some(hour)).count()
+    pub fn within(&self, hour: Hour) -> usize {
+        self.starts.iter().filter(|start| Hour::of(**start) == hour).count()
     }
 
     /// Rows that the total promises beyond those that came.
