@@ -25,6 +25,7 @@ mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
 mod receivers_robots;
+mod receivers_services;
 mod receivers_shown;
 mod receivers_tls;
 mod sdk;
