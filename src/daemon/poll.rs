@@ -186,6 +186,9 @@ impl Poller {
             let shown = status.lanes.entry(lane.name.clone()).or_default();
             shown.failing_since = Some(since);
             shown.failure = Some(text.clone());
+            if let Trouble::Throttled { text, .. } = trouble {
+                shown.throttled = Some((now, text.clone()));
+            }
         });
         let refused = matches!(trouble, Trouble::Refused { .. });
         let tell = !state.told && (refused || state.times >= TOLD_AFTER);
