@@ -351,6 +351,11 @@ pub fn json(message: &Message) -> String {
         Content::Digest(digest) => digest_json(digest, message).to_string(),
         Content::Probe => json!({"probe": {"id": message.id.to_string(), "from": "larum"}}).to_string(),
     };
+    safe(&text)
+}
+
+/// JSON on one line in which no character is more than text to a terminal.
+pub fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if deceives(c) {

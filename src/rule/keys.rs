@@ -38,6 +38,8 @@ pub enum Open {
     Fields,
     /// Names that the author chooses.
     Names,
+    /// Names that the author chooses; their values may be secrets.
+    Secrets,
 }
 
 /// One key.

@@ -26,6 +26,7 @@ mod receivers;
 mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
+mod receivers_real;
 mod receivers_robots;
 mod receivers_services;
 mod receivers_shown;
