@@ -20,6 +20,7 @@ pub mod office;
 pub mod operation;
 pub mod options;
 pub mod page;
+pub mod scenario;
 pub mod server;
 pub mod sessions;
 pub mod sheet;
@@ -52,8 +53,9 @@ pub use gate::Key;
 pub use message::{Answer, Request};
 pub use operation::Service;
 pub use options::{Options, User, Wall};
+pub use scenario::Scenario;
 pub use server::Server;
-pub use trouble::{Target, Trouble};
+pub use trouble::{Target, Trouble, When};
 pub use what::{OpenEnd, Order, Spelling, What};
 pub use world::{List, World};
 
@@ -92,6 +94,7 @@ pub struct Simulation {
     troubles: Troubles,
     exports: Exports,
     keys_live: Millis,
+    skew: Millis,
     project_id: String,
     user: User,
     /// Requests by what they asked for, answers by status.
@@ -116,6 +119,7 @@ impl Simulation {
             troubles,
             exports: Exports::default(),
             keys_live: options.keys_live,
+            skew: options.skew,
             world,
             project_id: options.project_id.clone(),
             user: options.user.clone(),
@@ -157,6 +161,7 @@ impl Simulation {
             return answer;
         }
         self.served += 1;
+        self.gate.set_clock(self.skew, self.now(wall));
         let request_id = format!("{:032x}", u128::from(self.served));
         let (name, mut answer) = match self.route(request, wall, &request_id) {
             Ok((name, answer)) => (name, answer),
@@ -203,7 +208,8 @@ impl Simulation {
         let done = self.service(operation, target, project, request, wall, request_id);
         let mut answer = done.unwrap_or_else(|fault| fault.answer(request_id));
         if let Some(target) = target {
-            self.troubles.travel(target, &mut answer);
+            let now = self.now(wall);
+            self.troubles.travel(target, &mut answer, now);
         }
         Ok((name, answer))
     }
@@ -243,7 +249,8 @@ impl Simulation {
         if project != self.project_id {
             return Err(Fault::no_project());
         }
-        let instead = target.and_then(|target| self.troubles.instead(target, request_id));
+        let now = self.now(wall);
+        let instead = target.and_then(|target| self.troubles.instead(target, request_id, now));
         if let Some((answer, stale)) = instead {
             if stale {
                 self.gate.make_stale(request);
@@ -253,7 +260,6 @@ impl Simulation {
         if !request.is_json() {
             return Err(Fault::media_type());
         }
-        let now = self.now(wall);
         match operation {
             Operation::List(list) => self.list(list, request, wall),
             Operation::Export(list) => Ok(self.export(Ask::read_export(list, request)?, now)),
@@ -275,14 +281,14 @@ impl Simulation {
     }
 
     fn export(&mut self, ask: Ask, now: Timestamp) -> Answer {
-        let troubles = self.troubles.exports();
+        let troubles = self.troubles.exports(now);
         self.exports.begin(ask, &troubles, now)
     }
 
     fn list(&mut self, list: List, request: &Request<'_>, wall: Timestamp) -> Result<Answer, Fault> {
         let ask = Ask::read(list, request)?;
-        let troubles = self.troubles.rows(list, ask.offset == 0);
         let now = self.now(wall);
+        let troubles = self.troubles.rows(list, ask.offset == 0, now);
         let body = page::page(&self.world, &ask, now, &troubles);
         for what in &troubles {
             if let What::TimePasses { by } = what {
