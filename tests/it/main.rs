@@ -21,6 +21,8 @@ mod receivers;
 mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
+mod receivers_robots;
+mod receivers_shown;
 mod receivers_tls;
 mod sdk;
 mod simulate;
