@@ -76,6 +76,9 @@ const MAX_HEADERS: usize = 64 << 10;
 /// Requests that are remembered.
 const MAX_SEEN: usize = 1_000;
 
+/// Requests of one minute that are counted; more is more than any budget.
+const MAX_LOAD: usize = 100_000;
+
 /// One request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -101,7 +104,34 @@ pub struct Simulation {
     requests: BTreeMap<&'static str, u64>,
     answers: BTreeMap<u16, u64>,
     seen: VecDeque<Seen>,
+    load: Load,
     served: u64,
+}
+
+/// How hard the service is asked.
+#[derive(Debug, Default)]
+struct Load {
+    /// Requests of the last minute, by virtual time.
+    minute: VecDeque<Timestamp>,
+    /// Most requests within a minute.
+    busiest: usize,
+    /// Refusals for want of credentials one behind the other, now and at most.
+    refused: (u32, u32),
+}
+
+impl Load {
+    fn note(&mut self, now: Timestamp, status: u16) {
+        while self.minute.front().is_some_and(|first| now - *first >= Millis::mins(1)) {
+            self.minute.pop_front();
+        }
+        if self.minute.len() >= MAX_LOAD {
+            self.minute.pop_front();
+        }
+        self.minute.push_back(now);
+        self.busiest = self.busiest.max(self.minute.len());
+        self.refused.0 = if status == 401 { self.refused.0.saturating_add(1) } else { 0 };
+        self.refused.1 = self.refused.1.max(self.refused.0);
+    }
 }
 
 impl Simulation {
@@ -126,6 +156,7 @@ impl Simulation {
             requests: BTreeMap::new(),
             answers: BTreeMap::new(),
             seen: VecDeque::new(),
+            load: Load::default(),
             served: 0,
         })
     }
@@ -169,6 +200,7 @@ impl Simulation {
         };
         *self.requests.entry(name).or_default() += 1;
         *self.answers.entry(answer.status).or_default() += 1;
+        self.load.note(self.now(wall), answer.status);
         let shown: String = request.target.chars().take(MAX_TARGET).collect();
         self.seen.push_back(Seen { request: format!("{} {shown}", request.method), status: answer.status });
         if self.seen.len() > MAX_SEEN {

@@ -25,12 +25,11 @@ impl Wall {
 
     /// Waits; a clock that does not go by itself is moved on at once.
     pub(super) async fn wait(&self, length: Millis) {
-        match &self.pass {
-            Some(pass) => pass(length),
-            None => {
-                tokio::time::sleep(std::time::Duration::from_millis(length.0.max(0).unsigned_abs())).await
-            }
+        if let Some(pass) = &self.pass {
+            pass(length);
+            return;
         }
+        tokio::time::sleep(std::time::Duration::from_millis(length.0.max(0).unsigned_abs())).await;
     }
 }
 

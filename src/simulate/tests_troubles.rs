@@ -147,6 +147,8 @@ fn order_is_as_asked_for() {
 #[test]
 fn rows_are_inserted_between_two_pages() {
     let mut service = standing(What::Inserted { rows: 1 });
+    assert_eq!(ids(&service.post(&format!("{LOGINS}?limit=1"), "{}")), ["3"], "it was there long ago");
+    service.at("09:20:30");
     let first = service.post(&format!("{LOGINS}?limit=1"), "{}");
     assert_eq!((ids(&first), &body(&first)["count"]), (vec!["2".to_owned()], &json!(2)));
     let second = service.post(&format!("{LOGINS}?limit=1&offset=1"), "{}");

@@ -24,6 +24,7 @@ mod receivers_mail;
 mod receivers_robots;
 mod receivers_shown;
 mod receivers_tls;
+mod scenarios;
 mod sdk;
 mod simulate;
 mod slow;

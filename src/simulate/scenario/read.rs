@@ -206,7 +206,8 @@ fn value(node: &Node) -> Value {
 
 fn plain(scalar: &Scalar) -> Value {
     match scalar.text.parse::<i64>() {
-        _ if scalar.is_null() => Value::Null,
+        // `null` is a word here.
+        _ if scalar.text.is_empty() => Value::Null,
         Ok(number) if scalar.style == Style::Plain => number.into(),
         Ok(_) | Err(_) => scalar.text.as_str().into(),
     }
@@ -240,15 +241,13 @@ fn after(map: &Options<'_>, problems: &mut Problems, key: &str) -> Option<Millis
 fn share(map: &Options<'_>, problems: &mut Problems, key: &str) -> Option<u32> {
     let text = map.text(problems, key)?;
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    match number.filter(|number| (0.0..=100.0).contains(number)) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10000")]
-        Some(number) => Some((number * 100.0).round() as u32),
-        None => {
-            let message = format!("`{key}` takes a share such as 5%, not `{text}`");
-            map.fault(problems, key, message, "write a number from 0 to 100 and `%`");
-            None
-        }
-    }
+    let Some(number) = number.filter(|number| (0.0..=100.0).contains(number)) else {
+        let message = format!("`{key}` takes a share such as 5%, not `{text}`");
+        map.fault(problems, key, message, "write a number from 0 to 100 and `%`");
+        return None;
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10000")]
+    Some((number * 100.0).round() as u32)
 }
 
 /// `07:30`, since midnight.
