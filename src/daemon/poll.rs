@@ -87,6 +87,7 @@ struct Failing {
 impl Poller {
     /// Reads until it is told to stop, or until nobody takes in any more.
     pub async fn run(mut self) {
+        self.clock = self.clock.leading();
         for (number, lane) in self.lanes.clone().iter().enumerate() {
             let Some(cursor) = &lane.cursor else { continue };
             if let Err(fault) = self.source.resume(number, cursor) {

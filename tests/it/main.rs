@@ -32,6 +32,7 @@ mod receivers_services;
 mod receivers_shown;
 mod receivers_tls;
 mod risk;
+mod scenarios;
 mod sdk;
 mod simulate;
 mod slow;
