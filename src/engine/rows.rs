@@ -64,6 +64,7 @@ impl<T: Keyed> Rows<T> {
     }
 
     /// Adds a row that is not there; its place.
+    #[inline]
     pub(super) fn add(&mut self, row: T) -> usize {
         if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));

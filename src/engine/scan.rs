@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::record::{Batch, Locator, Phase, RecordId, Timestamp};
-use crate::rule::compile::{Input, Programs, Role};
-use crate::rule::condition::Memo;
+use crate::rule::compile::{Programs, Role};
+use crate::rule::condition::{Condition, Memo};
+use crate::rule::index::Looked;
 use crate::rule::verb::Entry;
 
-use super::interned::Interned;
+use super::interned::{Interned, Spot};
 use super::key::GroupKey;
 use super::seen::{self, Fresh};
 
@@ -59,80 +60,127 @@ pub struct Seat {
 #[derive(Debug, Default)]
 pub struct Scratch {
     memo: Memo,
+    looked: Looked,
     found: Vec<u32>,
     interned: Interned,
+    matched: Vec<Matched>,
 }
+
+/// A record that an input accepts, before its group and values are known.
+#[derive(Debug)]
+struct Matched {
+    /// Number of the record among the fresh ones.
+    fresh: usize,
+    /// Number of the input.
+    input: usize,
+    marks: u32,
+    /// The exception that holds.
+    excepted: Option<usize>,
+    /// Where to look for its values.
+    spot: Spot,
+}
+
+/// Records whose values are looked up together: memory answers many at once as soon as one.
+const TOGETHER: usize = 32;
 
 impl Programs {
     /// The hits of `fresh` records of `batch`, record by record.
     pub fn scan(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        let Scratch { memo, found, interned } = scratch;
-        for one in fresh {
-            let first = hits.len();
+        self.matched(batch, fresh, scratch);
+        let Scratch { interned, matched, .. } = scratch;
+        let mut hits = Vec::with_capacity(matched.len());
+        for some in matched.chunks_mut(TOGETHER) {
+            let mut near = 0;
+            for one in some.iter_mut() {
+                let number = self.inputs[one.input].program;
+                one.spot = interned.spot(number, &self.list[number], fresh[one.fresh].record(batch));
+                near += usize::from(interned.glance(one.spot));
+            }
+            std::hint::black_box(near);
+            for one in some {
+                let (input, fresh) = (&self.inputs[one.input], &fresh[one.fresh]);
+                hits.push(Hit {
+                    row: fresh.row,
+                    phase: fresh.phase,
+                    seat: fresh.seat,
+                    program: input.program,
+                    outcome: self.outcome(one, batch, fresh, interned),
+                });
+            }
+        }
+        matched.clear();
+        hits
+    }
+
+    /// What inputs accept of `fresh`, record by record, into `scratch`.
+    fn matched(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
+        let Scratch { memo, looked, found, matched, .. } = scratch;
+        memo.clear();
+        looked.clear();
+        for (place, one) in fresh.iter().enumerate() {
+            let first = matched.len();
             let record = one.record(batch);
-            self.index.candidates(record, found);
-            memo.clear();
+            self.index.candidates(record, looked, found);
             for number in &*found {
-                let input = &self.inputs[*number as usize];
+                let number = *number as usize;
+                let input = &self.inputs[number];
                 let wanted = input.phases.contains(one.phase);
                 if !wanted || !self.predicates.holds(&input.condition, record, memo) {
                     continue;
                 }
-                let outcome = self.outcome(input, batch, one, memo, interned);
-                // A record that clears a group is no hit of it; a program's inputs are neighbours.
-                if input.role == Role::Clear
-                    && hits[first..].last().is_some_and(|hit: &Hit| hit.program == input.program)
-                {
-                    hits.pop();
+                let (mut excepted, mut marks) = (None, 0);
+                let program = &self.list[input.program];
+                match input.role {
+                    Role::Hit => {
+                        let mut holds =
+                            |condition: &Condition| self.predicates.holds(condition, record, memo);
+                        excepted = program.exceptions.iter().position(|exception| {
+                            exception.until.is_none_or(|until| one.at < until) && holds(&exception.condition)
+                        });
+                        for (bit, mark) in program.marks.iter().enumerate() {
+                            marks |= u32::from(holds(mark)) << bit;
+                        }
+                    }
+                    Role::Clear => {
+                        // A record that clears a group is no hit of it; a program's inputs are neighbours.
+                        let before = matched[first..].last();
+                        if before.is_some_and(|hit| self.inputs[hit.input].program == input.program) {
+                            matched.pop();
+                        }
+                    }
                 }
-                hits.push(Hit {
-                    row: one.row,
-                    phase: one.phase,
-                    seat: one.seat,
-                    program: input.program,
-                    outcome,
-                });
+                matched.push(Matched { fresh: place, input: number, marks, excepted, spot: Spot::NONE });
             }
         }
-        hits
     }
 
     fn outcome(
         &self,
-        input: &Input,
+        matched: &Matched,
         batch: &Batch,
         fresh: &Fresh,
-        memo: &mut Memo,
         interned: &mut Interned,
     ) -> HitOutcome {
+        let input = &self.inputs[matched.input];
         let program = &self.list[input.program];
         let record = fresh.record(batch);
         let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
-        let clears = input.role == Role::Clear;
-        if !clears {
-            let holds = |number: &usize| {
-                let exception = &program.exceptions[*number];
-                exception.until.is_none_or(|until| fresh.at < until)
-                    && self.predicates.holds(&exception.condition, record, &mut *memo)
-            };
-            if let Some(number) = (0..program.exceptions.len()).find(holds) {
-                return HitOutcome::Excepted(seat, number);
-            }
+        if let Some(number) = matched.excepted {
+            return HitOutcome::Excepted(seat, number);
         }
         let Some(key) = interned.key(program, record) else { return HitOutcome::NoGroup(seat) };
-        let (mut values, mut marks) = (Arc::default(), 0);
-        if !clears {
-            match interned.values(input.program, program, record) {
-                Some(wanted) => values = wanted,
+        let clears = input.role == Role::Clear;
+        let values = if clears || program.carries.is_empty() {
+            Arc::default()
+        } else {
+            match interned.values(input.program, program, record, matched.spot) {
+                Some(values) => values,
                 None => return HitOutcome::NoValue(seat),
             }
-            for (bit, mark) in program.marks.iter().enumerate() {
-                marks |= u32::from(self.predicates.holds(mark, record, memo)) << bit;
-            }
-        }
+        };
         let Seat { at, id, locator } = seat;
-        let entry = Entry { at, phase: fresh.phase, id, locator, marks, clears, seat: 0, values };
+        let (phase, marks) = (fresh.phase, matched.marks);
+        let entry = Entry { at, phase, id, locator, marks, clears, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
 }
