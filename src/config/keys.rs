@@ -63,6 +63,18 @@ pub static CONFIG: MapDoc = MapDoc {
             "failure_reasons: [{re: \"(?i)password\", kind: credentials}]",
         ),
         may("keep", Takes::Map(&KEEP), "how much of the past is kept", "keep: {for: 90d, at_most: 20GB}"),
+        may(
+            "admin",
+            Takes::Map(&ADMIN),
+            "an HTTP door on this machine for operators' tools and Prometheus",
+            "admin: {listen: 127.0.0.1:9480, token: env:LARUM_ADMIN_TOKEN}",
+        ),
+        may(
+            "heartbeat",
+            Takes::Map(&HEARTBEAT),
+            "an address that is called while all is well: who watches it hears of Larum's death",
+            "heartbeat: {url: env:HEARTBEAT_URL, every: 1m}",
+        ),
     ],
 };
 
@@ -127,6 +139,48 @@ pub static ROUTE: MapDoc = MapDoc {
         ),
         need("to", Takes::Texts, "receivers by name", "to: [soc-slack, soc-mail]"),
         may("continue", Takes::Flag, "the routes below are asked too", "continue: true"),
+        may(
+            "group_by",
+            Takes::Texts,
+            "alerts of one level with equal values of these are told together: `rule`, `tenant`, or fields \
+             that rules group `by`; critical ones never wait for others",
+            "group_by: [rule]",
+        ),
+        may(
+            "group_wait",
+            Takes::Duration,
+            "how long the first waits for others; 30s unless told",
+            "group_wait: 30s",
+        ),
+        may(
+            "group_interval",
+            Takes::Duration,
+            "how long the next message of a group waits after one; 5m unless told",
+            "group_interval: 5m",
+        ),
+        may(
+            "repeat_interval",
+            Takes::OffOr(&Takes::Duration),
+            "what is still open and nobody has taken is told again so often; off unless told",
+            "repeat_interval: 4h",
+        ),
+        may(
+            "escalate",
+            Takes::Map(&ESCALATE),
+            "who else is told where none of `to` has taken the message in time",
+            "escalate: {after: 15m, to: [on-call]}",
+        ),
+    ],
+};
+
+/// `escalate:` of a route.
+pub static ESCALATE: MapDoc = MapDoc {
+    name: "`escalate`",
+    about: "who else is told where none of the route's receivers has taken the message in time",
+    open: Open::Closed,
+    keys: &[
+        need("after", Takes::Duration, "how long the route's receivers have", "after: 15m"),
+        need("to", Takes::Texts, "receivers by name", "to: [on-call]"),
     ],
 };
 
@@ -173,9 +227,59 @@ pub static KEEP: MapDoc = MapDoc {
     ],
 };
 
+/// `admin:`
+pub static ADMIN: MapDoc = MapDoc {
+    name: "`admin`",
+    about: "an HTTP door on this machine for operators' tools and Prometheus",
+    open: Open::Closed,
+    keys: &[
+        need("listen", Takes::Text, "an address of this machine and a port", "listen: 127.0.0.1:9480"),
+        need(
+            "token",
+            Takes::Secret,
+            "what a caller shows as `Authorization: Bearer …`, by its place; at least 16 characters",
+            "token: env:LARUM_ADMIN_TOKEN",
+        ),
+        may(
+            "hosts",
+            Takes::Texts,
+            "names, besides this machine's own, by which it may be called: those of a proxy before it",
+            "hosts: [larum.example]",
+        ),
+    ],
+};
+
+/// `heartbeat:`
+pub static HEARTBEAT: MapDoc = MapDoc {
+    name: "`heartbeat`",
+    about: "an address that is called while all is well",
+    open: Open::Closed,
+    keys: &[
+        need(
+            "url",
+            Takes::Secret,
+            "the address, by its place: whoever knows it can lie",
+            "url: env:HEARTBEAT_URL",
+        ),
+        may("every", Takes::Duration, "how often at most; 1m unless told", "every: 1m"),
+    ],
+};
+
 /// Every map of the file but those of kinds.
-pub static MAPS: &[&MapDoc] =
-    &[&CONFIG, &SOURCE, &RECEIVER, &AT_MOST, &ROUTE, &ROUTE_MATCH, &FAILURE_CODES, &FAILURE_REASON, &KEEP];
+pub static MAPS: &[&MapDoc] = &[
+    &CONFIG,
+    &SOURCE,
+    &RECEIVER,
+    &AT_MOST,
+    &ROUTE,
+    &ESCALATE,
+    &ROUTE_MATCH,
+    &FAILURE_CODES,
+    &FAILURE_REASON,
+    &KEEP,
+    &ADMIN,
+    &HEARTBEAT,
+];
 
 /// Words that other tools use, and ours.
 static SYNONYMS: &[(&str, &str)] = &[
