@@ -35,7 +35,7 @@ pub use generation::{CheckedRule, Compiled, Generation, GenerationText, Limits, 
 pub use group::Decision;
 use lanes::Lanes;
 use program::{Place, ProgramState};
-pub use scan::{Hit, Scratch};
+pub use scan::{Guess, Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
 use seen::{SeenRows, Wants, Was};

@@ -8,6 +8,7 @@ use crate::rule::condition::{Condition, Memo};
 use crate::rule::index::Looked;
 use crate::rule::verb::Entry;
 
+use super::Generation;
 use super::interned::{Interned, Spot};
 use super::key::GroupKey;
 use super::seen::{self, Fresh};
@@ -82,6 +83,41 @@ struct Matched {
 
 /// Records whose values are looked up together: memory answers many at once as soon as one.
 const TOGETHER: usize = 32;
+
+/// The hits of a batch whose rows nobody has looked up yet, should all of them be new: so that
+/// batches can be scanned ahead of their turn.
+#[derive(Debug)]
+pub struct Guess {
+    fresh: Vec<Fresh>,
+    hits: Vec<Hit>,
+}
+
+impl Guess {
+    /// The hits, if `fresh` is what was guessed: the records that the batch does bring.
+    pub fn confirmed(self, fresh: &[Fresh]) -> Option<Vec<Hit>> {
+        let Self { fresh: guessed, mut hits } = self;
+        if guessed.len() != fresh.len() || !guessed.iter().zip(fresh).all(|(one, other)| one.is_as(other)) {
+            return None;
+        }
+        // Hits stand in the order of their records.
+        let mut place = 0;
+        for hit in &mut hits {
+            let is_its = |one: &Fresh| (one.row, one.phase) == (hit.row, hit.phase);
+            place += fresh.get(place..)?.iter().position(is_its)?;
+            hit.seat = fresh.get(place)?.seat;
+        }
+        Some(hits)
+    }
+}
+
+impl Generation {
+    /// The hits of `batch` if all of its rows are new.
+    pub fn guess(&self, batch: &Batch, scratch: &mut Scratch) -> Guess {
+        let fresh = Fresh::all_new(batch, self.wants());
+        let hits = self.programs.scan(batch, &fresh, scratch);
+        Guess { fresh, hits }
+    }
+}
 
 impl Programs {
     /// The hits of `fresh` records of `batch`, record by record.
@@ -191,6 +227,70 @@ impl HitOutcome {
         match self {
             Self::Grouped { entry, .. } => Seat { at: entry.at, id: entry.id, locator: entry.locator },
             Self::NoGroup(seat) | Self::NoValue(seat) | Self::Excepted(seat, _) => *seat,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CheckedRule, Engine, Limits};
+    use super::*;
+    use crate::record::fact::Facts;
+    use crate::record::scan::{Mapping, Origin, Scanner};
+    use crate::record::{Columns, Locator};
+    use crate::rule::decode::{Options, decode};
+
+    fn generation() -> Arc<Generation> {
+        let rule = |id: &str, body: &str| {
+            let text = format!("rule: {id}\ntitle: r\nlevel: low\n{body}\n");
+            let (spec, mut problems) = decode("r.yaml", text.as_str(), &Options::default());
+            CheckedRule::new(spec.unwrap(), &mut problems).unwrap()
+        };
+        let rules = vec![
+            rule("burst", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user]}"),
+            rule("ends", "match: {phase: end, user|exists: true}"),
+            rule("news", "match: {outcome: success}\nfirst_seen: {value: public_ip, by: [user]}"),
+        ];
+        Arc::new(Generation::new(rules, Columns::default(), Limits::default()))
+    }
+
+    /// A batch of rows `id user outcome end`.
+    fn batch(generation: &Generation, rows: &str) -> Batch {
+        let facts = Arc::new(Facts::default());
+        let scanner = Scanner::new(generation.columns.clone(), facts, Origin::file(Mapping::default()));
+        let line = |row: &str| {
+            let parts: Vec<&str> = row.split_whitespace().collect();
+            let [id, user, outcome, end] = parts[..] else { panic!("{row}") };
+            format!(
+                r#"{{"id":"{id}","kind":"login","start_time":"2026-01-05T09:00:00Z","user_name":"{user}","outcome":"{outcome}","end_time":"{end}","public_ip":"192.0.2.{id}"}}"#
+            ) + "\n"
+        };
+        scanner.scan(rows.split('|').map(line).collect(), Locator(0))
+    }
+
+    #[test]
+    fn a_guess_that_is_confirmed_is_what_scanning_finds() {
+        let generation = generation();
+        let mut engine = Engine::new(generation.clone(), "acme");
+        let rows = "1 ana failure - | 2 bob success 2026-01-05T10:00:00Z | 3 ana failure - | 4 - success -";
+        for (rows, confirmed) in [
+            (rows, true),
+            (rows, false),
+            ("5 ana success - | 5 ana success -", false),
+            ("6 ana failure 2026-01-05T09:30:00Z | 7 ana failure -", true),
+            ("7 ana failure 2026-01-05T09:30:00Z | 8 ana failure -", false),
+            ("9 cat failure -", true),
+        ] {
+            let batch = batch(&generation, rows);
+            let guess = generation.guess(&batch, &mut Scratch::default());
+            let fresh = engine.take_in(&batch);
+            let meant = engine.scan(&batch, &fresh, &mut Scratch::default());
+            let hits = guess.confirmed(&fresh);
+            assert_eq!(hits.is_some(), confirmed, "{rows}");
+            if let Some(hits) = hits {
+                assert_eq!(format!("{hits:?}"), format!("{meant:?}"), "{rows}");
+            }
+            engine.advance(&batch, meant);
         }
     }
 }
