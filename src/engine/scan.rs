@@ -1,16 +1,20 @@
 //! Scan: records to hits. Pure and in any order, so chunks may be scanned in parallel.
+//!
+//! Where a rule asks of the past, a hit comes with a verdict that is open: see [`super::open`].
 
 use std::sync::Arc;
 
-use crate::record::{Batch, Locator, Phase, RecordId, Timestamp};
-use crate::rule::compile::{Programs, Role};
+use crate::record::{Batch, Locator, Phase, Record, RecordId, Timestamp};
+use crate::rule::compile::{Input, Programs, Role};
 use crate::rule::condition::{Condition, Memo};
 use crate::rule::index::Looked;
+use crate::rule::past::{QuestionId, Rest};
 use crate::rule::verb::Entry;
 
 use super::Generation;
 use super::interned::{Interned, Spot};
 use super::key::GroupKey;
+use super::open::Open;
 use super::seen::{self, Fresh};
 
 /// What a record is to a program.
@@ -44,6 +48,24 @@ pub enum HitOutcome {
     NoValue(Seat),
     /// An exception holds, by its number in the file.
     Excepted(Seat, usize),
+    /// The past decides. The entry's marks are those that hold by the record alone.
+    Open {
+        /// The group; empty if it has none.
+        key: GroupKey,
+        /// What the group keeps of it.
+        entry: Entry,
+        /// What the past decides.
+        open: Box<Open>,
+    },
+    /// The memory whose number the program's is learns from it.
+    Learns {
+        /// The memory's group.
+        key: GroupKey,
+        /// What was used.
+        value: Arc<str>,
+        /// Which record.
+        seat: Seat,
+    },
 }
 
 /// Which record, for those that get no further.
@@ -67,9 +89,18 @@ pub struct Scratch {
     matched: Vec<Matched>,
 }
 
-/// A record that an input accepts, before its group and values are known.
+/// What a record is to an input.
 #[derive(Debug)]
-struct Matched {
+enum Matched {
+    /// The input accepts it; its group and values are not known yet.
+    Accepted(Accepted),
+    /// All is known; none once it is given.
+    Made(Option<Box<Hit>>),
+}
+
+/// A record that an input accepts.
+#[derive(Debug)]
+struct Accepted {
     /// Number of the record among the fresh ones.
     fresh: usize,
     /// Number of the input.
@@ -128,29 +159,35 @@ impl Programs {
         for some in matched.chunks_mut(TOGETHER) {
             let mut near = 0;
             for one in some.iter_mut() {
+                let Matched::Accepted(one) = one else { continue };
                 let number = self.inputs[one.input].program;
                 one.spot = interned.spot(number, &self.list[number], fresh[one.fresh].record(batch));
                 near += usize::from(interned.glance(one.spot));
             }
             std::hint::black_box(near);
             for one in some {
-                let (input, fresh) = (&self.inputs[one.input], &fresh[one.fresh]);
-                hits.push(Hit {
-                    row: fresh.row,
-                    phase: fresh.phase,
-                    seat: fresh.seat,
-                    program: input.program,
-                    outcome: self.outcome(one, batch, fresh, interned),
-                });
+                match one {
+                    Matched::Accepted(one) => {
+                        let (input, fresh) = (&self.inputs[one.input], &fresh[one.fresh]);
+                        hits.push(Hit {
+                            row: fresh.row,
+                            phase: fresh.phase,
+                            seat: fresh.seat,
+                            program: input.program,
+                            outcome: self.outcome(one, batch, fresh, interned),
+                        });
+                    }
+                    Matched::Made(hit) => hits.extend(hit.take().map(|hit| *hit)),
+                }
             }
         }
         matched.clear();
         hits
     }
 
-    /// What inputs accept of `fresh`, record by record, into `scratch`.
+    /// What `fresh` records are to inputs, record by record, into `scratch`.
     fn matched(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
-        let Scratch { memo, looked, found, matched, .. } = scratch;
+        let Scratch { memo, looked, found, matched, interned } = scratch;
         memo.clear();
         looked.clear();
         for (place, one) in fresh.iter().enumerate() {
@@ -161,47 +198,157 @@ impl Programs {
                 let number = *number as usize;
                 let input = &self.inputs[number];
                 let wanted = input.phases.contains(one.phase);
+                if wanted && input.role != Role::Learn && !self.list[input.program].questions.is_empty() {
+                    self.open(input, batch, one, memo, interned, matched, first);
+                    continue;
+                }
                 if !wanted || !self.predicates.holds(&input.condition, record, memo) {
                     continue;
                 }
                 let (mut excepted, mut marks) = (None, 0);
-                let program = &self.list[input.program];
                 match input.role {
-                    Role::Hit => {
-                        let mut holds =
-                            |condition: &Condition| self.predicates.holds(condition, record, memo);
-                        excepted = program.exceptions.iter().position(|exception| {
-                            exception.until.is_none_or(|until| one.at < until) && holds(&exception.condition)
-                        });
-                        for (bit, mark) in program.marks.iter().enumerate() {
-                            marks |= u32::from(holds(mark)) << bit;
-                        }
-                    }
+                    Role::Hit => (excepted, marks) = self.looked_at(input, one, record, memo),
                     Role::Clear => {
                         // A record that clears a group is no hit of it; a program's inputs are neighbours.
-                        let before = matched[first..].last();
-                        if before.is_some_and(|hit| self.inputs[hit.input].program == input.program) {
+                        let same = |hit: &Accepted| self.inputs[hit.input].program == input.program;
+                        if matches!(matched[first..].last(), Some(Matched::Accepted(hit)) if same(hit)) {
                             matched.pop();
                         }
                     }
+                    Role::Learn => {
+                        let lesson = self.lesson(input.program, batch, one);
+                        matched.extend(lesson.map(|hit| Matched::Made(Some(Box::new(hit)))));
+                        continue;
+                    }
                 }
-                matched.push(Matched { fresh: place, input: number, marks, excepted, spot: Spot::NONE });
+                let (fresh, input, spot) = (place, number, Spot::NONE);
+                matched.push(Matched::Accepted(Accepted { fresh, input, marks, excepted, spot }));
             }
         }
     }
 
+    /// The exception that holds for a hit, and its marks.
+    fn looked_at(
+        &self,
+        input: &Input,
+        fresh: &Fresh,
+        record: Record<'_>,
+        memo: &mut Memo,
+    ) -> (Option<usize>, u32) {
+        let program = &self.list[input.program];
+        let mut holds = |condition: &Condition| self.predicates.holds(condition, record, memo);
+        let excepted = program.exceptions.iter().position(|exception| {
+            exception.until.is_none_or(|until| fresh.at < until) && holds(&exception.condition)
+        });
+        let marks = program.marks.iter().enumerate();
+        (excepted, marks.fold(0, |marks, (bit, mark)| marks | u32::from(holds(mark)) << bit))
+    }
+
+    /// What the memory of this number learns from a record.
+    fn lesson(&self, number: usize, batch: &Batch, fresh: &Fresh) -> Option<Hit> {
+        let record = fresh.record(batch);
+        let (key, value) = self.asked(number, record)?;
+        let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
+        let outcome = HitOutcome::Learns { key, value, seat };
+        Some(Hit { row: fresh.row, phase: fresh.phase, seat: fresh.seat, program: number, outcome })
+    }
+
+    /// The group and the value that the memory of this number keeps of a record.
+    fn asked(&self, number: usize, record: Record<'_>) -> Option<(GroupKey, Arc<str>)> {
+        let memory = &self.memories[number];
+        let value = memory.value(record)?;
+        let mut key = Vec::with_capacity(48);
+        memory.write_key(record, &mut key).then(|| (GroupKey::new(&key), value))
+    }
+
+    /// What a record may be to a program that asks of the past: one hit, whatever its inputs are.
+    #[expect(clippy::too_many_arguments, reason = "what a scan works with")]
+    fn open(
+        &self,
+        input: &Input,
+        batch: &Batch,
+        fresh: &Fresh,
+        memo: &mut Memo,
+        interned: &mut Interned,
+        matched: &mut Vec<Matched>,
+        first: usize,
+    ) {
+        let (program, record) = (&self.list[input.program], fresh.record(batch));
+        let number = |id: QuestionId| {
+            let place = program.questions.iter().position(|question| question.id == id);
+            place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX)
+        };
+        let rest = self.predicates.reduce(&input.condition, record, memo, &number);
+        if rest == Rest::Settled(false) {
+            return;
+        }
+        if let Some(Matched::Made(Some(hit))) = matched[first..].last_mut()
+            && hit.program == input.program
+            && let HitOutcome::Open { open, .. } = &mut hit.outcome
+        {
+            open.roles.push((input.role, rest));
+            return;
+        }
+        let key = interned.key(program, record);
+        let spot = interned.spot(input.program, program, record);
+        let values = interned.values(input.program, program, record, spot);
+        let mut exceptions = Vec::new();
+        for (number_of_exception, exception) in program.exceptions.iter().enumerate() {
+            if exception.until.is_none_or(|until| fresh.at < until) {
+                let rest = self.predicates.reduce(&exception.condition, record, memo, &number);
+                if rest != Rest::Settled(false) {
+                    exceptions.push((number_of_exception, rest));
+                }
+            }
+        }
+        let (mut marks, mut open_marks) = (0, Vec::new());
+        for (bit, mark) in (0_u8..).zip(&program.marks) {
+            match self.predicates.reduce(mark, record, memo, &number) {
+                Rest::Settled(holds) => marks |= u32::from(holds) << bit,
+                rest @ (Rest::Asks(_) | Rest::All(_) | Rest::Any(_) | Rest::Not(_)) => {
+                    open_marks.push((bit, rest));
+                }
+            }
+        }
+        let (own, amended) = (batch.rows[fresh.row].only.unwrap_or(Phase::Start), Phase::Amended);
+        let open = Open {
+            row: (fresh.phase == own || fresh.phase == amended).then(|| fresh.seat.key()),
+            amended: fresh.phase != own,
+            roles: vec![(input.role, rest)],
+            exceptions,
+            marks: open_marks,
+            asked: program.questions.iter().map(|question| self.asked(question.memory, record)).collect(),
+            grouped: key.is_some(),
+            valued: values.is_some(),
+        };
+        let entry = Entry {
+            at: fresh.at,
+            phase: fresh.phase,
+            id: record.id(),
+            locator: record.row().locator,
+            marks,
+            clears: false,
+            seat: 0,
+            values: values.unwrap_or_default(),
+        };
+        let key = key.unwrap_or_else(|| GroupKey::new(&[]));
+        let outcome = HitOutcome::Open { key, entry, open: Box::new(open) };
+        let (row, phase, seat, program) = (fresh.row, fresh.phase, fresh.seat, input.program);
+        matched.push(Matched::Made(Some(Box::new(Hit { row, phase, seat, program, outcome }))));
+    }
+
     fn outcome(
         &self,
-        matched: &Matched,
+        accepted: &Accepted,
         batch: &Batch,
         fresh: &Fresh,
         interned: &mut Interned,
     ) -> HitOutcome {
-        let input = &self.inputs[matched.input];
+        let input = &self.inputs[accepted.input];
         let program = &self.list[input.program];
         let record = fresh.record(batch);
         let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
-        if let Some(number) = matched.excepted {
+        if let Some(number) = accepted.excepted {
             return HitOutcome::Excepted(seat, number);
         }
         let Some(key) = interned.key(program, record) else { return HitOutcome::NoGroup(seat) };
@@ -209,13 +356,13 @@ impl Programs {
         let values = if clears || program.carries.is_empty() {
             Arc::default()
         } else {
-            match interned.values(input.program, program, record, matched.spot) {
+            match interned.values(input.program, program, record, accepted.spot) {
                 Some(values) => values,
                 None => return HitOutcome::NoValue(seat),
             }
         };
         let Seat { at, id, locator } = seat;
-        let (phase, marks) = (fresh.phase, matched.marks);
+        let (phase, marks) = (fresh.phase, accepted.marks);
         let entry = Entry { at, phase, id, locator, marks, clears, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
@@ -225,8 +372,13 @@ impl HitOutcome {
     /// Which record it is.
     pub fn seat(&self) -> Seat {
         match self {
-            Self::Grouped { entry, .. } => Seat { at: entry.at, id: entry.id, locator: entry.locator },
-            Self::NoGroup(seat) | Self::NoValue(seat) | Self::Excepted(seat, _) => *seat,
+            Self::Grouped { entry, .. } | Self::Open { entry, .. } => {
+                Seat { at: entry.at, id: entry.id, locator: entry.locator }
+            }
+            Self::NoGroup(seat)
+            | Self::NoValue(seat)
+            | Self::Excepted(seat, _)
+            | Self::Learns { seat, .. } => *seat,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Sources that the daemon polls: each gives rows, how far it is complete, and a place to resume
 //! from. A source decides when it asks and what; the daemon carries out.
 
+use std::path::Path;
 use std::pin::Pin;
+
+use serde::{Deserialize, Serialize};
 
 use crate::record::scan::Origin;
 use crate::record::{Millis, Timestamp};
@@ -13,6 +16,19 @@ pub struct LaneSpec {
     pub name: String,
     /// What identities are made of and how keys are named.
     pub origin: Origin,
+}
+
+/// How late a source's rows appear: from a row's own time to the moment at which it was first read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// Rows that were counted: those of the last day or two that were read as they appeared.
+    pub rows: u64,
+    /// What half of them did not exceed.
+    pub median: Millis,
+    /// What 999 of a thousand did not exceed.
+    pub most: Millis,
+    /// How late a row may be at present without coming after its watermark.
+    pub settle: Millis,
 }
 
 /// What one reading of a lane gave.
@@ -33,6 +49,8 @@ pub struct Reading {
     pub now: Option<Timestamp>,
     /// Rows dated ahead of now, set aside to be read again.
     pub ahead: u64,
+    /// How late rows appear, where the source measures it.
+    pub lateness: Option<Lateness>,
     /// True while more of the past is still to be read; from the first reading without it on, the
     /// lane has caught up.
     pub behind: bool,
@@ -85,9 +103,18 @@ pub enum Step {
 /// A step that is under way.
 pub type Stepping<'a> = Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
 
+/// What a source finds out before it is read.
+pub type Preparing<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// A source that is read for as long as the daemon runs.
 pub trait LiveSource: Send + std::fmt::Debug {
-    /// Its lanes, always the same ones in the same order.
+    /// Finds out what the configuration leaves open and identities are made of, before lanes are
+    /// resumed or read: asks once, and keeps what it learnt in `notes`, a file of its own beside the
+    /// store. The text of a failure holds no secret and says the way out.
+    fn prepare<'a>(&'a mut self, _now: Timestamp, _notes: &'a Path) -> Preparing<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Its lanes, always the same ones in the same order; their origins are whole once it is prepared.
     fn lanes(&self) -> Vec<LaneSpec>;
     /// Resumes a lane where an earlier life stopped, or, after a reading that could not be kept, where
     /// this one was; an empty cursor begins anew. What was given since is given again.

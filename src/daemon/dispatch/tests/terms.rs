@@ -11,7 +11,7 @@ fn route(to: &[&str]) -> Route {
 impl World {
     /// Keeps `alert` and owes what `routes` say of it.
     async fn told(&self, alert: &Alert, routes: &[Route]) {
-        let routing = Routing { routes: Routes { routes: routes.to_vec() }, ops: Vec::new() };
+        let routing = Routing { routes: Routes { routes: routes.to_vec() }, ..Routing::default() };
         let owed = routing.owed(alert, self.office.clock.now());
         self.commit([vec![Change::Alert(Box::new(alert.clone()))], owed].concat()).await;
     }
