@@ -4,6 +4,26 @@
 //! Each file is a source of its own: the one that is furthest behind is read on, a round of so many
 //! blocks at a time. While a round is judged, in order, by one thread, the others read and scan the
 //! file's next one, on the guess that all its rows are new; where they are not, it is scanned again.
+//!
+//! # Where the time goes
+//!
+//! Of a replay of 500,000 records of 770 bytes under three rules on one thread, by samples: reading
+//! lines a third (the walk over keys a tenth of all, identities 5 %, digests of lines 3 %), the kernel
+//! a tenth to a quarter (copying the file, making new pages zero), judging groups a quarter, finding
+//! hits an eighth, remembering rows a tenth. Most of what is not reading waits for memory: rows, groups
+//! and their hits of the last hour do not fit the caches. What paid:
+//!
+//! - Group keys that hold their bytes, instead of shared ones that were looked up: no count of owners
+//!   on a line of memory that somebody else touched last.
+//! - Values of some dozens of hits looked up together, and verdicts kept by place of a fact's word.
+//! - Writing what is remembered where it lies. A value put together byte by byte and then copied as a
+//!   whole waits until all writes before it are done, those to memory out of reach included.
+//! - Buffers that need not be made zero again, and read in one call.
+//!
+//! What did not: huge pages off, pages that are never returned; threads that share each stage of a
+//! round, which wait for each other at its end. What is left: identities of the vendor's ids by a
+//! digest that only spreads (5 %, and every id changes), hits of the last hour in one ring a rule
+//! instead of a list a group.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
