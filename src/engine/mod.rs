@@ -43,7 +43,7 @@ pub use group::Decision;
 use lanes::Lanes;
 use memory::MemoryState;
 use program::{Past, Place, ProgramState};
-pub use scan::{Hit, Scratch};
+pub use scan::{Guess, Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
 use seen::{SeenRows, Wants, Was};
