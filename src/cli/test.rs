@@ -1,11 +1,12 @@
 //! `larum test`: the rules' own tests, on the engine that the daemon runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, Draft, Sight, State};
-use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, Step, tell};
+use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, Step, links, tell};
 use crate::record::describe::Describer;
 use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
@@ -50,8 +51,8 @@ impl Test {
         loaded.complain();
         let (mut tests, mut failed, rules) = (0, 0, loaded.rules.len());
         let broken = loaded.has_errors();
-        for rule in loaded.rules {
-            let (ran, bad) = test_rule(rule, self.output)?;
+        for rule in &loaded.rules {
+            let (ran, bad) = test_rule(rule, &loaded.rules, self.output)?;
             tests += ran;
             failed += bad;
         }
@@ -68,17 +69,21 @@ impl Test {
     }
 }
 
-/// Runs the tests of one rule: how many there are, and how many failed.
-fn test_rule(rule: CheckedRule, output: Output) -> Result<(usize, usize), Failure> {
-    let name = rule.rule().id().to_string();
+/// Runs the tests of one rule, with those of `all` that it hears of: how many there are, and how many
+/// failed.
+fn test_rule(rule: &CheckedRule, all: &[CheckedRule], output: Output) -> Result<(usize, usize), Failure> {
+    let id = rule.rule().id();
+    let name = id.to_string();
     let cases = rule.rule().spec.tests.clone();
-    let generation = Arc::new(Generation::new(vec![rule], Columns::default(), Limits::default()));
+    let rules = links::with_heard(all.to_vec(), &BTreeSet::from([id.clone()]));
+    let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+    let number = generation.position(id).unwrap_or_default();
     if output == Output::Text {
         show::line(&name)?;
     }
     let mut failed = 0;
     for case in &cases {
-        let outcome = run_case(&generation, case);
+        let outcome = run_case(&generation, number, case);
         failed += usize::from(!outcome.faults.is_empty());
         match output {
             Output::Text => print_text(case, &outcome)?,
@@ -120,24 +125,24 @@ fn headline(alert: &Alert) -> String {
 }
 
 /// Runs one test and compares.
-fn run_case(generation: &Arc<Generation>, case: &Case) -> Outcome {
+fn run_case(generation: &Arc<Generation>, number: usize, case: &Case) -> Outcome {
     let mut clock = START;
-    let (mut lines, mut number) = (Vec::new(), 0);
+    let (mut lines, mut made) = (Vec::new(), 0);
     let asked: u64 = case.history.iter().chain(&case.events).map(|line| u64::from(times(line))).sum();
     if asked > MAX_RECORDS {
         let faults = vec![format!("{asked} records; a test may have {MAX_RECORDS}")];
         return Outcome { raised: Vec::new(), faults };
     }
     for line in &case.history {
-        expand(line, &mut clock, &mut number, &mut lines);
+        expand(line, &mut clock, &mut made, &mut lines);
     }
     let (events_from, events_at) = (lines.iter().map(|line: &String| line.len() as u64 + 1).sum(), clock);
     for line in &case.events {
-        expand(line, &mut clock, &mut number, &mut lines);
+        expand(line, &mut clock, &mut made, &mut lines);
     }
     let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     let Raised { alerts: raised, mut faults, why_not } =
-        raise(generation, &text, clock, (Locator(events_from), events_at));
+        raise((generation, number), &text, clock, (Locator(events_from), events_at));
     faults.extend(raised.iter().filter_map(|alert| alert.text_fault.clone()));
     let differences = compare(&case.alerts, &raised);
     if raised.len() < case.alerts.len() {
@@ -200,7 +205,7 @@ struct Raised {
 
 /// The alerts that `text` raises, with what became of them; those of the history left out.
 fn raise(
-    generation: &Arc<Generation>,
+    (generation, number): (&Arc<Generation>, usize),
     text: &str,
     end: Timestamp,
     (events_from, events_at): (Locator, Timestamp),
@@ -209,7 +214,7 @@ fn raise(
     let describer = Describer::new(facts.clone(), origin.clone());
     let scanner = Scanner::new(generation.columns.clone(), facts, origin);
     let mut feed = Feed::new(Engine::new(generation.clone(), "default"));
-    let program = &generation.programs.list[0];
+    let program = &generation.programs.list[number];
     feed.engine.watch(program.rule.id());
     let source = SourceId(0);
     feed.engine.add_source(source, None);
@@ -219,6 +224,7 @@ fn raise(
     outcome.drafts.extend(rest.drafts);
     outcome.traced.extend(rest.traced);
     outcome.notes.extend(rest.notes);
+    outcome.drafts.retain(|draft| draft.rule() == program.rule.id());
     outcome.drafts.sort_by_cached_key(Draft::order);
     let mut alerts: Vec<Alert> = Vec::new();
     for draft in &outcome.drafts {
@@ -253,18 +259,23 @@ fn raise(
         Note::GroupsFull { .. } | Note::MemoryFull { .. } | Note::StandingLeftOut { .. } => None,
     };
     let faults = outcome.notes.iter().filter_map(fault).collect();
-    let why_not = why_not(generation, &batch, &outcome);
+    let why_not = why_not(generation, number, &batch, &outcome);
     Raised { alerts, faults, why_not }
 }
 
 /// What became of the last record of a test.
-fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outcome) -> Option<String> {
-    let program = &generation.programs.list[0];
+fn why_not(
+    generation: &Generation,
+    number: usize,
+    batch: &Batch,
+    outcome: &crate::engine::Outcome,
+) -> Option<String> {
+    let program = &generation.programs.list[number];
     let told = || outcome.traced.iter().filter(|traced| !matches!(traced.step, Step::Answered(_)));
     let hits = told().count();
     let count = format!("{}, {}", show::many(batch.rows.len(), "record"), show::many(hits, "hit"));
     if let Some(traced) = told().max_by_key(|traced| traced.at) {
-        let (_, word, detail) = reason::told(program, &traced.step);
+        let (_, word, detail) = reason::told(program, &traced.step, &BTreeMap::new());
         return Some(format!("{count}; the last hit: {word}, {detail}"));
     }
     let row = batch.rows.len().checked_sub(1)?;
@@ -308,6 +319,7 @@ fn value_of(alert: &Alert, name: &str) -> String {
         "state" => alert.state.as_str().to_owned(),
         "at" => alert.at.to_string(),
         "late" => alert.late.to_string(),
+        "held" => (!alert.held_by.is_empty()).to_string(),
         "repeats" => alert.repeats.to_string(),
         _ => alert.scope.get(name).map_or_else(|| "absent".to_owned(), text),
     }

@@ -90,9 +90,14 @@ impl Intake {
     fn owed(&self, told: Vec<Alert>, now: Timestamp) -> Vec<Change> {
         let routing = self.around.routing.borrow().clone();
         let (mut changes, mut standing, mut owed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut released = Vec::new();
         for alert in told {
             debug!(alert = %alert.id, rule = %alert.rule, state = alert.state.as_str(), "told");
-            if alert.standing && alert.revision == 1 {
+            if !alert.held_by.is_empty() {
+                debug!(alert = %alert.id, "held back while another rule's alert is open");
+            } else if alert.released {
+                released.push(alert.clone());
+            } else if alert.standing && alert.revision == 1 {
                 standing.push(alert.clone());
             } else {
                 owed.extend(routing.owed(&alert, now));
@@ -104,6 +109,7 @@ impl Intake {
         }
         changes.extend(owed);
         changes.extend(routing.owed_standing(&standing, now));
+        changes.extend(routing.owed_released(&released, now));
         changes
     }
 
