@@ -93,8 +93,15 @@ pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> R
         return Err(BuildError::Faults(problems.render(false)));
     };
     let (generation, rules_off, problems) = rules(&config, last)?;
-    let ends = receivers.iter().filter(|built| built.kind.ends).map(|built| built.name.clone()).collect();
-    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone(), ends };
+    let names = |which: fn(&crate::deliver::Kind) -> bool| {
+        receivers.iter().filter(|built| which(built.kind)).map(|built| built.name.clone()).collect()
+    };
+    let routing = Routing {
+        routes: config.routes.clone(),
+        ops: config.ops.clone(),
+        people: names(|kind| kind.human),
+        ends: names(|kind| kind.ends),
+    };
     Ok(Built { config, sources, receivers, admin, heartbeat, routing, generation, rules_off, problems })
 }
 
