@@ -84,6 +84,7 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
         (
             Counted::Hits
             | Counted::DistinctValues
+            | Counted::InBucket
             | Counted::Samples
             | Counted::Stat(_)
             | Counted::Having(_),
@@ -97,6 +98,7 @@ fn counted(program: &Program, what: Counted) -> String {
     match (what, &program.verb) {
         (Counted::Hits, _) => "hits".to_owned(),
         (Counted::DistinctValues, _) => "distinct values".to_owned(),
+        (Counted::InBucket, _) => "in the bucket".to_owned(),
         (Counted::Samples, _) => "samples".to_owned(),
         (Counted::Stat(stat), _) => stat.to_string(),
         (Counted::Having(number), Verb::Count(count)) => {

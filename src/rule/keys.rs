@@ -10,7 +10,7 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
 pub use verbs::{
-    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT,
+    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RATE, RECOVER, SAME_NET, SCRIPT,
 };
 
 /// One map of the language.
@@ -238,6 +238,7 @@ pub static MAPS: &[&MapDoc] = &[
     &SAME_NET,
     &MEASURE,
     &RECOVER,
+    &RATE,
     &SCRIPT,
     &EXCEPTION,
     &LEVEL_LINE,
@@ -299,6 +300,9 @@ pub static SYNONYMS: &[(&str, &str)] = &[
     ("threshold", "at_least"),
     ("times", "at_least"),
     ("min", "at_least"),
+    ("capacity", "at_least"),
+    ("leakspeed", "drains_every"),
+    ("leak_speed", "drains_every"),
     ("group_by", "by"),
     ("group-by", "by"),
     ("groupby", "by"),

@@ -234,6 +234,8 @@ pub enum Verb {
     FirstSeen(FirstSeenSpec),
     /// A statistic of a number field.
     Measure(MeasureSpec),
+    /// A leaky bucket.
+    Rate(RateSpec),
     /// A Rhai script over the group's last records.
     Script(ScriptSpec),
 }
@@ -391,6 +393,19 @@ pub enum Stat {
     Max,
     /// Total.
     Sum,
+}
+
+/// `rate:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RateSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Units in the bucket that fire; at least 1.
+    pub at_least: u32,
+    /// One unit drains in so long.
+    pub drains_every: Millis,
+    /// Only a value of this field that is not in the bucket pours; none: every hit.
+    pub distinct: Option<FieldName>,
 }
 
 /// `script:`

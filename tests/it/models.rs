@@ -106,7 +106,15 @@ fn network(ip: &str, bits: u32) -> u32 {
 }
 
 fn simple(window: Window, holds: Holds<Seen>, cooldown: i64) -> SlowRule<Seen> {
-    SlowRule { window, holds, cooldown, cooldown_given: false, restart: false, recovered: None }
+    SlowRule {
+        window,
+        holds,
+        cooldown,
+        cooldown_given: false,
+        restart: false,
+        recovered: None,
+        same: |_, _| false,
+    }
 }
 
 /// `first_seen` with a value that two logins share if `same` says so.
@@ -302,6 +310,31 @@ pub fn verbs() -> Vec<Case> {
                 }),
                 MINUTE,
             ),
+        ),
+        case(
+            "rate",
+            "match: {outcome: failure}\nrate: {at_least: 3, drains_every: 35s, by: [user_name]}\n",
+            failed,
+            by_user,
+            SlowRule { restart: true, ..simple(Window::Bucket(35 * SECOND, 3), at_least(3), 105 * SECOND) },
+        ),
+        case(
+            "rate-cooldown-off",
+            "match: {outcome: failure}\nrate: {at_least: 2, drains_every: 10s, by: [public_ip]}\ncooldown: off\n",
+            failed,
+            by_ip,
+            SlowRule { restart: true, ..simple(Window::Bucket(10 * SECOND, 2), at_least(2), 0) },
+        ),
+        case(
+            "rate-distinct",
+            "match: {outcome: failure}\nrate: {at_least: 2, drains_every: 45s, distinct: user_name, by: [public_ip]}\ncooldown: 1m\n",
+            failed,
+            by_ip,
+            SlowRule {
+                restart: true,
+                same: |a, b| a.login.user == b.login.user,
+                ..simple(Window::Bucket(45 * SECOND, 2), at_least(2), MINUTE)
+            },
         ),
         case(
             "script",

@@ -1,9 +1,11 @@
 //! When a group fires: in event order, and again where a late hit changes what was judged.
 
+use std::borrow::Cow;
+
 use crate::alert::{AlertId, Finding, Fired, Sight};
 use crate::record::{Millis, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Entry, Reach, Reason, Tally, Verdict, Window};
+use crate::rule::verb::{Entry, Reach, Reason, Tally, Verb, Verdict, Window};
 
 use super::{Decision, Firing, Group, Open, Surroundings, sight};
 
@@ -33,6 +35,7 @@ impl Group {
                 let id = self.fire(self.low, end, finding, false, around);
                 if around.program.restart {
                     self.narrow(end, verb);
+                    self.tally.iter_mut().for_each(|tally| tally.bucket.empty());
                 }
                 Decision::Fired { id, late: false }
             }
@@ -44,31 +47,41 @@ impl Group {
     pub(super) fn judge_late(&mut self, place: usize, around: &mut Surroundings<'_>) -> Decision {
         let (verb, restart) = (&around.program.verb, around.program.restart);
         let at = self.live()[place].at;
+        let mut poured = match verb.reach() {
+            Reach::Bucket(_) => Some(self.poured(place, verb)),
+            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Folded | Reach::Alone => None,
+        };
         for end in place + 1..=self.live().len() {
             let last = &self.live()[end - 1];
             let reached = match verb.reach() {
                 Reach::Time(within) => last.at < at + within,
                 Reach::Last(most, within) => last.at < at + within && end - place <= most,
                 Reach::Records(keep) => end - place <= keep,
-                Reach::Folded => true,
+                Reach::Folded | Reach::Bucket(_) => true,
                 Reach::Alone => end == place + 1,
             };
             if !reached {
                 break;
             }
+            if let Some(tally) = &mut poured {
+                self.pour(tally, last, verb);
+            }
             if last.clears || self.covered(last) {
                 continue;
             }
-            let start = self.window_start(end, verb, restart);
-            if start > place {
+            let start = match &poured {
+                Some(tally) => self.bucket_start(tally),
+                None => self.window_start(end, verb, restart),
+            };
+            if start > place && poured.is_none() {
                 // Something between cleared the group: no later hit looks back on this one.
                 break;
             }
             let window = Window { hits: &self.live()[start..end], base: &self.base, late: true };
-            let mut tally = Tally::default();
-            if verb.tallies() {
-                window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));
-            }
+            let tally = match &poured {
+                Some(tally) => Cow::Borrowed(tally),
+                None => Cow::Owned(tally_of(window.hits, verb)),
+            };
             match verb.judge(&tally, window) {
                 (Verdict::Holds, finding) => {
                     let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
@@ -110,7 +123,7 @@ impl Group {
         let count = finding.count;
         let sights = match program.verb.reach() {
             Reach::Folded | Reach::Alone => vec![sight],
-            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) => sights(hits),
+            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Bucket(_) => sights(hits),
         };
         let fired = Fired {
             id,
@@ -161,7 +174,7 @@ impl Group {
                 let cut = start > 0 && self.live()[start - 1].at > at - within;
                 if cut { first } else { at - within }
             }
-            Reach::Records(_) => first,
+            Reach::Records(_) | Reach::Bucket(_) => first,
             Reach::Folded | Reach::Alone => at - Millis(1),
         }
     }
@@ -171,11 +184,20 @@ impl Group {
 /// tell of the one record.
 fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
     match program.verb.reach() {
-        Reach::Time(_) | Reach::Last(..) => from,
+        Reach::Time(_) | Reach::Last(..) | Reach::Bucket(_) => from,
         Reach::Records(_) | Reach::Folded | Reach::Alone => {
             at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }
+}
+
+/// What is counted of `hits`.
+fn tally_of(hits: &[Entry], verb: &Verb) -> Tally {
+    let mut tally = Tally::default();
+    if verb.tallies() {
+        hits.iter().for_each(|hit| verb.push(&mut tally, hit));
+    }
+    tally
 }
 
 /// The first and the last records of a window.

@@ -214,7 +214,7 @@ impl Group {
             return None;
         }
         let keeps = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) => within,
+            Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
             Reach::Alone => Millis::ZERO,
             Reach::Records(_) | Reach::Folded => return None,
         };

@@ -2,7 +2,7 @@
 
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
-use super::super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
+use super::super::verb::{Verb, count, distinct, first_seen, measure, rate, script::ScriptVerb};
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
 
@@ -14,6 +14,7 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::Distinct(verb) => verb.group.clone(),
             spec::Verb::FirstSeen(verb) => verb.group.clone(),
             spec::Verb::Measure(verb) => verb.group.clone(),
+            spec::Verb::Rate(verb) => verb.group.clone(),
             spec::Verb::Script(verb) => verb.group.clone(),
         },
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
@@ -23,12 +24,13 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
 
 /// How long a firing holds its group back, and whether it empties the window.
 pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
-    let restart = matches!(verb, Verb::Count(count) if count.restart);
+    let restart = matches!(verb, Verb::Rate(_)) || matches!(verb, Verb::Count(count) if count.restart);
     let lasts = match (&spec.cooldown, verb) {
         (Some(Cooldown::For { lasts, .. }), _) => *lasts,
         (None, Verb::Count(verb)) if !restart => verb.within,
         (None, Verb::Distinct(verb)) => verb.within,
         (None, Verb::Measure(verb)) => verb.within,
+        (None, Verb::Rate(verb)) => verb.span(),
         (Some(Cooldown::Off), _)
         | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
     };
@@ -75,6 +77,16 @@ pub(super) fn verb(
                 recover: spec.recover,
             };
             (Verb::Measure(verb), vec![carry])
+        }
+        Some(spec::Verb::Rate(spec)) => {
+            let value = |field| carry(std::slice::from_ref(field), Form::Key, true, columns);
+            let carries = spec.distinct.iter().map(value).collect();
+            let verb = rate::Rate {
+                at_least: spec.at_least,
+                drains_every: spec.drains_every,
+                distinct: spec.distinct.is_some(),
+            };
+            (Verb::Rate(verb), carries)
         }
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {

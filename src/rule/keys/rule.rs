@@ -1,7 +1,7 @@
 //! Keys of a rule, and of its maps that are neither verbs nor tests.
 
 use super::cases::TEST;
-use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, SCRIPT};
+use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RATE, SCRIPT};
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
 /// A rule file.
@@ -63,7 +63,12 @@ pub static RULE: MapDoc = MapDoc {
             "a Rhai script over the group's last records",
             "script: {by: [user], keep: 3, when: …}",
         ),
-        later("rate", "a leaky bucket", "rate: {at_least: 6, drains_every: 10s, by: [public_ip]}"),
+        may(
+            "rate",
+            Takes::Map(&RATE),
+            "a leaky bucket",
+            "rate: {at_least: 6, drains_every: 10s, by: [public_ip]}",
+        ),
         later("sequence", "steps in order", "sequence: {by: [user], within: 30m, steps: […]}"),
         later(
             "usual",

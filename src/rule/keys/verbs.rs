@@ -166,6 +166,20 @@ pub static RECOVER: MapDoc = MapDoc {
     ],
 };
 
+/// `rate:`
+pub static RATE: MapDoc = MapDoc {
+    name: "`rate`",
+    about: "a leaky bucket: a hit pours one in, and one drains every so often",
+    open: Open::Closed,
+    keys: &[
+        need("at_least", AT_LEAST, "how many in the bucket fire", "at_least: 6"),
+        need("drains_every", Takes::Duration, "one drains in so long, evenly", "drains_every: 10s"),
+        BY,
+        MISSING,
+        may("distinct", Takes::Field, "only a value that is not in the bucket pours", "distinct: user"),
+    ],
+};
+
 /// `script:`
 pub static SCRIPT: MapDoc = MapDoc {
     name: "`script`",

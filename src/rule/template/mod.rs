@@ -82,6 +82,7 @@ impl Scope {
                 scope.with(["threshold"]).with(names)
             }
             Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
+            Some(Verb::Rate(rate)) => scope.with(["threshold"]).with(rate.distinct.iter().map(|_| "values")),
             Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
         }

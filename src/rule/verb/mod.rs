@@ -10,6 +10,7 @@ pub mod count;
 pub mod distinct;
 pub mod first_seen;
 pub mod measure;
+pub mod rate;
 pub mod script;
 
 use std::collections::HashMap;
@@ -27,6 +28,9 @@ use super::spec::{Limit, Stat};
 pub const MAX_RECORDS: usize = 10_000;
 /// Values a `first_seen` group remembers; past this the longest unused is forgotten and counted.
 pub const MAX_VALUES: usize = 10_000;
+
+/// Values that an alert names; further ones are only counted.
+const SHOWN_VALUES: usize = 100;
 
 /// Values of records and what is kept of each. Never iterated where order could be seen.
 pub type Values<T> = HashMap<Arc<str>, T, foldhash::fast::RandomState>;
@@ -75,11 +79,13 @@ pub enum Verb {
     FirstSeen(first_seen::FirstSeen),
     /// `measure`
     Measure(measure::Measure),
+    /// `rate`
+    Rate(rate::Rate),
     /// `script`
     Script(Box<script::ScriptVerb>),
 }
 
-/// What a group remembers of hits that have left its window (`first_seen` only).
+/// What a group remembers of hits that have left its window (`first_seen` and `rate`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Base {
     /// Time of the first record that left.
@@ -88,6 +94,8 @@ pub struct Base {
     pub records: u64,
     /// Every value that the group knows, by seat.
     pub values: first_seen::KnownValues,
+    /// What `rate` has in its bucket after them. Apart: few rules have one.
+    pub bucket: Option<Box<rate::Bucket>>,
 }
 
 impl Base {
@@ -113,6 +121,8 @@ pub struct Tally {
     pub samples: Vec<Number>,
     /// Their sum.
     pub sum: Number,
+    /// What `rate` has in its bucket.
+    pub bucket: rate::Bucket,
 }
 
 /// What a verb says of the last hit of a window.
@@ -162,6 +172,8 @@ pub enum Counted {
     Hits,
     /// Values that differ.
     DistinctValues,
+    /// Units in a bucket.
+    InBucket,
     /// Samples of the window.
     Samples,
     /// The statistic itself.
@@ -219,6 +231,9 @@ pub enum Reach {
     Last(usize, Millis),
     /// The last so many, however old.
     Records(usize),
+    /// Those that have not drained from a bucket, which none is in for longer than this. What is in
+    /// it depends on all hits before; older ones are folded into [`Base`].
+    Bucket(Millis),
     /// All that is remembered; older hits are folded into [`Base`].
     Folded,
     /// The hit alone.
@@ -234,6 +249,7 @@ impl Verb {
             Self::Distinct(_) => "distinct",
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
+            Self::Rate(_) => "rate",
             Self::Script(_) => "script",
         }
     }
@@ -249,6 +265,7 @@ impl Verb {
                 Some(last) => Reach::Last(last, verb.within),
                 None => Reach::Time(verb.within),
             },
+            Self::Rate(verb) => Reach::Bucket(verb.span()),
             Self::Script(verb) => Reach::Records(verb.keep),
         }
     }
@@ -258,7 +275,7 @@ impl Verb {
         match self {
             Self::Each | Self::FirstSeen(_) | Self::Script(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
-            Self::Distinct(_) | Self::Measure(_) => true,
+            Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) => true,
         }
     }
 
@@ -269,13 +286,15 @@ impl Verb {
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
+            Self::Rate(verb) => verb.pour(&mut tally.bucket, entry),
         }
     }
 
     /// Takes the oldest hit out of the tally.
     pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
+            // A bucket drains by itself.
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Rate(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
@@ -291,6 +310,7 @@ impl Verb {
             Self::Distinct(verb) => (verb.judge(tally), None),
             Self::FirstSeen(verb) => (verb.judge(window), None),
             Self::Measure(verb) => (verb.judge(tally), None),
+            Self::Rate(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
         }
     }
@@ -299,7 +319,12 @@ impl Verb {
     pub fn recovered(&self, tally: &Tally) -> bool {
         match self {
             Self::Measure(verb) => verb.recovered(tally),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::FirstSeen(_) | Self::Script(_) => false,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Rate(_)
+            | Self::Script(_) => false,
         }
     }
 
@@ -311,6 +336,7 @@ impl Verb {
             Self::Distinct(verb) => verb.describe(tally, window),
             Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
+            Self::Rate(verb) => verb.describe(tally),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
         }
     }
@@ -329,11 +355,19 @@ impl Verb {
         }
     }
 
-    /// A hit leaves the group's memory: what of it is kept.
-    pub fn fold(&self, base: &mut Base, entry: &Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::fold(base, entry);
+    /// A hit leaves the group's memory: what of it is kept. `fired`: it emptied the window.
+    pub fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
+        match self {
+            Self::FirstSeen(_) => first_seen::fold(base, entry),
+            Self::Rate(verb) => verb.fold(base, entry, fired),
+            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => {}
         }
+    }
+
+    /// What hits that have left the group's memory leave in the tally.
+    pub fn tally_after(&self, base: &Base) -> Tally {
+        let bucket = base.bucket.as_deref().cloned().unwrap_or_default();
+        Tally { bucket, ..Tally::default() }
     }
 
     /// Keeps what is kept of hits within bounds: how many values were lost, and where the seats of the
@@ -341,7 +375,12 @@ impl Verb {
     pub fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
         match self {
             Self::FirstSeen(verb) => verb.make_room(base, hits, now),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => None,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Rate(_)
+            | Self::Script(_) => None,
         }
     }
 }
