@@ -61,6 +61,10 @@ pub struct Config {
     pub failures: Failures,
     /// How much of the past is kept.
     pub keep: Keep,
+    /// The door for operators' tools.
+    pub admin: Option<Part>,
+    /// Who is called while all is well.
+    pub heartbeat: Option<Part>,
 }
 
 /// What the file holds, for faults that are found later, and which bytes of it are never shown.
