@@ -195,7 +195,9 @@ fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
 fn tally_of(hits: &[Entry], verb: &Verb) -> Tally {
     let mut tally = Tally::default();
     if verb.tallies() {
-        hits.iter().for_each(|hit| verb.push(&mut tally, hit));
+        for hit in hits {
+            verb.push(&mut tally, hit);
+        }
     }
     tally
 }
