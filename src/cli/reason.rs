@@ -20,7 +20,8 @@ pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
             (false, "cooldown_until", format!("joined the open alert; the group may fire again at {until}"))
         }
         Step::Decided(Decision::Cleared) => {
-            (false, "below_threshold", "the record met `unless` and cleared the group".to_owned())
+            let key = if let Verb::Sequence(_) = program.verb { "until" } else { "unless" };
+            (false, "below_threshold", format!("the record met `{key}` and cleared the group"))
         }
         Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
         Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
@@ -71,6 +72,14 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
                 .map_or_else(String::new, |text| text.replace('\u{1f}', ", "));
             (false, "known_value", format!("{value} was last used at {last}"))
         }
+        Reason::Waiting { until } => {
+            (false, "below_threshold", format!("the group fires at {until}, unless something comes before"))
+        }
+        Reason::Came => (false, "below_threshold", "it is what must be absent, and it came".to_owned()),
+        Reason::StepTaken(number) => {
+            let counted = counted(program, Counted::Step(*number));
+            (false, "below_threshold", format!("it is one of the {counted}; the last step is still to come"))
+        }
         Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
         Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
     }
@@ -87,7 +96,8 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
             | Counted::InBucket
             | Counted::Samples
             | Counted::Stat(_)
-            | Counted::Having(_),
+            | Counted::Having(_)
+            | Counted::Step(_),
             _,
             _,
         ) => number.to_string(),
@@ -104,7 +114,11 @@ fn counted(program: &Program, what: Counted) -> String {
         (Counted::Having(number), Verb::Count(count)) => {
             count.having.get(number).map_or_else(String::new, |having| having.name.clone())
         }
-        (Counted::Having(_), _) => String::new(),
+        (Counted::Step(number), Verb::Sequence(sequence)) => {
+            let name = sequence.steps.get(number).and_then(|step| step.name.as_deref());
+            name.map_or_else(|| format!("records of step {}", number + 1), |name| format!("`{name}`"))
+        }
+        (Counted::Having(_) | Counted::Step(_), _) => String::new(),
     }
 }
 

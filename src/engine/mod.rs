@@ -238,8 +238,14 @@ impl Engine {
         self.lanes.join(source, endpoint);
     }
 
-    /// `source` stalled or was removed: rules that read another one go on without it, the others
-    /// stand still. What it brings behind their watermark when it comes back is late.
+    /// `source` was removed: rules that read another one go on without it.
+    pub fn remove(&mut self, source: SourceId) -> Outcome {
+        self.lanes.remove(source);
+        self.run()
+    }
+
+    /// `source` stalled: rules that read another one go on without it, the others stand still, and
+    /// none is told that it is silent. What it brings behind their watermark when it comes back is late.
     pub fn leave(&mut self, source: SourceId) -> Outcome {
         self.lanes.leave(source);
         self.run()
@@ -302,7 +308,7 @@ impl Engine {
         let trace = |step: Step, key: Box<[u8]>, seat: Seat| Traced { id: seat.id, at: seat.at, key, step };
         match hit.outcome {
             HitOutcome::Grouped { key, entry } => {
-                if !entry.clears {
+                if program.verb.is_hit(&entry) {
                     state.counters.hits += 1;
                 }
                 state.admit(key, entry, &place, watched, outcome);
@@ -354,6 +360,7 @@ impl Engine {
                 continue;
             }
             let Some(watermark) = fronts.watermark(program.reads) else { continue };
+            let readable = fronts.readable(program.reads).unwrap_or(watermark);
             let place = Place {
                 tenant: &self.tenant,
                 program,
@@ -362,7 +369,7 @@ impl Engine {
                 tells_dirty: self.tells_dirty,
                 watched: self.watched == Some(number),
             };
-            state.run(watermark, &place, self.watched == Some(number), &mut outcome);
+            state.run((watermark, readable), &place, self.watched == Some(number), &mut outcome);
         }
         self.seen.forget(fronts.all().unwrap_or(Timestamp::MIN), self.horizon, &self.lanes.left());
         finish(outcome)

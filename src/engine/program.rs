@@ -81,6 +81,8 @@ pub struct ProgramState {
     #[serde(skip)]
     in_order: bool,
     watermark: Option<Timestamp>,
+    /// Up to when deadlines have been judged: no further than all that the rule reads is readable.
+    readable: Option<Timestamp>,
     /// What is counted.
     pub counters: Counters,
     full: bool,
@@ -117,6 +119,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key,
+                readable: self.readable.unwrap_or(Timestamp::MIN),
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -193,6 +196,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            readable: self.readable.unwrap_or(Timestamp::MIN),
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut None,
@@ -203,9 +207,22 @@ impl ProgramState {
         }
     }
 
-    /// Judges what `watermark` covers, in event order.
-    pub fn run(&mut self, watermark: Timestamp, place: &Place<'_>, watched: bool, out: &mut Outcome) {
-        if self.watermark.is_some_and(|reached| watermark <= reached) || watermark == Timestamp::MIN {
+    /// Judges what `watermark` covers, in event order, and the deadlines up to `readable`.
+    pub fn run(
+        &mut self,
+        (watermark, readable): (Timestamp, Timestamp),
+        place: &Place<'_>,
+        watched: bool,
+        out: &mut Outcome,
+    ) {
+        if watermark == Timestamp::MIN {
+            return;
+        }
+        self.readable = self.readable.max(Some(readable));
+        if let Some(reached) = self.watermark.filter(|reached| watermark <= *reached) {
+            if place.program.verb.waits() {
+                self.timers_before(reached + Millis(1), place, out);
+            }
             return;
         }
         self.watermark = Some(watermark);
@@ -244,6 +261,8 @@ impl ProgramState {
 
     /// Runs the timers earlier than `time`.
     fn timers_before(&mut self, time: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        let readable = self.readable.map_or(Timestamp::MIN, |readable| readable + Millis(1));
+        let time = if place.program.verb.waits() { time.min(readable) } else { time };
         while let Some((at, key)) = self.timers.first().cloned() {
             if at >= time {
                 break;
@@ -254,12 +273,18 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                readable: self.readable.unwrap_or(Timestamp::MIN),
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
             };
-            group.close_due(at, &mut around);
+            let met = group.come_to(at, &mut around);
             place.dirty(&key, out);
+            if place.watched {
+                let told =
+                    |(id, decision)| Traced { id, at, key: (*key).into(), step: Step::Decided(decision) };
+                out.traced.extend(met.into_iter().map(told));
+            }
             if group.expires(place.program).is_some_and(|expires| expires <= at) {
                 self.groups.remove(&key);
                 continue;
@@ -290,6 +315,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            readable: self.readable.unwrap_or(Timestamp::MIN),
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut fault,
@@ -363,6 +389,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                readable: self.readable.unwrap_or(Timestamp::MIN),
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,

@@ -69,6 +69,8 @@ fn fields_of(spec: &Spec) -> Vec<&FieldName> {
         }
         Some(Verb::Distinct(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
         Some(Verb::FirstSeen(verb)) => verb.group.by.iter().chain(&verb.value).collect(),
+        Some(Verb::Sequence(verb)) => verb.group.by.iter().collect(),
+        Some(Verb::Absent(verb)) => verb.group.by.iter().collect(),
         Some(Verb::Rate(verb)) => verb.group.by.iter().chain(&verb.distinct).collect(),
         Some(Verb::Measure(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
     }

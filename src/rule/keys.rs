@@ -10,7 +10,8 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
 pub use verbs::{
-    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RATE, RECOVER, SAME_NET, SCRIPT,
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RATE, RECOVER, SAME_NET,
+    SCRIPT, SEQUENCE, STEP,
 };
 
 /// One map of the language.
@@ -223,6 +224,8 @@ pub const VERBS: &[&str] = &[
 pub const MAX_AT_LEAST: u32 = 10_000;
 /// Records that a script may look back on.
 pub const MAX_KEEP: u32 = 64;
+/// Steps of a sequence.
+pub const MAX_STEPS: usize = 10;
 /// Records of one line of a test.
 pub const MAX_TIMES: u32 = 1_000_000;
 
@@ -239,6 +242,9 @@ pub static MAPS: &[&MapDoc] = &[
     &MEASURE,
     &RECOVER,
     &RATE,
+    &SEQUENCE,
+    &STEP,
+    &ABSENT,
     &SCRIPT,
     &EXCEPTION,
     &LEVEL_LINE,
@@ -297,6 +303,7 @@ pub static SYNONYMS: &[(&str, &str)] = &[
     ("window", "within"),
     ("timeframe", "within"),
     ("timespan", "within"),
+    ("maxspan", "within"),
     ("threshold", "at_least"),
     ("times", "at_least"),
     ("min", "at_least"),

@@ -1,8 +1,9 @@
 //! Truth tables by time: when a verb fires, hit by hit, to the millisecond.
 
 use larum::alert::{Draft, State};
+use larum::engine::SourceId;
 
-use super::world::{Login, SECOND, START, Told, World, rule};
+use super::world::{Login, SECOND, SOURCE, START, Told, World, rule, time};
 
 /// Logins written as `0 ana | 20.5 ana ok`: seconds after the start, user, and `ok` for a success
 /// or an address.
@@ -167,4 +168,207 @@ fn a_late_hit_pours_at_its_own_time() {
 #[test]
 fn a_late_hit_before_a_firing_finds_the_bucket_that_the_firing_emptied() {
     check_live(RATE, "0 ana | 0 ana | 0 ana | 31 ana | 31 ana | 0 ana > 60 | 200 bob", "0 ana 3");
+}
+
+// --- absent
+
+const ABSENT: &str = "match: {outcome: failure}\nabsent: {for: 30s, by: [user_name]}\n";
+
+#[test]
+fn silence_is_told_so_long_after_the_last_hit_and_once() {
+    check(ABSENT, "0 ana | 10 ana", "40 ana 0");
+    check(ABSENT, "0 ana | 10 bob", "30 ana 0 | 40 bob 0");
+}
+
+#[test]
+fn a_hit_at_the_very_deadline_comes_before_it() {
+    check(ABSENT, "0 ana | 30 ana", "60 ana 0");
+    check(ABSENT, "0 ana | 30.001 ana", "30 ana 0 | = 30.001 ana resolved | 60.001 ana 0");
+}
+
+#[test]
+fn what_is_no_hit_does_not_end_a_silence() {
+    check(ABSENT, "0 ana | 20 ana ok", "30 ana 0");
+}
+
+#[test]
+fn a_group_that_retires_is_forgotten_and_begins_anew() {
+    let body =
+        "match: {outcome: failure}\nabsent: {for: 30s, by: [user_name], retire: 60s}\nlate_within: off\n";
+    let world = World::new(&[rule("r", body)]);
+    let mut run = world.run();
+    run.take(&logins("0 ana"));
+    run.progress(60 * SECOND);
+    let states: Vec<(i64, State)> = run
+        .told
+        .drafts
+        .iter()
+        .filter_map(|draft| match draft {
+            Draft::Changed(change) => Some((change.at.0 - START, change.state)),
+            Draft::Fired(_) => None,
+        })
+        .collect();
+    assert_eq!(states, [(60 * SECOND, State::Closed)]);
+    run.progress(61 * SECOND);
+    let id = run.engine.generation().programs.list[0].rule.id().clone();
+    assert_eq!(run.engine.groups(&id), 0);
+    let mut later = logins("100 ana");
+    later[0].id = "later".to_owned();
+    run.take(&later);
+    run.finish();
+    assert_eq!(table(&run.told), "30 ana 0 | 130 ana 0");
+}
+
+#[test]
+fn a_cooldown_puts_the_next_silence_off() {
+    let body = format!("{ABSENT}cooldown: 1m\n");
+    check(&body, "0 ana | 40 ana", "30 ana 0 | = 40 ana resolved | 90 ana 0");
+}
+
+#[test]
+fn a_late_hit_ends_a_silence_or_finds_it_told() {
+    check_live(ABSENT, "0 ana | 20 ana > 60 | 100 bob", "30 ana 0 | 130 bob 0");
+    let told = "30 ana 0 | = 40 ana resolved | 70 ana 0 late | 130 bob 0";
+    check_live(ABSENT, "0 ana | 40 ana > 60 | 100 bob", told);
+    check_live(
+        ABSENT,
+        "0 ana | 60 ana > 10 | 100 bob",
+        "30 ana 0 | = 60 ana resolved | 90 ana 0 | 130 bob 0",
+    );
+    let told = "30 ana 0 late | = 100 ana resolved | 130 ana 0 | 330 bob 0";
+    check_live(ABSENT, "100 ana | 0 ana > 150 | 300 bob", told);
+    check_live(ABSENT, "100 ana | 80 ana > 100 | 300 bob", "130 ana 0 | 330 bob 0");
+}
+
+#[test]
+fn nobody_is_silent_while_a_source_cannot_be_read() {
+    let world = World::new(&[rule("r", ABSENT)]);
+    let mut run = world.run();
+    let other = SourceId(1);
+    run.engine.add_source(other, None);
+    run.take(&logins("0 ana | 0 bob"));
+    let at = |seconds: i64| time(seconds * SECOND);
+    assert!(run.engine.progress(other, at(10), at(10)).drafts.is_empty());
+    assert!(run.engine.leave(other).drafts.is_empty());
+    // The other source goes on, its hits are judged, and silence cannot be told from blindness.
+    let mut later = logins("50 bob");
+    later[0].id = "later".to_owned();
+    run.take(&later);
+    assert!(run.engine.progress(SOURCE, at(200), at(200)).drafts.is_empty());
+    run.restart();
+    run.engine.add_source(other, None);
+    assert!(run.engine.progress(other, at(29), at(29)).drafts.is_empty());
+    // Whatever came in between from bob is known by now: it was a hit that ended the silence.
+    let told =
+        |outcome: larum::engine::Outcome| table(&Told { drafts: outcome.drafts, notes: outcome.notes });
+    assert_eq!(told(run.engine.progress(other, at(79), at(79))), "30 ana 0");
+    assert_eq!(told(run.engine.progress(other, at(80), at(80))), "80 bob 0");
+}
+
+#[test]
+fn a_source_that_was_removed_is_waited_for_no_more() {
+    let world = World::new(&[rule("r", ABSENT)]);
+    let mut run = world.run();
+    let (other, at) = (SourceId(1), |seconds: i64| time(seconds * SECOND));
+    run.engine.add_source(other, None);
+    run.take(&logins("0 ana"));
+    run.engine.progress(other, at(10), at(10));
+    run.engine.leave(other);
+    run.engine.progress(SOURCE, at(200), at(200));
+    let gone = run.engine.remove(other);
+    assert_eq!(table(&Told { drafts: gone.drafts, notes: gone.notes }), "30 ana 0");
+}
+
+// --- sequence
+
+const SEQUENCE: &str = "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {name: failures, match: {outcome: failure}, at_least: 3}\n    - {name: success, match: {outcome: success}}\n";
+
+#[test]
+fn a_sequence_fires_at_the_record_that_completes_its_last_step() {
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 3 ana ok", "3 ana 4");
+    check(SEQUENCE, "0 ana | 1 ana | 3 ana ok", "");
+    check(SEQUENCE, "0 ana ok | 1 ana | 2 ana | 3 ana", "");
+    check(SEQUENCE, "0 ana | 1 ana | 2 bob | 3 ana ok", "");
+}
+
+#[test]
+fn steps_need_not_be_adjacent_and_more_records_than_needed_are_counted() {
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana ok | 3 ana | 4 ana ok", "4 ana 4");
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 3 ana | 4 ana | 5 ana ok", "5 ana 6");
+}
+
+#[test]
+fn all_records_of_a_sequence_lie_in_its_window() {
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 30 ana ok", "");
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 29.999 ana ok", "29.999 ana 4");
+}
+
+#[test]
+fn records_of_one_instant_may_stand_in_any_order() {
+    check(SEQUENCE, "0 ana | 5 ana | 5 ana | 5 ana ok", "5 ana 4");
+    check(SEQUENCE, "5 ana ok | 5 ana | 5 ana | 5 ana", "5 ana 4");
+    check(SEQUENCE, "5 ana ok | 0 ana | 1 ana | 5.001 ana", "");
+}
+
+#[test]
+fn a_record_completes_a_sequence_once_however_many_there_are_to_choose_from() {
+    let story = "0 ana | 1 ana | 2 ana | 2 ana | 3 ana ok | 4 ana ok";
+    check(SEQUENCE, story, "3 ana 5");
+    check(&format!("{SEQUENCE}cooldown: off\n"), story, "3 ana 5 | 4 ana 6");
+}
+
+#[test]
+fn until_clears_a_sequence() {
+    let body = format!("{SEQUENCE}  until: {{outcome: success, public_ip: 10.0.0.1}}\n");
+    check(&body, "0 ana | 1 ana | 2 ana | 3 ana ok 10.0.0.1 | 4 ana ok", "");
+    check(&body, "0 ana | 1 ana | 2 ana | 4 ana ok", "4 ana 4");
+}
+
+#[test]
+fn one_record_is_not_two_steps() {
+    let body = "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {match: {outcome: [failure, success]}}\n    - {match: {outcome: failure}}\n";
+    check(body, "0 ana", "");
+    check(body, "0 ana | 1 ana", "1 ana 2");
+    check(body, "0 ana ok | 0 ana", "0 ana 2");
+}
+
+#[test]
+fn a_late_record_completes_a_sequence_at_the_time_of_its_last_step() {
+    check_live(SEQUENCE, "0 ana | 1 ana | 3 ana ok | 2 ana > 60 | 100 bob", "3 ana 4 late");
+    check_live(SEQUENCE, "0 ana | 1 ana | 3 ana ok | 4 ana > 60 | 100 bob", "");
+    check_live(SEQUENCE, "0 ana | 1 ana | 2 ana | 3 ana ok > 60 | 100 bob", "3 ana 4 late");
+}
+
+const NEVER: &str = "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {name: failures, match: {outcome: failure}, at_least: 2}\n    - {absent: {outcome: success}}\n";
+
+#[test]
+fn a_sequence_that_ends_in_an_absence_fires_when_its_window_is_over() {
+    check(NEVER, "0 ana | 10 ana", "30 ana 2");
+    check(NEVER, "0 ana | 10 ana | 20 ana ok", "");
+    check(NEVER, "0 ana", "");
+}
+
+#[test]
+fn what_comes_at_the_very_deadline_or_beside_the_last_record_has_come() {
+    check(NEVER, "0 ana | 10 ana | 30 ana ok", "");
+    check(NEVER, "0 ana | 10 ana | 30.001 ana ok", "30 ana 2");
+    check(NEVER, "0 ana | 10 ana | 10 ana ok", "");
+    check(NEVER, "10 ana ok | 0 ana | 10 ana", "");
+    // Between its records it is no matter.
+    check(NEVER, "0 ana | 5 ana ok | 10 ana", "30 ana 2");
+}
+
+#[test]
+fn each_completion_waits_for_itself_and_a_cooldown_holds_the_later_ones_back() {
+    check(NEVER, "0 ana | 10 ana | 20 ana", "30 ana 2");
+    check(&format!("{NEVER}cooldown: off\n"), "0 ana | 10 ana | 20 ana", "30 ana 2 | 40 ana 3");
+    check(&format!("{NEVER}cooldown: off\n"), "0 ana | 0 ana | 0 ana", "30 ana 3");
+}
+
+#[test]
+fn a_late_record_makes_an_absence_or_ends_one_that_is_not_told_yet() {
+    check_live(NEVER, "0 ana | 10 ana > 60 | 100 bob", "30 ana 2 late");
+    check_live(NEVER, "0 ana | 10 ana > 15 | 100 bob", "30 ana 2");
+    check_live(NEVER, "0 ana | 10 ana | 20 ana ok > 5 | 26 bob | 100 bob", "");
+    check_live(NEVER, "0 ana | 10 ana | 20 ana ok > 60 | 100 bob", "30 ana 2");
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::alert::{AlertId, Finding, Fired, Sight};
-use crate::record::{Millis, Timestamp};
+use crate::record::{Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Reach, Reason, Tally, Verb, Verdict, Window};
 
@@ -97,15 +97,16 @@ impl Group {
 
     /// An alert of the group tells of this hit already.
     pub(super) fn covered(&self, entry: &Entry) -> bool {
-        let covers = |firing: &Firing| {
-            let told = entry.at < firing.until || entry.at <= firing.at;
-            firing.tip == entry.id || (firing.from < entry.at && told)
-        };
-        self.firings.iter().any(covers)
+        self.tipped(entry) || self.covers(entry.at)
+    }
+
+    /// An alert of the group tells of this time already.
+    pub(super) fn covers(&self, at: Timestamp) -> bool {
+        self.firings.iter().any(|firing| firing.from < at && (at < firing.until || at <= firing.at))
     }
 
     /// Raises the alert that the window `start..end` makes.
-    pub(super) fn fire(
+    fn fire(
         &mut self,
         start: usize,
         end: usize,
@@ -116,15 +117,36 @@ impl Group {
         let program = around.program;
         let hits = &self.live()[start..end];
         let tip = &hits[hits.len() - 1];
-        let (tip_id, at, sight) = (tip.id, tip.at, sight(tip));
-        let id = AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip_id);
-        let (level, level_line) = program.level(tip.marks);
-        let from = self.told_from(start, at, program);
-        let count = finding.count;
-        let sights = match program.verb.reach() {
-            Reach::Folded | Reach::Alone => vec![sight],
-            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Bucket(_) => sights(hits),
+        let (at, from) = (tip.at, self.told_from(start, tip.at, program));
+        let sights = match (program.verb.reach(), program.verb.chosen(hits)) {
+            (_, Some(chosen)) => sights(&chosen),
+            (Reach::Folded | Reach::Alone, None) => vec![sight(tip)],
+            (Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Bucket(_), None) => {
+                sights(&hits.iter().collect::<Vec<_>>())
+            }
         };
+        let tipped = Tipped {
+            id: AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip.id),
+            at,
+            by: tip.id,
+            marks: tip.marks,
+            from,
+            covers: covers_from(from, at, program),
+            closes: (program.cooldown > Millis::ZERO).then_some(at + program.cooldown),
+            sights,
+            tip: sight(tip),
+            finding,
+            late,
+        };
+        self.raise(tipped, around)
+    }
+
+    /// Raises an alert.
+    pub(super) fn raise(&mut self, tipped: Tipped, around: &mut Surroundings<'_>) -> AlertId {
+        let (program, id, at) = (around.program, tipped.id, tipped.at);
+        let (level, level_line) = program.level(tipped.marks);
+        let count = tipped.finding.count;
+        let last_seen = tipped.sights.last().map_or(at, |sight| sight.at);
         let fired = Fired {
             id,
             tenant: around.tenant.clone(),
@@ -134,30 +156,29 @@ impl Group {
             level_line,
             at,
             group: program.group(around.key),
-            finding,
-            from,
+            finding: tipped.finding,
+            from: tipped.from,
             to: at,
-            late,
+            late: tipped.late,
             standing: false,
             observe: program.rule.spec.mode == crate::rule::spec::Mode::Observe,
-            tip: sight,
-            sights,
+            tip: tipped.tip,
+            sights: tipped.sights,
         };
         around.counters.alerts += 1;
-        let until = at + program.cooldown;
-        let firing = Firing { at, tip: tip_id, from: covers_from(from, at, program), until };
+        let firing = Firing { at, tip: tipped.by, from: tipped.covers, until: at + program.cooldown };
         let place = self.firings.partition_point(|other| other.at <= at);
         self.firings.insert(place, firing);
         let open = Open {
             id,
             at,
-            closes: (program.cooldown > Millis::ZERO).then_some(until),
+            closes: tipped.closes,
             revision: 1,
             level,
             level_line,
             count,
             repeats: 0,
-            last_seen: at,
+            last_seen,
             last: None,
             told: count.max(1),
         };
@@ -202,11 +223,28 @@ fn tally_of(hits: &[Entry], verb: &Verb) -> Tally {
     tally
 }
 
-/// The first and the last records of a window.
-fn sights(hits: &[Entry]) -> Vec<Sight> {
-    if hits.len() <= Fired::MAX_SIGHTS {
-        return hits.iter().map(sight).collect();
-    }
+/// The first and the last of the records that an alert stands on.
+pub(super) fn sights(hits: &[&Entry]) -> Vec<Sight> {
     let half = Fired::MAX_SIGHTS / 2;
-    hits[..half].iter().chain(&hits[hits.len() - half..]).map(sight).collect()
+    let all = hits.len() <= Fired::MAX_SIGHTS;
+    let (first, last) = if all { (hits, &hits[..0]) } else { (&hits[..half], &hits[hits.len() - half..]) };
+    first.iter().chain(last).map(|entry| sight(entry)).collect()
+}
+
+/// What an alert is raised of.
+pub(super) struct Tipped {
+    pub id: AlertId,
+    pub at: Timestamp,
+    /// The record that tipped it, or whose deadline passed.
+    pub by: RecordId,
+    pub marks: u32,
+    /// Exclusive beginning of the window.
+    pub from: Timestamp,
+    /// From where on it tells of the group's hits already.
+    pub covers: Timestamp,
+    pub closes: Option<Timestamp>,
+    pub sights: Vec<Sight>,
+    pub tip: Sight,
+    pub finding: Finding,
+    pub late: bool,
 }

@@ -2,7 +2,9 @@
 
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
-use super::super::verb::{Verb, count, distinct, first_seen, measure, rate, script::ScriptVerb};
+use super::super::verb::{
+    Verb, absent, count, distinct, first_seen, measure, rate, script::ScriptVerb, sequence,
+};
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
 
@@ -15,10 +17,21 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::FirstSeen(verb) => verb.group.clone(),
             spec::Verb::Measure(verb) => verb.group.clone(),
             spec::Verb::Rate(verb) => verb.group.clone(),
+            spec::Verb::Sequence(verb) => verb.group.clone(),
+            spec::Verb::Absent(verb) => verb.group.clone(),
             spec::Verb::Script(verb) => verb.group.clone(),
         },
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
         (None, Some(Cooldown::Off) | None) => Grouping::default(),
+    }
+}
+
+/// What clears a group.
+pub(super) fn clears(spec: &Spec) -> Option<&Expr> {
+    match &spec.verb {
+        Some(spec::Verb::Count(verb)) => verb.unless.as_ref(),
+        Some(spec::Verb::Sequence(verb)) => verb.until.as_ref(),
+        Some(_) | None => None,
     }
 }
 
@@ -31,8 +44,11 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
         (None, Verb::Distinct(verb)) => verb.within,
         (None, Verb::Measure(verb)) => verb.within,
         (None, Verb::Rate(verb)) => verb.span(),
+        (None, Verb::Sequence(verb)) => verb.within,
         (Some(Cooldown::Off), _)
-        | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
+        | (None, Verb::Each | Verb::Absent(_) | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_)) => {
+            Millis::ZERO
+        }
     };
     (lasts, restart)
 }
@@ -87,6 +103,19 @@ pub(super) fn verb(
                 distinct: spec.distinct.is_some(),
             };
             (Verb::Rate(verb), carries)
+        }
+        Some(spec::Verb::Sequence(spec)) => {
+            let mut step = |step: &spec::StepSpec| sequence::Step {
+                name: step.name.clone(),
+                mark: mark(&step.matches, columns),
+                at_least: step.at_least,
+            };
+            let steps = spec.steps.iter().map(&mut step).collect();
+            let absence = spec.absent.as_ref().map(|absent| mark(absent, columns));
+            (Verb::Sequence(sequence::Sequence { within: spec.within, steps, absence }), Vec::new())
+        }
+        Some(spec::Verb::Absent(spec)) => {
+            (Verb::Absent(absent::Absent { lasts: spec.lasts, retire: spec.retire }), Vec::new())
         }
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {

@@ -1,13 +1,17 @@
 //! The stateful verbs, each in its file.
 
+mod absent;
 mod count;
 mod distinct;
 mod first_seen;
 mod measure;
 mod rate;
 mod script;
+mod sequence;
 
-use super::super::keys::{COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, SCRIPT, VERBS};
+use super::super::keys::{
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, SCRIPT, SEQUENCE, VERBS,
+};
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
 use super::Cx;
@@ -15,6 +19,8 @@ use super::taken::Taken;
 
 /// How a verb is read of its map.
 type Decode = fn(&mut Cx<'_>, &Taken<'_>) -> Option<Verb>;
+
+pub(super) use sequence::any_step;
 
 /// The verb of a rule, if it has one. More than one is a fault.
 pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
@@ -37,5 +43,7 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
     take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
+    take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Verb::Sequence));
+    take("absent", &ABSENT, |cx, map| absent::absent(cx, map).map(Verb::Absent));
     found.into_iter().next()
 }

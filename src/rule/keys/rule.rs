@@ -1,7 +1,7 @@
 //! Keys of a rule, and of its maps that are neither verbs nor tests.
 
 use super::cases::TEST;
-use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RATE, SCRIPT};
+use super::verbs::{ABSENT, BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RATE, SCRIPT, SEQUENCE};
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
 /// A rule file.
@@ -69,14 +69,19 @@ pub static RULE: MapDoc = MapDoc {
             "a leaky bucket",
             "rate: {at_least: 6, drains_every: 10s, by: [public_ip]}",
         ),
-        later("sequence", "steps in order", "sequence: {by: [user], within: 30m, steps: […]}"),
+        may(
+            "sequence",
+            Takes::Map(&SEQUENCE),
+            "steps in order; needs no `match`",
+            "sequence: {by: [user], within: 30m, steps: […]}",
+        ),
         later(
             "usual",
             "far from what is usual for the group",
             "usual: {field: network_rtt, by: [user], above: {times: 3}}",
         ),
         later("risk", "points of other rules' alerts", "risk: {by: [user], within: 24h, at_least: 100}"),
-        later("absent", "no hit for so long", "absent: {for: 30m}"),
+        may("absent", Takes::Map(&ABSENT), "no hit for so long", "absent: {for: 30m}"),
         later("overlap", "two open sessions of one group", "overlap: {by: [user], for: 5m}"),
         later(
             "travel",

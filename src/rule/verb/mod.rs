@@ -6,12 +6,14 @@
 //!
 //! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
 
+pub mod absent;
 pub mod count;
 pub mod distinct;
 pub mod first_seen;
 pub mod measure;
 pub mod rate;
 pub mod script;
+pub mod sequence;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +73,8 @@ impl Entry {
 pub enum Verb {
     /// No verb: every hit.
     Each,
+    /// `absent`
+    Absent(absent::Absent),
     /// `count`
     Count(count::Count),
     /// `distinct`
@@ -83,9 +87,11 @@ pub enum Verb {
     Rate(rate::Rate),
     /// `script`
     Script(Box<script::ScriptVerb>),
+    /// `sequence`
+    Sequence(sequence::Sequence),
 }
 
-/// What a group remembers of hits that have left its window (`first_seen` and `rate`).
+/// What a group remembers besides its window, or of hits that have left it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Base {
     /// Time of the first record that left.
@@ -96,6 +102,8 @@ pub struct Base {
     pub values: first_seen::KnownValues,
     /// What `rate` has in its bucket after them. Apart: few rules have one.
     pub bucket: Option<Box<rate::Bucket>>,
+    /// What a `sequence` that ends in an absence waits for.
+    pub waits: Option<Box<sequence::Waits>>,
 }
 
 impl Base {
@@ -156,6 +164,15 @@ pub enum Reason {
         /// When it was last used.
         last: Timestamp,
     },
+    /// The group fires at this instant, unless something comes before.
+    Waiting {
+        /// The deadline.
+        until: Timestamp,
+    },
+    /// What must be absent came.
+    Came,
+    /// The record is of this step of a sequence, by its number, and completes none.
+    StepTaken(usize),
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -180,6 +197,8 @@ pub enum Counted {
     Stat(Stat),
     /// A condition of `having`, by its number.
     Having(usize),
+    /// Records of a step, by its number.
+    Step(usize),
 }
 
 /// What it takes.
@@ -245,19 +264,22 @@ impl Verb {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Each => "none",
+            Self::Absent(_) => "absent",
             Self::Count(_) => "count",
             Self::Distinct(_) => "distinct",
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
             Self::Rate(_) => "rate",
             Self::Script(_) => "script",
+            Self::Sequence(_) => "sequence",
         }
     }
 
     /// How far a hit reaches.
     pub fn reach(&self) -> Reach {
         match self {
-            Self::Each => Reach::Alone,
+            Self::Each | Self::Absent(_) => Reach::Alone,
+            Self::Sequence(verb) => Reach::Time(verb.within),
             Self::Count(verb) => Reach::Time(verb.within),
             Self::Distinct(verb) => Reach::Time(verb.within),
             Self::FirstSeen(_) => Reach::Folded,
@@ -273,7 +295,7 @@ impl Verb {
     /// True when the verb keeps a tally; the others judge by the window alone.
     pub fn tallies(&self) -> bool {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => false,
+            Self::Each | Self::Absent(_) | Self::FirstSeen(_) | Self::Script(_) | Self::Sequence(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
             Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) => true,
         }
@@ -282,7 +304,7 @@ impl Verb {
     /// Takes a hit into the tally.
     pub fn push(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
+            Self::Each | Self::Absent(_) | Self::FirstSeen(_) | Self::Script(_) | Self::Sequence(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
@@ -294,7 +316,12 @@ impl Verb {
     pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match self {
             // A bucket drains by itself.
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Rate(_) => {}
+            Self::Each
+            | Self::Absent(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Rate(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
@@ -306,6 +333,9 @@ impl Verb {
     pub fn judge(&self, tally: &Tally, window: Window<'_>) -> (Verdict, Option<Finding>) {
         match self {
             Self::Each => (Verdict::Holds, None),
+            // Time judges it.
+            Self::Absent(_) => (Verdict::Short(Reason::Came), None),
+            Self::Sequence(verb) => (verb.judge(window.hits), None),
             Self::Count(verb) => (verb.judge(tally, window), None),
             Self::Distinct(verb) => (verb.judge(tally), None),
             Self::FirstSeen(verb) => (verb.judge(window), None),
@@ -320,18 +350,21 @@ impl Verb {
         match self {
             Self::Measure(verb) => verb.recovered(tally),
             Self::Each
+            | Self::Absent(_)
             | Self::Count(_)
             | Self::Distinct(_)
             | Self::FirstSeen(_)
             | Self::Rate(_)
-            | Self::Script(_) => false,
+            | Self::Script(_)
+            | Self::Sequence(_) => false,
         }
     }
 
     /// What an alert says of `window`.
     pub fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         match self {
-            Self::Each => Finding { count: 1, ..Finding::default() },
+            Self::Each | Self::Absent(_) => Finding { count: 1, ..Finding::default() },
+            Self::Sequence(verb) => verb.describe(window.hits),
             Self::Count(verb) => verb.describe(tally, window),
             Self::Distinct(verb) => verb.describe(tally, window),
             Self::FirstSeen(verb) => verb.describe(window),
@@ -360,7 +393,64 @@ impl Verb {
         match self {
             Self::FirstSeen(_) => first_seen::fold(base, entry),
             Self::Rate(verb) => verb.fold(base, entry, fired),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => {}
+            Self::Each
+            | Self::Absent(_)
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Script(_)
+            | Self::Sequence(_) => {}
+        }
+    }
+
+    /// Whether an entry is a hit; the others clear their group, or are what a sequence says is absent.
+    pub fn is_hit(&self, entry: &Entry) -> bool {
+        !entry.clears
+            && match self {
+                Self::Sequence(verb) => verb.is_step(entry),
+                Self::Each
+                | Self::Absent(_)
+                | Self::Count(_)
+                | Self::Distinct(_)
+                | Self::FirstSeen(_)
+                | Self::Measure(_)
+                | Self::Rate(_)
+                | Self::Script(_) => true,
+            }
+    }
+
+    /// Whether an entry is what a sequence says is absent.
+    pub fn is_absence(&self, entry: &Entry) -> bool {
+        matches!(self, Self::Sequence(verb) if verb.is_absence(entry))
+    }
+
+    /// True when time alone can make a group fire.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Sequence(verb) => verb.absence.is_some(),
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Measure(_)
+            | Self::Rate(_)
+            | Self::Script(_) => false,
+        }
+    }
+
+    /// The hits of a window that an alert stands on, where that is not all of them.
+    pub fn chosen<'a>(&self, hits: &'a [Entry]) -> Option<Vec<&'a Entry>> {
+        match self {
+            Self::Sequence(verb) => Some(verb.chosen(hits)),
+            Self::Each
+            | Self::Absent(_)
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Measure(_)
+            | Self::Rate(_)
+            | Self::Script(_) => None,
         }
     }
 
@@ -376,11 +466,13 @@ impl Verb {
         match self {
             Self::FirstSeen(verb) => verb.make_room(base, hits, now),
             Self::Each
+            | Self::Absent(_)
             | Self::Count(_)
             | Self::Distinct(_)
             | Self::Measure(_)
             | Self::Rate(_)
-            | Self::Script(_) => None,
+            | Self::Script(_)
+            | Self::Sequence(_) => None,
         }
     }
 }
