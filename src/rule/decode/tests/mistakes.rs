@@ -672,7 +672,7 @@ fn a_misplaced_key_is_told_its_place() {
     5 | within: 10m
       | ^^^^^^
       |
-      = help: `within` belongs in `count`, `distinct`, `measure`
+      = help: `within` belongs in `count`, `distinct`, `measure`, `sequence`
     ");
 }
 
