@@ -11,6 +11,7 @@ mod deliveries;
 mod demo;
 mod doctor;
 mod explain;
+mod export;
 mod feed;
 mod load;
 mod log;
@@ -92,6 +93,8 @@ enum Command {
     Replay(replay::Replay),
     /// Tells why a rule fired for a group at a time, or why not
     Explain(explain::Explain),
+    /// Fetches evidence from the vendor: a file that it makes, and a manifest beside it
+    Export(export::Export),
     /// Plays the vendor's service on a port of this machine, for tests and training
     Simulate(simulate::Simulate),
     /// Prints a JSON Schema
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, Draft, Sight, State};
-use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, tell};
+use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, Step, tell};
 use crate::record::describe::Describer;
 use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
@@ -247,7 +247,7 @@ fn raise(
     }
     let fault = |note: &Note| match note {
         Note::ScriptFault { fault, .. } => Some(fault.clone()),
-        Note::GroupsFull { .. } | Note::StandingLeftOut { .. } => None,
+        Note::GroupsFull { .. } | Note::MemoryFull { .. } | Note::StandingLeftOut { .. } => None,
     };
     let faults = outcome.notes.iter().filter_map(fault).collect();
     let why_not = why_not(generation, &batch, &outcome);
@@ -257,16 +257,19 @@ fn raise(
 /// What became of the last record of a test.
 fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outcome) -> Option<String> {
     let program = &generation.programs.list[0];
-    let hits = outcome.traced.len();
+    let told = || outcome.traced.iter().filter(|traced| !matches!(traced.step, Step::Answered(_)));
+    let hits = told().count();
     let count = format!("{}, {}", show::many(batch.rows.len(), "record"), show::many(hits, "hit"));
-    if let Some(traced) = outcome.traced.iter().max_by_key(|traced| traced.at) {
+    if let Some(traced) = told().max_by_key(|traced| traced.at) {
         let (_, word, detail) = reason::told(program, &traced.step);
         return Some(format!("{count}; the last hit: {word}, {detail}"));
     }
     let row = batch.rows.len().checked_sub(1)?;
     let phase = batch.rows[row].only.unwrap_or(Phase::Start);
     let mut columns = (*generation.columns).clone();
-    let tree = why(&program.rule.spec.matches, batch.record(row, phase), &mut columns);
+    let record = batch.record(row, phase);
+    let mut tree = why(&program.rule.spec.matches, record, &mut columns);
+    tree.answer(&reason::answers(&outcome.traced, record.id()));
     Some(format!("{count}; the last record: {}", reason::no_match(&tree)))
 }
 

@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::clock::Clock;
 use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
+use crate::record::scan::Provenance;
 use crate::rule::problem::Problems;
 use crate::source::LiveSource;
 
@@ -51,6 +53,14 @@ pub enum BuildError {
     /// It has faults.
     #[error("the configuration has faults:\n{0}")]
     Faults(String),
+    /// A source lacks what only the network tells.
+    #[error("source `{name}` cannot be prepared: {fault}")]
+    Unprepared {
+        /// The source.
+        name: String,
+        /// Why, and the way out.
+        fault: String,
+    },
     /// The rules cannot be read.
     #[error(transparent)]
     NoRules(#[from] config::rules::NoRules),
@@ -83,8 +93,37 @@ pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> R
         return Err(BuildError::Faults(problems.render(false)));
     };
     let (generation, rules_off, problems) = rules(&config, last)?;
-    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone() };
+    let ends = receivers.iter().filter(|built| built.kind.ends).map(|built| built.name.clone()).collect();
+    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone(), ends };
     Ok(Built { config, sources, receivers, admin, heartbeat, routing, generation, rules_off, problems })
+}
+
+impl Built {
+    /// Has every source find out what the configuration leaves open.
+    pub async fn prepare(&mut self, clock: &Clock) -> Result<(), BuildError> {
+        let mut notes = self.config.store.clone().into_os_string();
+        notes.push(".projects");
+        let notes = PathBuf::from(notes);
+        let mut read: Vec<(Provenance, &str)> = Vec::new();
+        for (named, source) in self.config.sources.iter().zip(&mut self.sources) {
+            let unprepared = |fault| BuildError::Unprepared { name: named.name.clone(), fault };
+            source.prepare(clock.now(), &notes).await.map_err(unprepared)?;
+            for lane in source.lanes() {
+                let place = lane.origin.provenance;
+                if place == Provenance::File {
+                    continue;
+                }
+                if let Some((_, first)) = read.iter().find(|(other, _)| *other == place) {
+                    return Err(unprepared(format!(
+                        "it reads an endpoint of a project that `{first}` reads already: every record would come \
+                         twice"
+                    )));
+                }
+                read.push((place, &named.name));
+            }
+        }
+        Ok(())
+    }
 }
 
 type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);

@@ -13,6 +13,7 @@ pub mod decode;
 mod doubts;
 pub mod index;
 pub mod keys;
+pub mod past;
 pub mod problem;
 pub mod schema;
 pub mod script;

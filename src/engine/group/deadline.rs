@@ -44,7 +44,8 @@ impl Group {
                 | Verb::FirstSeen(_)
                 | Verb::Measure(_)
                 | Verb::Rate(_)
-                | Verb::Script(_) => self.wait_is_over(around),
+                | Verb::Script(_)
+                | Verb::Travel(_) => self.wait_is_over(around),
             });
         }
         self.close_due(now, around);
@@ -156,7 +157,12 @@ impl Group {
     /// pass for nothing.
     pub(super) fn wait(&mut self, around: &mut Surroundings<'_>) -> Option<Reason> {
         let Verb::Sequence(sequence) = &around.program.verb else { return None };
-        let window = Window { hits: &self.entries[self.head + self.low..], base: &self.base, late: false };
+        let window = Window {
+            hits: &self.entries[self.head + self.low..],
+            base: &self.base,
+            shared: around.shared,
+            late: false,
+        };
         let tip = window.last();
         let since = match sequence.completes(window.hits) {
             Ok(since) => since,

@@ -19,7 +19,8 @@ impl Group {
     pub(super) fn judge_last(&mut self, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let empty = Tally::default();
-        let window = Window { hits: &self.entries[self.head + self.low..], base: &self.base, late: false };
+        let hits = &self.entries[self.head + self.low..];
+        let window = Window { hits, base: &self.base, shared: around.shared, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
         let (verdict, finding) = verb.judge(tally, window);
         match verdict {
@@ -49,7 +50,12 @@ impl Group {
         let at = self.live()[place].at;
         let mut poured = match verb.reach() {
             Reach::Bucket(_) => Some(self.poured(place, verb)),
-            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Folded | Reach::Alone => None,
+            Reach::Time(_)
+            | Reach::Last(..)
+            | Reach::Records(_)
+            | Reach::Pair(_)
+            | Reach::Folded
+            | Reach::Alone => None,
         };
         for end in place + 1..=self.live().len() {
             let last = &self.live()[end - 1];
@@ -57,6 +63,7 @@ impl Group {
                 Reach::Time(within) => last.at < at + within,
                 Reach::Last(most, within) => last.at < at + within && end - place <= most,
                 Reach::Records(keep) => end - place <= keep,
+                Reach::Pair(within) => last.at < at + within && end - place <= 2,
                 Reach::Folded | Reach::Bucket(_) => true,
                 Reach::Alone => end == place + 1,
             };
@@ -77,7 +84,8 @@ impl Group {
                 // Something between cleared the group: no later hit looks back on this one.
                 break;
             }
-            let window = Window { hits: &self.live()[start..end], base: &self.base, late: true };
+            let hits = &self.live()[start..end];
+            let window = Window { hits, base: &self.base, shared: around.shared, late: true };
             let tally = match &poured {
                 Some(tally) => Cow::Borrowed(tally),
                 None => Cow::Owned(tally_of(window.hits, verb)),
@@ -121,9 +129,10 @@ impl Group {
         let sights = match (program.verb.reach(), program.verb.chosen(hits)) {
             (_, Some(chosen)) => sights(&chosen),
             (Reach::Folded | Reach::Alone, None) => vec![sight(tip)],
-            (Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Bucket(_), None) => {
-                sights(&hits.iter().collect::<Vec<_>>())
-            }
+            (
+                Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_),
+                None,
+            ) => sights(&hits.iter().collect::<Vec<_>>()),
         };
         let tipped = Tipped {
             id: AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip.id),
@@ -195,7 +204,7 @@ impl Group {
                 let cut = start > 0 && self.live()[start - 1].at > at - within;
                 if cut { first } else { at - within }
             }
-            Reach::Records(_) | Reach::Bucket(_) => first,
+            Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_) => first,
             Reach::Folded | Reach::Alone => at - Millis(1),
         }
     }
@@ -206,7 +215,7 @@ impl Group {
 fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
     match program.verb.reach() {
         Reach::Time(_) | Reach::Last(..) | Reach::Bucket(_) => from,
-        Reach::Records(_) | Reach::Folded | Reach::Alone => {
+        Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => {
             at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change, Draft, Sight, State};
 use crate::record::{Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Base, Entry, Reach, Reason, Tally, Verb};
+use crate::rule::verb::{Base, Entry, Reach, Reason, Shared, Tally, Verb};
 
 use super::Counters;
 use life::change;
@@ -108,6 +108,8 @@ pub struct Surroundings<'a> {
     pub key: &'a [u8],
     /// Up to when deadlines have been judged.
     pub readable: Timestamp,
+    /// What the rule remembers across its groups.
+    pub shared: &'a Shared,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// What is told.
@@ -244,7 +246,9 @@ impl Group {
             return None;
         }
         let keeps = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
+            Reach::Time(within) | Reach::Last(_, within) | Reach::Pair(within) | Reach::Bucket(within) => {
+                within
+            }
             Reach::Alone => Millis::ZERO,
             Reach::Records(_) | Reach::Folded => return None,
         };

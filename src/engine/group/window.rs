@@ -13,7 +13,12 @@ impl Group {
         if verb.tallies() && self.tally.is_none() {
             let tally = match verb.reach() {
                 Reach::Bucket(_) => self.poured(self.live().len(), verb),
-                Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Folded | Reach::Alone => {
+                Reach::Time(_)
+                | Reach::Last(..)
+                | Reach::Records(_)
+                | Reach::Pair(_)
+                | Reach::Folded
+                | Reach::Alone => {
                     let mut tally = Tally::default();
                     for entry in self.live()[self.low..].iter().filter(|entry| !entry.clears) {
                         verb.push(&mut tally, entry);
@@ -61,6 +66,7 @@ impl Group {
             Reach::Last(last, within) => self.first_after(at - within).max(end.saturating_sub(last)),
             Reach::Records(keep) => end.saturating_sub(keep),
             Reach::Bucket(_) => self.tally.as_deref().map_or(0, |tally| self.bucket_start(tally)),
+            Reach::Pair(within) => self.first_after(at - within).max(end.saturating_sub(2)),
             Reach::Folded => 0,
             Reach::Alone => end - 1,
         };
@@ -111,6 +117,7 @@ impl Group {
         let (horizon, spared) = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => (now - within - late, 0),
             Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
+            Reach::Pair(_) => (now - late, 1),
             Reach::Folded => (now - late, 0),
             Reach::Alone => (Timestamp::MAX, 0),
         };
@@ -120,7 +127,7 @@ impl Group {
         let oldest = now - late - around.program.cooldown;
         let reach = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
-            Reach::Records(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
+            Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
         };
         self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
         if self.firings.len() > MAX_RECORDS {
@@ -206,6 +213,7 @@ impl Group {
             Reach::Time(within) => (at - within, usize::MAX),
             Reach::Last(last, within) => (at - within, last),
             Reach::Records(keep) => (Timestamp::MIN, keep),
+            Reach::Pair(within) => (at - within, 2),
             // Where a bucket's window begins is found from the bucket.
             Reach::Folded | Reach::Bucket(_) => (Timestamp::MIN, usize::MAX),
             Reach::Alone => (Timestamp::MIN, 1),

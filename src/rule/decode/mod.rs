@@ -54,7 +54,8 @@ pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>,
     let source: Arc<str> = source.strip_prefix('\u{feff}').unwrap_or(source).into();
     let mut problems = Problems::new(file, source.clone());
     let Some(root) = yaml::parse(&mut problems) else { return (None, problems) };
-    let mut cx = Cx { problems, source, options, language: &RULE_FILES };
+    let by = rule::group_of_facts(&root, options);
+    let mut cx = Cx { problems, source, options, language: &RULE_FILES, by };
     let spec = rule::rule(&mut cx, &root);
     (spec, cx.problems)
 }
@@ -66,6 +67,8 @@ pub(crate) struct Cx<'a> {
     pub options: &'a Options<'a>,
     /// What is decoded.
     pub language: &'static Language,
+    /// Whose past `new`, `known` and `unseen_for` ask about.
+    pub by: Vec<FieldName>,
 }
 
 impl Cx<'_> {

@@ -23,9 +23,9 @@ pub(in crate::rule) const MODIFIERS: &[(&str, bool)] = &[
     ("cased", true),
     ("fieldref", true),
     ("in", false),
-    ("new", false),
-    ("known", false),
-    ("unseen_for", false),
+    ("new", true),
+    ("known", true),
+    ("unseen_for", true),
 ];
 
 /// What a field is asked.
@@ -40,6 +40,9 @@ pub(in crate::rule) enum Op {
     Compare(Ordering),
     Exists,
     FieldRef,
+    New,
+    Known,
+    UnseenFor,
 }
 
 impl Op {
@@ -57,6 +60,9 @@ impl Op {
             "lte" => Self::Compare(Ordering::AtMost),
             "exists" => Self::Exists,
             "fieldref" => Self::FieldRef,
+            "new" => Self::New,
+            "known" => Self::Known,
+            "unseen_for" => Self::UnseenFor,
             _ => return None,
         })
     }
@@ -69,7 +75,8 @@ impl Op {
     /// True where a field of this kind can be asked so.
     pub fn fits(self, kind: FieldKind) -> bool {
         match (self, kind) {
-            (Self::Equals | Self::Exists | Self::FieldRef, _) | (_, FieldKind::Any) => true,
+            (Self::Equals | Self::Exists | Self::FieldRef | Self::New | Self::Known | Self::UnseenFor, _)
+            | (_, FieldKind::Any) => true,
             (Self::Contains | Self::StartsWith | Self::EndsWith | Self::Regex, kind) => {
                 matches!(kind, FieldKind::Text | FieldKind::Address | FieldKind::Time)
             }
@@ -136,7 +143,7 @@ pub(super) fn predicate(cx: &mut Cx<'_>, entry: &Entry, others: &[&str]) -> Opti
     if scalars.len() < nodes.len() {
         return None;
     }
-    let test = test(cx, &asked, &scalars)?;
+    let (test, negated) = test(cx, &asked, &scalars)?;
     let make = |test| {
         Expr::Is(Predicate {
             field: asked.field.clone(),
@@ -146,7 +153,8 @@ pub(super) fn predicate(cx: &mut Cx<'_>, entry: &Entry, others: &[&str]) -> Opti
             span: Span { start: entry.key.span.start, end: entry.value.span.end.max(entry.key.span.end) },
         })
     };
-    Some(if asked.all { Expr::All(one_each(test).into_iter().map(make).collect()) } else { make(test) })
+    let expr = if asked.all { Expr::All(one_each(test).into_iter().map(make).collect()) } else { make(test) };
+    Some(if negated { Expr::Not(Box::new(expr)) } else { expr })
 }
 
 /// A test of several values as one test a value.
@@ -158,9 +166,12 @@ fn one_each(test: Test) -> Vec<Test> {
         }
         Test::EndsWith(needles) => needles.into_iter().map(|needle| Test::EndsWith(vec![needle])).collect(),
         Test::Regex(patterns) => patterns.into_iter().map(|pattern| Test::Regex(vec![pattern])).collect(),
-        Test::Equals(_) | Test::Cidr(_) | Test::Compare(..) | Test::Exists(_) | Test::FieldRef(_) => {
-            vec![test]
-        }
+        Test::Equals(_)
+        | Test::Cidr(_)
+        | Test::Compare(..)
+        | Test::Exists(_)
+        | Test::FieldRef(_)
+        | Test::Past(..) => vec![test],
     }
 }
 

@@ -8,9 +8,10 @@ mod measure;
 mod rate;
 mod script;
 mod sequence;
+mod travel;
 
 use super::super::keys::{
-    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, SCRIPT, SEQUENCE, VERBS,
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, SCRIPT, SEQUENCE, TRAVEL, VERBS,
 };
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
@@ -42,6 +43,7 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("first_seen", &FIRST_SEEN, |cx, map| first_seen::first_seen(cx, map).map(Verb::FirstSeen));
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
     take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
+    take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
     take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Verb::Sequence));
     take("absent", &ABSENT, |cx, map| absent::absent(cx, map).map(Verb::Absent));

@@ -7,6 +7,7 @@
 //! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
 
 pub mod absent;
+pub mod common;
 pub mod count;
 pub mod distinct;
 pub mod first_seen;
@@ -14,6 +15,7 @@ pub mod measure;
 pub mod rate;
 pub mod script;
 pub mod sequence;
+pub mod travel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -89,6 +91,8 @@ pub enum Verb {
     Script(Box<script::ScriptVerb>),
     /// `sequence`
     Sequence(sequence::Sequence),
+    /// `travel`
+    Travel(travel::Travel),
 }
 
 /// What a group remembers besides its window, or of hits that have left it.
@@ -104,6 +108,15 @@ pub struct Base {
     pub bucket: Option<Box<rate::Bucket>>,
     /// What a `sequence` that ends in an absence waits for.
     pub waits: Option<Box<sequence::Waits>>,
+    /// What these values share with others, where `same_if` asks.
+    pub same: Option<Box<first_seen::KnownValues>>,
+}
+
+/// What a rule remembers across its groups (`unless_common` only).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Who has shown each value lately.
+    pub commons: common::Commons,
 }
 
 impl Base {
@@ -159,8 +172,10 @@ pub enum Reason {
     Learning(Learning),
     /// The value is known.
     KnownValue {
-        /// The hit's values: the one that is known, as it is compared.
+        /// The hit's values, as they are compared.
         values: Arc<[Datum]>,
+        /// Which of them is known: its value, or what that shares with others.
+        slot: usize,
         /// When it was last used.
         last: Timestamp,
     },
@@ -173,6 +188,22 @@ pub enum Reason {
     Came,
     /// The record is of this step of a sequence, by its number, and completes none.
     StepTaken(usize),
+    /// Many show the value: it is no news.
+    CommonValue {
+        /// The hit's values, as they are compared.
+        values: Arc<[Datum]>,
+        /// How many.
+        shown_by: u32,
+    },
+    /// There is no point before this one that a journey could have begun at.
+    NoJourney,
+    /// Both points share something that explains the journey.
+    SameWay {
+        /// Which of the fields of `ignore_same`, by its number.
+        field: usize,
+    },
+    /// Too near, or slow enough.
+    Travelled(travel::Journey),
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -230,6 +261,8 @@ pub struct Window<'a> {
     pub hits: &'a [Entry],
     /// What left the group's memory of hits.
     pub base: &'a Base,
+    /// What the rule remembers across its groups.
+    pub shared: &'a Shared,
     /// The last hit is not the group's newest: what is known of later ones does not count.
     pub late: bool,
 }
@@ -253,6 +286,8 @@ pub enum Reach {
     /// Those that have not drained from a bucket, which none is in for longer than this. What is in
     /// it depends on all hits before; older ones are folded into [`Base`].
     Bucket(Millis),
+    /// The hit and the one before it, if that is in (t − w, t]; nothing older matters.
+    Pair(Millis),
     /// All that is remembered; older hits are folded into [`Base`].
     Folded,
     /// The hit alone.
@@ -272,6 +307,7 @@ impl Verb {
             Self::Rate(_) => "rate",
             Self::Script(_) => "script",
             Self::Sequence(_) => "sequence",
+            Self::Travel(_) => "travel",
         }
     }
 
@@ -289,13 +325,19 @@ impl Verb {
             },
             Self::Rate(verb) => Reach::Bucket(verb.span()),
             Self::Script(verb) => Reach::Records(verb.keep),
+            Self::Travel(verb) => Reach::Pair(verb.memory()),
         }
     }
 
     /// True when the verb keeps a tally; the others judge by the window alone.
     pub fn tallies(&self) -> bool {
         match self {
-            Self::Each | Self::Absent(_) | Self::FirstSeen(_) | Self::Script(_) | Self::Sequence(_) => false,
+            Self::Each
+            | Self::Absent(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
             Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) => true,
         }
@@ -304,7 +346,12 @@ impl Verb {
     /// Takes a hit into the tally.
     pub fn push(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::Absent(_) | Self::FirstSeen(_) | Self::Script(_) | Self::Sequence(_) => {}
+            Self::Each
+            | Self::Absent(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Travel(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
@@ -321,6 +368,7 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Script(_)
             | Self::Sequence(_)
+            | Self::Travel(_)
             | Self::Rate(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
@@ -342,6 +390,7 @@ impl Verb {
             Self::Measure(verb) => (verb.judge(tally), None),
             Self::Rate(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
+            Self::Travel(verb) => (verb.judge(window), None),
         }
     }
 
@@ -356,7 +405,8 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Rate(_)
             | Self::Script(_)
-            | Self::Sequence(_) => false,
+            | Self::Sequence(_)
+            | Self::Travel(_) => false,
         }
     }
 
@@ -370,28 +420,49 @@ impl Verb {
             Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
             Self::Rate(verb) => verb.describe(tally),
+            Self::Travel(verb) => verb.describe(window),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
+        }
+    }
+
+    /// A hit joins the rule, before its group sees it: what all groups share of it. How many values were
+    /// forgotten because there were too many.
+    pub fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+        match self {
+            Self::FirstSeen(verb) => verb
+                .common
+                .as_ref()
+                .map_or(0, |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES)),
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Script(_)
+            | Self::Travel(_)
+            | Self::Absent(_)
+            | Self::Rate(_)
+            | Self::Sequence(_) => 0,
         }
     }
 
     /// A hit joins the group in event order.
     pub fn seat(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::seat(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.seat(base, entry);
         }
     }
 
     /// A hit joins the group late.
     pub fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::seat_late(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.seat_late(base, entry);
         }
     }
 
     /// A hit leaves the group's memory: what of it is kept. `fired`: it emptied the window.
     pub fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
         match self {
-            Self::FirstSeen(_) => first_seen::fold(base, entry),
+            Self::FirstSeen(verb) => verb.fold(base, entry),
             Self::Rate(verb) => verb.fold(base, entry, fired),
             Self::Each
             | Self::Absent(_)
@@ -399,7 +470,8 @@ impl Verb {
             | Self::Distinct(_)
             | Self::Measure(_)
             | Self::Script(_)
-            | Self::Sequence(_) => {}
+            | Self::Sequence(_)
+            | Self::Travel(_) => {}
         }
     }
 
@@ -415,7 +487,8 @@ impl Verb {
                 | Self::FirstSeen(_)
                 | Self::Measure(_)
                 | Self::Rate(_)
-                | Self::Script(_) => true,
+                | Self::Script(_)
+                | Self::Travel(_) => true,
             }
     }
 
@@ -435,7 +508,8 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Measure(_)
             | Self::Rate(_)
-            | Self::Script(_) => false,
+            | Self::Script(_)
+            | Self::Travel(_) => false,
         }
     }
 
@@ -450,7 +524,8 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Measure(_)
             | Self::Rate(_)
-            | Self::Script(_) => None,
+            | Self::Script(_)
+            | Self::Travel(_) => None,
         }
     }
 
@@ -472,7 +547,8 @@ impl Verb {
             | Self::Measure(_)
             | Self::Rate(_)
             | Self::Script(_)
-            | Self::Sequence(_) => None,
+            | Self::Sequence(_)
+            | Self::Travel(_) => None,
         }
     }
 }

@@ -32,6 +32,10 @@ fn test(test: &Test) -> String {
         Test::Compare(ordering, bound) => format!("{ordering:?} {bound:?}"),
         Test::Exists(flag) => format!("exists {flag}"),
         Test::FieldRef(field) => format!("fieldref {field}"),
+        Test::Past(past, by) => {
+            let by: Vec<&str> = by.iter().map(crate::record::FieldName::as_str).collect();
+            format!("{past:?} by {}", by.join(","))
+        }
     }
 }
 
