@@ -150,6 +150,7 @@ fn rows_of(entry: &Entry) -> usize {
         | crate::store::Event::Adopted { .. }
         | crate::store::Event::Known(_)
         | crate::store::Event::Joined(_)
-        | crate::store::Event::Left { .. } => 0,
+        | crate::store::Event::Left { .. }
+        | crate::store::Event::Gone { .. } => 0,
     }
 }

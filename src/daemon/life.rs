@@ -248,6 +248,10 @@ impl Life {
                 let left = self.engine.leave(*lane);
                 outcome.add(left);
             }
+            Event::Gone { lane } => {
+                let left = self.engine.remove(*lane);
+                outcome.add(left);
+            }
             Event::Read { lane, rows, twins, watermark } => {
                 self.read(entry, *lane, rows, twins, &mut outcome)?;
                 if let Some(to) = watermark {

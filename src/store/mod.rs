@@ -131,6 +131,11 @@ pub enum Event {
         /// Complete up to here, where that moved.
         watermark: Option<Watermark>,
     },
+    /// A lane was removed: nothing waits for it any more.
+    Gone {
+        /// Which.
+        lane: SourceId,
+    },
 }
 
 /// Up to when a lane is complete, by phase.

@@ -36,6 +36,7 @@ mod scenarios;
 mod sdk;
 mod simulate;
 mod slow;
+mod tables;
 mod tale;
 mod transcripts;
 mod vendor;

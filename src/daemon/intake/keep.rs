@@ -82,7 +82,11 @@ impl Intake {
                     self.life.bring(rebuild);
                 }
             }
-            Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {}
+            Event::Known(_)
+            | Event::Joined(_)
+            | Event::Left { .. }
+            | Event::Gone { .. }
+            | Event::Read { .. } => {}
         }
     }
 
