@@ -245,7 +245,7 @@ async fn taken(store: &dyn Store) -> (Rows, usize, usize) {
                     rows.insert((list, id), ends);
                 }
             }
-            Event::Generation { .. } | Event::Adopted { .. } | Event::Left { .. } => {}
+            Event::Generation { .. } | Event::Adopted { .. } | Event::Left { .. } | Event::Gone { .. } => {}
         }
     }
     let amended = all - rows.len();
