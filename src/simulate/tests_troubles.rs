@@ -356,7 +356,7 @@ fn the_clock_is_moved_and_the_state_told_without_credentials() {
         json!({
             "now": "2023-06-05T21:05:00.000Z", "speed": 60, "rows": {"born": 5, "left": 0}, "finished": true,
             "last_change": "2023-06-05T21:00:00.000Z", "requests": {"app_logins": 2, "other": 1},
-            "answers": {"200": 1, "401": 1, "404": 1}, "troubles": 0,
+            "answers": {"200": 1, "401": 1, "404": 1}, "busiest_minute": 3, "most_401_in_a_row": 1, "troubles": 0,
         })
     );
     service.wall = service.wall + Millis::secs(2);
