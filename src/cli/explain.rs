@@ -11,14 +11,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::engine::{Engine, Fresh, Generation, Limits, Outcome, Step, Traced};
+use crate::engine::{Engine, Fresh, Generation, Outcome, Step, Traced};
 use crate::record::scan::Origin;
-use crate::record::{Batch, Columns, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
+use crate::record::{Batch, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
-use crate::rule::why::{Why, why};
+use crate::rule::why::{Why, hit};
 
 use super::feed::{FileArguments, Watcher};
-use super::load::{RuleArguments, load};
+use super::load::{Known, RuleArguments};
 use super::{Exit, Failure, Output, reason, show};
 
 /// Records of the group that are told besides the one that is asked for.
@@ -103,7 +103,7 @@ impl Explain {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
-        let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
+        let loaded = self.rules.load(&[], &declared, Known::Given)?;
         let runs = loaded.rules.iter().any(|rule| *rule.rule().id() == self.rule);
         if !runs && loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
             loaded.complain();
@@ -115,7 +115,7 @@ impl Explain {
         if rules.is_empty() {
             return Err(ExplainError::NoSuchRule(self.rule, known.join(", ")).into());
         }
-        let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+        let generation = Arc::new(loaded.tables.generation(rules));
         let key = self.key(&generation.programs.list[0])?;
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&self.rule);
@@ -236,7 +236,9 @@ impl Watcher for Gathering<'_> {
                 continue;
             }
             let mut columns = (*self.generation.columns).clone();
-            let matched = why(&program.rule.spec.matches, record, &mut columns);
+            let spec = &program.rule.spec;
+            let asked = (&spec.matches, spec.hours.as_ref());
+            let matched = hit(asked, record, &mut columns, self.generation.lists());
             let order = (one.at, one.phase, record.id());
             self.records.insert(order, Looked { id: record.id(), matched });
             if self.records.len() > TOLD_BEFORE + 1 {

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, Draft, Sight, State};
-use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, tell};
+use crate::engine::{CheckedRule, Engine, Generation, Note, SourceId, tell};
 use crate::record::describe::Describer;
-use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
-use crate::record::{Batch, Columns, Locator, Millis, Number, Phase, Timestamp};
+use crate::record::{Batch, Locator, Millis, Number, Phase, Timestamp};
 use crate::rule::case::{Case, EventLine, Expected};
-use crate::rule::why::why;
+use crate::rule::lists::List;
+use crate::rule::problem::Problems;
+use crate::rule::spec::Spec;
+use crate::rule::why::hit;
 
 use super::feed::Feed;
-use super::load::{RuleArguments, load};
+use super::load::{Known, RuleArguments, Tables};
 use super::{Exit, Failure, Output, reason, show};
 
 /// Where the clock of a test starts: 2026-01-05T09:00:00Z, a Monday.
@@ -45,13 +47,12 @@ struct Outcome {
 
 impl Test {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let paths = if self.paths.is_empty() { &self.rules.rules } else { &self.paths };
-        let loaded = load(paths, self.rules.zone, &[])?;
+        let loaded = self.rules.load(&self.paths, &[], Known::OfTests)?;
         loaded.complain();
         let (mut tests, mut failed, rules) = (0, 0, loaded.rules.len());
         let broken = loaded.has_errors();
         for rule in loaded.rules {
-            let (ran, bad) = test_rule(rule, self.output)?;
+            let (ran, bad) = test_rule(rule, &loaded.tables, self.output)?;
             tests += ran;
             failed += bad;
         }
@@ -69,16 +70,18 @@ impl Test {
 }
 
 /// Runs the tests of one rule: how many there are, and how many failed.
-fn test_rule(rule: CheckedRule, output: Output) -> Result<(usize, usize), Failure> {
+fn test_rule(rule: CheckedRule, tables: &Tables, output: Output) -> Result<(usize, usize), Failure> {
     let name = rule.rule().id().to_string();
     let cases = rule.rule().spec.tests.clone();
-    let generation = Arc::new(Generation::new(vec![rule], Columns::default(), Limits::default()));
+    let spec = rule.rule().spec.clone();
+    let generation = Arc::new(tables.generation(vec![rule]));
     if output == Output::Text {
         show::line(&name)?;
     }
     let mut failed = 0;
     for case in &cases {
-        let outcome = run_case(&generation, case);
+        let own = with_lists(&spec, case, tables);
+        let outcome = run_case(own.as_ref().unwrap_or(&generation), case);
         failed += usize::from(!outcome.faults.is_empty());
         match output {
             Output::Text => print_text(case, &outcome)?,
@@ -89,6 +92,18 @@ fn test_rule(rule: CheckedRule, output: Output) -> Result<(usize, usize), Failur
         show::line("  no tests")?;
     }
     Ok((cases.len(), failed))
+}
+
+/// The rule with the lists that a test gives; none where it gives none.
+fn with_lists(spec: &Spec, case: &Case, tables: &Tables) -> Option<Arc<Generation>> {
+    if case.lists.is_empty() {
+        return None;
+    }
+    // It was checked already.
+    let rule = CheckedRule::new(spec.clone(), &mut Problems::new("", ""))?;
+    let lists = case.lists.iter().map(|(name, values)| (name.clone(), List::of(values)));
+    let tables = Tables { lists: tables.lists.with(lists), facts: tables.facts.clone() };
+    Some(Arc::new(tables.generation(vec![rule])))
 }
 
 fn print_text(case: &Case, outcome: &Outcome) -> Result<(), Failure> {
@@ -205,7 +220,7 @@ fn raise(
     end: Timestamp,
     (events_from, events_at): (Locator, Timestamp),
 ) -> Raised {
-    let (facts, origin) = (Arc::new(Facts::default()), Origin::file(Mapping::default()));
+    let (facts, origin) = (generation.facts.clone(), Origin::file(Mapping::default()));
     let describer = Describer::new(facts.clone(), origin.clone());
     let scanner = Scanner::new(generation.columns.clone(), facts, origin);
     let mut feed = Feed::new(Engine::new(generation.clone(), "default"));
@@ -269,7 +284,9 @@ fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outc
     let row = batch.rows.len().checked_sub(1)?;
     let phase = batch.rows[row].only.unwrap_or(Phase::Start);
     let mut columns = (*generation.columns).clone();
-    let tree = why(&program.rule.spec.matches, batch.record(row, phase), &mut columns);
+    let spec = &program.rule.spec;
+    let asked = (&spec.matches, spec.hours.as_ref());
+    let tree = hit(asked, batch.record(row, phase), &mut columns, generation.lists());
     Some(format!("{count}; the last record: {}", reason::no_match(&tree)))
 }
 

@@ -29,7 +29,12 @@ pub static CONFIG: MapDoc = MapDoc {
             "rules: [rules/]",
         ),
         later("sigma", "folders of Sigma documents", "sigma: [sigma/]"),
-        later("lists", "lists that rules name", "lists: {egress: lists/egress.txt}"),
+        may(
+            "lists",
+            Takes::Map(&LISTS),
+            "lists that rules name, and their files: one value a line, or CSV with `value,until`",
+            "lists: {egress: lists/egress.txt}",
+        ),
         later("geo", "files that tell where an address is", "geo: {city: geo/city.mmdb}"),
         need(
             "sources",
@@ -64,6 +69,14 @@ pub static CONFIG: MapDoc = MapDoc {
         ),
         may("keep", Takes::Map(&KEEP), "how much of the past is kept", "keep: {for: 90d, at_most: 20GB}"),
     ],
+};
+
+/// `lists:`
+pub static LISTS: MapDoc = MapDoc {
+    name: "`lists`",
+    about: "names of lists and the file of each, relative to this file",
+    open: Open::Names,
+    keys: &[],
 };
 
 /// What every source has, whatever its kind.
@@ -174,8 +187,18 @@ pub static KEEP: MapDoc = MapDoc {
 };
 
 /// Every map of the file but those of kinds.
-pub static MAPS: &[&MapDoc] =
-    &[&CONFIG, &SOURCE, &RECEIVER, &AT_MOST, &ROUTE, &ROUTE_MATCH, &FAILURE_CODES, &FAILURE_REASON, &KEEP];
+pub static MAPS: &[&MapDoc] = &[
+    &CONFIG,
+    &LISTS,
+    &SOURCE,
+    &RECEIVER,
+    &AT_MOST,
+    &ROUTE,
+    &ROUTE_MATCH,
+    &FAILURE_CODES,
+    &FAILURE_REASON,
+    &KEEP,
+];
 
 /// Words that other tools use, and ours.
 static SYNONYMS: &[(&str, &str)] = &[

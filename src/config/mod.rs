@@ -8,6 +8,7 @@
 
 pub mod fields;
 pub mod keys;
+pub mod lists;
 mod load;
 mod mask;
 mod options;
@@ -47,6 +48,8 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where they stand in the file.
     pub rules_at: Span,
+    /// Lists that rules may name, in order of name.
+    pub lists: Vec<ListFile>,
     /// Fields that sources of files declare: rules may name them.
     pub declared: Vec<String>,
     /// Where records come from; at least one, names unique.
@@ -61,6 +64,17 @@ pub struct Config {
     pub failures: Failures,
     /// How much of the past is kept.
     pub keep: Keep,
+}
+
+/// A list as the file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFile {
+    /// What rules call it.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Where the file stands in the configuration.
+    pub at: Span,
 }
 
 /// What the file holds, for faults that are found later, and which bytes of it are never shown.

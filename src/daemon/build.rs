@@ -11,6 +11,7 @@ use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
+use crate::rule::lists::ListText;
 use crate::rule::problem::Problems;
 use crate::source::LiveSource;
 
@@ -83,11 +84,42 @@ pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> R
     Ok(Built { config, sources, receivers, routing, generation, rules_off, problems })
 }
 
+type Lists = (Vec<ListText>, BTreeMap<String, String>);
+
+/// The lists as they can be put in force, and what is wrong with those that go on as they last were.
+/// One that never could be read is a fault of the configuration.
+fn lists(
+    config: &Config,
+    last: Option<&GenerationText>,
+    told: &mut Vec<Problems>,
+) -> Result<Lists, BuildError> {
+    let (mut texts, bad, warnings) = config::lists::all(&config.lists, config.zone);
+    told.extend(warnings);
+    let (mut off, mut problems) = (BTreeMap::new(), config.problems());
+    for (file, fault) in bad {
+        let path = file.path.display().to_string();
+        let same = |list: &&ListText| list.name == file.name && list.file == path;
+        if let Some(old) = last.and_then(|last| last.lists.iter().find(same)) {
+            off.insert(path, fault.first());
+            texts.push(old.clone());
+        } else {
+            let message = format!("the list `{}` cannot be used: {}", file.name, fault.first());
+            problems.error_hint(file.at, message, "mend its file, or take it out");
+        }
+    }
+    if problems.has_errors() {
+        return Err(BuildError::Faults(problems.render(false)));
+    }
+    texts.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok((texts, off))
+}
+
 type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);
 
 /// The rules as they can be put in force.
 fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildError> {
     let (texts, mut told) = config::rules::texts(&config.rules)?;
+    let (lists, lists_off) = lists(config, last, &mut told)?;
     let rules = texts.into_iter().map(|(file, text)| RuleText { file, text }).collect();
     let mut generation = GenerationText {
         rules,
@@ -100,11 +132,12 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
             .map(|(regex, kind)| (regex.as_str().to_owned(), *kind))
             .collect(),
         zone: config.zone,
+        lists,
         ..GenerationText::default()
     };
     let compiled = generation.compile();
     told.extend(compiled.problems);
-    let mut off = BTreeMap::new();
+    let mut off = lists_off;
     for problems in told.iter().filter(|problems| problems.has_errors()) {
         let first = problems.sorted().first().map(|problem| problem.message.clone()).unwrap_or_default();
         off.insert(problems.file.clone(), first);

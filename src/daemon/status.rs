@@ -101,9 +101,7 @@ impl Status {
         for (name, receiver) in &self.receivers {
             blind.extend(receiver.paused.iter().map(|why| format!("receiver {name} is paused: {why}")));
         }
-        blind.extend(
-            self.rules_off.iter().map(|(file, fault)| format!("rule file {file} does not load: {fault}")),
-        );
+        blind.extend(self.rules_off.iter().map(|(file, fault)| format!("{file} does not load: {fault}")));
         blind.extend(self.reload_refused.iter().map(|why| format!("the last reload was refused: {why}")));
         blind
     }

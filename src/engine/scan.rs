@@ -79,6 +79,11 @@ impl Programs {
                 if !wanted || !self.predicates.holds(&input.condition, record, memo) {
                     continue;
                 }
+                let hours = self.list[input.program].rule.spec.hours.as_ref();
+                // What clears a group does so at any time.
+                if input.role != Role::Clear && hours.is_some_and(|hours| !hours.accept(one.at)) {
+                    continue;
+                }
                 let outcome = self.outcome(input, batch, one, memo, interned);
                 // A record that clears a group is no hit of it; a program's inputs are neighbours.
                 if input.role == Role::Clear

@@ -78,9 +78,17 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         runbook,
         evidence: evidence(rows),
         generation: generation.digest.clone(),
+        versions: rule.map(|rule| versions(generation, rule)).unwrap_or_default(),
         text_fault,
         scope: scope.into_iter().collect(),
     }
+}
+
+/// Versions of the lists that a rule reads.
+fn versions(generation: &Generation, rule: &Rule) -> BTreeMap<String, String> {
+    let version =
+        |name: &String| Some((format!("lists.{name}"), generation.lists().get(name)?.digest().to_owned()));
+    rule.lists.iter().filter_map(version).collect()
 }
 
 /// `alert` as it is after `change`.

@@ -7,6 +7,7 @@
 mod verbs;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::record::fold::fold;
@@ -17,6 +18,7 @@ use crate::record::{
 
 use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
 use super::index::Index;
+use super::lists::Lists;
 use super::problem::Problems;
 use super::revision_of;
 use super::script::Script;
@@ -46,6 +48,8 @@ pub struct Rule {
     pub title: Option<Text>,
     /// Template of the runbook.
     pub runbook: Option<Text>,
+    /// Lists that it reads, by name.
+    pub lists: BTreeSet<String>,
 }
 
 impl Rule {
@@ -217,6 +221,15 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
         Some(spec::Verb::Script(verb)) => Script::compile(&verb.when, problems),
         Some(_) | None => None,
     };
+    let mut lists = spec.lists.read.clone();
+    for (name, span) in script.iter().flat_map(Script::lists) {
+        if spec.lists.known.contains(name) {
+            lists.insert(name.clone());
+        } else {
+            let hint = spec.lists.way_out(name);
+            problems.error_hint(*span, format!("there is no list `{name}`"), hint);
+        }
+    }
     let scope = scope(&spec, script.as_ref());
     let title =
         spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
@@ -235,7 +248,7 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
             return None;
         }
     };
-    Some((Arc::new(Rule { spec, revision, title, runbook }), script))
+    Some((Arc::new(Rule { spec, revision, title, runbook, lists }), script))
 }
 
 /// A hit has only so many bits.
@@ -267,9 +280,18 @@ fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
 impl Programs {
     /// Compiles `rules`, wanting their fields in `columns`. Sorted by id, so that the order of
     /// files decides nothing.
-    pub fn compile(mut rules: Vec<(Arc<Rule>, Option<Script>)>, columns: &mut Columns) -> Self {
+    pub fn compile(rules: Vec<(Arc<Rule>, Option<Script>)>, columns: &mut Columns) -> Self {
+        Self::compile_among(rules, columns, Lists::default())
+    }
+
+    /// The same with the lists that the rules read.
+    pub fn compile_among(
+        mut rules: Vec<(Arc<Rule>, Option<Script>)>,
+        columns: &mut Columns,
+        lists: Lists,
+    ) -> Self {
         rules.sort_by(|a, b| a.0.id().cmp(b.0.id()));
-        let mut programs = Self::default();
+        let mut programs = Self { predicates: Predicates::among(lists), ..Self::default() };
         for (rule, script) in rules {
             programs.add(rule, script, columns);
         }
@@ -283,6 +305,7 @@ impl Programs {
         if let Some(spec::Verb::Count(spec::CountSpec { unless: Some(unless), .. })) = &spec.verb {
             reads = reads.or(self.input(number, Role::Clear, unless, columns));
         }
+        let lists = self.predicates.lists().clone();
         let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);
         let exceptions = spec.except.iter().map(|except| ExceptionProgram {
             condition: ready(&except.matches, columns),
@@ -290,7 +313,7 @@ impl Programs {
         });
         let exceptions = exceptions.collect();
         let mut marks: Vec<Condition> = spec.levels.iter().map(|line| ready(&line.when, columns)).collect();
-        let (verb, carries) = verb(spec, script, columns, &mut |expr, columns| {
+        let (verb, carries) = verb(spec, (script, lists), columns, &mut |expr, columns| {
             marks.push(ready(expr, columns));
             u8::try_from(marks.len() - 1).unwrap_or(u8::MAX)
         });

@@ -11,8 +11,10 @@ pub mod compile;
 pub mod condition;
 pub mod decode;
 mod doubts;
+pub mod hours;
 pub mod index;
 pub mod keys;
+pub mod lists;
 pub mod problem;
 pub mod schema;
 pub mod script;
@@ -39,6 +41,9 @@ pub fn revision_of(spec: &Spec) -> Result<Revision, postcard::Error> {
         (SEMANTICS, &spec.matches, &spec.verb, &spec.except, &spec.levels, &spec.cooldown, spec.late_within);
     let mut hasher = blake3::Hasher::new();
     postcard::to_io(&meaning, &mut hasher)?;
+    if let Some(hours) = &spec.hours {
+        postcard::to_io(hours, &mut hasher)?;
+    }
     let mut digest = [0; 8];
     digest.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     Ok(Revision(digest))

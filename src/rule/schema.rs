@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::decode::literal::WORDS;
 use super::decode::predicate::{MODIFIERS, Op};
-use super::keys::{EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, Takes};
+use super::keys::{EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, TEST_LISTS, TEST_VALUE, Takes};
 use crate::record::FieldKind;
 use crate::record::field::{FieldInfo, VOCABULARY};
 
@@ -61,6 +61,7 @@ fn map_schema(doc: &MapDoc) -> Value {
         Open::Conditions => conditions(&properties, &required),
         Open::Fields => fields(properties),
         Open::Names if std::ptr::eq(doc, &raw const EXPECTED) => json!({ "type": "object" }),
+        Open::Names if std::ptr::eq(doc, &raw const TEST_LISTS) => test_lists(),
         Open::Names => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[a-z_][a-z0-9_]*$" },
@@ -74,6 +75,19 @@ fn map_schema(doc: &MapDoc) -> Value {
         }
     }
     schema
+}
+
+/// Lists by name, of plain values and of values that end.
+fn test_lists() -> Value {
+    let value = json!({ "anyOf": [
+        { "type": ["string", "number", "boolean"] },
+        reference(&def_name(&TEST_VALUE)),
+    ]});
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z_][a-z0-9_]*$" },
+        "additionalProperties": { "type": "array", "items": value },
+    })
 }
 
 fn key_schema(key: &KeyDoc) -> Value {
@@ -232,7 +246,7 @@ fn modified_value(op: Op) -> Value {
         Op::Exists => json!({ "type": "boolean" }),
         Op::Compare(_) => json!({ "type": ["number", "string"] }),
         Op::FieldRef => reference("field"),
-        Op::Equals | Op::Contains | Op::StartsWith | Op::EndsWith | Op::Regex | Op::Cidr => {
+        Op::Equals | Op::Contains | Op::StartsWith | Op::EndsWith | Op::Regex | Op::Cidr | Op::In => {
             json!({ "anyOf": one_or_list(&["string", "number"]) })
         }
     }

@@ -23,6 +23,7 @@ mod receivers_mail;
 mod receivers_tls;
 mod simulate;
 mod slow;
+mod tables;
 mod tale;
 mod transcripts;
 mod vendor;

@@ -74,7 +74,12 @@ pub(super) async fn text(store: &dyn Store, digest: &str) -> Result<GenerationTe
     }
     let damaged = |fault: &str| StoreError::Corrupt(format!("generation {digest}: {fault}"));
     let text = store.text(digest.to_owned()).await?.ok_or_else(|| damaged("its text is missing"))?;
-    GenerationText::from_json(&text).map_err(|error| damaged(&error.to_string()).into())
+    let mut text = GenerationText::from_json(&text).map_err(|error| damaged(&error.to_string()))?;
+    for list in text.lacks() {
+        let held = store.text(list.clone()).await?.ok_or_else(|| damaged("a list of it is missing"))?;
+        text.give(&list, &held.into());
+    }
+    Ok(text)
 }
 
 /// Judges one entry of the journal, with what it needs of earlier ones.

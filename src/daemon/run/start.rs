@@ -56,7 +56,6 @@ impl Daemon {
             events: dispatch_events.0.clone(),
             steps: settings.steps.clone(),
         };
-        let config_file = settings.config.clone();
         let mut daemon = Self {
             control: control::listen(&control::socket_of(&store_path))?,
             watch: None,
@@ -81,9 +80,6 @@ impl Daemon {
             fences,
             board,
         };
-        if daemon.settings.watch {
-            daemon.watch = Some(Watch::begin(&[config_file], &built.config.rules));
-        }
         daemon.put_in_force(built).await?;
         super::super::alive::ready("reading and telling");
         info!(store = %daemon.store_path.display(), "started");
@@ -100,6 +96,11 @@ impl Daemon {
         let _ = self.routing.send_replace(Arc::new(built.routing));
         self.show_rules_off(&built.rules_off);
         if changed {
+            if self.settings.watch {
+                let lists = built.config.lists.iter().map(|list| list.path.clone());
+                let files: Vec<_> = std::iter::once(self.settings.config.clone()).chain(lists).collect();
+                self.watch = Some(Watch::begin(&files, &built.config.rules));
+            }
             self.receive(built.receivers);
             let _ = self.pollers.stop.send(true);
             while self.pollers.tasks.join_next().await.is_some() {}

@@ -63,6 +63,12 @@ pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)])
             let (scalar, node) = single(cx, asked, scalars)?;
             cx.field(&scalar.text, node.span, &[]).map(Test::FieldRef)
         }
+        Op::In => {
+            let known: Vec<bool> =
+                scalars.iter().map(|(scalar, node)| cx.list(&scalar.text, node.span)).collect();
+            let names = || scalars.iter().map(|(scalar, _)| scalar.text.clone()).collect();
+            known.into_iter().all(|known| known).then(|| Test::In(names()))
+        }
     }
 }
 

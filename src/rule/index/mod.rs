@@ -199,7 +199,8 @@ fn gate(expr: &Expr, columns: &mut Columns) -> Option<Gate> {
                 | Test::Regex(_)
                 | Test::Cidr(_)
                 | Test::Compare(..)
-                | Test::FieldRef(_) => present(),
+                | Test::FieldRef(_)
+                | Test::In(_) => present(),
             }
         }
     }

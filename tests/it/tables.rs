@@ -1,0 +1,186 @@
+//! Lists and places in a running daemon: read, reloaded, kept for feeding the journal again.
+
+use std::path::PathBuf;
+
+use larum::daemon::control;
+use larum::daemon::orders::{Order, Reply};
+use larum::daemon::run::{Daemon, Settings};
+use larum::store::{AlertQuery, Store};
+
+use crate::operator::until;
+
+/// A folder with a daemon's files: one rule, and a file of records that it follows.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+const RULE: &str = "rule: leaver\ntitle: Somebody who has left\nlevel: high\n\
+                    match: {outcome: success, user|in: leavers}\nalert:\n  title: \"{{ user }}\"\n";
+
+impl Desk {
+    fn new(rule: &str, more: &str) -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(desk.path("rules")).unwrap();
+        desk.write("rules/rule.yaml", rule);
+        desk.write("in.ndjson", "");
+        // Time is known where a second record confirms it.
+        desk.record("first", "192.0.2.1", 0);
+        desk.record("second", "192.0.2.1", 0);
+        let config = format!(
+            "store: larum.db\nrules: [rules]\n{more}\nsources:\n  \
+             - {{name: archive, kind: file, path: in.ndjson, follow: true}}\nreceivers:\n  \
+             - {{name: kept, kind: file, path: kept.ndjson}}\nroutes: [{{match: {{}}, to: [kept]}}]\n"
+        );
+        desk.write("larum.yaml", &config);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// One more record: who, from where, at which minute of 2026-03-09 10:00.
+    fn record(&self, user: &str, ip: &str, minute: usize) {
+        use std::io::Write as _;
+        let line = format!(
+            "{{\"id\":\"{user}-{minute}\",\"kind\":\"login\",\"user_name\":\"{user}\",\"public_ip\":\"{ip}\",\
+             \"start_time\":\"2026-03-09T10:{minute:02}:00Z\"}}\n"
+        );
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.path("in.ndjson")).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+
+    async fn start(&self, watch: bool) -> Running {
+        let settings = Settings { watch, ..Settings::new(self.path("larum.yaml")) };
+        let daemon = Daemon::start(settings).await.unwrap();
+        let store = daemon.store();
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        let task = tokio::spawn(daemon.run(stopping));
+        Running { stop, store, task }
+    }
+
+    async fn reload(&self) -> Result<String, String> {
+        let socket = control::socket_of(&self.path("larum.db"));
+        match control::ask(&socket, &Order::Reload).await.unwrap() {
+            Reply::Done(words) => Ok(words),
+            Reply::Refused(words) => Err(words),
+            Reply::Status(_) => panic!("a status"),
+        }
+    }
+
+    async fn rule_is_in_force(&self, rule: &str) {
+        let socket = control::socket_of(&self.path("larum.db"));
+        until("the rule", async || match control::ask(&socket, &Order::Status).await.ok()? {
+            Reply::Status(status) => status.rules.get(rule).filter(|rule| !rule.learning).map(|_| ()),
+            Reply::Done(_) | Reply::Refused(_) => None,
+        })
+        .await;
+    }
+
+    /// Waits until the generation in force is another one than `last`; gives it.
+    async fn generation(&self, alerts: usize, running: &Running) -> Vec<larum::alert::Alert> {
+        until("alerts", async || {
+            let found = running.alerts().await;
+            (found.len() >= alerts).then_some(found)
+        })
+        .await
+    }
+
+    /// What the journal gives when it is fed again, as alerts' ids and versions, in order.
+    fn as_seen(&self) -> Vec<String> {
+        let arguments = ["replay", "--as-seen", "--output", "json", "--store", "larum.db"];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
+        let done = command.args(arguments).current_dir(self.folder.path()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+struct Running {
+    stop: tokio::sync::watch::Sender<bool>,
+    store: std::sync::Arc<dyn Store>,
+    task: tokio::task::JoinHandle<Result<(), larum::daemon::run::DaemonError>>,
+}
+
+impl Running {
+    /// Alerts of the tenant as they fired, in order.
+    async fn alerts(&self) -> Vec<larum::alert::Alert> {
+        let query = AlertQuery { tenant: Some("default".into()), most: 100, ..AlertQuery::default() };
+        let mut alerts: Vec<_> =
+            self.store.alerts(query).await.unwrap().into_iter().map(|kept| kept.fired).collect();
+        alerts.sort_by_key(|alert| (alert.at, alert.id));
+        alerts
+    }
+
+    async fn end(self) {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn in_json(alerts: &[larum::alert::Alert]) -> Vec<String> {
+    alerts.iter().map(|alert| serde_json::to_string(alert).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_changes_is_in_force_and_one_with_a_fault_goes_on_as_it_was() {
+    let desk = Desk::new(RULE, "lists: {leavers: leavers.csv}");
+    desk.write("leavers.csv", "value,until\nana,\n");
+    let running = desk.start(true).await;
+    desk.rule_is_in_force("leaver").await;
+    desk.record("ana", "192.0.2.9", 1);
+    desk.record("bob", "192.0.2.9", 1);
+    let alerts = desk.generation(1, &running).await;
+    let first = alerts[0].versions["lists.leavers"].clone();
+    assert_eq!(alerts[0].title, "ana");
+
+    // The file changes: the daemon sees it by itself.
+    desk.write("leavers.csv", "value,until\nbob,\n");
+    let mut minute = 2;
+    until("bob", async || {
+        desk.record("bob", "192.0.2.9", minute);
+        minute += 1;
+        running.alerts().await.iter().any(|alert| alert.title == "bob").then_some(())
+    })
+    .await;
+    let second = running.alerts().await.last().unwrap().versions["lists.leavers"].clone();
+    assert_ne!(first, second);
+
+    // A fault: the list goes on as it was, and that is told.
+    desk.write("leavers.csv", "ana\n");
+    let own = async || {
+        let query = AlertQuery { tenant: Some("larum".into()), most: 10, ..AlertQuery::default() };
+        let own = running.store.alerts(query).await.unwrap().pop()?;
+        own.now
+            .title
+            .contains("leavers.csv does not load: line 1: the first line names no column")
+            .then_some(())
+    };
+    until("Larum's own alert", own).await;
+    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
+    let before = running.alerts().await.len();
+    desk.record("bob", "192.0.2.9", 50);
+    desk.record("ana", "192.0.2.9", 51);
+    desk.record("bob", "192.0.2.9", 52);
+    let alerts = desk.generation(before + 2, &running).await;
+    assert!(
+        alerts[before..]
+            .iter()
+            .all(|alert| alert.title == "bob" && alert.versions["lists.leavers"] == second)
+    );
+    running.end().await;
+    assert_eq!(desk.as_seen(), in_json(&alerts), "the journal knows what the lists held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_does_not_start_with_a_list_that_cannot_be_used() {
+    let desk = Desk::new(RULE, "lists: {leavers: leavers.csv}");
+    let settings = Settings { watch: false, ..Settings::new(desk.path("larum.yaml")) };
+    let refused = Daemon::start(settings).await.unwrap_err().to_string();
+    assert!(refused.contains("the list `leavers` cannot be used: it cannot be read"), "{refused}");
+    assert!(refused.contains("larum.yaml:3:18"), "{refused}");
+}
