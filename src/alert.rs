@@ -79,6 +79,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Updated, Self::Closed, Self::Acknowledged, Self::Resolved];
+
     /// The word in alerts and tests.
     pub fn as_str(self) -> &'static str {
         match self {

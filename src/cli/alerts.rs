@@ -2,6 +2,7 @@
 
 use crate::alert::State;
 use crate::daemon::orders::Order;
+use crate::daemon::shown;
 use crate::record::{Level, RuleId, Timestamp};
 use crate::store::{AlertQuery, DeliveryQuery, Store};
 
@@ -82,9 +83,11 @@ struct Ack {
 }
 
 fn parse_state(text: &str) -> Result<State, String> {
-    let all = [State::Open, State::Updated, State::Closed, State::Acknowledged, State::Resolved];
-    let words = || all.map(State::as_str).join(", ");
-    all.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("write one of: {}", words()))
+    let words = || State::ALL.map(State::as_str).join(", ");
+    State::ALL
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| format!("write one of: {}", words()))
 }
 
 fn parse_level(text: &str) -> Result<Level, String> {
@@ -167,14 +170,7 @@ impl Show {
             let query = DeliveryQuery { alert: Some(kept.now.id), most: 1_000, ..DeliveryQuery::default() };
             let deliveries = store.deliveries(query).await?;
             match self.output {
-                Output::Json => show::json(&serde_json::json!({
-                    "alert": kept.now,
-                    "acknowledged": kept.acknowledged.as_ref().map(|(by, at)| {
-                        serde_json::json!({"by": by, "at": at.to_string()})
-                    }),
-                    "revisions": revisions,
-                    "deliveries": deliveries.iter().map(super::deliveries::to_json).collect::<Vec<_>>(),
-                }))?,
+                Output::Json => show::json(&shown::alert_with(kept, &revisions, &deliveries))?,
                 Output::Text => {
                     for alert in &revisions {
                         show::line(&show::alert(alert, show::colour_on_stdout()))?;

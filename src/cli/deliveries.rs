@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value as Json, json};
-
 use crate::daemon::orders::Order;
+use crate::daemon::shown;
 use crate::route::{Body, Delivery, ReceiverName, Standing};
 use crate::store::{DeliveryQuery, Store};
 
@@ -126,7 +125,7 @@ impl List {
         let found = wait_for(async { Ok(store.deliveries(query).await?) })?;
         for delivery in &found {
             match self.output {
-                Output::Json => show::json(&to_json(delivery))?,
+                Output::Json => show::json(&shown::delivery(delivery))?,
                 Output::Text => show::line(&in_words(delivery))?,
             }
         }
@@ -160,14 +159,7 @@ impl Show {
             };
             let tries = store.tries(delivery.id).await?;
             match self.output {
-                Output::Json => {
-                    let mut shown = to_json(delivery);
-                    shown["history"] = tries
-                        .iter()
-                        .map(|one| json!({"try": one.number, "at": one.at.to_string(), "outcome": one.outcome}))
-                        .collect();
-                    show::json(&shown)?;
-                }
+                Output::Json => show::json(&shown::delivery_with(delivery, &tries))?,
                 Output::Text => {
                     show::line(&in_words(delivery))?;
                     show::line(&format!("    id {}", delivery.id))?;
@@ -185,47 +177,6 @@ impl Show {
             Ok(Exit::Fine)
         })
     }
-}
-
-/// A delivery for machines.
-pub fn to_json(delivery: &Delivery) -> Json {
-    let body = match &delivery.body {
-        Body::Alert { id, revision } => json!({"alert": id.to_string(), "revision": revision}),
-        Body::Digest(digest) => json!({"digest": {
-            "count": digest.count,
-            "lines": digest.lines.iter().map(|line| {
-                json!({"rule": line.rule, "level": line.level, "count": line.count})
-            }).collect::<Vec<_>>(),
-            "from": digest.from.to_string(),
-            "to": digest.to.to_string(),
-            "because": digest.because,
-        }}),
-    };
-    let mut shown = json!({
-        "id": delivery.id.to_string(),
-        "tenant": delivery.tenant,
-        "receiver": delivery.receiver.as_str(),
-        "rule": delivery.rule,
-        "level": delivery.level,
-        "state": delivery.standing.word(),
-        "created": delivery.created.to_string(),
-        "due": delivery.due.to_string(),
-        "tries": delivery.tries,
-        "last": delivery.last_reason,
-        "body": body,
-    });
-    let (at, reason) = match &delivery.standing {
-        Standing::Waiting => (None, None),
-        Standing::Sending { until } => (Some(until.to_string()), None),
-        Standing::Delivered { at } => (Some(at.to_string()), None),
-        Standing::Dead { at, reason } | Standing::Discarded { at, reason } => {
-            (Some(at.to_string()), Some(reason.clone()))
-        }
-        Standing::Folded { into } => (None, Some(format!("digest {into}"))),
-    };
-    shown["at"] = at.into();
-    shown["reason"] = reason.into();
-    shown
 }
 
 /// A delivery on one line, for people.

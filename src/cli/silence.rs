@@ -3,6 +3,7 @@
 
 use crate::daemon::clock::Clock;
 use crate::daemon::orders::Order;
+use crate::daemon::shown;
 use crate::record::Millis;
 use crate::store::Store;
 
@@ -106,11 +107,7 @@ impl List {
             let pairs: Vec<String> =
                 silence.matches.iter().map(|(name, value)| format!("{name}={value}")).collect();
             match self.output {
-                Output::Json => show::json(&serde_json::json!({
-                    "id": silence.id.to_string(), "tenant": silence.tenant, "matches": pairs,
-                    "from": silence.from.to_string(), "until": silence.until.to_string(),
-                    "by": silence.by, "because": silence.because,
-                }))?,
+                Output::Json => show::json(&shown::silence(silence))?,
                 Output::Text => show::line(&show::safe(&format!(
                     "{}  until {}  {}  by {}: {}",
                     silence.id,

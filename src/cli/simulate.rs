@@ -21,6 +21,10 @@ pub struct Simulate {
     /// Where to listen; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// A second address for the host of the vendor's `/v1` paths, apart from that of `/v2`
+    /// as on the real service; without, both are one
+    #[arg(long, value_name = "ADDRESS")]
+    listen_app: Option<SocketAddr>,
     /// Files of rows in the service's own shapes (NDJSON; plain, gzip or zstd), played from before
     /// the first of them; without, an invented office
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -63,7 +67,8 @@ impl Simulate {
             start: self.start,
             speed: self.speed,
             project_id: self.project_id.clone(),
-            keys: vec![Key::new(&self.ak, &self.sk)],
+            keys: vec![Key::new(&self.ak, &self.sk), Options::temporary()],
+            listen_app: self.listen_app,
             tokens: self.token.clone(),
             troubles: self.trouble.clone(),
             ..Options::new(move || clock.now())
@@ -73,7 +78,7 @@ impl Simulate {
             let server = Server::start(world, options).await?;
             show::note(&format!("{rows}; it is {} there, at {} times our pace", server.now(), self.speed));
             show::line(&format!("listening on {}", server.url()))?;
-            show::line(&self.snippet(&server.url()))?;
+            show::line(&self.snippet(&server))?;
             show::note(&format!("state: curl {}/simulate/state; Ctrl-C ends it", server.url()));
             Self::until_ctrl_c(&server).await?;
             show::note(&format!("served: {}", server.state()["requests"]));
@@ -105,14 +110,15 @@ impl Simulate {
     }
 
     /// What a configuration says of this service.
-    fn snippet(&self, url: &str) -> String {
+    fn snippet(&self, server: &Server) -> String {
+        let (url, app_url) = (server.url(), server.app_url());
         let (ak, sk, project) = (&self.ak, &self.sk, &self.project_id);
         format!(
             "# export HW_ACCESS_KEY={ak} HW_SECRET_KEY={sk}\n\
              sources:\n  - name: simulated\n    kind: huawei\n    region: cn-north-4\n    project_id: {project}\n    \
              credentials: {{ak: env:HW_ACCESS_KEY, sk: env:HW_SECRET_KEY}}\n    \
              endpoints: [desktop_logins, app_logins, app_launches]\n    \
-             base_url: {{workspace: \"{url}\", workspaceapp: \"{url}\"}}"
+             base_url: {{workspace: \"{url}\", workspaceapp: \"{app_url}\"}}"
         )
     }
 }

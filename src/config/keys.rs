@@ -68,6 +68,18 @@ pub static CONFIG: MapDoc = MapDoc {
             "failure_reasons: [{re: \"(?i)password\", kind: credentials}]",
         ),
         may("keep", Takes::Map(&KEEP), "how much of the past is kept", "keep: {for: 90d, at_most: 20GB}"),
+        may(
+            "admin",
+            Takes::Map(&ADMIN),
+            "an HTTP door on this machine for operators' tools and Prometheus",
+            "admin: {listen: 127.0.0.1:9480, token: env:LARUM_ADMIN_TOKEN}",
+        ),
+        may(
+            "heartbeat",
+            Takes::Map(&HEARTBEAT),
+            "an address that is called while all is well: who watches it hears of Larum's death",
+            "heartbeat: {url: env:HEARTBEAT_URL, every: 1m}",
+        ),
     ],
 };
 
@@ -186,6 +198,44 @@ pub static KEEP: MapDoc = MapDoc {
     ],
 };
 
+/// `admin:`
+pub static ADMIN: MapDoc = MapDoc {
+    name: "`admin`",
+    about: "an HTTP door on this machine for operators' tools and Prometheus",
+    open: Open::Closed,
+    keys: &[
+        need("listen", Takes::Text, "an address of this machine and a port", "listen: 127.0.0.1:9480"),
+        need(
+            "token",
+            Takes::Secret,
+            "what a caller shows as `Authorization: Bearer …`, by its place; at least 16 characters",
+            "token: env:LARUM_ADMIN_TOKEN",
+        ),
+        may(
+            "hosts",
+            Takes::Texts,
+            "names, besides this machine's own, by which it may be called: those of a proxy before it",
+            "hosts: [larum.example]",
+        ),
+    ],
+};
+
+/// `heartbeat:`
+pub static HEARTBEAT: MapDoc = MapDoc {
+    name: "`heartbeat`",
+    about: "an address that is called while all is well",
+    open: Open::Closed,
+    keys: &[
+        need(
+            "url",
+            Takes::Secret,
+            "the address, by its place: whoever knows it can lie",
+            "url: env:HEARTBEAT_URL",
+        ),
+        may("every", Takes::Duration, "how often at most; 1m unless told", "every: 1m"),
+    ],
+};
+
 /// Every map of the file but those of kinds.
 pub static MAPS: &[&MapDoc] = &[
     &CONFIG,
@@ -198,6 +248,8 @@ pub static MAPS: &[&MapDoc] = &[
     &FAILURE_CODES,
     &FAILURE_REASON,
     &KEEP,
+    &ADMIN,
+    &HEARTBEAT,
 ];
 
 /// Words that other tools use, and ours.

@@ -22,8 +22,8 @@ use crate::rule::suggest;
 use crate::rule::yaml::{self, Kind, Node};
 
 use super::keys::{
-    AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, KEEP, LISTS, RECEIVER,
-    SOURCE,
+    ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, HEARTBEAT, KEEP,
+    LISTS, RECEIVER, SOURCE,
 };
 use super::part::{Kinds, Part};
 use super::{
@@ -81,6 +81,8 @@ fn config(
     let ops = ops(&top, &known, problems);
     let failures = failures(&top, problems);
     let keep = keep(&top, problems);
+    let admin = Part::section(&top, "admin", &ADMIN, problems);
+    let heartbeat = Part::section(&top, "heartbeat", &HEARTBEAT, problems);
     Some(Config {
         file: file.to_owned(),
         text: Text { source: source.clone(), masked: problems.masked().to_vec() },
@@ -99,6 +101,8 @@ fn config(
         ops,
         failures,
         keep,
+        admin,
+        heartbeat,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::rule::keys::{MapDoc, Open, Takes};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::yaml::{Kind, Node};
 
-use super::keys::{RECEIVER, SOURCE};
+use super::keys::{ADMIN, HEARTBEAT, RECEIVER, SOURCE};
 use super::part::{KindDoc, Kinds};
 use super::secret::is_reference;
 
@@ -25,6 +25,12 @@ pub(super) fn hide(problems: &mut Problems, root: Option<&Node>, kinds: &Kinds<'
             for node in entries_of(root, list) {
                 hide_in_part(problems, node, shared, kinds, &mut seen);
             }
+        }
+    }
+    for (key, doc) in [("admin", &ADMIN), ("heartbeat", &HEARTBEAT)] {
+        let entries = root.and_then(Node::map).unwrap_or_default();
+        for entry in entries.iter().filter(|entry| entry.key.text == key) {
+            hide_in_value(problems, &entry.value, Takes::Map(doc), &mut seen);
         }
     }
     hide_in_text(problems, kinds, &seen);
@@ -110,6 +116,7 @@ fn hide_in_text(problems: &mut Problems, kinds: &Kinds<'_>, seen: &BTreeSet<usiz
     for kind in kinds.sources.iter().chain(kinds.receivers) {
         names_of_secrets(kind.keys, &mut names);
     }
+    names_of_secrets(&ADMIN, &mut names);
     if names.is_empty() {
         return;
     }

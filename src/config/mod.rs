@@ -64,6 +64,10 @@ pub struct Config {
     pub failures: Failures,
     /// How much of the past is kept.
     pub keep: Keep,
+    /// The door for operators' tools.
+    pub admin: Option<Part>,
+    /// Who is called while all is well.
+    pub heartbeat: Option<Part>,
 }
 
 /// A list as the file names it.

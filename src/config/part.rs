@@ -25,10 +25,10 @@ pub struct Kinds<'k> {
     pub sources: &'k [KindDoc],
 }
 
-/// The map of one receiver or source.
+/// The map of one receiver or source, or of another part that is built later.
 #[derive(Clone)]
 pub struct Part {
-    /// The word after `kind:`.
+    /// The word after `kind:`; of a part that has no kinds, its key.
     pub kind: &'static str,
     keys: &'static MapDoc,
     node: Node,
@@ -55,6 +55,19 @@ impl Part {
         let entry = self.node.map().and_then(|entries| entries.iter().find(|entry| entry.key.text == key));
         let scalar = entry.and_then(|entry| entry.value.scalar());
         scalar.map_or(String::new(), |scalar| scalar.text.clone())
+    }
+
+    /// The map under `key` of `top`, where it stands; it is built from later.
+    pub(super) fn section(
+        top: &Options<'_>,
+        key: &'static str,
+        keys: &'static MapDoc,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        top.map(problems, key, keys)?;
+        let node = top.node(key)?.clone();
+        let at = first_key(&node);
+        Some(Self { kind: key, keys, node, at, name_at: at })
     }
 
     /// Opens one entry of `sources` or `receivers`: the keys that all have, and the part that its

@@ -24,6 +24,10 @@ pub struct Built {
     pub sources: Vec<Box<dyn LiveSource>>,
     /// Receivers.
     pub receivers: Vec<BuiltReceiver>,
+    /// The door for operators' tools.
+    pub admin: Option<super::admin::Settings>,
+    /// Who is called while all is well.
+    pub heartbeat: Option<super::heartbeat::Heartbeat>,
     /// Who hears of what.
     pub routing: Routing,
     /// What decides.
@@ -76,12 +80,12 @@ pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
 /// keep their text from there.
 pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> Result<Built, BuildError> {
     let (parts, problems) = read(path, secrets)?;
-    let Some(Parts { config, receivers, sources }) = parts else {
+    let Some(Parts { config, receivers, sources, admin, heartbeat }) = parts else {
         return Err(BuildError::Faults(problems.render(false)));
     };
     let (generation, rules_off, problems) = rules(&config, last)?;
     let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone() };
-    Ok(Built { config, sources, receivers, routing, generation, rules_off, problems })
+    Ok(Built { config, sources, receivers, admin, heartbeat, routing, generation, rules_off, problems })
 }
 
 type Lists = (Vec<ListText>, BTreeMap<String, String>);

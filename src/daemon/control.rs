@@ -42,6 +42,8 @@ pub fn socket_of(store: &Path) -> PathBuf {
 pub struct Control {
     /// Orders, in the order they came.
     pub calls: mpsc::Receiver<Call>,
+    /// Where other doors put theirs.
+    pub to: mpsc::Sender<Call>,
     path: PathBuf,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -74,13 +76,15 @@ pub fn listen(path: &Path) -> Result<Control, NoSocket> {
     let listener = tokio::net::UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     let (sender, calls) = mpsc::channel(WAITING);
-    let router =
-        Router::new().route("/order", post(take)).layer(DefaultBodyLimit::max(MAX_ORDER)).with_state(sender);
+    let router = Router::new()
+        .route("/order", post(take))
+        .layer(DefaultBodyLimit::max(MAX_ORDER))
+        .with_state(sender.clone());
     let serving = tokio::spawn(async move {
         // Serving ends with the daemon.
         let _ = axum::serve(listener, router).await;
     });
-    Ok(Control { calls, path: path.to_owned(), serving })
+    Ok(Control { calls, to: sender, path: path.to_owned(), serving })
 }
 
 async fn take(State(calls): State<mpsc::Sender<Call>>, Json(order): Json<Order>) -> Json<Reply> {

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::clock::Clock;
 use super::fences::Fences;
+use super::metrics::Meters;
 use super::step::{Steps, Stopped};
 use crate::deliver::{Receiver, Transport};
 use crate::record::{Level, Millis};
@@ -54,6 +55,8 @@ pub struct Office {
     pub events: Events,
     /// Where to stop, in tests.
     pub steps: Steps,
+    /// What is measured.
+    pub meters: Meters,
 }
 
 /// What somebody should hear of.

@@ -26,6 +26,7 @@ use tracing::{debug, error, info, warn};
 use super::clock::Clock;
 use super::fences::Fences;
 use super::life::{Halt, Life, Rebuild};
+use super::metrics::Meters;
 use super::own::{self, Kind};
 use super::poll::Work;
 use super::routing::Routing;
@@ -53,6 +54,8 @@ pub struct Surroundings {
     pub own: own::Voice,
     /// Told when messages are owed.
     pub wake: Arc<Notify>,
+    /// What is measured.
+    pub meters: Meters,
     /// Where a test stops it.
     pub steps: Steps,
     /// How long the journal is kept.

@@ -19,6 +19,8 @@ pub const MAX_AT_ONCE: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Order {
+    /// Are you there?
+    Alive,
     /// How are you?
     Status,
     /// Somebody has taken an alert.
@@ -118,7 +120,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
                 self.store.backup(path.clone()).await?;
                 Reply::Done(format!("backup written to {}", path.display()))
             }
-            Order::Status | Order::SendTest { .. } | Order::Reload => return Ok(None),
+            Order::Alive | Order::Status | Order::SendTest { .. } | Order::Reload => return Ok(None),
         }))
     }
 

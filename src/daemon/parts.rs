@@ -10,6 +10,9 @@ use crate::route::{Limits, ReceiverName};
 use crate::rule::problem::{Problems, Span};
 use crate::source::{self, LiveSource};
 
+use super::admin;
+use super::heartbeat::Heartbeat;
+
 /// A configuration and its parts.
 #[derive(Debug)]
 pub struct Parts {
@@ -19,6 +22,10 @@ pub struct Parts {
     pub receivers: Vec<BuiltReceiver>,
     /// One for each of the configuration's sources, in that order.
     pub sources: Vec<Box<dyn LiveSource>>,
+    /// The door for operators' tools.
+    pub admin: Option<admin::Settings>,
+    /// Who is called while all is well.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// A receiver, ready to be sent to.
@@ -49,10 +56,14 @@ pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, P
     let Some(config) = config else { return (None, problems) };
     let receivers = build_receivers(&config, secrets, &mut problems);
     let sources = build_sources(&config, secrets, &mut problems);
+    let admin = config.admin.as_ref();
+    let admin = admin.and_then(|part| admin::Settings::open(&part.options(), secrets, &mut problems));
+    let heartbeat = config.heartbeat.as_ref();
+    let heartbeat = heartbeat.and_then(|part| Heartbeat::open(&part.options(), secrets, &mut problems));
     if problems.has_errors() {
         return (None, problems);
     }
-    (Some(Parts { config, receivers, sources }), problems)
+    (Some(Parts { config, receivers, sources, admin, heartbeat }), problems)
 }
 
 /// Reads the configuration that `text` holds and builds nothing: good for looking things up in one

@@ -17,12 +17,15 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
+use super::admin::{Admin, NoDoor};
 use super::build::BuildError;
 use super::clock::Clock;
 use super::control::{Control, NoSocket};
 use super::dispatch::{self, Dispatch, Ended};
 use super::fences::Fences;
+use super::heartbeat::Heartbeat;
 use super::intake::{Command, IntakeError};
+use super::metrics::Meters;
 use super::own::{self, Own};
 use super::poll::Work;
 use super::routing::Routing;
@@ -91,6 +94,9 @@ pub enum DaemonError {
     /// Nobody could give it orders.
     #[error(transparent)]
     Control(#[from] NoSocket),
+    /// Nobody could call it.
+    #[error(transparent)]
+    Admin(#[from] NoDoor),
     /// A fault of the program.
     #[error("a task has ended by a fault of the program")]
     Fault(#[from] tokio::task::JoinError),
@@ -135,6 +141,9 @@ pub struct Daemon {
     own: Own,
     own_events: (own::Voice, mpsc::Receiver<own::Event>),
     control: Control,
+    admin: Option<Admin>,
+    heartbeat: Option<Heartbeat>,
+    meters: Meters,
     watch: Option<Watch>,
 }
 
@@ -148,6 +157,11 @@ impl Daemon {
     /// Its status, as it goes on.
     pub fn board(&self) -> Board {
         self.board.clone()
+    }
+
+    /// Where its admin door listens, if it has one.
+    pub fn admin(&self) -> Option<std::net::SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// What it keeps, to look at.

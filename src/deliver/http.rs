@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::{Options, Secrets};
 use crate::record::{Millis, Timestamp};
@@ -15,6 +15,9 @@ use crate::route::Attempt;
 use crate::rule::problem::Problems;
 
 use super::reason::{Secretive, chain};
+
+/// What Feishu calls `Retry-After`: seconds.
+const RATE_LIMIT_RESET: &str = "x-ogw-ratelimit-reset";
 
 /// Of an answer no more is read.
 pub const MAX_ANSWER: usize = 64 << 10;
@@ -98,7 +101,7 @@ impl Endpoint {
         }
     }
 
-    fn to(url: Url, timeout: Millis) -> Option<Self> {
+    pub(super) fn to(url: Url, timeout: Millis) -> Option<Self> {
         let client = Client::builder()
             .tls_backend_preconfigured(super::tls::client()?)
             .redirect(reqwest::redirect::Policy::none())
@@ -114,11 +117,49 @@ impl Endpoint {
         Some(Self { client, url: Address(url), secretive })
     }
 
+    /// Keeps another secret out of every reason: it is sent, and an answer may repeat it.
+    #[must_use]
+    pub fn hiding(mut self, secret: &SecretString) -> Self {
+        self.secretive = self.secretive.with_secret(secret);
+        self
+    }
+
     /// Posts a body of JSON. An error is the attempt that it makes.
     pub async fn post(&self, body: String, headers: HeaderMap, now: Timestamp) -> Result<Answer, Attempt> {
-        let request = self.client.post(self.url.0.clone()).headers(headers);
+        self.post_to(self.url.0.clone(), body, headers, now).await
+    }
+
+    /// The same, with more in the query, which the address itself may begin.
+    pub async fn post_with(
+        &self,
+        query: &[(&str, &str)],
+        body: String,
+        headers: HeaderMap,
+        now: Timestamp,
+    ) -> Result<Answer, Attempt> {
+        let mut url = self.url.0.clone();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.post_to(url, body, headers, now).await
+    }
+
+    async fn post_to(
+        &self,
+        url: Url,
+        body: String,
+        headers: HeaderMap,
+        now: Timestamp,
+    ) -> Result<Answer, Attempt> {
+        let request = self.client.post(url).headers(headers);
         let request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
         let response = request.body(body).send().await.map_err(|error| self.lost(error))?;
+        Ok(read(response, now).await)
+    }
+
+    /// Calls the address without a body.
+    pub async fn get(&self, now: Timestamp) -> Result<Answer, Attempt> {
+        let response = self.client.get(self.url.0.clone()).send().await.map_err(|error| self.lost(error))?;
         Ok(read(response, now).await)
     }
 
@@ -167,9 +208,10 @@ impl Endpoint {
 /// Reads what is read of an answer. Its status is known by now, so a body that breaks off is no
 /// failure by itself.
 async fn read(mut response: reqwest::Response, now: Timestamp) -> Answer {
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let wait = header(RETRY_AFTER).and_then(|text| retry_after(text, now));
-    let location = header(LOCATION).and_then(|to| response.url().join(to).ok());
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let wait = header(RETRY_AFTER.as_str()).or_else(|| header(RATE_LIMIT_RESET));
+    let wait = wait.and_then(|text| retry_after(text, now));
+    let location = header(LOCATION.as_str()).and_then(|to| response.url().join(to).ok());
     let location = location.and_then(|url| url.host_str().map(str::to_owned));
     let status = response.status();
     let (mut body, mut whole) = (Vec::new(), true);

@@ -5,11 +5,16 @@
 //! `render` says what is told, and nothing else builds text. No receiver keeps state that must
 //! outlive it.
 
+mod dingtalk;
 mod email;
+mod feishu;
 mod file;
+mod fit;
 mod http;
+mod ping;
 mod reason;
 pub mod render;
+mod robot;
 #[cfg(test)]
 mod samples;
 pub mod shown;
@@ -17,6 +22,7 @@ mod slack;
 pub mod stdout;
 mod tls;
 mod webhook;
+mod wecom;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -57,6 +63,9 @@ pub enum Content {
 /// A try that is under way.
 pub type Trying<'a> = Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>;
 
+pub use http::is_loopback;
+pub use ping::Ping;
+
 /// One configured destination.
 pub trait Receiver: Send + Sync + std::fmt::Debug {
     /// Sends one message, within the receiver's own time limit.
@@ -93,7 +102,16 @@ pub struct Kind {
 }
 
 /// Every kind of receiver.
-pub const KINDS: &[Kind] = &[email::KIND, file::KIND, slack::KIND, stdout::KIND, webhook::KIND];
+pub const KINDS: &[Kind] = &[
+    dingtalk::KIND,
+    email::KIND,
+    feishu::KIND,
+    file::KIND,
+    slack::KIND,
+    stdout::KIND,
+    webhook::KIND,
+    wecom::KIND,
+];
 
 /// How long one try takes at most, for the kinds that wait for somebody.
 const TIMEOUT: KeyDoc =
@@ -148,6 +166,8 @@ mod tests {
                     ("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
                     ("SLACK_URL", "https://hooks.slack.com/services/T0/B0/x"),
                     ("SMTP_PASSWORD", "s3cret"),
+                    ("ROBOT_URL", "https://robot.example/services/send?key=s3cret"),
+                    ("ROBOT_SECRET", "SECs3cret"),
                 ] {
                     secrets = secrets.with(name, value);
                 }

@@ -49,6 +49,13 @@ impl Secretive {
         self
     }
 
+    /// Keeps a key or a token secret.
+    #[must_use]
+    pub fn with_secret(mut self, secret: &SecretString) -> Self {
+        self.add(secret.expose_secret());
+        self
+    }
+
     /// Keeps a password secret, and what an `AUTH` command makes of it.
     #[must_use]
     pub fn with_password(mut self, user: &str, password: &SecretString) -> Self {

@@ -129,13 +129,18 @@ impl Shown {
     /// At most `most` UTF-16 units of it, with a mark where it is cut; never a part of an escape.
     #[must_use]
     pub fn cut(&self, most: usize) -> Self {
-        let units = |text: &str| text.encode_utf16().count();
-        if units(&self.0) <= most {
+        self.cut_by(most, |text| text.encode_utf16().count())
+    }
+
+    /// The same, measured by `size`; of two pieces together it is no more than the sum.
+    #[must_use]
+    pub fn cut_by(&self, most: usize, size: fn(&str) -> usize) -> Self {
+        if size(&self.0) <= most {
             return self.clone();
         }
-        let (mut kept, mut length) = (0, 1);
+        let (mut kept, mut length) = (0, size("…"));
         for piece in pieces(&self.0) {
-            length += units(piece);
+            length += size(piece);
             if length > most {
                 break;
             }
@@ -238,6 +243,35 @@ pub fn mrkdwn(text: &Shown) -> String {
     safe
 }
 
+/// Text for a chat that takes it literally but for mentions: no word begins with `@`, and `<at` opens
+/// no tag. See [`chat_size`].
+pub fn chat(text: &Shown) -> String {
+    let mut safe = String::with_capacity(text.0.len());
+    let mut before = ' ';
+    for (at, c) in text.0.char_indices() {
+        let rest = text.0[at..].trim_start_matches(['<', '/']).as_bytes();
+        match c {
+            '@' if !before.is_alphanumeric() => safe.push_str("\\u{40}"),
+            '<' if rest.get(..2).is_some_and(|tag| tag.eq_ignore_ascii_case(b"at")) => {
+                safe.push_str("\\u{3c}");
+            }
+            c => safe.push(c),
+        }
+        before = c;
+    }
+    safe
+}
+
+/// Bytes that a piece of text has at most once [`chat`] has spelt it and JSON has escaped that.
+pub fn chat_size(text: &str) -> usize {
+    let size = |c| match c {
+        '@' | '<' => 7,
+        '"' | '\\' => 2,
+        c => c.len_utf8(),
+    };
+    text.chars().map(size).sum()
+}
+
 /// Text for a header that a library encodes. What looks as if it were encoded already (RFC 2047) is
 /// left as it is by libraries and read by mail programs: its beginning is spelt out.
 pub fn header(text: &Shown) -> String {
@@ -316,7 +350,28 @@ mod tests {
         assert_eq!(header(&Shown::raw("=?utf-8?q?=0D=0ABcc:x?= a=b?")), "\\u{3d}?utf-8?q?=0D=0ABcc:x?= a=b?");
     }
 
+    #[test]
+    fn nobody_in_a_chat_is_mentioned() {
+        for (raw, safe) in [
+            ("@all <@ana> ana@corp.example", "\\u{40}all <\\u{40}ana> ana@corp.example"),
+            (
+                "<at user_id=\"all\">x</at> <AT> < at a<b",
+                "\\u{3c}at user_id=\"all\">x\\u{3c}/at> \\u{3c}AT> < at a<b",
+            ),
+        ] {
+            assert_eq!(chat(&Shown::raw(raw)), safe);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_chats_text_is_no_longer_than_it_was_measured(raw in "[@<a/ \"\\\\é🦀t]{0,60}") {
+            let text = Shown::raw(&raw);
+            let json = Json::from(chat(&text)).to_string();
+            prop_assert!(json.len() - 2 <= chat_size(text.literal()));
+            prop_assert_eq!(read_back(&chat(&text)), raw);
+        }
+
         #[test]
         fn nothing_is_lost_and_nothing_deceives(raw in any::<String>()) {
             let shown = Shown::raw(&raw);

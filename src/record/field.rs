@@ -79,7 +79,7 @@ pub static VOCABULARY: &[FieldInfo] = &[
     fact("asn.number", Text, "autonomous system of public_ip"),
     fact("asn.name", Text, "its organisation"),
     read("id", Text, &[], "the vendor's id of the row"),
-    read("user_name", Text, &["login_user"], "the account as the service spelt it"),
+    read("user_name", Text, &["login_user", "username"], "the account as the service spelt it"),
     read("start_time", Time, &["connection_start_time", "brokering_time", "event_time"], "start"),
     read("setup_time", Time, &["connection_setup_time"], "when the desktop connection stood"),
     read("pre_conn_time", Time, &[], "when the connection was prepared"),

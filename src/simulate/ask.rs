@@ -3,7 +3,8 @@
 //!
 //! What is not documented is decided here and said here: windows filter on a row's own time, both
 //! ends included; `update_time` as a filter is read and changes nothing; empty filters are none;
-//! user names of `user-connection` and the desktops' are compared whole.
+//! user names of `user-connection` and the desktops' are compared whole; sessions and user events
+//! without a window are refused.
 
 use serde_json::{Map, Value};
 
@@ -11,72 +12,11 @@ use crate::record::{Millis, Timestamp};
 
 use super::Request;
 use super::fault::Fault;
+use super::filters::{self, Filter, Way};
 use super::world::{KEPT, List, Row};
 
 /// Largest offset, a 32-bit signed number.
 const MAX_OFFSET: u64 = 2_147_483_647;
-
-/// How a filter compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// The whole value.
-    Whole,
-    /// A part of it, whatever the case.
-    Part,
-}
-
-/// Filters of `user-connection`: name and longest value.
-const APP_LOGIN_FILTERS: &[(&str, usize)] = &[
-    ("id", 64),
-    ("connect_type", 32),
-    ("user_name", 255),
-    ("machine_sid", 128),
-    ("machine_name", 255),
-    ("failed_reason", 255),
-    ("failed_code", 255),
-    ("client_name", 255),
-    ("client_version", 255),
-    ("client_type", 255),
-    ("agent_version", 50),
-    ("vm_ip", 50),
-    ("connect_flag", 50),
-    ("wi_ip", 50),
-    ("public_ip", 50),
-    ("tenant_id", 255),
-    ("virtual_ip", 50),
-];
-
-/// Filters of `app-connection`.
-const APP_LAUNCH_FILTERS: &[(&str, usize)] = &[
-    ("id", 64),
-    ("sid", 128),
-    ("machine_name", 1_024),
-    ("user_name", 1_024),
-    ("app_group_name", 1_024),
-    ("app_group_id", 64),
-    ("app_name", 1_024),
-    ("failed_code", 255),
-    ("connection_failure_reason", 1_024),
-    ("client_name", 1_024),
-    ("client_version", 50),
-    ("client_type", 255),
-    ("agent_version", 50),
-    ("vm_ip", 50),
-    ("wi_ip", 50),
-    ("public_ip", 50),
-    ("tenant_id", 255),
-    ("virtual_ip", 50),
-];
-
-/// Filters of the desktops' list; the last two are the SDK's.
-const DESKTOP_FILTERS: &[(&str, usize)] = &[
-    ("user_name", 255),
-    ("computer_name", 255),
-    ("terminal_type", 255),
-    ("enterprise_project_id", 64),
-    ("public_ip", 64),
-];
-
 /// The one value of `terminal_type` that the page names: the client, not its system.
 const ANY_CLIENT: &str = "WI";
 
@@ -91,131 +31,186 @@ pub struct Ask {
     pub limit: usize,
     /// First and last time, both included; none where neither was given.
     pub window: Option<(Timestamp, Timestamp)>,
-    filters: Vec<(&'static str, Way, String)>,
-    /// Part of the user's name behind `@`.
-    domain: Option<String>,
-    /// Bounds of the delay end to end, in milliseconds.
-    rtt: (Option<i64>, Option<i64>),
+    filters: Vec<(Filter, String)>,
+}
+
+/// How a list is asked.
+struct Form {
+    /// The window's two names.
+    window: (&'static str, &'static str),
+    /// True where there must be one.
+    needed: bool,
+    /// True where its times have no seconds.
+    minutes: bool,
+    filters: &'static [Filter],
+}
+
+impl Form {
+    fn of(list: List) -> Self {
+        let form =
+            |start, end, filters| Self { window: (start, end), needed: false, minutes: false, filters };
+        match list {
+            List::DesktopLogins => {
+                Self { minutes: true, ..form("start_time", "end_time", filters::DESKTOP_LOGINS) }
+            }
+            List::AppLogins => form("login_start_time", "login_end_time", filters::APP_LOGINS),
+            List::AppLaunches => form("brokering_start_time", "brokering_end_time", filters::APP_LAUNCHES),
+            List::Sessions => {
+                Self { needed: true, ..form("query_begin_time", "query_end_time", filters::SESSIONS) }
+            }
+            List::UserEvents => Self { needed: true, ..form("start_time", "end_time", filters::USER_EVENTS) },
+        }
+    }
 }
 
 impl Ask {
     /// Reads what `request` asks of `list`.
     pub fn read(list: List, request: &Request<'_>) -> Result<Self, Fault> {
-        let query = request.query();
-        let get = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let query = Given::Query(request.query());
         let (least, most, default) = match list {
             List::DesktopLogins => (0, 1_000, 20),
-            List::AppLogins | List::AppLaunches => (1, 100, 10),
+            List::UserEvents => (0, 1_000, 100),
+            List::AppLogins | List::AppLaunches | List::Sessions => (1, 100, 10),
         };
-        let limit = number("limit", get("limit"), least, most)?.unwrap_or(default);
-        let offset = number("offset", get("offset"), 0, MAX_OFFSET)?.unwrap_or(0);
-        let page = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        let mut ask = Self {
-            list,
-            offset: page(offset),
-            limit: page(limit),
-            window: None,
-            filters: Vec::new(),
-            domain: None,
-            rtt: (None, None),
+        let mut ask = match list {
+            List::DesktopLogins | List::Sessions | List::UserEvents => {
+                Self::of(list, &Form::of(list), &query)?
+            }
+            List::AppLogins | List::AppLaunches => Self::of(list, &Form::of(list), &Given::body(request)?)?,
         };
-        match list {
-            List::DesktopLogins => ask.read_query(get)?,
-            List::AppLogins => {
-                let body = body(request)?;
-                ask.read_body(&body, APP_LOGIN_FILTERS, ("login_start_time", "login_end_time"))?;
-                if let Some(text) = given(&body, "update_time")? {
-                    time("update_time", text)?;
-                }
-            }
-            List::AppLaunches => {
-                let body = body(request)?;
-                ask.read_body(&body, APP_LAUNCH_FILTERS, ("brokering_start_time", "brokering_end_time"))?;
-            }
-        }
+        (ask.offset, ask.limit) = page(&query, (least, most, default))?;
         Ok(ask)
     }
 
-    fn read_query<'q>(&mut self, get: impl Fn(&str) -> Option<&'q str>) -> Result<(), Fault> {
-        let given = |name: &str| -> Option<&'q str> { get(name).filter(|value| !value.is_empty()) };
-        self.window = window(("start_time", given("start_time")), ("end_time", given("end_time")), minute)?;
-        for (name, longest) in DESKTOP_FILTERS {
-            if let Some(value) = given(name) {
-                bounded(name, value, *longest)?;
-                let way = if *name == "terminal_type" { Way::Part } else { Way::Whole };
-                if (*name, value) != ("terminal_type", ANY_CLIENT) {
-                    self.filters.push((name, way, value.to_owned()));
-                }
+    /// Reads what `request` wants exported of `list`: the same filters, and no page.
+    pub fn read_export(list: List, request: &Request<'_>) -> Result<Self, Fault> {
+        let form = Form { needed: false, ..Form::of(list) };
+        match list {
+            List::DesktopLogins | List::UserEvents => Self::of(list, &form, &Given::Query(request.query())),
+            List::AppLogins | List::AppLaunches | List::Sessions => {
+                Self::of(list, &form, &Given::body(request)?)
             }
         }
-        self.domain = given("domain").map(str::to_owned);
-        let bound = |name: &str| -> Result<Option<i64>, Fault> {
-            Ok(number(name, given(name), 0, MAX_OFFSET)?.and_then(|bound| i64::try_from(bound).ok()))
-        };
-        self.rtt = (bound("min_network_rtt")?, bound("max_network_rtt")?);
-        Ok(())
     }
 
-    fn read_body(
-        &mut self,
-        body: &Map<String, Value>,
-        filters: &'static [(&'static str, usize)],
-        (start, end): (&'static str, &'static str),
-    ) -> Result<(), Fault> {
-        self.window = window((start, given(body, start)?), (end, given(body, end)?), time)?;
-        for (name, longest) in filters {
-            if let Some(value) = given(body, name)? {
-                bounded(name, value, *longest)?;
-                let fuzzy = self.list == List::AppLaunches && matches!(*name, "user_name" | "app_name");
-                let way = if fuzzy { Way::Part } else { Way::Whole };
-                self.filters.push((name, way, value.to_owned()));
+    /// The same for the newer export of the desktops: its times have seconds, and both are needed.
+    pub fn read_new_export(request: &Request<'_>) -> Result<Self, Fault> {
+        let list = List::DesktopLogins;
+        let form = Form { needed: true, minutes: false, filters: filters::DESKTOP_EXPORT, ..Form::of(list) };
+        Self::of(list, &form, &Given::Query(request.query()))
+    }
+
+    fn of(list: List, form: &Form, given: &Given) -> Result<Self, Fault> {
+        let (start, end) = form.window;
+        let read = if form.minutes { minute } else { time };
+        let window = window((start, given.text(start)?), (end, given.text(end)?), read)?;
+        if form.needed && window.is_none() {
+            return Err(Fault::parameter(&format!("{start} and {end} are required.")));
+        }
+        if list == List::AppLogins
+            && let Some(text) = given.text("update_time")?
+        {
+            time("update_time", text)?;
+        }
+        let mut filters = Vec::new();
+        for filter in form.filters {
+            let Some(value) = given.text(filter.name)? else { continue };
+            filter_fits(filter, value)?;
+            if (filter.name, value) != ("terminal_type", ANY_CLIENT) {
+                filters.push((*filter, value.to_owned()));
             }
         }
-        Ok(())
+        Ok(Self { list, offset: 0, limit: usize::MAX, window, filters })
     }
 
     /// True where `row`, whose time is `at`, is asked for.
     pub fn takes(&self, row: &Row, at: Option<Timestamp>) -> bool {
-        let text = |name: &str| row.fields.get(name).and_then(Value::as_str).unwrap_or_default();
         let within = |(start, end): (Timestamp, Timestamp)| at.is_none_or(|at| start <= at && at <= end);
-        let rtt = row.fields.get("e2e_rtt").and_then(Value::as_i64);
-        self.window.is_none_or(within)
-            && self.filters.iter().all(|(name, way, wanted)| match way {
-                Way::Whole => text(name) == wanted,
-                Way::Part => text(name).to_lowercase().contains(&wanted.to_lowercase()),
-            })
-            && self.domain.as_deref().is_none_or(|domain| {
-                text("user_name")
-                    .split_once('@')
-                    .is_some_and(|(_, behind)| behind.eq_ignore_ascii_case(domain))
-            })
-            && self.rtt.0.is_none_or(|least| rtt.is_some_and(|rtt| rtt >= least))
-            && self.rtt.1.is_none_or(|most| rtt.is_some_and(|rtt| rtt <= most))
-    }
-}
-
-/// The body: none is as good as `{}`.
-fn body(request: &Request<'_>) -> Result<Map<String, Value>, Fault> {
-    if request.body.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_slice(request.body).map_err(|_| Fault::message("It is no JSON object."))
-}
-
-/// The text under `name`; null and empty are not given.
-fn given<'b>(body: &'b Map<String, Value>, name: &str) -> Result<Option<&'b str>, Fault> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            Err(Fault::message(&format!("{name} is no string.")))
+        if !self.window.is_none_or(within) {
+            return false;
         }
+        if self.filters.is_empty() {
+            return true;
+        }
+        let fields = row.fields();
+        self.filters.iter().all(|(filter, wanted)| takes(filter, wanted, &fields))
     }
 }
 
-fn bounded(name: &str, value: &str, longest: usize) -> Result<(), Fault> {
-    let fits = value.chars().count() <= longest;
-    if fits { Ok(()) } else { Err(Fault::parameter(&format!("{name} is longer than {longest}."))) }
+fn takes(filter: &Filter, wanted: &str, fields: &Map<String, Value>) -> bool {
+    let text = fields.get(filter.field).and_then(Value::as_str).unwrap_or_default();
+    let number = fields.get(filter.field).and_then(Value::as_i64);
+    let bound = || wanted.parse::<i64>().ok();
+    match filter.way {
+        Way::Whole => text == wanted,
+        Way::Part => text.to_lowercase().contains(&wanted.to_lowercase()),
+        Way::AnyOf => wanted.split(',').any(|one| one.trim() == text),
+        Way::Success => matches!(text, "" | "WKS.00000000") == (wanted == "true"),
+        Way::Domain => text.split_once('@').is_some_and(|(_, behind)| behind.eq_ignore_ascii_case(wanted)),
+        Way::AtLeast => number.zip(bound()).is_some_and(|(number, least)| number >= least),
+        Way::AtMost => number.zip(bound()).is_some_and(|(number, most)| number <= most),
+    }
+}
+
+fn filter_fits(filter: &Filter, value: &str) -> Result<(), Fault> {
+    let (name, longest) = (filter.name, filter.longest);
+    if value.chars().count() > longest {
+        return Err(Fault::parameter(&format!("{name} is longer than {longest}.")));
+    }
+    match filter.way {
+        Way::AtLeast | Way::AtMost => number(name, Some(value), 0, MAX_OFFSET).map(|_| ()),
+        Way::Success if !matches!(value, "true" | "false") => {
+            Err(Fault::parameter(&format!("{name} is neither true nor false.")))
+        }
+        Way::Whole | Way::Part | Way::AnyOf | Way::Success | Way::Domain => Ok(()),
+    }
+}
+
+/// Where a question's words stand.
+enum Given {
+    Query(Vec<(String, String)>),
+    Body(Map<String, Value>),
+}
+
+impl Given {
+    /// The body: none is as good as `{}`.
+    fn body(request: &Request<'_>) -> Result<Self, Fault> {
+        if request.body.is_empty() {
+            return Ok(Self::Body(Map::new()));
+        }
+        let read = serde_json::from_slice(request.body);
+        read.map(Self::Body).map_err(|_| Fault::message("It is no JSON object."))
+    }
+
+    /// The text under `name`; null and empty are not given.
+    fn text(&self, name: &str) -> Result<Option<&str>, Fault> {
+        let text = match self {
+            Self::Query(pairs) => pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()),
+            Self::Body(body) => match body.get(name) {
+                None | Some(Value::Null) => None,
+                Some(Value::String(text)) => Some(text.as_str()),
+                Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                    return Err(Fault::message(&format!("{name} is no string.")));
+                }
+            },
+        };
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+}
+
+/// Offset and limit; an empty one is a fault, unlike an empty filter.
+fn page(query: &Given, (least, most, default): (u64, u64, u64)) -> Result<(usize, usize), Fault> {
+    let Given::Query(pairs) = query else { return Ok((0, usize::MAX)) };
+    let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let limit = number("limit", get("limit"), least, most)?.unwrap_or(default);
+    let offset = number("offset", get("offset"), 0, MAX_OFFSET)?.unwrap_or(0);
+    let whole = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Ok((whole(offset), whole(limit)))
+}
+
+/// The page of a list that is none of rows.
+pub fn page_of(request: &Request<'_>, bounds: (u64, u64, u64)) -> Result<(usize, usize), Fault> {
+    page(&Given::Query(request.query()), bounds)
 }
 
 fn number(name: &str, text: Option<&str>, least: u64, most: u64) -> Result<Option<u64>, Fault> {

@@ -42,6 +42,11 @@ impl Fault {
         Self::new(401, "APIGW.0301", format!("Incorrect IAM authentication information: {why}"))
     }
 
+    /// Signed too long ago, or with temporary keys that are no longer.
+    pub fn expired() -> Self {
+        Self::unauthorized("calc ak sk signature fail:signature expired")
+    }
+
     /// The token is not to be used any more.
     pub fn stale_token() -> Self {
         Self::new(401, "APIGW.0307", "The token must be updated.")

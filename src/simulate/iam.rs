@@ -4,10 +4,10 @@
 
 use serde_json::{Value, json};
 
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 
 use super::fault::iam;
-use super::gate::{Gate, Key, TOKEN_LIVES, micros};
+use super::gate::{Gate, micros};
 use super::{Answer, Request, User};
 
 /// `POST /v3/auth/tokens`: 201 with the token in `X-Subject-Token`.
@@ -44,17 +44,32 @@ pub fn projects(project: &str, request: &Request<'_>) -> Answer {
     Answer::json(200, &json!({"projects": [{"id": project, "name": name, "enabled": true}], "links": {}}))
 }
 
-/// `GET /openstack/latest/securitykey`: the first temporary key there is.
-pub fn security_key(keys: &[Key], wall: Timestamp) -> Answer {
-    let temporary = keys.iter().find_map(|key| Some((key, key.security_token.as_ref()?)));
-    match temporary {
-        Some((key, token)) => Answer::json(
+/// What has leave to ask for the machine's keys.
+const METADATA_TOKEN: &str = "SIMULATED-METADATA-TOKEN";
+
+/// `PUT /meta-data/latest/api/token`: leave to ask for the machine's keys, for so many seconds.
+pub fn metadata_token(request: &Request<'_>) -> Answer {
+    let seconds = request.header("x-metadata-token-ttl-seconds").and_then(|text| text.parse::<u32>().ok());
+    if seconds.is_some_and(|seconds| (1..=21_600).contains(&seconds)) {
+        return Answer::text(200, METADATA_TOKEN);
+    }
+    Answer::text(400, "Bad Request")
+}
+
+/// `GET /openstack/latest/securitykey`: the first temporary key there is. It may be asked for without
+/// leave, not with a wrong one.
+pub fn security_key(gate: &mut Gate, lives: Millis, request: &Request<'_>, wall: Timestamp) -> Answer {
+    if request.header("x-metadata-token").is_some_and(|token| token != METADATA_TOKEN) {
+        return Answer::text(401, "Unauthorized");
+    }
+    match gate.hand_out(lives, wall) {
+        Some((key, expires)) => Answer::json(
             200,
             &json!({"credential": {
                 "access": key.ak,
                 "secret": key.sk,
-                "securitytoken": token,
-                "expires_at": micros(wall + TOKEN_LIVES),
+                "securitytoken": key.security_token,
+                "expires_at": micros(expires),
             }}),
         ),
         None => Answer::text(401, "Please configure Cloud Service Agency first"),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::record::Millis;
 
+use super::operation::Service;
 use super::signature;
 
 /// A request as it came over the wire.
@@ -19,6 +20,8 @@ pub struct Request<'r> {
     pub body: &'r [u8],
     /// True where it comes from this machine: only then the control paths are there.
     pub local: bool,
+    /// Which service's host it came to; none where both are one.
+    pub host: Option<Service>,
 }
 
 impl<'r> Request<'r> {
@@ -75,6 +78,11 @@ impl Answer {
     /// JSON, with the vendor's spelling of the content type.
     pub fn json(status: u16, body: &Value) -> Self {
         Self::new(status, "application/json;charset=UTF-8", body.to_string().into_bytes())
+    }
+
+    /// A file.
+    pub fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
+        Self::new(status, content_type, body)
     }
 
     /// A word or two.

@@ -1,4 +1,4 @@
-//! The vendor's service, simulated: two hosts on one port, three lists, IAM's tokens, and all that
+//! The vendor's service, simulated: both hosts, five lists, exports, IAM's tokens, and all that
 //! is known to go wrong with them (`reference/huawei-api.md`). For tests, the demo and training.
 //!
 //! [`Simulation`] answers requests as values: no socket, no clock, no chance but the seed's. Time is
@@ -10,20 +10,27 @@ pub mod ask;
 pub mod clock;
 pub mod control;
 pub mod dress;
+pub mod exports;
 pub mod fault;
+pub mod filters;
 pub mod gate;
 pub mod iam;
 pub mod message;
 pub mod office;
+pub mod operation;
 pub mod options;
 pub mod page;
 pub mod server;
+pub mod sessions;
+pub mod sheet;
 pub mod signature;
 pub mod trouble;
 pub mod what;
 mod wire;
 pub mod world;
 
+#[cfg(test)]
+mod tests_exports;
 #[cfg(test)]
 mod tests_gate;
 #[cfg(test)]
@@ -39,20 +46,23 @@ mod tests_troubles;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 
 pub use gate::Key;
 pub use message::{Answer, Request};
+pub use operation::Service;
 pub use options::{Options, User, Wall};
 pub use server::Server;
-pub use trouble::Trouble;
+pub use trouble::{Target, Trouble};
 pub use what::{OpenEnd, Order, Spelling, What};
 pub use world::{List, World};
 
 use ask::Ask;
 use clock::VirtualClock;
+use exports::Exports;
 use fault::Fault;
 use gate::Gate;
+use operation::Operation;
 use trouble::{BadTrouble, Troubles};
 
 /// Largest body of a request, as on the vendor's gateway.
@@ -80,6 +90,8 @@ pub struct Simulation {
     clock: VirtualClock,
     gate: Gate,
     troubles: Troubles,
+    exports: Exports,
+    keys_live: Millis,
     project_id: String,
     user: User,
     /// Requests by what they asked for, answers by status.
@@ -102,6 +114,8 @@ impl Simulation {
             clock: VirtualClock::new(start, wall, options.speed),
             gate: Gate::new(options.keys.clone(), options.tokens.clone()),
             troubles,
+            exports: Exports::default(),
+            keys_live: options.keys_live,
             world,
             project_id: options.project_id.clone(),
             user: options.user.clone(),
@@ -173,44 +187,53 @@ impl Simulation {
         if request.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_HEADERS {
             return Err(Fault::too_large(494));
         }
-        let parts: Vec<&str> = request.path().split('/').skip(1).collect();
-        let (project, list) = match (request.method, parts.as_slice()) {
-            ("GET", ["v2", project, "connections", "desktops"]) => (project, List::DesktopLogins),
-            ("POST", ["v1", project, "session", "user-connection"]) => (project, List::AppLogins),
-            ("POST", ["v1", project, "session", "app-connection"]) => (project, List::AppLaunches),
-            ("POST", ["v3", "auth", "tokens"]) => {
-                return Ok((
-                    "tokens",
-                    iam::tokens(&mut self.gate, &self.user, &self.project_id, request, wall),
-                ));
-            }
-            ("GET", ["v3", "projects"]) => {
-                let admitted = self.gate.admit(request, wall);
-                let answer =
-                    admitted.map_or_else(|_| iam::refused(), |()| iam::projects(&self.project_id, request));
-                return Ok(("projects", answer));
-            }
-            // The metadata service of a machine, where a client is told to look for it here.
-            ("PUT", ["meta-data", "latest", "api", "token"]) if request.local => {
-                return Ok(("metadata", Answer::text(200, "SIMULATED-METADATA-TOKEN")));
-            }
-            ("GET", ["openstack", "latest", "securitykey"]) if request.local => {
-                return Ok(("metadata", iam::security_key(self.gate.keys(), wall)));
-            }
-            _ => return Err(Fault::no_such_api()),
-        };
+        let asked = Operation::of(request.method, request.path());
+        let (operation, project) = asked.ok_or_else(Fault::no_such_api)?;
+        let elsewhere = request.host.zip(operation.service()).is_some_and(|(host, service)| host != service);
+        let metadata = matches!(operation, Operation::MetadataToken | Operation::MetadataKey);
+        if elsewhere || (metadata && !request.local) {
+            return Err(Fault::no_such_api());
+        }
+        let name = operation.as_str();
         if request.body.len() > MAX_BODY {
             return Err(Fault::too_large(413));
         }
-        let listed = self.list(list, project, request, wall, request_id);
-        let mut answer = listed.unwrap_or_else(|fault| fault.answer(request_id));
-        self.troubles.travel(list, &mut answer);
-        Ok((list.as_str(), answer))
+        let Some(project) = project else { return Ok((name, self.identity(operation, request, wall))) };
+        let target = operation.target();
+        let done = self.service(operation, target, project, request, wall, request_id);
+        let mut answer = done.unwrap_or_else(|fault| fault.answer(request_id));
+        if let Some(target) = target {
+            self.troubles.travel(target, &mut answer);
+        }
+        Ok((name, answer))
     }
 
-    fn list(
+    /// IAM and the metadata service.
+    fn identity(&mut self, operation: Operation<'_>, request: &Request<'_>, wall: Timestamp) -> Answer {
+        match operation {
+            Operation::Token => iam::tokens(&mut self.gate, &self.user, &self.project_id, request, wall),
+            Operation::MetadataToken => iam::metadata_token(request),
+            Operation::MetadataKey => iam::security_key(&mut self.gate, self.keys_live, request, wall),
+            Operation::Projects
+            | Operation::List(_)
+            | Operation::Export(_)
+            | Operation::ExportDesktops
+            | Operation::DesktopFile
+            | Operation::Tasks
+            | Operation::Download(_)
+            | Operation::DeleteTasks
+            | Operation::SessionsOf
+            | Operation::Logoff => {
+                let admitted = self.gate.admit(request, wall);
+                admitted.map_or_else(|_| iam::refused(), |()| iam::projects(&self.project_id, request))
+            }
+        }
+    }
+
+    fn service(
         &mut self,
-        list: List,
+        operation: Operation<'_>,
+        target: Option<Target>,
         project: &str,
         request: &Request<'_>,
         wall: Timestamp,
@@ -220,7 +243,8 @@ impl Simulation {
         if project != self.project_id {
             return Err(Fault::no_project());
         }
-        if let Some((answer, stale)) = self.troubles.instead(list, request_id) {
+        let instead = target.and_then(|target| self.troubles.instead(target, request_id));
+        if let Some((answer, stale)) = instead {
             if stale {
                 self.gate.make_stale(request);
             }
@@ -229,6 +253,33 @@ impl Simulation {
         if !request.is_json() {
             return Err(Fault::media_type());
         }
+        let now = self.now(wall);
+        match operation {
+            Operation::List(list) => self.list(list, request, wall),
+            Operation::Export(list) => Ok(self.export(Ask::read_export(list, request)?, now)),
+            Operation::ExportDesktops => Ok(self.export(Ask::read_new_export(request)?, now)),
+            Operation::DesktopFile => {
+                let ask = Ask::read_export(List::DesktopLogins, request)?;
+                let name = exports::file_name(ask.list, now);
+                Ok(exports::file(&self.world, &ask, now, &name))
+            }
+            Operation::Tasks => self.exports.list(request, now),
+            Operation::Download(id) => self.exports.download(id, &self.world, now),
+            Operation::DeleteTasks => self.exports.delete(request),
+            Operation::SessionsOf => sessions::of_user(&self.world, request, now),
+            Operation::Logoff => sessions::logoff(request),
+            Operation::Token | Operation::Projects | Operation::MetadataToken | Operation::MetadataKey => {
+                Err(Fault::no_such_api())
+            }
+        }
+    }
+
+    fn export(&mut self, ask: Ask, now: Timestamp) -> Answer {
+        let troubles = self.troubles.exports();
+        self.exports.begin(ask, &troubles, now)
+    }
+
+    fn list(&mut self, list: List, request: &Request<'_>, wall: Timestamp) -> Result<Answer, Fault> {
         let ask = Ask::read(list, request)?;
         let troubles = self.troubles.rows(list, ask.offset == 0);
         let now = self.now(wall);

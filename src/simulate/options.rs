@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 
 use super::gate::Key;
 use super::trouble::Trouble;
@@ -48,6 +48,9 @@ impl fmt::Debug for User {
 pub struct Options {
     /// Where it listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Where the host of `WorkspaceApp` (`/v1`) listens, where it is apart from that of Workspace (`/v2`):
+    /// each then knows nothing of the other's paths, as on the real service.
+    pub listen_app: Option<SocketAddr>,
     /// The clock that signatures are judged by and that virtual time follows.
     pub wall: Wall,
     /// Virtual time at the start; none is where the world opens ([`World::opens`](super::World::opens)).
@@ -58,6 +61,8 @@ pub struct Options {
     pub project_id: String,
     /// Key pairs that may sign.
     pub keys: Vec<Key>,
+    /// How long keys of the metadata service live.
+    pub keys_live: Millis,
     /// Tokens that never expire.
     pub tokens: Vec<String>,
     /// Who may have a token.
@@ -88,15 +93,31 @@ impl Options {
     /// Its secret, which is none.
     pub const SK: &'static str = "simulated-secret-key";
 
+    /// The temporary access key that is there unless others are named: the metadata service hands it
+    /// out, with another security token each time.
+    pub const TEMPORARY_AK: &'static str = "SIMULATED-TEMPORARY-KEY";
+    /// Its secret, which is none.
+    pub const TEMPORARY_SK: &'static str = "simulated-temporary-secret";
+    /// Its security token that never expires.
+    pub const SECURITY_TOKEN: &'static str = "SIMULATED-SECURITY-TOKEN";
+
+    /// The temporary key that is there unless others are named.
+    pub fn temporary() -> Key {
+        let key = Key::new(Self::TEMPORARY_AK, Self::TEMPORARY_SK);
+        Key { security_token: Some(Self::SECURITY_TOKEN.to_owned()), ..key }
+    }
+
     /// A service on any free port of this machine, at the pace of `wall`.
     pub fn new(wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen_app: None,
             wall: Wall(Arc::new(wall)),
             start: None,
             speed: 1,
             project_id: Self::PROJECT_ID.to_owned(),
-            keys: vec![Key::new(Self::AK, Self::SK)],
+            keys: vec![Key::new(Self::AK, Self::SK), Self::temporary()],
+            keys_live: super::gate::TOKEN_LIVES,
             tokens: Vec::new(),
             user: User {
                 domain: "simulated-account".to_owned(),

@@ -9,7 +9,7 @@ use crate::record::{Millis, Timestamp};
 use super::ask::Ask;
 use super::dress::Dress;
 use super::what::{Order, What};
-use super::world::{KEPT, List, Row, World};
+use super::world::{KEPT, List, Row, World, time_in};
 
 /// What troubles do to the choice of rows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,7 +98,7 @@ pub fn page(world: &World, ask: &Ask, now: Timestamp, troubles: &[What]) -> Valu
         .collect();
     let (count, items) = match ask.list {
         List::DesktopLogins => ("total_count", "records"),
-        List::AppLogins | List::AppLaunches => ("count", "items"),
+        List::AppLogins | List::AppLaunches | List::Sessions | List::UserEvents => ("count", "items"),
     };
     match choice.items {
         Items::Rows => json!({count: total, items: rows}),
@@ -127,7 +127,7 @@ fn chosen<'w>(world: &'w World, ask: &Ask, now: Timestamp, choice: &Choice) -> V
         let row = &rows[place];
         let moved = choice.moved.filter(|(_, one_in)| picked(world, row, "moved", *one_in));
         let later = moved.and_then(|(by, _)| Some(row.at? + by));
-        let ended = row.time(ask.list.times().end);
+        let ended = row.end;
         let later = later.filter(|at| *at <= now && ended.is_none_or(|end| *at < end));
         Chosen { row, place, at: later.or(row.at), moved: later.is_some() }
     });
@@ -149,18 +149,25 @@ fn form(list: List, chosen: &Chosen<'_>, now: Timestamp) -> Map<String, Value> {
         if let Some(name) = list.times().starts.first() {
             fields.insert((*name).to_owned(), text.clone().into());
         }
-        let updated = chosen.row.time("update_time").filter(|updated| *updated <= now);
-        if fields.contains_key("update_time") && updated.is_none_or(|updated| updated < at) {
-            fields.insert("update_time".to_owned(), text.into());
+        for name in list.times().updated {
+            if fields.contains_key(*name) && time_in(&fields, name).is_none_or(|updated| updated < at) {
+                fields.insert((*name).to_owned(), text.clone().into());
+            }
         }
     }
     fields
 }
 
 fn borrow_id(world: &World, list: List, place: usize, fields: &mut Map<String, Value>) {
-    let name = if list == List::DesktopLogins { "transaction_id" } else { "id" };
-    let before = place.checked_sub(1).and_then(|before| world.rows(list)[before].fields.get(name));
-    if let Some(id) = before {
-        fields.insert(name.to_owned(), id.clone());
+    let before = place.checked_sub(1).map(|before| world.rows(list)[before].fields());
+    if let Some(id) = before.and_then(|before| before.get(list.key()).cloned()) {
+        fields.insert(list.key().to_owned(), id);
     }
+}
+
+/// Every row that is asked for, as it looks at `now`, newest first, without any trouble.
+pub fn whole(world: &World, ask: &Ask, now: Timestamp) -> Vec<Map<String, Value>> {
+    let mut chosen = chosen(world, ask, now, &Choice::default());
+    chosen.sort_by_key(|chosen| Reverse((chosen.at, chosen.row.number)));
+    chosen.iter().map(|chosen| form(ask.list, chosen, now)).collect()
 }

@@ -36,14 +36,16 @@ use tokio::task::JoinHandle;
 use crate::record::{Millis, Timestamp};
 
 use super::wire::{Door, Peer};
-use super::{Answer, MAX_BODY, Options, Request, Seen, Simulation, Trouble, Wall, World, control};
+use super::{Answer, MAX_BODY, Options, Request, Seen, Service, Simulation, Trouble, Wall, World, control};
 
 /// A simulated service that listens; it stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    /// Where `WorkspaceApp`'s host listens, where it is apart.
+    app: Option<SocketAddr>,
     shared: Shared,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,16 +65,16 @@ impl Server {
     pub async fn start(world: World, options: Options) -> io::Result<Self> {
         let simulation = Simulation::new(world, &options, options.wall.now());
         let simulation = simulation.map_err(io::Error::other)?;
-        let listener = TcpListener::bind(options.listen).await?;
-        let address = listener.local_addr()?;
         let shared = Shared { simulation: Arc::new(Mutex::new(simulation)), wall: options.wall };
-        let router: Router = Router::new().fallback(handle).with_state(shared.clone());
-        let service = router.into_make_service_with_connect_info::<Peer>();
-        let task = tokio::spawn(async move {
-            // It serves until it is aborted.
-            let _ = axum::serve(Door::new(listener), service).await;
-        });
-        Ok(Self { address, shared, task })
+        let apart = options.listen_app.is_some();
+        let (address, task) = open(&shared, options.listen, apart.then_some(Service::Workspace)).await?;
+        let mut server = Self { address, app: None, shared, tasks: vec![task] };
+        if let Some(listen) = options.listen_app {
+            let (address, task) = open(&server.shared, listen, Some(Service::WorkspaceApp)).await?;
+            server.app = Some(address);
+            server.tasks.push(task);
+        }
+        Ok(server)
     }
 
     /// Where it listens.
@@ -80,9 +82,14 @@ impl Server {
         self.address
     }
 
-    /// The base URL of both hosts, and of IAM.
+    /// The base URL of Workspace's host, and of IAM.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The base URL of `WorkspaceApp`'s host: the same, unless it is apart.
+    pub fn app_url(&self) -> String {
+        format!("http://{}", self.app.unwrap_or(self.address))
     }
 
     /// Virtual now.
@@ -127,9 +134,11 @@ impl Server {
 
     /// Stops it; when this is done, the port is free again.
     pub async fn stop(mut self) {
-        self.task.abort();
-        // It ends by being aborted.
-        let _ = (&mut self.task).await;
+        for task in &mut self.tasks {
+            task.abort();
+            // It ends by being aborted.
+            let _ = task.await;
+        }
     }
 
     /// The last requests, oldest first.
@@ -140,12 +149,29 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
+/// Listens for `host`, or for both where it is none.
+async fn open(
+    shared: &Shared,
+    listen: SocketAddr,
+    host: Option<Service>,
+) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    let router: Router = Router::new().fallback(handle).with_state((shared.clone(), host));
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let task = tokio::spawn(async move {
+        // It serves until it is aborted.
+        let _ = axum::serve(Door::new(listener), service).await;
+    });
+    Ok((address, task))
+}
+
 async fn handle(
-    State(shared): State<Shared>,
+    State((shared, host)): State<(Shared, Option<Service>)>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: HttpRequest<Body>,
 ) -> Response<Body> {
@@ -163,6 +189,7 @@ async fn handle(
         headers: &headers,
         body,
         local: peer.address.ip().is_loopback(),
+        host,
     };
     let answer = shared.simulation().answer(&request, shared.wall.now());
     if answer.delay > Millis::ZERO {

@@ -221,7 +221,7 @@ fn a_line_that_is_no_row_is_refused_with_its_reason() {
     assert!(why("[1]").starts_with("no row: "));
     assert_eq!(
         why(r#"{"id": "1", "user_name": "ana"}"#),
-        "a row of none of the lists that are served: desktop_logins, app_logins, app_launches"
+        "a row of none of the lists that are served: desktop_logins, app_logins, app_launches, sessions, user_events"
     );
 }
 
@@ -234,9 +234,11 @@ fn walk(simulation: &mut Simulation, list: List, limit: usize) -> Vec<Value> {
             List::DesktopLogins => ("GET", DESKTOPS),
             List::AppLogins => ("POST", LOGINS),
             List::AppLaunches => ("POST", LAUNCHES),
+            List::Sessions | List::UserEvents => return Vec::new(),
         };
         let target = format!("{path}?limit={limit}&offset={}", all.len());
-        let request = super::Request { method, target: &target, headers: &headers, body: b"", local: true };
+        let request =
+            super::Request { method, target: &target, headers: &headers, body: b"", local: true, host: None };
         let answer = simulation.answer(&request, WALL);
         let page = rows(&answer);
         let total = body(&answer)[if list == List::DesktopLogins { "total_count" } else { "count" }].clone();
@@ -284,11 +286,11 @@ fn the_office_has_a_past_and_opens_on_its_morning() {
     let past = world.born(office::START);
     assert!(past > 1_000 && world.len() > past + 100, "{past} of {}", world.len());
     let same = office::office(7, office::START).unwrap();
+    assert_eq!(world.lists().count(), 3);
     for list in List::ALL {
         let texts = |world: &World| -> Vec<String> {
-            world.rows(list).iter().map(|row| Value::Object(row.fields.clone()).to_string()).collect()
+            world.rows(list).iter().map(|row| row.text().to_owned()).collect()
         };
         assert_eq!(texts(&world), texts(&same));
-        assert!(!texts(&world).is_empty());
     }
 }

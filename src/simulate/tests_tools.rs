@@ -70,7 +70,8 @@ impl Service {
     pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let request = Request { method, target, headers: &headers, body: body.as_bytes(), local: true };
+        let request =
+            Request { method, target, headers: &headers, body: body.as_bytes(), local: true, host: None };
         self.simulation.answer(&request, self.wall)
     }
 

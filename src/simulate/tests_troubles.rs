@@ -298,8 +298,8 @@ fn a_trouble_that_is_none_says_why() {
         "no trouble: `times` is a number above 0 or \"always\""
     );
     assert_eq!(
-        why(r#"{"kind": "internal", "endpoint": "sessions"}"#),
-        "no trouble: `endpoint` is desktop_logins, app_logins or app_launches"
+        why(r#"{"kind": "internal", "endpoint": "chairs"}"#),
+        "no trouble: `endpoint` is desktop_logins, app_logins, app_launches, sessions, user_events or exports"
     );
 }
 
@@ -381,6 +381,7 @@ fn control_is_not_there_for_other_machines() {
         headers: &headers,
         body: b"",
         local: false,
+        host: None,
     };
     let answer = service.simulation.answer(&request, service.wall);
     assert_eq!(code(&answer), (404, "APIGW.0101".into()));

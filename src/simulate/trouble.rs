@@ -24,9 +24,30 @@ pub struct Trouble {
     pub what: What,
     /// For how many requests yet; none: until it is called off.
     pub times: Option<u32>,
-    /// For requests of one list only.
-    pub list: Option<List>,
+    /// For which requests.
+    pub target: Target,
 }
+
+/// What a trouble is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// Requests for any list; what only exports can meet, for exports.
+    #[default]
+    Lists,
+    /// Requests for one list.
+    List(List),
+    /// Whatever has to do with exports: beginning, following, fetching.
+    Exports,
+}
+
+impl From<List> for Target {
+    fn from(list: List) -> Self {
+        Self::List(list)
+    }
+}
+
+/// The name of [`Target::Exports`].
+const EXPORTS: &str = "exports";
 
 /// A trouble that cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,18 +63,18 @@ pub enum BadTrouble {
 impl Trouble {
     /// Once, for any list.
     pub fn once(what: What) -> Self {
-        Self { what, times: Some(1), list: None }
+        Self { what, times: Some(1), target: Target::Lists }
     }
 
     /// Until it is called off.
     pub fn always(what: What) -> Self {
-        Self { what, times: None, list: None }
+        Self { what, times: None, target: Target::Lists }
     }
 
-    /// For requests of `list` only.
+    /// For requests of `target` only.
     #[must_use]
-    pub fn of(self, list: List) -> Self {
-        Self { list: Some(list), ..self }
+    pub fn of(self, target: impl Into<Target>) -> Self {
+        Self { target: target.into(), ..self }
     }
 
     /// Reads one: `{"kind": "throttled", "times": 3, "endpoint": "app_logins", "retry_after": 2}`.
@@ -73,16 +94,20 @@ impl Trouble {
                 )
             }
         };
-        let list = match map.shift_remove("endpoint") {
-            None => None,
+        let target = match map.shift_remove("endpoint") {
+            None => Target::Lists,
+            Some(name) if name.as_str() == Some(EXPORTS) => Target::Exports,
             Some(name) => {
                 let named = |list: &List| name.as_str() == Some(list.as_str());
-                let known = List::ALL.into_iter().find(named);
-                Some(known.ok_or_else(|| bad("`endpoint` is desktop_logins, app_logins or app_launches"))?)
+                let known = List::ALL.into_iter().find(named).map(Target::List);
+                known.ok_or_else(|| {
+                    let names: Vec<&str> = List::ALL.into_iter().map(List::as_str).collect();
+                    bad(&format!("`endpoint` is {} or {EXPORTS}", names.join(", ")))
+                })?
             }
         };
         let what = serde_json::from_value(Value::Object(map));
-        Ok(Self { what: what.map_err(|error| bad(&error.to_string()))?, times, list })
+        Ok(Self { what: what.map_err(|error| bad(&error.to_string()))?, times, target })
     }
 
     /// The same the other way round.
@@ -92,8 +117,10 @@ impl Trouble {
             Ok(_) | Err(_) => Map::new(),
         };
         map.insert("times".to_owned(), self.times.map_or_else(|| "always".into(), Value::from));
-        if let Some(list) = self.list {
-            map.insert("endpoint".to_owned(), list.as_str().into());
+        match self.target {
+            Target::Lists => {}
+            Target::List(list) => drop(map.insert("endpoint".to_owned(), list.as_str().into())),
+            Target::Exports => drop(map.insert("endpoint".to_owned(), EXPORTS.into())),
         }
         Value::Object(map)
     }
@@ -136,25 +163,30 @@ impl Troubles {
         &self.0
     }
 
-    /// What is said instead of an answer to a request of `list`, if anything; and whether the token
+    /// What is said instead of an answer to a request for `target`, if anything; and whether the token
     /// of the request is stale from now on.
-    pub fn instead(&mut self, list: List, request_id: &str) -> Option<(Answer, bool)> {
-        let what = self.take(list, Sort::Instead, 1).pop()?;
+    pub fn instead(&mut self, target: Target, request_id: &str) -> Option<(Answer, bool)> {
+        let what = self.take(target, Sort::Instead, 1).pop()?;
         Some((what.said(request_id), what == What::StaleToken {}))
+    }
+
+    /// What becomes of an export that is begun now.
+    pub fn exports(&mut self) -> Vec<What> {
+        self.take(Target::Exports, Sort::Export, usize::MAX)
     }
 
     /// How the rows of a page look.
     pub fn rows(&mut self, list: List, first_page: bool) -> Vec<What> {
-        let mut taken = self.take(list, Sort::Rows, usize::MAX);
+        let mut taken = self.take(list.into(), Sort::Rows, usize::MAX);
         if first_page {
-            taken.extend(self.take(list, Sort::FirstPage, usize::MAX));
+            taken.extend(self.take(list.into(), Sort::FirstPage, usize::MAX));
         }
         taken
     }
 
     /// How `answer` travels.
-    pub fn travel(&mut self, list: List, answer: &mut Answer) {
-        for what in self.take(list, Sort::Travel, usize::MAX) {
+    pub fn travel(&mut self, target: Target, answer: &mut Answer) {
+        for what in self.take(target, Sort::Travel, usize::MAX) {
             if let What::Slow { by } = what {
                 answer.delay = by.min(MAX_DELAY);
             }
@@ -168,10 +200,12 @@ impl Troubles {
     }
 
     /// The first `most` of a sort; what has been played often enough goes.
-    fn take(&mut self, list: List, sort: Sort, most: usize) -> Vec<What> {
+    fn take(&mut self, target: Target, sort: Sort, most: usize) -> Vec<What> {
         let mut taken = Vec::new();
         self.0.retain_mut(|trouble| {
-            let meant = trouble.list.is_none_or(|meant| meant == list) && trouble.what.sort() == sort;
+            let general =
+                trouble.target == Target::Lists && (target != Target::Exports || sort == Sort::Export);
+            let meant = (general || trouble.target == target) && trouble.what.sort() == sort;
             if !meant || taken.len() >= most {
                 return true;
             }

@@ -67,6 +67,15 @@ pub enum What {
         /// How many.
         rows: usize,
     },
+    /// An export takes longer: its task is still being made at so many more looks.
+    ExportLingers {
+        /// How many.
+        looks: u32,
+    },
+    /// An export fails.
+    ExportFails {},
+    /// The file of an export is gone as soon as it is there.
+    ExportExpires {},
     /// Rows come in another order.
     Order {
         /// Which.
@@ -229,6 +238,8 @@ pub(super) enum Sort {
     Rows,
     /// The same, of a first page only.
     FirstPage,
+    /// What becomes of an export.
+    Export,
 }
 
 impl What {
@@ -245,6 +256,7 @@ impl What {
             | Self::HtmlIn200 {} => Sort::Instead,
             Self::Slow { .. } | Self::Cut { .. } | Self::Truncated {} => Sort::Travel,
             Self::Inserted { .. } => Sort::FirstPage,
+            Self::ExportLingers { .. } | Self::ExportFails {} | Self::ExportExpires {} => Sort::Export,
             Self::TimePasses { .. }
             | Self::Order { .. }
             | Self::Total { .. }

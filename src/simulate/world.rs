@@ -21,7 +21,7 @@ pub const LEAD: Millis = Millis::mins(1);
 /// What the service remembers.
 pub const KEPT: Millis = Millis::days(30);
 
-/// The three lists that are served.
+/// The lists that are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum List {
     /// `GET /v2/{project_id}/connections/desktops`
@@ -30,11 +30,16 @@ pub enum List {
     AppLogins,
     /// `POST /v1/{project_id}/session/app-connection`
     AppLaunches,
+    /// `GET /v1/{project_id}/session/list-sessions`
+    Sessions,
+    /// `GET /v2/{project_id}/user-events`
+    UserEvents,
 }
 
 impl List {
     /// Every list.
-    pub const ALL: [Self; 3] = [Self::DesktopLogins, Self::AppLogins, Self::AppLaunches];
+    pub const ALL: [Self; 5] =
+        [Self::DesktopLogins, Self::AppLogins, Self::AppLaunches, Self::Sessions, Self::UserEvents];
 
     /// The name in configurations, as [`Endpoint::as_str`].
     pub fn as_str(self) -> &'static str {
@@ -42,6 +47,8 @@ impl List {
             Self::DesktopLogins => Endpoint::DesktopLogins.as_str(),
             Self::AppLogins => Endpoint::AppLogins.as_str(),
             Self::AppLaunches => Endpoint::AppLaunches.as_str(),
+            Self::Sessions => Endpoint::Sessions.as_str(),
+            Self::UserEvents => Endpoint::UserEvents.as_str(),
         }
     }
 
@@ -51,11 +58,34 @@ impl List {
             Self::DesktopLogins => Times {
                 starts: &["connection_start_time", "connection_setup_time"],
                 end: "connection_end_time",
+                later: &["connection_setup_time"],
+                updated: &[],
             },
-            Self::AppLogins => {
-                Times { starts: &["start_time", "pre_conn_time", "update_time"], end: "end_time" }
+            Self::AppLogins => Times {
+                starts: &["start_time", "pre_conn_time", "update_time"],
+                end: "end_time",
+                later: &[],
+                updated: &["update_time"],
+            },
+            Self::AppLaunches => {
+                Times { starts: &["brokering_time"], end: "end_time", later: &[], updated: &[] }
             }
-            Self::AppLaunches => Times { starts: &["brokering_time"], end: "end_time" },
+            Self::Sessions => Times {
+                starts: &["start_time", "pre_conn_time"],
+                end: "end_time",
+                later: &[],
+                updated: &["last_update_status_time", "status_continue_time"],
+            },
+            Self::UserEvents => Times { starts: &["event_time"], end: "end_time", later: &[], updated: &[] },
+        }
+    }
+
+    /// The key of its rows that names a row, where there is one.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::DesktopLogins => "transaction_id",
+            Self::AppLogins | Self::AppLaunches | Self::Sessions => "id",
+            Self::UserEvents => "event_trace_id",
         }
     }
 
@@ -64,7 +94,8 @@ impl List {
             Endpoint::DesktopLogins => Some(Self::DesktopLogins),
             Endpoint::AppLogins => Some(Self::AppLogins),
             Endpoint::AppLaunches => Some(Self::AppLaunches),
-            Endpoint::Sessions | Endpoint::UserEvents => None,
+            Endpoint::Sessions => Some(Self::Sessions),
+            Endpoint::UserEvents => Some(Self::UserEvents),
         }
     }
 }
@@ -76,9 +107,13 @@ pub struct Times {
     pub starts: &'static [&'static str],
     /// When it was over.
     pub end: &'static str,
+    /// What comes after its own time and is not there before.
+    pub later: &'static [&'static str],
+    /// What moves with the row: its own time until it has come.
+    pub updated: &'static [&'static str],
 }
 
-/// One row, as it will be in the end.
+/// One row, as it will be in the end. Kept as text, a few hundred bytes of it: worlds are large.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// Place among all rows of the world; what is decided by chance is decided by it.
@@ -87,40 +122,52 @@ pub struct Row {
     pub at: Option<Timestamp>,
     /// First seen.
     pub born: Option<Timestamp>,
-    /// Everything about it, as the vendor spells it.
-    pub fields: Map<String, Value>,
+    /// When it is over, where it says so.
+    pub end: Option<Timestamp>,
+    text: Box<str>,
 }
 
 impl Row {
-    /// A time of the row by name.
-    pub fn time(&self, name: &str) -> Option<Timestamp> {
-        self.fields.get(name).and_then(Value::as_str).and_then(Timestamp::parse)
+    /// The whole row in JSON, as the vendor spells it.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
-    /// When the last of its times comes true.
-    fn complete(&self, list: List) -> Option<Timestamp> {
-        let times = [self.born, self.time(list.times().end), self.time(SETUP)];
-        times.into_iter().flatten().max()
+    /// Everything about it.
+    pub fn fields(&self) -> Map<String, Value> {
+        // It was written from an object.
+        serde_json::from_str(&self.text).unwrap_or_default()
     }
 
     /// The row as it looks at `now`, once it is born.
     pub fn at(&self, list: List, now: Timestamp) -> Map<String, Value> {
-        let mut fields = self.fields.clone();
-        for name in [list.times().end, SETUP] {
-            if self.time(name).is_some_and(|time| time > now) {
-                fields.shift_remove(name);
+        let mut fields = self.fields();
+        let times = list.times();
+        for name in times.later.iter().chain([&times.end]) {
+            if time_in(&fields, name).is_some_and(|time| time > now) {
+                fields.shift_remove(*name);
             }
         }
-        if self.time(UPDATED).is_some_and(|time| time > now) {
-            let start = list.times().starts.iter().find_map(|name| fields.get(*name).cloned());
-            fields.insert(UPDATED.to_owned(), start.unwrap_or_default());
+        for name in times.updated {
+            if time_in(&fields, name).is_some_and(|time| time > now) {
+                let start = times.starts.iter().find_map(|name| fields.get(*name).cloned());
+                fields.insert((*name).to_owned(), start.unwrap_or_default());
+            }
+        }
+        if fields.contains_key(STATE) && self.end.is_some_and(|end| end > now) {
+            fields.insert(STATE.to_owned(), "Active".into());
         }
         fields
     }
 }
 
-const SETUP: &str = "connection_setup_time";
-const UPDATED: &str = "update_time";
+/// A time among `fields` by name.
+pub(super) fn time_in(fields: &Map<String, Value>, name: &str) -> Option<Timestamp> {
+    fields.get(name).and_then(Value::as_str).and_then(Timestamp::parse)
+}
+
+/// How a session stands: of one that is not over, `Active`.
+const STATE: &str = "session_state";
 
 /// A line that is no row of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +176,9 @@ pub enum BadRow {
     #[error("no row: {0}")]
     NoObject(String),
     /// Its keys are those of no list that is served.
-    #[error("a row of none of the lists that are served: desktop_logins, app_logins, app_launches")]
+    #[error(
+        "a row of none of the lists that are served: desktop_logins, app_logins, app_launches, sessions, user_events"
+    )]
     NoList,
     /// There are [`MAX_ROWS`] already.
     #[error("more than {MAX_ROWS} rows; play fewer files at a time")]
@@ -140,7 +189,7 @@ pub enum BadRow {
 #[derive(Debug, Clone, Default)]
 pub struct World {
     seed: u64,
-    lists: [Vec<Row>; 3],
+    lists: [Vec<Row>; 5],
     /// Births, sorted.
     births: Vec<Timestamp>,
     count: u64,
@@ -175,13 +224,19 @@ impl World {
         if self.count >= MAX_ROWS as u64 {
             return Err(BadRow::TooMany);
         }
-        let mut row = Row { number: self.count, at: None, born: None, fields };
-        row.at = list.times().starts.iter().find_map(|name| row.time(name));
+        let times = list.times();
+        let number = self.count;
+        let at = times.starts.iter().find_map(|name| time_in(&fields, name));
         let span = u64::try_from(MAX_LAG.0).unwrap_or_default() + 1;
-        let lag = i64::try_from(self.chance(row.number, "lag") % span).unwrap_or_default();
-        row.born = row.at.map(|at| at + Millis(lag));
+        let lag = i64::try_from(self.chance(number, "lag") % span).unwrap_or_default();
+        let born = at.map(|at| at + Millis(lag));
+        let end = time_in(&fields, times.end);
+        let later = times.later.iter().filter_map(|name| time_in(&fields, name)).max();
+        let complete = born.max(end).max(later);
+        let text = Value::Object(fields).to_string().into_boxed_str();
+        let row = Row { number, at, born, end, text };
         self.count += 1;
-        self.complete = self.complete.max(row.complete(list));
+        self.complete = self.complete.max(complete);
         self.births.extend(row.born);
         self.lists[list as usize].push(row);
         Ok(())
@@ -204,6 +259,11 @@ impl World {
     /// The rows of `list` by their own time, those without one first.
     pub fn rows(&self, list: List) -> &[Row] {
         &self.lists[list as usize]
+    }
+
+    /// The lists that have a row.
+    pub fn lists(&self) -> impl Iterator<Item = List> {
+        List::ALL.into_iter().filter(|list| !self.rows(*list).is_empty())
     }
 
     /// All rows.

@@ -7,7 +7,7 @@ use larum::config::{Options, Secrets};
 use larum::record::{Millis, Timestamp};
 use larum::rule::problem::{Problems, Span};
 use larum::rule::yaml;
-use larum::simulate::{self, List, Server, office};
+use larum::simulate::{self, Server, office};
 use larum::source::huawei::KIND;
 use larum::source::{LiveSource, Step};
 
@@ -32,7 +32,7 @@ fn source_at(url: &str) -> Box<dyn LiveSource> {
 async fn every_row_of_the_simulated_office_is_read_once() {
     let world = office::office(1, office::START).unwrap();
     let there: BTreeMap<&str, usize> =
-        List::ALL.into_iter().map(|list| (list.as_str(), world.rows(list).len())).collect();
+        world.lists().map(|list| (list.as_str(), world.rows(list).len())).collect();
     let options = simulate::Options { speed: 0, ..simulate::Options::new(|| WALL) };
     let server = Server::start(world, options).await.unwrap();
     server.set_now(server.complete().unwrap() + Millis::mins(10));

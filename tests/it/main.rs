@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod admin;
 mod bounds;
 mod daemon;
 mod demo;
@@ -20,7 +21,10 @@ mod receivers;
 mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
+mod receivers_robots;
+mod receivers_shown;
 mod receivers_tls;
+mod sdk;
 mod simulate;
 mod slow;
 mod tables;

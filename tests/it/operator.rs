@@ -77,6 +77,11 @@ impl Place {
         std::fs::write(self.path("larum.yaml"), text).unwrap();
     }
 
+    /// Adds to the configuration.
+    pub fn add(&self, text: &str) {
+        self.configure(&format!("{}{text}", self.configuration));
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -34,6 +34,37 @@ pub fn try_receiver(text: &str, secrets: &Secrets) -> Result<Box<dyn Receiver>, 
     if problems.is_empty() { Ok(receiver.unwrap()) } else { Err(problems.render(false)) }
 }
 
+/// A receiver of each kind that speaks HTTP, at `http`, which answers as [`fine`].
+pub fn every_http(http: &Http) -> Vec<(&'static str, Box<dyn Receiver>)> {
+    let secrets = Secrets::default().with("URL", &http.url("/s3cret-path"));
+    let spelt = |kind: &'static str| match kind {
+        "dingtalk" | "feishu" | "slack" | "wecom" => format!("{{kind: {kind}, url: env:URL}}"),
+        "webhook" => format!("{{kind: webhook, url: \"{}\"}}", http.url("/")),
+        "email" | "file" | "stdout" => String::new(),
+        new => panic!("say here how `{new}` is spelt, so that every test of receivers meets it"),
+    };
+    let kinds = KINDS.iter().map(|kind| (kind.name, spelt(kind.name)));
+    kinds
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(kind, text)| (kind, try_receiver(&text, &secrets).unwrap()))
+        .collect()
+}
+
+/// What a service of each kind answers when it takes a message.
+pub fn fine(kind: &str) -> Play {
+    match kind {
+        "feishu" => Play::body("200 OK", r#"{"code":0,"msg":"success","data":{}}"#),
+        "dingtalk" | "wecom" => Play::body("200 OK", r#"{"errcode":0,"errmsg":"ok"}"#),
+        "slack" => Play::body("200 OK", "ok"),
+        _ => Play::status("204 No Content"),
+    }
+}
+
+/// A server that takes what `kind` sends.
+pub async fn taking(kind: &'static str) -> Http {
+    Http::start(move |_| fine(kind)).await
+}
+
 /// The receiver that `text` spells.
 pub fn receiver(text: &str) -> Box<dyn Receiver> {
     try_receiver(text, &Secrets::default()).unwrap()
@@ -85,6 +116,64 @@ pub fn alert(text: &str) -> Alert {
     }
 }
 
+/// Five failed sign-ins of one user, with nothing hostile about them.
+pub fn usual() -> Alert {
+    let map = |value: Json| value.as_object().unwrap().clone();
+    Alert {
+        tenant: "default".into(),
+        title: "ana: 5 failed sign-ins in 10 minutes".to_owned(),
+        actual: map(json!({"count": 5})),
+        values: map(json!({})),
+        show: map(json!({"public_ip": ["192.0.2.9", "198.51.100.4"]})),
+        tags: vec!["identity".to_owned()],
+        runbook: Some("https://wiki.example/burst".to_owned()),
+        ..alert("ana")
+    }
+}
+
+/// The messages that a receiver is given in its life, each with a name.
+pub fn usual_messages() -> Vec<(&'static str, Message)> {
+    let told = |change: fn(&mut Alert)| {
+        let mut alert = usual();
+        change(&mut alert);
+        message(7, Content::Alert(Arc::new(alert)))
+    };
+    let line = |rule: &str, level, count| DigestLine { rule: rule.parse().unwrap(), level, count };
+    let digest = Digest {
+        count: 40,
+        lines: vec![line("failure-burst", Level::Medium, 30), line("new-address", Level::Low, 7)],
+        others: 3,
+        groups: vec![("user=ana".to_owned(), 20), ("user=bob".to_owned(), 4)],
+        from: AT,
+        to: AT + Millis::mins(12),
+        because: "limit".to_owned(),
+    };
+    let standing = Digest { because: "standing".to_owned(), others: 0, ..digest.clone() };
+    let mut plain = told(|_| {});
+    plain.plain = true;
+    vec![
+        ("single", told(|_| {})),
+        (
+            "updated",
+            told(|alert| {
+                (alert.revision, alert.state, alert.level) = (2, State::Updated, Level::Critical);
+                (alert.count, alert.repeats, alert.last_seen) = (50, 45, AT + Millis::mins(1));
+            }),
+        ),
+        (
+            "resolved",
+            told(|alert| {
+                (alert.revision, alert.state) = (3, State::Resolved);
+                (alert.count, alert.repeats, alert.at) = (50, 45, AT + Millis::secs(60));
+            }),
+        ),
+        ("digest", message(8, Content::Digest(Arc::new(digest)))),
+        ("standing", message(8, Content::Digest(Arc::new(standing)))),
+        ("plain", plain),
+        ("probe", message(9, Content::Probe)),
+    ]
+}
+
 /// A message of [`alert`].
 pub fn alert_message(text: &str) -> Message {
     message(7, Content::Alert(Arc::new(alert(text))))
@@ -118,9 +207,39 @@ pub fn reason(attempt: &Attempt) -> &str {
     }
 }
 
+/// What an attempt is called.
+pub fn word(attempt: &Attempt) -> &'static str {
+    match attempt {
+        Attempt::Delivered => "delivered",
+        Attempt::TryAgain { everyone: true, .. } => "everyone",
+        Attempt::TryAgain { .. } => "again",
+        Attempt::Malformed { .. } => "malformed",
+        Attempt::Unwelcome { .. } => "unwelcome",
+        Attempt::Refused { .. } => "refused",
+        Attempt::Unknown { .. } => "unknown",
+    }
+}
+
+/// HMAC-SHA256 as RFC 2104 writes it, so that the crate that signs does not check itself.
+pub fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let digest = |parts: &[&[u8]]| {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for part in parts {
+            context.update(part);
+        }
+        context.finish().as_ref().to_vec()
+    };
+    let mut block = if key.len() > 64 { digest(&[key]) } else { key.to_vec() };
+    block.resize(64, 0);
+    let with = |pad: u8| block.iter().map(|byte| byte ^ pad).collect::<Vec<u8>>();
+    digest(&[&with(0x5c), &digest(&[&with(0x36), text])])
+}
+
 /// One request as it came in.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Path and query.
+    pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -196,6 +315,7 @@ async fn serve<F: Fn(&Request) -> Play>(stream: TcpStream, play: Arc<F>, seen: A
     let mut stream = BufReader::new(stream);
     let (mut line, mut headers, mut length) = (String::new(), Vec::new(), 0);
     stream.read_line(&mut line).await.unwrap();
+    let target = line.split(' ').nth(1).unwrap().to_owned();
     loop {
         line.clear();
         stream.read_line(&mut line).await.unwrap();
@@ -208,7 +328,7 @@ async fn serve<F: Fn(&Request) -> Play>(stream: TcpStream, play: Arc<F>, seen: A
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
-    let request = Request { headers, body };
+    let request = Request { target, headers, body };
     let play = play(&request);
     seen.lock().unwrap().push(request);
     let mut stream = stream.into_inner();

@@ -12,7 +12,8 @@ use mail_parser::MessageParser;
 use serde_json::Value as Json;
 
 use super::receivers::{
-    Http, Play, Smtp, alert, alert_message, digest_message, message, receiver, try_receiver,
+    Http, Play, Smtp, alert, alert_message, digest_message, every_http, message, receiver, taking,
+    try_receiver,
 };
 
 /// Strings that an attacker would choose as a name.
@@ -42,6 +43,8 @@ fn corpus() -> Vec<String> {
         "\\u{202e} \\u{5c}u{202e} \\n \\ \\\\ … (+7 characters) CORP\\user \\u{",
         // Broken text as it is kept: replaced.
         "caf\u{fffd} \u{fffd}\u{fffd}",
+        // Mentions of group chats, and cards.
+        "<at user_id=\"all\">everyone</at> </AT> <@all> @all @13800138000 <at id=all></at> [x](http://evil.example) **b**",
         "' OR 1=1 -- ; DROP TABLE alerts",
         "安娜 Ünïcödé e\u{301} 🦀👩 \u{10ffff}\u{fffe}",
         "  leading and  double  and trailing  ",
@@ -232,6 +235,64 @@ async fn slack_is_given_nothing_that_it_would_parse() {
     }
 }
 
+/// What a group reads that a robot posts to: text of which nothing is parsed but mentions.
+fn robot_read(kind: &str, body: &Json) -> Vec<String> {
+    let text = match (kind, body["msg_type"].as_str()) {
+        ("feishu", Some("post")) => {
+            let post = &body["content"]["post"]["zh_cn"];
+            let mut lines = vec![post["title"].as_str().unwrap().to_owned()];
+            for line in post["content"].as_array().unwrap() {
+                assert_eq!((line.as_array().unwrap().len(), &line[0]["tag"]), (1, &"text".into()));
+                lines.push(line[0]["text"].as_str().unwrap().to_owned());
+            }
+            return lines;
+        }
+        ("feishu", _) => &body["content"]["text"],
+        _ => {
+            assert_eq!(body["msgtype"], "text");
+            &body["text"]["content"]
+        }
+    };
+    text.as_str().unwrap().split('\n').map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_robot_mentions_nobody() {
+    for kind in ["dingtalk", "feishu", "wecom"] {
+        let http = taking(kind).await;
+        let (_, receiver) = every_http(&http).into_iter().find(|(other, _)| *other == kind).unwrap();
+        for raw in corpus() {
+            for message in messages(&raw) {
+                assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+                let request = http.seen.lock().unwrap().pop().unwrap();
+                let lines = robot_read(kind, &serde_json::from_slice(&request.body).unwrap());
+                for line in &lines {
+                    assert!(!line.contains(deceives), "{line:?}");
+                    assert_no_mention(line);
+                }
+                if !matches!(message.content, Content::Alert(_)) || message.plain {
+                    continue;
+                }
+                let user = lines.iter().find_map(|line| line.strip_prefix("user: ")).unwrap();
+                match user.strip_suffix('…') {
+                    // A group has less room than a mailbox; what was cut says so.
+                    Some(kept) if raw.len() > 300 => assert!(raw.starts_with(&unescaped(kept)), "{user}"),
+                    Some(_) | None => assert_tells(&raw, user),
+                }
+            }
+        }
+    }
+}
+
+/// Claims that no chat finds a mention in a line.
+fn assert_no_mention(line: &str) {
+    for (at, _) in line.match_indices('@') {
+        assert!(line[..at].ends_with(char::is_alphanumeric), "a mention: {line}");
+    }
+    let lower = line.to_lowercase();
+    assert!(!lower.contains("<at") && !lower.contains("</at"), "a mention: {line}");
+}
+
 /// The text in the cells of a letter's table, row by row; nothing in it is a tag but ours.
 fn cells(html: &str) -> Vec<String> {
     let (mut cells, mut within) = (Vec::new(), None);
@@ -328,6 +389,8 @@ fn the_corpus_is_not_shown_as_it_is() {
     assert!(caught >= 6, "{caught}");
     assert!(std::panic::catch_unwind(|| mrkdwn_read("a <!channel>")).is_err());
     assert!(std::panic::catch_unwind(|| mrkdwn_read("a @channel")).is_err());
+    assert!(std::panic::catch_unwind(|| assert_no_mention("a </AT>")).is_err());
+    assert!(std::panic::catch_unwind(|| assert_no_mention("<@ana>")).is_err());
     assert!(std::panic::catch_unwind(|| cells("<td><b>x</b></td>")).is_err());
     assert!(std::panic::catch_unwind(|| assert_tells("abc", "ab")).is_err());
     let probe = message(1, Content::Alert(Arc::new(alert("\u{202e}"))));

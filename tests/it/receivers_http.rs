@@ -11,7 +11,7 @@ use larum::route::Attempt;
 use serde_json::Value as Json;
 
 use super::receivers::{
-    AT, Http, Play, alert, alert_message, digest_message, message, reason, receiver, try_receiver,
+    AT, Http, Play, alert, alert_message, digest_message, hmac, message, reason, receiver, try_receiver, word,
 };
 
 fn webhook(http: &Http, more: &str) -> Box<dyn Receiver> {
@@ -28,21 +28,6 @@ async fn both(play: Play) -> [Attempt; 2] {
     let http = Http::start(move |_| play.clone()).await;
     let message = alert_message("ana");
     [webhook(&http, "").send(&message).await, slack(&http).send(&message).await]
-}
-
-/// HMAC-SHA256 as RFC 2104 writes it, so that the crate that signs does not check itself.
-fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
-    let digest = |parts: &[&[u8]]| {
-        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        for part in parts {
-            context.update(part);
-        }
-        context.finish().as_ref().to_vec()
-    };
-    let mut block = if key.len() > 64 { digest(&[key]) } else { key.to_vec() };
-    block.resize(64, 0);
-    let with = |pad: u8| block.iter().map(|byte| byte ^ pad).collect::<Vec<u8>>();
-    digest(&[&with(0x5c), &digest(&[&with(0x36), text])])
 }
 
 #[tokio::test]
@@ -133,21 +118,7 @@ async fn an_answer_is_told_by_its_status() {
         ("301 Moved Permanently", "refused"),
     ] {
         for attempt in both(Play::status(status)).await {
-            let word = match &attempt {
-                Attempt::Delivered => "delivered",
-                Attempt::TryAgain { everyone, .. } => {
-                    if *everyone {
-                        "everyone"
-                    } else {
-                        "again"
-                    }
-                }
-                Attempt::Malformed { .. } => "malformed",
-                Attempt::Unwelcome { .. } => "unwelcome",
-                Attempt::Refused { .. } => "refused",
-                Attempt::Unknown { .. } => "unknown",
-            };
-            assert_eq!(word, meant, "{attempt:?}");
+            assert_eq!(word(&attempt), meant, "{attempt:?}");
             assert!(reason(&attempt).starts_with(&format!("HTTP {}", &status[..3])), "{attempt:?}");
         }
     }

@@ -5,7 +5,7 @@ use larum::route::Attempt;
 use mail_parser::MessageParser;
 
 use super::mail_server::Real;
-use super::receivers::{Say, Smtp, Step, alert_message, digest_message, reason, try_receiver};
+use super::receivers::{Say, Smtp, Step, alert_message, digest_message, reason, try_receiver, word};
 
 #[tokio::test]
 async fn each_recipient_has_an_envelope_of_its_own() {
@@ -86,16 +86,7 @@ async fn an_answer_is_told_by_its_code_and_where_it_came() {
         })
         .await;
         let attempt = smtp.receiver("a@example.com", "").send(&alert_message("ana")).await;
-        let word = match &attempt {
-            Attempt::Delivered => "delivered",
-            Attempt::TryAgain { everyone: true, .. } => "everyone",
-            Attempt::TryAgain { .. } => "again",
-            Attempt::Malformed { .. } => "malformed",
-            Attempt::Unwelcome { .. } => "unwelcome",
-            Attempt::Refused { .. } => "refused",
-            Attempt::Unknown { .. } => "unknown",
-        };
-        assert_eq!(word, meant, "{at} {line}: {attempt:?}");
+        assert_eq!(word(&attempt), meant, "{at} {line}: {attempt:?}");
         assert!(reason(&attempt).contains(&line[4..]), "{attempt:?}");
         assert!(smtp.taken().is_empty());
     }

@@ -22,7 +22,7 @@ fn told(seed: u64) -> Vec<(String, String, i64)> {
     let mut rows: Vec<(Timestamp, String)> = List::ALL
         .into_iter()
         .flat_map(|list| office.rows(list))
-        .map(|row| (row.at.unwrap(), serde_json::Value::Object(row.fields.clone()).to_string()))
+        .map(|row| (row.at.unwrap(), row.text().to_owned()))
         .collect();
     rows.sort();
     let lines: Vec<String> = rows.into_iter().map(|(_, line)| line).collect();

@@ -53,14 +53,14 @@ pub fn put(path: &Path, text: &[u8]) -> Result<(), Failure> {
 pub fn write(world: &World, folder: &Path) -> Result<Exit, Failure> {
     let file_of = |list: List| folder.join(format!("{}.ndjson", list.as_str()));
     let rules = RULES.iter().map(|(name, _)| folder.join(name));
-    for path in rules.chain(List::ALL.map(file_of)) {
+    for path in rules.chain(world.lists().map(file_of)) {
         must_be_free(&path)?;
     }
     write_rules(folder)?;
-    for list in List::ALL {
+    for list in world.lists() {
         let mut text = String::new();
         for row in world.rows(list) {
-            text.push_str(&serde_json::to_string(&row.fields)?);
+            text.push_str(row.text());
             text.push('\n');
         }
         put(&file_of(list), text.as_bytes())?;

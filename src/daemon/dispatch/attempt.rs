@@ -92,10 +92,12 @@ impl Desk {
     }
 
     async fn send(&self, message: &Message) -> Attempt {
-        let sending = self.target.receiver.send(message);
-        tokio::time::timeout(ANSWER_WITHIN, sending)
+        let (sending, began) = (self.target.receiver.send(message), self.office.clock.now());
+        let attempt = tokio::time::timeout(ANSWER_WITHIN, sending)
             .await
-            .unwrap_or_else(|_| Attempt::Unknown { reason: "no answer in 60 s".to_owned() })
+            .unwrap_or_else(|_| Attempt::Unknown { reason: "no answer in 60 s".to_owned() });
+        self.office.meters.tried(&self.target.name, &attempt, self.office.clock.now() - began);
+        attempt
     }
 
     /// Notes that a try begins.
@@ -202,12 +204,15 @@ impl Desk {
         self.insist(&delivery.tenant, changes).await?;
         self.office.steps.pass(Step::AfterOutcome)?;
         match &delivery.standing {
-            Standing::Delivered { .. } => self.office.events.tell(Event::Delivered {
-                receiver: delivery.receiver,
-                delivery: delivery.id,
-                level: delivery.level,
-                count: if let Body::Digest(digest) = &delivery.body { digest.count } else { 1 },
-            }),
+            Standing::Delivered { at } => {
+                self.office.meters.delivered(&delivery.receiver, *at - delivery.created);
+                self.office.events.tell(Event::Delivered {
+                    receiver: delivery.receiver,
+                    delivery: delivery.id,
+                    level: delivery.level,
+                    count: if let Body::Digest(digest) = &delivery.body { digest.count } else { 1 },
+                });
+            }
             Standing::Dead { reason, .. } => self.tell_dead(&delivery, reason.clone()),
             // A plain form may go at once.
             Standing::Waiting if delivery.due <= now => self.queue.push(Item::new(delivery)),

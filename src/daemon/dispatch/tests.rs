@@ -108,7 +108,9 @@ impl World {
 
     fn over(store: Arc<dyn Store>, clock: Clock, steps: Steps) -> Self {
         let (events, heard) = Events::channel();
-        let office = Office { store, fences: Arc::default(), clock, zone: chrono_tz::UTC, events, steps };
+        let fences = Arc::default();
+        let meters = Meters::default();
+        let office = Office { store, fences, clock, zone: chrono_tz::UTC, events, steps, meters };
         Self { office, heard }
     }
 

@@ -52,7 +52,9 @@ impl Intake {
         }
         let changes = here.into_values().map(Change::Journal).chain(all).chain(changes).collect();
         self.around.steps.pass(Step::BeforeCommit)?;
+        let began = self.around.clock.now();
         self.around.store.commit(self.fence.clone(), changes).await?;
+        self.around.meters.committed(self.around.clock.now() - began);
         self.around.steps.pass(Step::AfterCommit)?;
         if owed {
             self.around.wake.notify_one();

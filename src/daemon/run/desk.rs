@@ -10,10 +10,15 @@ use crate::deliver::{Content, Message, Receiver};
 use crate::route::{Attempt, DeliveryId, ReceiverName};
 use crate::store::Change;
 
+/// How often it is looked whether the heartbeat is due.
+const HEART: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Daemon {
     pub(super) async fn desk(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), DaemonError> {
         let pulse = alive::interval();
         let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_hours(1)));
+        let mut heart = tokio::time::interval(HEART);
+        heart.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if *stop.borrow() {
                 return Ok(());
@@ -31,8 +36,34 @@ impl Daemon {
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
+                _ = heart.tick(), if self.heartbeat.is_some() => self.beat().await,
             }
         }
+    }
+
+    /// Calls the heartbeat where a full cycle is behind us.
+    async fn beat(&mut self) {
+        let now = self.settings.clock.now();
+        let status = self.board.read();
+        let Some(heartbeat) = &mut self.heartbeat else { return };
+        if !heartbeat.due(&status, now) {
+            return;
+        }
+        let ping = heartbeat.ping.clone();
+        if !self.beats().await || self.store.holdings().await.is_err() {
+            return;
+        }
+        let meters = self.meters.clone();
+        tokio::spawn(async move {
+            match ping.call(now).await {
+                Attempt::Delivered => meters.beat(now),
+                Attempt::TryAgain { reason, .. }
+                | Attempt::Malformed { reason }
+                | Attempt::Unwelcome { reason }
+                | Attempt::Refused { reason }
+                | Attempt::Unknown { reason } => tracing::warn!(reason, "the heartbeat was not heard"),
+            }
+        });
     }
 
     /// Whether every intake still answers.
@@ -121,8 +152,19 @@ impl Daemon {
 
     /// Carries an order out.
     async fn answer(&mut self, call: Call) -> Result<(), DaemonError> {
-        info!(order = ?call.order, "order");
+        match &call.order {
+            Order::Alive | Order::Status => tracing::debug!(order = ?call.order, "order"),
+            Order::Acknowledge { .. }
+            | Order::Redrive { .. }
+            | Order::Discard { .. }
+            | Order::Silence { .. }
+            | Order::Unsilence { .. }
+            | Order::SendTest { .. }
+            | Order::Reload
+            | Order::Backup { .. } => info!(order = ?call.order, "order"),
+        }
         let reply = match &call.order {
+            Order::Alive => Reply::Done("here".to_owned()),
             Order::Status => Reply::Status(Box::new(self.status().await)),
             Order::Reload => match self.reload().await? {
                 Ok(words) => Reply::Done(words),

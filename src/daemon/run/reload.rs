@@ -10,16 +10,22 @@ impl Daemon {
         alive::reloading();
         let built = build::build(&self.settings.config, &self.settings.secrets, Some(&self.generation));
         let refused = match built {
-            Ok(built) if built.config.store == self.store_path => {
-                let words = words(&built.rules_off);
-                self.put_in_force(built).await?;
-                self.board.write(|status| status.reload_refused = None);
-                self.reload_event(None).await?;
-                info!(words, "reloaded");
-                alive::ready("reading and telling");
-                return Ok(Ok(words));
+            Ok(built) if built.config.store != self.store_path => {
+                "`store` cannot change while the daemon runs; restart it".to_owned()
             }
-            Ok(_) => "`store` cannot change while the daemon runs; restart it".to_owned(),
+            Ok(built) => {
+                if let Err(error) = self.open_admin(built.admin.clone()).await {
+                    error.to_string()
+                } else {
+                    let words = words(&built.rules_off);
+                    self.put_in_force(built).await?;
+                    self.board.write(|status| status.reload_refused = None);
+                    self.reload_event(None).await?;
+                    info!(words, "reloaded");
+                    alive::ready("reading and telling");
+                    return Ok(Ok(words));
+                }
+            }
             Err(error) => error.to_string(),
         };
         tracing::error!(refused, "the reload is refused; everything stays as it was");

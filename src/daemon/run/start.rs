@@ -5,10 +5,12 @@ use super::{
     Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
 };
 use crate::alert::State;
+use crate::daemon::admin::{self, Admin, NoDoor, Rooms};
 use crate::daemon::build::{self, Built};
 use crate::daemon::control;
 use crate::daemon::dispatch::{Office, Target};
 use crate::daemon::intake::{Intake, Surroundings};
+use crate::daemon::metrics::Meters;
 use crate::daemon::parts::BuiltReceiver;
 use crate::daemon::poll::{PolledLane, Poller};
 use crate::daemon::status::Board;
@@ -48,6 +50,7 @@ impl Daemon {
         release(&*store, &fences, now).await?;
         let (routing, _) = watch::channel(Arc::new(Routing::default()));
         let dispatch_events = dispatch::Events::channel();
+        let meters = Meters::default();
         let office = Office {
             store: store.clone(),
             fences: fences.clone(),
@@ -55,6 +58,7 @@ impl Daemon {
             zone: built.config.zone,
             events: dispatch_events.0.clone(),
             steps: settings.steps.clone(),
+            meters: meters.clone(),
         };
         let mut daemon = Self {
             control: control::listen(&control::socket_of(&store_path))?,
@@ -74,12 +78,16 @@ impl Daemon {
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
             own_events: own::Voice::channel(),
+            admin: None,
+            heartbeat: None,
+            meters,
             settings,
             store_path,
             store,
             fences,
             board,
         };
+        daemon.open_admin(built.admin.clone()).await?;
         daemon.put_in_force(built).await?;
         super::super::alive::ready("reading and telling");
         info!(store = %daemon.store_path.display(), "started");
@@ -101,6 +109,7 @@ impl Daemon {
                 let files: Vec<_> = std::iter::once(self.settings.config.clone()).chain(lists).collect();
                 self.watch = Some(Watch::begin(&files, &built.config.rules));
             }
+            self.heartbeat = built.heartbeat;
             self.receive(built.receivers);
             let _ = self.pollers.stop.send(true);
             while self.pollers.tasks.join_next().await.is_some() {}
@@ -122,6 +131,31 @@ impl Daemon {
         Ok(())
     }
 
+    /// Opens the admin door as `wish` says; one that stands so already stays open.
+    pub(super) async fn open_admin(&mut self, wish: Option<admin::Settings>) -> Result<(), NoDoor> {
+        if self.admin.as_ref().map(|admin| &admin.settings) == wish.as_ref() {
+            return Ok(());
+        }
+        let Some(wish) = wish else {
+            self.admin = None;
+            return Ok(());
+        };
+        // The same address under other terms: the old door must close before the new one opens.
+        if self.admin.as_ref().is_some_and(|admin| admin.settings.listen == wish.listen) {
+            self.admin = None;
+        }
+        let rooms = Rooms {
+            orders: self.control.to.clone(),
+            store: self.store.clone(),
+            meters: self.meters.clone(),
+            clock: self.settings.clock.clone(),
+        };
+        let admin = Admin::open(wish, rooms).await?;
+        info!(address = %admin.address, "the admin door is open");
+        self.admin = Some(admin);
+        Ok(())
+    }
+
     /// Sends with these receivers from here on.
     fn receive(&mut self, receivers: Vec<BuiltReceiver>) {
         let office = Office {
@@ -131,6 +165,7 @@ impl Daemon {
             zone: self.zone,
             events: self.dispatch_events.0.clone(),
             steps: self.settings.steps.clone(),
+            meters: self.meters.clone(),
         };
         self.board.write(|status| {
             status.receivers.retain(|name, _| receivers.iter().any(|built| built.name.as_str() == name));
@@ -210,6 +245,7 @@ impl Daemon {
             wake: self.wake.clone(),
             steps: self.settings.steps.clone(),
             keep: self.keep,
+            meters: self.meters.clone(),
         };
         let intake = Intake::open(around, name.clone()).await?;
         let numbers = intake.known().map(|lane| (lane.name.clone(), lane.id)).collect();

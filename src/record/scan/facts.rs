@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::identity::Parts;
 use super::row::{Maker, Times, is_given, text};
+use super::shape::{Kind, Shape};
 use super::sink::Sink;
 use crate::record::batch::{Slot, SlotKind};
 use crate::record::fact::{self, FailureKind, Outcome};
@@ -27,10 +28,16 @@ pub(super) struct Memo {
 impl Maker {
     /// Settles `outcome`. A word that is no outcome stays for rules to see, and code and reason
     /// decide for Larum.
-    pub(super) fn outcome(&self, block: &str, sink: &mut Sink) -> Outcome {
+    pub(super) fn outcome(&self, block: &str, sink: &mut Sink, shape: Shape) -> Outcome {
         let given = is_given(block, sink, self.at.outcome);
         let known = given.and_then(|word| word.trim().parse::<Outcome>().ok());
-        let outcome = known.unwrap_or_else(|| {
+        let told = self.at.is_success.filter(|_| shape.kind == Kind::UserEvent);
+        let told = told.and_then(|number| match text(block, sink, number)?.trim() {
+            word if word.eq_ignore_ascii_case("true") => Some(Outcome::Success),
+            word if word.eq_ignore_ascii_case("false") => Some(Outcome::Failure),
+            _ => None,
+        });
+        let outcome = known.or(told).unwrap_or_else(|| {
             Outcome::of(text(block, sink, self.at.failed_code), text(block, sink, self.at.failed_reason))
         });
         if given.is_none() || known.is_some() {

@@ -29,6 +29,8 @@ pub(super) enum Tag {
     VendorLine = 5,
     /// The n-th of several rows with one identity.
     Twin = 6,
+    /// What a user event is for life.
+    UserEvent = 7,
 }
 
 impl Parts {

@@ -46,6 +46,18 @@ const DESKTOP_KEY: [&str; 9] = [
     "client_ip",
     "is_reconnect",
 ];
+/// Fields that identify a user event. Its trace may be shared by several events of one login.
+const EVENT_KEY: [&str; 7] = [
+    "raw.event_trace_id",
+    "event_type",
+    "start_time",
+    "user_name",
+    "raw.resource_id",
+    "client_mac",
+    "client_ip",
+];
+/// How a user event says whether it went well; other rows say it by code and reason.
+const IS_SUCCESS: &str = "raw.is_success";
 /// What a fact is made of, besides [`ALWAYS`].
 const INPUTS: [(&str, &[&str]); 2] = [("user", &["user_name"]), ("device", &["client_mac", "client_name"])];
 /// Longest spelling of a time that a fault quotes.
@@ -56,10 +68,24 @@ pub(super) fn needed(columns: &Columns, origin: &Origin) -> Vec<&'static str> {
     let wanted = |name: &str| columns.names().iter().any(|field| field.as_str() == name);
     let mut needed = ALWAYS.to_vec();
     needed.extend(INPUTS.iter().filter(|(name, _)| wanted(name)).flat_map(|(_, inputs)| *inputs));
-    if matches!(&origin.provenance, Provenance::Huawei { endpoint: Endpoint::DesktopLogins, .. }) {
-        needed.extend(DESKTOP_KEY);
+    needed.extend(key_of(origin));
+    if origin.endpoint.is_none_or(|endpoint| endpoint == Endpoint::UserEvents) {
+        needed.push(IS_SUCCESS);
     }
     needed
+}
+
+/// The fields that identify a row of the vendor's which has no id.
+fn key_of(origin: &Origin) -> &'static [&'static str] {
+    match &origin.provenance {
+        Provenance::Huawei { endpoint: Endpoint::DesktopLogins, .. } => &DESKTOP_KEY,
+        Provenance::Huawei { endpoint: Endpoint::UserEvents, .. } => &EVENT_KEY,
+        Provenance::Huawei {
+            endpoint: Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions,
+            ..
+        }
+        | Provenance::File => &[],
+    }
 }
 
 /// Makes rows: the numbers of the fields it needs, and the words it gives.
@@ -73,8 +99,8 @@ pub(super) struct Maker {
     pub(super) addresses: Vec<usize>,
     /// Round-trip columns, where 0 or less means unknown.
     pub(super) round_trips: Vec<usize>,
-    /// The fields of a desktop row's identity, for desktop rows of the vendor's.
-    desktop_key: Vec<usize>,
+    /// The fields of the identity of the vendor's rows that have no id.
+    key: Vec<usize>,
     /// Fields whose words the mapping translates; theirs are folded.
     translated: Vec<(usize, Vec<(String, Word)>)>,
     words: Words,
@@ -95,6 +121,7 @@ pub(super) struct Places {
     pub(super) outcome: usize,
     pub(super) phase: usize,
     pub(super) kind: usize,
+    pub(super) is_success: Option<usize>,
     pub(super) service: Option<usize>,
     pub(super) failure_kind: Option<usize>,
     pub(super) user: Option<(usize, usize)>,
@@ -116,6 +143,7 @@ impl Places {
             outcome: at("outcome"),
             phase: at("phase"),
             kind: at("kind"),
+            is_success: plan.number(IS_SUCCESS),
             service: plan.number("service"),
             failure_kind: plan.number("failure_kind"),
             user: plan.number("user").map(|user| (user, at("user_name"))),
@@ -170,7 +198,7 @@ impl Maker {
             at: Places::new(&plan),
             addresses: numbered(&|field| field.kind() == FieldKind::Address),
             round_trips: numbered(&|field| matches!(field.as_str(), "network_rtt" | "e2e_rtt")),
-            desktop_key: DESKTOP_KEY.iter().filter_map(|name| plan.number(name)).collect(),
+            key: key_of(&origin).iter().filter_map(|name| plan.number(name)).collect(),
             plan,
             facts,
             origin,
@@ -208,10 +236,13 @@ impl Maker {
         let kind = self.kind(block, sink, shape);
         let times = self.times(block, sink)?;
         let id = self.identity(found, sink, shape, kind, &mut memo.parts);
-        let outcome = self.outcome(block, sink);
+        let outcome = self.outcome(block, sink, shape);
         self.wanted_facts(block, sink, memo, &times, outcome);
         self.forget_unknowns(block, sink);
-        let open = times.only.is_none() && times.end.is_none() && outcome == Outcome::Success;
+        let open = times.only.is_none()
+            && times.end.is_none()
+            && outcome == Outcome::Success
+            && shape.kind != Kind::UserEvent;
         batch.rows.push(Row {
             id,
             version: xxh3_64(found.bytes()),
@@ -312,19 +343,20 @@ impl Maker {
                 }
             }
             Provenance::Huawei { region, project_id, endpoint } => {
-                let desktop = *endpoint == Endpoint::DesktopLogins;
-                let id = given(if desktop { self.at.transaction_id } else { self.at.id });
-                let tag = match id {
-                    Some(_) => Tag::VendorId,
-                    None if desktop => Tag::Desktop,
-                    None => Tag::VendorLine,
+                let (id, without) = match endpoint {
+                    Endpoint::DesktopLogins => (given(self.at.transaction_id), Tag::Desktop),
+                    Endpoint::UserEvents => (None, Tag::UserEvent),
+                    Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions => {
+                        (given(self.at.id), Tag::VendorLine)
+                    }
                 };
+                let tag = if id.is_some() { Tag::VendorId } else { without };
                 parts.begin(tag).source(region, project_id, *endpoint);
-                match (id, desktop) {
-                    (Some(id), _) => parts.part(id.as_bytes()).digest(),
-                    (None, false) => parts.part(found.bytes()).digest(),
-                    (None, true) => {
-                        for number in &self.desktop_key {
+                match id {
+                    Some(id) => parts.part(id.as_bytes()).digest(),
+                    None if self.key.is_empty() => parts.part(found.bytes()).digest(),
+                    None => {
+                        for number in &self.key {
                             parts.maybe(given(*number));
                         }
                         parts.digest()

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::record::{FieldName, Phase, Row, Value};
+use crate::record::{FieldName, Phase, Row, RowId, Value};
 
 /// The wanted columns of most tests.
 const WANTED: &[&str] = &[
@@ -626,4 +626,67 @@ fn generated_records_are_read_alike_by_both_readers() {
             }
         }
     }
+}
+
+fn vendor(endpoint: Endpoint, names: &[&str], rows: &[&str]) -> Batch {
+    let batch = scanner(names, Origin::huawei("r", "p", endpoint)).scan(rows.join("\n"), Locator(1));
+    assert_eq!(batch.faults, []);
+    batch
+}
+
+#[test]
+fn a_user_event_is_a_moment_and_says_how_it_went() {
+    const EVENT: &str = concat!(
+        r#"{"event_trace_id":"t1","event_type":"LOGIN_BY_PASSWORD","username":"CORP\\Ana","#,
+        r#""event_time":"2026-01-05T09:00:00Z","resource_name":"D1","is_success":false,"error_msg":"bad password"}"#
+    );
+    let names =
+        ["user", "outcome", "failure_kind", "event_type", "resource_name", "kind", "raw.event_trace_id"];
+    let batch = vendor(Endpoint::UserEvents, &names, &[EVENT, &EVENT.replace("false", "true")]);
+    let told: Vec<_> = names.iter().map(|name| get(&batch, 0, name).text().unwrap_or("-")).collect();
+    assert_eq!(told, ["ana", "failure", "credentials", "LOGIN_BY_PASSWORD", "D1", "user_event", "t1"]);
+    assert_eq!(get(&batch, 1, "outcome"), Value::Text("success"), "whatever the reason says");
+    assert!(batch.rows.iter().all(|row| !row.open && row.end.is_none()));
+    // Without the flag, code and reason tell.
+    let silent = EVENT.replace(r#","is_success":false"#, "");
+    assert_eq!(get(&vendor(Endpoint::UserEvents, &names, &[&silent]), 0, "outcome"), Value::Text("failure"));
+    // A file's row says it too.
+    let file = scanner(&names, Origin::default()).scan(EVENT.to_owned(), Locator(0));
+    assert_eq!(get(&file, 0, "outcome"), Value::Text("failure"));
+}
+
+#[test]
+fn a_user_event_is_known_by_what_never_changes_in_it() {
+    let row = |trace: &str, kind: &str, user: &str, more: &str| {
+        format!(
+            r#"{{"event_trace_id":"{trace}","event_type":"{kind}","username":"{user}","event_time":"2026-01-05T09:00:00Z"{more}}}"#
+        )
+    };
+    let rows = [
+        row("t1", "LOGIN", "ana", ""),
+        row("t1", "LOGIN", "ana", r#","resource_name":"D1","is_success":true"#),
+        row("t1", "CONNECT", "ana", ""),
+        row("t1", "LOGIN", "bob", ""),
+        row("t2", "LOGIN", "ana", ""),
+    ];
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let ids: Vec<RowId> = vendor(Endpoint::UserEvents, &[], &rows).rows.iter().map(|row| row.id).collect();
+    assert_eq!(ids[0], ids[1], "another name of the resource is an amendment");
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), 4);
+}
+
+#[test]
+fn a_session_is_open_until_it_shows_an_end() {
+    let row = |end: &str| {
+        format!(
+            r#"{{"id":"s1","login_user":"Ana","session_state":"Active","pre_conn_time":"2026-01-05 08:59:50","start_time":"2026-01-05T09:00:00Z","end_time":"{end}"}}"#
+        )
+    };
+    let (open, ended) = (row("0001-01-01 00:00:00"), row("2026-01-05 10:00:00"));
+    let batch = vendor(Endpoint::Sessions, &["user", "session_state", "service"], &[&open, &ended]);
+    assert!(batch.rows[0].open && !batch.rows[1].open);
+    assert_eq!(batch.rows[0].id, batch.rows[1].id);
+    let told = ["user", "session_state", "service"].map(|name| get(&batch, 0, name).text().unwrap_or("-"));
+    assert_eq!(told, ["ana", "Active", "app"]);
 }

@@ -16,6 +16,11 @@ pub(super) struct Api {
     pub total: &'static str,
     /// The key of the rows in an answer.
     pub rows: &'static str,
+    /// True where it is read unless the configuration says what is.
+    pub by_default: bool,
+    /// Keys of its rows that are left out: they say another thing at each reading though nothing
+    /// happened, so that every row would be amended without end.
+    pub restless: &'static [&'static str],
     /// The request for a page.
     pub call: fn(&str, &Ask) -> Call,
 }
@@ -74,6 +79,11 @@ pub(super) fn minute(at: Timestamp) -> String {
 /// `2023-06-05T03:34:43Z`
 pub(super) fn second(at: Timestamp) -> String {
     spelt(at, 19)
+}
+
+/// `2024-02-27T03:47:51.182Z`
+pub(super) fn milli(at: Timestamp) -> String {
+    spelt(at, 23)
 }
 
 fn spelt(at: Timestamp, len: usize) -> String {

@@ -12,6 +12,8 @@ pub(super) static API: Api = Api {
     resolution: Millis::secs(1),
     total: "count",
     rows: "items",
+    by_default: true,
+    restless: &[],
     call,
 };
 

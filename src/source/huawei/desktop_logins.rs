@@ -13,6 +13,8 @@ pub(super) static API: Api = Api {
     resolution: Millis::mins(1),
     total: "total_count",
     rows: "records",
+    by_default: true,
+    restless: &[],
     call,
 };
 

@@ -47,7 +47,7 @@ pub(super) static SOURCE: MapDoc = MapDoc {
         may(
             "endpoints",
             Takes::Texts,
-            "what is read: desktop_logins, app_logins, app_launches; all three unless told",
+            "what is read: desktop_logins, app_logins and app_launches unless told; sessions and user_events besides",
             "endpoints: [desktop_logins, app_logins, app_launches]",
         ),
         may("every", Takes::Duration, "time between polls: 1s to 1h", "every: 30s"),
@@ -248,7 +248,7 @@ fn read_credentials(
 
 fn read_endpoints(options: &Options<'_>, problems: &mut Problems) -> Vec<&'static Api> {
     if !options.has("endpoints") {
-        return APIS.to_vec();
+        return APIS.into_iter().filter(|api| api.by_default).collect();
     }
     let known =
         || APIS.iter().map(|api| format!("`{}`", api.endpoint.as_str())).collect::<Vec<_>>().join(", ");

@@ -14,7 +14,7 @@ use super::page::Page;
 use super::place::{Hour, KEPT, Place};
 use super::walk::{News, Next, Read, Walk};
 use crate::record::fact::Facts;
-use crate::record::scan::{Origin, Scanner};
+use crate::record::scan::{Endpoint, Origin, Scanner};
 use crate::record::{Column, Columns, Locator, Millis, Phase, RowId, Timestamp};
 use crate::source::Reading;
 
@@ -73,8 +73,11 @@ pub(super) struct Lane {
 impl Lane {
     pub fn new(origin: Origin, pace: Pace) -> Self {
         let mut columns = Columns::default();
-        let desktop = origin.endpoint == Some(crate::record::scan::Endpoint::DesktopLogins);
-        let key = columns.want_known(if desktop { "transaction_id" } else { "id" });
+        let key = columns.want_known(match origin.endpoint {
+            Some(Endpoint::DesktopLogins) => "transaction_id",
+            Some(Endpoint::UserEvents) => "raw.event_trace_id",
+            Some(Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions) | None => "id",
+        });
         let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), origin);
         Self {
             pace,

@@ -1,4 +1,4 @@
-//! The vendor's audit records: three list endpoints of one project, polled.
+//! The vendor's audit records: list endpoints of one project, polled.
 //!
 //! A step is one request at most, so that each is signed and paced by a fresh clock, and one that is
 //! dropped half-way has read nothing. What to ask is `lane`'s to say, when is decided here: polls
@@ -19,8 +19,10 @@ mod lane;
 mod page;
 mod place;
 mod region;
+mod sessions;
 mod sign;
 mod trouble;
+mod user_events;
 mod walk;
 
 #[cfg(test)]
@@ -64,7 +66,8 @@ requests: {per_second: 1, burst: 5}
     build,
 };
 
-static APIS: [&Api; 3] = [&desktop_logins::API, &app_logins::API, &app_launches::API];
+static APIS: [&Api; 5] =
+    [&desktop_logins::API, &app_logins::API, &app_launches::API, &sessions::API, &user_events::API];
 
 /// The first wait after a failure; each further one doubles it.
 const FIRST_WAIT: Millis = Millis::secs(5);

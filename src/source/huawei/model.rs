@@ -59,7 +59,14 @@ impl Row {
                     "{{\"user_name\":\"u{user}\",\"connection_start_time\":\"{start}\"{end},\"e2e_rtt\":{rtt}}}"
                 )
             }
-            Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions | Endpoint::UserEvents => {
+            // A moment: nothing of it changes.
+            Endpoint::UserEvents => {
+                let user = self.number;
+                format!(
+                    "{{\"user_name\":\"u{user}\",\"event_type\":\"LOGIN\",\"event_time\":\"{start}\",\"is_success\":true}}"
+                )
+            }
+            Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions => {
                 let id = self.number;
                 format!("{{\"id\":\"{id}\",\"start_time\":\"{start}\"{end},\"agent_version\":\"{edits}\"}}")
             }
@@ -490,10 +497,11 @@ proptest! {
     fn every_row_and_amendment_is_given_and_no_watermark_is_ahead_of_one(
         happenings in prop::collection::vec(happening(), 1..120),
         most in 1_usize..7,
-        desktop in any::<bool>(),
+        endpoint in prop::sample::select(vec![
+            Endpoint::DesktopLogins, Endpoint::AppLogins, Endpoint::Sessions, Endpoint::UserEvents,
+        ]),
         excludes in any::<(bool, bool)>(),
     ) {
-        let endpoint = if desktop { Endpoint::DesktopLogins } else { Endpoint::AppLogins };
         let mut world = World::new(endpoint, most, excludes);
         for happening in &happenings {
             world.happen(happening);

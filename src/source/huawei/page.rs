@@ -2,8 +2,10 @@
 //!
 //! Nothing here looks into a row.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use super::api::Api;
@@ -55,7 +57,7 @@ pub(super) fn read(body: &str, api: &Api) -> Result<Page, NoPage> {
         Some(rows) => {
             let rows: Vec<&RawValue> = serde_json::from_str(rows.get())
                 .map_err(|_| NoPage::Broken(format!("`{}` of the answer is no list", api.rows)))?;
-            rows.into_iter().map(|row| one_line(row.get())).collect()
+            rows.into_iter().map(|row| one_line(&settled(row.get(), api.restless))).collect()
         }
         None if keys.contains_key(api.rows) || keys.contains_key(api.total) => Vec::new(),
         None => return Err(NoPage::Broken(format!("the answer has no `{}`", api.rows))),
@@ -63,6 +65,18 @@ pub(super) fn read(body: &str, api: &Api) -> Result<Page, NoPage> {
     // Numbers are strings in some answers.
     let total = given(api.total).and_then(|total| total.get().trim_matches('"').parse().ok());
     Ok(Page { total, rows })
+}
+
+/// A row without the keys that change though nothing happened.
+fn settled<'r>(row: &'r str, restless: &[&str]) -> Cow<'r, str> {
+    if !restless.iter().any(|key| row.contains(key)) {
+        return Cow::Borrowed(row);
+    }
+    let Ok(mut keys) = serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(row) else {
+        return Cow::Borrowed(row);
+    };
+    keys.retain(|key, _| !restless.contains(&&**key));
+    serde_json::to_string(&keys).map_or(Cow::Borrowed(row), Cow::Owned)
 }
 
 /// A row on one line. Within a string of JSON a line feed is always escaped, so that those which
@@ -104,7 +118,7 @@ fn complaint_of(keys: &Keys<'_>) -> Complaint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{app_logins, desktop_logins};
+    use super::super::{app_logins, desktop_logins, sessions};
     use super::*;
 
     #[test]
@@ -121,6 +135,15 @@ mod tests {
         assert_eq!(read(r#"{"total_count":0}"#), Ok(Page { total: Some(0), rows: vec![] }));
         assert_eq!(read(r#"{"total_count":"7","records":null}"#).unwrap().total, Some(7));
         assert_eq!(read(r#"{"records":[{}]}"#).unwrap().total, None);
+    }
+
+    #[test]
+    fn what_changes_though_nothing_happened_is_left_out() {
+        const ROW: &str = r#"{"id":"s\u00fc","status_continue_time":"90","session_state":"Active","n":1.50}"#;
+        let body = format!("{{\"count\":1,\"items\":[{ROW}]}}");
+        let row = |api: &Api| read(&body, api).unwrap().rows[0].clone();
+        assert_eq!(row(&sessions::API), r#"{"id":"s\u00fc","session_state":"Active","n":1.50}"#);
+        assert_eq!(row(&app_logins::API), ROW);
     }
 
     #[test]

@@ -251,6 +251,42 @@ async fn each_endpoint_is_asked_in_its_own_words() {
 }
 
 #[tokio::test]
+async fn sessions_and_user_events_are_read_where_they_are_asked_for() {
+    let mut bench = Bench::with(KEY, "[sessions, user_events]", &[]).await;
+    bench.reading().await;
+    bench.reading().await;
+    let lanes: Vec<String> = bench.source.lanes().into_iter().map(|lane| lane.name).collect();
+    assert_eq!(lanes, ["prod/sessions", "prod/user_events"]);
+    let asked = |path: &str| {
+        let came = bench.came().into_iter().rev().find(|came| came.target.contains(path)).unwrap();
+        assert_eq!((came.method, came.body.as_str()), (Method::GET, ""));
+        let query = came.target.split_once('?').unwrap().1.to_owned();
+        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap());
+        pairs.map(|(name, value)| (name.to_owned(), value.len())).collect::<Vec<_>>()
+    };
+    let pair = |name: &str, like: &str| (name.to_owned(), like.len());
+    let milli = "2026-01-05T09%3A00%3A00.000Z";
+    assert_eq!(
+        asked("/v1/0123456789abcdef0123456789abcdef/session/list-sessions?"),
+        [
+            pair("limit", "100"),
+            pair("offset", "0"),
+            pair("query_begin_time", milli),
+            pair("query_end_time", milli)
+        ]
+    );
+    let second = "2026-01-05T09%3A00%3A00Z";
+    assert_eq!(
+        asked("/v2/0123456789abcdef0123456789abcdef/user-events?"),
+        [pair("end_time", second), pair("limit", "100"), pair("offset", "0"), pair("start_time", second)]
+    );
+    let usual = configured(&format!(
+        "region: ap-southeast-3\nproject_id: 0123456789abcdef0123456789abcdef\ncredentials: {KEY}\n"
+    ));
+    assert_eq!(usual.unwrap().lanes().len(), 3, "unless told, neither is read");
+}
+
+#[tokio::test]
 async fn a_request_says_who_asks_and_is_signed() {
     let mut bench =
         Bench::with("{ak: env:AK, sk: env:SK, security_token: env:ST}", "[app_logins]", &[]).await;
@@ -552,7 +588,7 @@ fn a_source_that_cannot_be_is_told_with_the_way_out() {
     assert!(with("base_url: {workspace: https://me:pw@example.com}").starts_with("a base address is"));
     assert_eq!(
         with("endpoints: [logins]"),
-        "there is no endpoint `logins` (known: `desktop_logins`, `app_logins`, `app_launches`)"
+        "there is no endpoint `logins` (known: `desktop_logins`, `app_logins`, `app_launches`, `sessions`, `user_events`)"
     );
     assert_eq!(with("since: 60d"), "the service keeps 30d (write `since: 30d` or less)");
     for (text, told) in [

@@ -166,10 +166,10 @@ async fn dies_at_each(steps: &'static [Step]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_step_of_intake_loses_nothing() {
-    dies_at_each(Step::INTAKE).await;
+    Box::pin(dies_at_each(Step::INTAKE)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_step_of_dispatch_loses_nothing() {
-    dies_at_each(Step::DISPATCH).await;
+    Box::pin(dies_at_each(Step::DISPATCH)).await;
 }

@@ -1,0 +1,237 @@
+//! One group's life under one rule: its hits, its window, what fired and what is open.
+//!
+//! Hits come in event order behind the watermark, except late ones, which are put in at their own
+//! time. The same hits in the same order give the same alerts; nothing here reads a clock.
+//! `window` holds which hits are looked back on, `firing` when they fire, `life` what becomes of the
+//! alert.
+
+mod firing;
+mod life;
+mod window;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{AlertId, Change, Draft, Sight, State};
+use crate::record::{Level, Millis, RecordId, Timestamp};
+use crate::rule::compile::Program;
+use crate::rule::verb::{Base, Entry, Reach, Reason, Tally};
+
+use super::Counters;
+use life::change;
+pub use life::stays_open;
+
+/// A firing that is still remembered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Firing {
+    at: Timestamp,
+    tip: RecordId,
+    /// Times in (from, until) are told of already.
+    from: Timestamp,
+    /// The group is held back until here.
+    until: Timestamp,
+}
+
+/// The group's alert that is not over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Open {
+    id: AlertId,
+    at: Timestamp,
+    /// When it closes by itself.
+    closes: Option<Timestamp>,
+    revision: u32,
+    level: Level,
+    level_line: Option<usize>,
+    count: u64,
+    repeats: u64,
+    last_seen: Timestamp,
+    last: Option<Sight>,
+    /// Count that was last told; ten times as many is news.
+    told: u64,
+}
+
+/// State of one group.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Group {
+    /// Hits since the group exists; the fewest go first when there are too many groups.
+    pub hits: u64,
+    /// Time of its last hit.
+    pub last: Option<Timestamp>,
+    entries: Vec<Entry>,
+    /// Entries before this one have left and wait for the list to be compacted.
+    head: usize,
+    base: Base,
+    firings: Vec<Firing>,
+    /// Apart: few groups have one, and all are looked at.
+    open: Option<Box<Open>>,
+    /// Where the current window begins, counted from `head`.
+    low: usize,
+    #[serde(skip)]
+    tally: Option<Box<Tally>>,
+    /// When its program will look at it, as it has noted. Derived.
+    #[serde(skip)]
+    pub timer: Option<Timestamp>,
+}
+
+/// What happened to one hit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// It fired.
+    Fired {
+        /// The alert.
+        id: AlertId,
+        /// True when the hit, or one before it, came late.
+        late: bool,
+    },
+    /// It was folded into the open alert.
+    Cooldown {
+        /// When the group may fire again.
+        until: Timestamp,
+    },
+    /// The condition does not hold.
+    Short(Reason),
+    /// It cleared the group.
+    Cleared,
+    /// It came late and changed nothing.
+    Late,
+}
+
+/// What a group needs to know of its surroundings.
+pub struct Surroundings<'a> {
+    /// Whose records.
+    pub tenant: &'a Arc<str>,
+    /// The rule.
+    pub program: &'a Program,
+    /// The group's key.
+    pub key: &'a [u8],
+    /// What is counted.
+    pub counters: &'a mut Counters,
+    /// What is told.
+    pub drafts: &'a mut Vec<Draft>,
+    /// How a script broke, if one did.
+    pub fault: &'a mut Option<String>,
+}
+
+impl Group {
+    fn live(&self) -> &[Entry] {
+        &self.entries[self.head..]
+    }
+
+    /// A look at all that the next hit is judged by, so that it is near when that comes.
+    pub fn glance(&self) -> i64 {
+        let ends = [self.live().first(), self.live().last()];
+        let ends = ends.into_iter().flatten().fold(0, |sum, entry| entry.at.0 ^ sum);
+        ends ^ self.base.glance() ^ i64::from(self.open.is_some()) ^ i64::from(self.timer.is_some())
+    }
+
+    /// Takes in the next hit in event order.
+    pub fn observe(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
+        let verb = &around.program.verb;
+        self.wake(verb);
+        let at = entry.at;
+        self.trim(at, around);
+        if entry.clears {
+            self.append(entry);
+            self.narrow(self.live().len(), verb);
+            return Decision::Cleared;
+        }
+        self.hits += 1;
+        self.last = Some(at);
+        self.push(entry, verb);
+        self.bound(around);
+        self.make_room(at, around);
+        let cooling = self.cooling(at);
+        let decision = if let Some(until) = cooling {
+            self.fold_in(around);
+            Decision::Cooldown { until }
+        } else {
+            self.judge_last(around)
+        };
+        self.check_recovery(at, around);
+        decision
+    }
+
+    /// Takes in a hit behind the watermark at its own time and judges again what it changes. At
+    /// most one alert comes of it.
+    pub fn insert_late(&mut self, mut entry: Entry, around: &mut Surroundings<'_>) -> Decision {
+        let verb = &around.program.verb;
+        let (order, clears, at) = (entry.order(), entry.clears, entry.at);
+        verb.seat_late(&mut self.base, &mut entry);
+        let place = self.live().partition_point(|other| other.order() <= order);
+        self.entries.insert(self.head + place, entry);
+        if !clears {
+            self.hits += 1;
+            self.last = self.last.max(Some(at));
+        }
+        let decision = if clears { Decision::Cleared } else { self.judge_late(place, around) };
+        if !clears && matches!(decision, Decision::Late) {
+            self.fold_late(place, around);
+        }
+        self.bound_late(around);
+        self.low = self.next_window_start(verb, around.program.restart);
+        self.tally = None;
+        decision
+    }
+
+    /// Closes what is over at `now`.
+    pub fn close_due(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
+        if self.open.as_ref().is_some_and(|open| open.closes.is_some_and(|closes| closes <= now)) {
+            let at = self.open.as_ref().and_then(|open| open.closes).unwrap_or(now);
+            self.end(State::Closed, at, around);
+        }
+    }
+
+    /// The open alert as it stands.
+    pub fn open(&self, program: &Program) -> Option<Change> {
+        let open = self.open.as_ref()?;
+        Some(change(open, State::Open, open.last_seen, program))
+    }
+
+    /// Changes what number its open alert's next revision follows; without one, nothing more is told
+    /// of the alert.
+    pub fn renumber_open(&mut self, revision: impl FnOnce(AlertId) -> Option<u32>) {
+        let Some(open) = &mut self.open else { return };
+        match revision(open.id) {
+            Some(revision) => open.revision = revision,
+            None => self.open = None,
+        }
+    }
+
+    /// When the group next wants to be looked at: its alert closes, or it may be forgotten. None:
+    /// never.
+    pub fn next_timer(&self, program: &Program) -> Option<Timestamp> {
+        let closes = self.open.as_ref().and_then(|open| open.closes);
+        match (closes, self.expires(program)) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// When nothing of the group can matter any more; none while something always can.
+    pub fn expires(&self, program: &Program) -> Option<Timestamp> {
+        if self.open.as_ref().is_some_and(|open| open.closes.is_none()) {
+            return None;
+        }
+        let keeps = match program.verb.reach() {
+            Reach::Time(within) | Reach::Last(_, within) => within,
+            Reach::Alone => Millis::ZERO,
+            Reach::Records(_) | Reach::Folded => return None,
+        };
+        let entry = self.entries.last().map(|entry| entry.at + keeps);
+        let firing = self.firings.iter().map(|firing| firing.until).max();
+        let last = entry.max(firing).max(self.last)?;
+        Some(last + program.late_within + Millis(1))
+    }
+
+    /// Closes the open alert because the group goes.
+    pub fn evict(&mut self, at: Timestamp, around: &mut Surroundings<'_>) {
+        if self.open.is_some() {
+            self.end(State::Closed, at, around);
+        }
+    }
+}
+
+fn sight(entry: &Entry) -> Sight {
+    Sight { locator: entry.locator, phase: entry.phase, at: entry.at }
+}

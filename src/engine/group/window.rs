@@ -1,0 +1,189 @@
+//! The hits that a group looks back on: where the window begins, what leaves it, what is kept.
+
+use std::sync::Arc;
+
+use crate::record::{Millis, Timestamp};
+use crate::rule::verb::{Entry, MAX_RECORDS, Reach, Tally, Verb};
+
+use super::{Group, Surroundings};
+
+impl Group {
+    /// Makes the tally again where a snapshot or a late hit left none.
+    pub(super) fn wake(&mut self, verb: &Verb) {
+        if verb.tallies() && self.tally.is_none() {
+            let mut tally = Tally::default();
+            for entry in self.live()[self.low..].iter().filter(|entry| !entry.clears) {
+                verb.push(&mut tally, entry);
+            }
+            self.tally = Some(Box::new(tally));
+        }
+    }
+
+    pub(super) fn push(&mut self, mut entry: Entry, verb: &Verb) {
+        verb.seat(&mut self.base, &mut entry);
+        if let Some(tally) = &mut self.tally {
+            verb.push(tally, &entry);
+        }
+        let at = entry.at;
+        self.append(entry);
+        let end = self.live().len();
+        let low = match verb.reach() {
+            Reach::Time(within) => self.first_after(at - within),
+            Reach::Last(last, within) => self.first_after(at - within).max(end.saturating_sub(last)),
+            Reach::Records(keep) => end.saturating_sub(keep),
+            Reach::Folded => 0,
+            Reach::Alone => end - 1,
+        };
+        self.narrow(low, verb);
+    }
+
+    /// Adds an entry. Where there is no room, the places of those that have left are used again
+    /// before there is more of it: a million groups share the memory.
+    pub(super) fn append(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries.capacity() {
+            if self.head * 4 > self.entries.len() {
+                self.entries.drain(..self.head);
+                self.head = 0;
+            } else {
+                self.entries.reserve_exact((self.entries.len() / 2).max(4));
+            }
+        }
+        self.entries.push(entry);
+    }
+
+    /// First entry of the current window later than `time`.
+    pub(super) fn first_after(&self, time: Timestamp) -> usize {
+        let window = &self.live()[self.low..];
+        // Nearly always none or few have left since the last hit.
+        match window.iter().take(4).position(|entry| entry.at > time) {
+            Some(near) => self.low + near,
+            None => self.low + window.partition_point(|entry| entry.at <= time),
+        }
+    }
+
+    /// Moves the window's beginning to `low`.
+    pub(super) fn narrow(&mut self, low: usize, verb: &Verb) {
+        if let Some(tally) = &mut self.tally {
+            let from = self.head + self.low;
+            let to = (self.head + low).max(from);
+            for entry in self.entries[from..to].iter().filter(|entry| !entry.clears) {
+                verb.pop(tally, entry);
+            }
+        }
+        self.low = self.low.max(low);
+    }
+
+    /// Forgets entries that no later hit, not even a late one, can look back on.
+    pub(super) fn trim(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
+        let program = around.program;
+        let late = program.late_within;
+        // Of the hits up to the horizon, the newest so many are looked back on all the same.
+        let (horizon, spared) = match program.verb.reach() {
+            Reach::Time(within) | Reach::Last(_, within) => (now - within - late, 0),
+            Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
+            Reach::Folded => (now - late, 0),
+            Reach::Alone => (Timestamp::MAX, 0),
+        };
+        while self.live().get(spared).is_some_and(|entry| entry.at <= horizon) {
+            self.pop_front(around);
+        }
+        let oldest = now - late - around.program.cooldown;
+        let reach = match program.verb.reach() {
+            Reach::Time(within) | Reach::Last(_, within) => within,
+            Reach::Records(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
+        };
+        self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
+        if self.firings.len() > MAX_RECORDS {
+            self.firings.remove(0);
+        }
+    }
+
+    pub(super) fn pop_front(&mut self, around: &mut Surroundings<'_>) {
+        let verb = &around.program.verb;
+        let entry = &mut self.entries[self.head];
+        if self.low > 0 {
+            self.low -= 1;
+        } else if let (Some(tally), false) = (&mut self.tally, entry.clears) {
+            verb.pop(tally, entry);
+        }
+        if !entry.clears {
+            verb.fold(&mut self.base, entry);
+        }
+        entry.values = Arc::default();
+        self.head += 1;
+        if self.head == self.entries.len() {
+            self.entries.clear();
+            self.head = 0;
+        }
+    }
+
+    /// Keeps the group within [`MAX_RECORDS`].
+    pub(super) fn bound(&mut self, around: &mut Surroundings<'_>) {
+        while self.live().len() > MAX_RECORDS {
+            self.pop_front(around);
+            around.counters.records_dropped += 1;
+        }
+    }
+
+    /// Keeps what the verb remembers besides within its bound.
+    pub(super) fn make_room(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
+        let live = &mut self.entries[self.head..];
+        if let Some((lost, seats)) = around.program.verb.make_room(&mut self.base, live, now) {
+            around.counters.values_dropped += lost;
+            for entry in live {
+                entry.seat = seats.get(entry.seat as usize).copied().unwrap_or(entry.seat);
+            }
+        }
+    }
+
+    /// The same after a late insertion, when there is no tally to keep.
+    pub(super) fn bound_late(&mut self, around: &mut Surroundings<'_>) {
+        self.tally = None;
+        self.low = 0;
+        self.bound(around);
+        if let Some(last) = self.last {
+            self.make_room(last, around);
+        }
+    }
+
+    /// Where the window of the next hit cannot begin before, found from the entries alone.
+    pub(super) fn next_window_start(&self, verb: &Verb, restart: bool) -> usize {
+        let live = self.live();
+        let emptied = restart && live.last().is_some_and(|entry| self.tipped(entry));
+        if emptied { live.len() } else { self.window_start(live.len(), verb, restart) }
+    }
+
+    /// This hit made the group fire.
+    pub(super) fn tipped(&self, entry: &Entry) -> bool {
+        self.firings.iter().any(|firing| firing.tip == entry.id)
+    }
+
+    /// Where the window that ends before entry number `end` begins, found from the entries alone.
+    pub(super) fn window_start(&self, end: usize, verb: &Verb, restart: bool) -> usize {
+        let live = self.live();
+        if end == 0 {
+            return 0;
+        }
+        if live[end - 1].clears {
+            return end;
+        }
+        let at = live[end - 1].at;
+        let (after, most) = match verb.reach() {
+            Reach::Time(within) => (at - within, usize::MAX),
+            Reach::Last(last, within) => (at - within, last),
+            Reach::Records(keep) => (Timestamp::MIN, keep),
+            Reach::Folded => (Timestamp::MIN, usize::MAX),
+            Reach::Alone => (Timestamp::MIN, 1),
+        };
+        let restarts = |entry: &Entry| restart && self.tipped(entry);
+        let mut start = end - 1;
+        while start > 0 && end - start < most {
+            let before = &live[start - 1];
+            if before.at <= after || before.clears || restarts(before) {
+                break;
+            }
+            start -= 1;
+        }
+        start
+    }
+}

@@ -1,0 +1,33 @@
+//! Sessions of the application service: GET `/v1/{project_id}/session/list-sessions`
+//! (`reference/huawei-api.md`, 2 and 4.4).
+//!
+//! A session's row changes with its state, and says at each reading how long the state has lasted;
+//! since when it does is in the row too, and stays.
+
+use super::api::{Api, Ask, Call, Method, Service, milli, page_query};
+use crate::record::Millis;
+use crate::record::scan::Endpoint;
+
+pub(super) static API: Api = Api {
+    endpoint: Endpoint::Sessions,
+    service: Service::WorkspaceApp,
+    action: "workspace:session:listSessions",
+    resolution: Millis::secs(1),
+    total: "count",
+    rows: "items",
+    by_default: false,
+    restless: &["status_continue_time"],
+    call,
+};
+
+fn call(project_id: &str, ask: &Ask) -> Call {
+    let mut query =
+        vec![("query_begin_time".to_owned(), milli(ask.from)), ("query_end_time".to_owned(), milli(ask.to))];
+    query.extend(page_query(ask));
+    Call {
+        method: Method::Get,
+        path: format!("/v1/{project_id}/session/list-sessions"),
+        query,
+        body: String::new(),
+    }
+}
