@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Secrets;
+use crate::config::geo::GeoFile;
 use crate::daemon::parts::{self, Parts};
 use crate::rule::problem::Problems;
 
@@ -62,6 +63,9 @@ impl Check {
         secrets.dry = self.no_secrets;
         let (parts, mut problems) = parts::build(&path.display().to_string(), bytes, &secrets);
         let mut told = Vec::new();
+        if let Some(parts) = &parts {
+            places_of(parts, &mut problems);
+        }
         let loaded = parts.as_ref().and_then(|parts| rules_of(parts, &mut problems));
         let summary = summary(parts.as_ref(), loaded.as_ref());
         if !problems.is_empty() {
@@ -89,6 +93,16 @@ impl Check {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells of files of places that cannot be used.
+fn places_of(parts: &Parts, problems: &mut Problems) {
+    for (kind, path, at) in &parts.config.geo {
+        if let Err(fault) = GeoFile::read(path, None) {
+            let message = format!("`{}` cannot be used: {fault}", kind.key());
+            problems.error_hint(*at, message, "name a file in MaxMind's format, or take it out");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use crate::config::geo::{BadGeo, Geo, GeoFile, GeoKind};
 use crate::config::lists::{self, BadList};
 use crate::config::{Config, rules};
 use crate::daemon::parts;
@@ -35,6 +36,17 @@ pub struct RuleArguments {
     pub config: Option<PathBuf>,
 }
 
+/// Files that tell where addresses are.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct GeoArguments {
+    /// A file of places in MaxMind's format, for `geo.*` [default: that of --config]
+    #[arg(long, value_name = "FILE")]
+    geo_city: Option<PathBuf>,
+    /// A file of autonomous systems in MaxMind's format, for `asn.*` [default: that of --config]
+    #[arg(long, value_name = "FILE")]
+    geo_asn: Option<PathBuf>,
+}
+
 fn parse_list(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if is_name(name) && !file.is_empty() => Ok((name.to_owned(), file.into())),
@@ -48,6 +60,8 @@ enum LoadError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("the configuration cannot be used:\n{0}")]
     Faults(String),
+    #[error("cannot use `{path}`")]
+    Geo { path: PathBuf, source: BadGeo },
     #[error("more than {MAX_LISTS} lists")]
     TooManyLists,
 }
@@ -111,6 +125,25 @@ impl Loaded {
 }
 
 impl RuleArguments {
+    /// What the rules are judged with, and where addresses are.
+    pub fn placed(&self, tables: Tables, geo: &GeoArguments) -> Result<Tables, Failure> {
+        let config = self.config.as_deref().map(config).transpose()?;
+        let file = |kind: GeoKind, given: Option<&PathBuf>| -> Result<Option<Arc<GeoFile>>, Failure> {
+            let named = config.iter().flat_map(|config| &config.geo).find(|(other, ..)| *other == kind);
+            let Some(path) = given.or(named.map(|(_, path, _)| path)) else { return Ok(None) };
+            let read = GeoFile::read(path, None);
+            Ok(Some(read.map_err(|source| LoadError::Geo { path: path.clone(), source })?))
+        };
+        let city = file(GeoKind::City, geo.geo_city.as_ref())?;
+        let asn = file(GeoKind::Asn, geo.geo_asn.as_ref())?;
+        let geography = Geo::new(city, asn);
+        if geography.is_empty() {
+            return Ok(tables);
+        }
+        let facts = Facts::clone(&tables.facts).with_geography(Arc::new(geography));
+        Ok(Tables { facts: Arc::new(facts), ..tables })
+    }
+
     /// Reads the rules at `paths`, or where there is none those that the arguments name. `declared`
     /// are fields that the records' source declares.
     pub fn load(&self, paths: &[PathBuf], declared: &[String], known: Known) -> Result<Loaded, Failure> {
@@ -194,6 +227,7 @@ pub fn load(paths: &[PathBuf], files: &[(&str, &Path)], around: &Around) -> Resu
         declared: &around.declared,
         zone: around.zone,
         lists: &names,
+        scripts: &rules::scripts(&texts),
         lists_of_tests: around.of_tests,
     };
     let mut loaded = load_texts(texts, &options);

@@ -17,7 +17,7 @@ use crate::record::{Locator, RuleId};
 
 use super::archive::Archived;
 use super::feed::{Archive, Fed, FileArguments, Watcher};
-use super::load::{Known, Loaded, RuleArguments};
+use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
 
 /// Alerts whose evidence is fetched together: files are read again once for so many.
@@ -42,6 +42,8 @@ pub struct Replay {
     lane: Option<String>,
     #[command(flatten)]
     rules: RuleArguments,
+    #[command(flatten)]
+    geo: GeoArguments,
     #[command(flatten)]
     reading: FileArguments,
     /// How to print alerts
@@ -91,6 +93,7 @@ impl Replay {
         loaded.complain();
         let exit = if loaded.has_errors() { Exit::Findings } else { Exit::Fine };
         let Loaded { rules, tables, .. } = loaded;
+        let tables = self.rules.placed(tables, &self.geo)?;
         let generation = Arc::new(tables.generation(rules));
         if let Some(path) = &self.store {
             let (revisions, output) = (self.revisions, self.output);

@@ -48,7 +48,16 @@ struct Outcome {
 impl Test {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let loaded = self.rules.load(&self.paths, &[], Known::OfTests)?;
-        loaded.complain();
+        match self.output {
+            Output::Text => loaded.complain(),
+            Output::Json => {
+                for problems in &loaded.problems {
+                    show::json(&json!({
+                        "file": problems.file, "loaded": !problems.has_errors(), "problems": problems.to_json(),
+                    }))?;
+                }
+            }
+        }
         let (mut tests, mut failed, rules) = (0, 0, loaded.rules.len());
         let broken = loaded.has_errors();
         for rule in loaded.rules {

@@ -35,7 +35,12 @@ pub static CONFIG: MapDoc = MapDoc {
             "lists that rules name, and their files: one value a line, or CSV with `value,until`",
             "lists: {egress: lists/egress.txt}",
         ),
-        later("geo", "files that tell where an address is", "geo: {city: geo/city.mmdb}"),
+        may(
+            "geo",
+            Takes::Map(&GEO),
+            "files that tell where an address is, in MaxMind's format",
+            "geo: {city: geo/city.mmdb, asn: geo/asn.mmdb}",
+        ),
         need(
             "sources",
             Takes::Maps(&SOURCE),
@@ -89,6 +94,17 @@ pub static LISTS: MapDoc = MapDoc {
     about: "names of lists and the file of each, relative to this file",
     open: Open::Names,
     keys: &[],
+};
+
+/// `geo:`
+pub static GEO: MapDoc = MapDoc {
+    name: "`geo`",
+    about: "files that tell where an address is, relative to this file",
+    open: Open::Closed,
+    keys: &[
+        may("city", Takes::Text, "countries, cities and coordinates: `geo.*`", "city: geo/city.mmdb"),
+        may("asn", Takes::Text, "autonomous systems: `asn.*`", "asn: geo/asn.mmdb"),
+    ],
 };
 
 /// What every source has, whatever its kind.
@@ -240,6 +256,7 @@ pub static HEARTBEAT: MapDoc = MapDoc {
 pub static MAPS: &[&MapDoc] = &[
     &CONFIG,
     &LISTS,
+    &GEO,
     &SOURCE,
     &RECEIVER,
     &AT_MOST,

@@ -22,13 +22,13 @@ use crate::rule::suggest;
 use crate::rule::yaml::{self, Kind, Node};
 
 use super::keys::{
-    ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, HEARTBEAT, KEEP,
+    ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, GEO, HEARTBEAT, KEEP,
     LISTS, RECEIVER, SOURCE,
 };
 use super::part::{Kinds, Part};
 use super::{
-    Bytes, Config, Failures, Keep, ListFile, Options, ReceiverConfig, SourceConfig, Text, folder_of, mask,
-    routes,
+    Bytes, Config, Failures, GeoKind, Keep, ListFile, Options, ReceiverConfig, SourceConfig, Text, folder_of,
+    mask, routes,
 };
 
 /// Receivers or sources of one daemon: each holds a connection or two.
@@ -69,6 +69,7 @@ fn config(
     let zone = top.text(problems, "zone").map_or(Tz::UTC, |name| zone(&top, &name, problems));
     let rules = paths(&top, problems).into_iter().map(|path| folder.join(path)).collect();
     let lists = lists(&top, problems);
+    let geo = geo(&top, problems);
     let declared = declared(&top);
     let sources = sources(&top, kinds, problems);
     let (receivers, names) = receivers(&top, kinds, problems);
@@ -94,6 +95,7 @@ fn config(
             .into_iter()
             .map(|(name, path, at)| ListFile { name, path: folder.join(path), at })
             .collect(),
+        geo: geo.into_iter().map(|(kind, path, at)| (kind, folder.join(path), at)).collect(),
         declared,
         sources,
         receivers,
@@ -153,6 +155,16 @@ fn lists(top: &Options<'_>, problems: &mut Problems) -> Vec<(String, String, Spa
     }
     lists.sort();
     lists
+}
+
+/// Files that tell where addresses are.
+fn geo(top: &Options<'_>, problems: &mut Problems) -> Vec<(GeoKind, String, Span)> {
+    let Some(map) = top.map(problems, "geo", &GEO) else { return Vec::new() };
+    if GeoKind::ALL.iter().all(|kind| !map.has(kind.key())) {
+        top.fault(problems, "geo", "`geo` names no file", "write `geo: {city: geo/city.mmdb}`");
+    }
+    let file = |kind: GeoKind| Some((kind, map.text(problems, kind.key())?, map.place(kind.key())));
+    GeoKind::ALL.into_iter().filter_map(file).collect()
 }
 
 /// Fields that file sources declare under `fields:`.

@@ -7,6 +7,7 @@
 //! the line is shown without it.
 
 pub mod fields;
+pub mod geo;
 pub mod keys;
 pub mod lists;
 mod load;
@@ -15,6 +16,7 @@ mod options;
 mod part;
 mod routes;
 pub mod rules;
+pub mod schema;
 mod secret;
 mod values;
 
@@ -28,6 +30,7 @@ use crate::record::{Level, Millis};
 use crate::route::{AtMost, ReceiverName, Routes};
 use crate::rule::problem::{Problems, Span};
 
+pub use geo::GeoKind;
 pub use load::load;
 pub use options::Options;
 pub use part::{KindDoc, Kinds, Part};
@@ -50,6 +53,8 @@ pub struct Config {
     pub rules_at: Span,
     /// Lists that rules may name, in order of name.
     pub lists: Vec<ListFile>,
+    /// Files that tell where addresses are, each with its place in the file.
+    pub geo: Vec<(GeoKind, PathBuf, Span)>,
     /// Fields that sources of files declare: rules may name them.
     pub declared: Vec<String>,
     /// Where records come from; at least one, names unique.

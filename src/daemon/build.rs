@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
+use crate::config::geo::{Geo, GeoFile, GeoKind};
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
 use crate::rule::lists::ListText;
@@ -32,6 +34,8 @@ pub struct Built {
     pub routing: Routing,
     /// What decides.
     pub generation: GenerationText,
+    /// Where addresses are.
+    pub geography: Arc<Geo>,
     /// Rule files that do not load, with their first fault; some go on with an older text.
     pub rules_off: BTreeMap<String, String>,
     /// Every problem of rule files, for the operator.
@@ -76,16 +80,65 @@ pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
     config.map(|config| config.store).ok_or_else(|| BuildError::Faults(problems.render(false)))
 }
 
-/// Builds everything, or nothing. `last` is the generation in force: rules that do not load any more
-/// keep their text from there.
-pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> Result<Built, BuildError> {
+/// Builds everything, or nothing. `last` is what is in force: rules and lists that do not load any more
+/// keep their text from there, and files of places are what they were.
+pub fn build(
+    path: &Path,
+    secrets: &Secrets,
+    last: Option<(&GenerationText, &Geo)>,
+) -> Result<Built, BuildError> {
     let (parts, problems) = read(path, secrets)?;
     let Some(Parts { config, receivers, sources, admin, heartbeat }) = parts else {
         return Err(BuildError::Faults(problems.render(false)));
     };
-    let (generation, rules_off, problems) = rules(&config, last)?;
+    let (generation, mut rules_off, problems) = rules(&config, last.map(|(generation, _)| generation))?;
+    let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
+    rules_off.extend(geo_off);
     let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone() };
-    Ok(Built { config, sources, receivers, admin, heartbeat, routing, generation, rules_off, problems })
+    Ok(Built {
+        config,
+        sources,
+        receivers,
+        admin,
+        heartbeat,
+        routing,
+        generation,
+        geography,
+        rules_off,
+        problems,
+    })
+}
+
+/// The files of places as they can be used, and what is wrong with those that go on as they last were.
+fn geography(
+    config: &Config,
+    last: Option<&Geo>,
+) -> Result<(Arc<Geo>, BTreeMap<String, String>), BuildError> {
+    let (mut off, mut problems) = (BTreeMap::new(), config.problems());
+    let (mut city, mut asn) = (None, None);
+    for (kind, path, at) in &config.geo {
+        let old = last.and_then(|last| last.file(*kind)).filter(|old| old.path() == path);
+        let file = match GeoFile::read(path, old) {
+            Ok(file) => Some(file),
+            Err(fault) => {
+                if old.is_some() {
+                    off.insert(path.display().to_string(), fault.to_string());
+                } else {
+                    let message = format!("`{}` cannot be used: {fault}", kind.key());
+                    problems.error_hint(*at, message, "name a file in MaxMind's format, or take it out");
+                }
+                old.cloned()
+            }
+        };
+        match kind {
+            GeoKind::City => city = file,
+            GeoKind::Asn => asn = file,
+        }
+    }
+    if problems.has_errors() {
+        return Err(BuildError::Faults(problems.render(false)));
+    }
+    Ok((Arc::new(Geo::new(city, asn)), off))
 }
 
 type Lists = (Vec<ListText>, BTreeMap<String, String>);
@@ -124,6 +177,8 @@ type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);
 fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildError> {
     let (texts, mut told) = config::rules::texts(&config.rules)?;
     let (lists, lists_off) = lists(config, last, &mut told)?;
+    let script = |(file, text): (String, String)| RuleText { file, text };
+    let scripts = config::rules::scripts(&texts).into_iter().map(script).collect();
     let rules = texts.into_iter().map(|(file, text)| RuleText { file, text }).collect();
     let mut generation = GenerationText {
         rules,
@@ -137,6 +192,7 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
             .collect(),
         zone: config.zone,
         lists,
+        scripts,
         ..GenerationText::default()
     };
     let compiled = generation.compile();
@@ -148,14 +204,25 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
     }
     // A file with a fault goes on as it last loaded, or not at all.
     let old = |file: &str| last.and_then(|last| last.rules.iter().find(|rule| rule.file == file));
+    let mut kept: Vec<String> = Vec::new();
     generation.rules.retain_mut(|rule| {
         if !off.contains_key(&rule.file) {
             return true;
         }
         old(&rule.file).is_some_and(|old| {
             rule.text.clone_from(&old.text);
+            kept.push(old.text.clone());
             true
         })
     });
+    // Its script goes on with it.
+    for script in last.iter().flat_map(|last| &last.scripts) {
+        let name = script.file.rsplit('/').next().unwrap_or_default();
+        if kept.iter().any(|text| text.contains(name)) {
+            generation.scripts.retain(|other| other.file != script.file);
+            generation.scripts.push(script.clone());
+        }
+    }
+    generation.scripts.sort_by(|one, other| one.file.cmp(&other.file));
     Ok((generation, off, told))
 }

@@ -84,6 +84,9 @@ pub struct RuleStatus {
     pub alerts: u64,
     /// Groups held.
     pub groups: u64,
+    /// Bytes of its state as a checkpoint writes it; of the last one.
+    #[serde(default)]
+    pub bytes: u64,
     /// True while it learns from the past and does not fire yet.
     pub learning: bool,
 }

@@ -165,6 +165,9 @@ pub struct GenerationText {
     pub zone: chrono_tz::Tz,
     /// The bounds.
     pub limits: Limits,
+    /// Scripts that stand beside their rules, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<RuleText>,
     /// Lists by name. Their texts are kept apart, by digest: see [`Self::lacks`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ListText>,
@@ -191,6 +194,7 @@ impl Default for GenerationText {
             settle: Millis::secs(60),
             zone: chrono_tz::Tz::UTC,
             limits: Limits::default(),
+            scripts: Vec::new(),
             lists: Vec::new(),
         }
     }
@@ -251,8 +255,15 @@ impl GenerationText {
     fn compile_where(&self, wanted: impl Fn(&RuleId) -> bool) -> Compiled {
         let texts = self.rules.iter().map(|rule| (rule.file.clone(), rule.text.clone())).collect();
         let names: Vec<String> = self.lists.iter().map(|list| list.name.clone()).collect();
-        let options =
-            Options { declared: &self.declared, zone: self.zone, lists: &names, ..Options::default() };
+        let script = |script: &RuleText| (script.file.clone(), script.text.clone());
+        let scripts: Vec<(String, String)> = self.scripts.iter().map(script).collect();
+        let options = Options {
+            declared: &self.declared,
+            zone: self.zone,
+            lists: &names,
+            scripts: &scripts,
+            lists_of_tests: false,
+        };
         let mut loaded = load(texts, &options);
         loaded.rules.retain(|rule| wanted(rule.rule().id()));
         let lists = Lists::read(&self.lists, self.zone, &mut loaded.problems);

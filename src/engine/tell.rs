@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
 use crate::record::FieldName;
+use crate::record::describe::VERSIONS;
 use crate::rule::compile::Rule;
 use crate::rule::spec::Verb;
 use crate::rule::template::Text;
@@ -78,17 +79,23 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         runbook,
         evidence: evidence(rows),
         generation: generation.digest.clone(),
-        versions: rule.map(|rule| versions(generation, rule)).unwrap_or_default(),
+        versions: versions(generation, rule.map(|rule| &**rule), tip),
         text_fault,
         scope: scope.into_iter().collect(),
     }
 }
 
-/// Versions of the lists that a rule reads.
-fn versions(generation: &Generation, rule: &Rule) -> BTreeMap<String, String> {
+/// Versions of the lists that a rule reads, and of the files that the record's place is from.
+fn versions(generation: &Generation, rule: Option<&Rule>, tip: Option<&Told>) -> BTreeMap<String, String> {
     let version =
         |name: &String| Some((format!("lists.{name}"), generation.lists().get(name)?.digest().to_owned()));
-    rule.lists.iter().filter_map(version).collect()
+    let lists = rule.into_iter().flat_map(|rule| &rule.lists).filter_map(version);
+    let files = match tip.and_then(|tip| tip.get(VERSIONS)) {
+        Some(Json::Object(files)) => files.clone(),
+        Some(_) | None => Map::new(),
+    };
+    let text = |(name, version): (String, Json)| Some((name, version.as_str()?.to_owned()));
+    lists.chain(files.into_iter().filter_map(text)).collect()
 }
 
 /// `alert` as it is after `change`.
@@ -136,7 +143,8 @@ fn scope(fired: &Fired, tip: Option<&Told>) -> BTreeMap<String, Json> {
             scope.insert(field.as_str().to_owned(), value.clone().into());
         }
     }
-    scope.extend(tip.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    let of_record = tip.into_iter().flatten().filter(|(name, _)| *name != VERSIONS);
+    scope.extend(of_record.map(|(name, value)| (name.clone(), value.clone())));
     scope.extend(fired.finding.scope.iter().map(|(name, value)| (name.clone(), value.clone())));
     let threshold = match fired.finding.threshold.values().next() {
         Some(only) if fired.finding.threshold.len() == 1 => only.clone(),
@@ -185,7 +193,7 @@ fn evidence(rows: &[Option<Told>]) -> Evidence {
 /// `geo.country: NO` as `geo: {country: NO}`.
 fn nested(flat: &Told) -> Told {
     let mut whole = Map::new();
-    for (name, value) in flat {
+    for (name, value) in flat.iter().filter(|(name, _)| *name != VERSIONS) {
         match name.split_once('.') {
             None => {
                 whole.insert(name.clone(), value.clone());

@@ -11,6 +11,7 @@ pub mod fact;
 pub mod field;
 pub mod fold;
 pub mod number;
+pub mod place;
 pub mod scan;
 pub mod time;
 

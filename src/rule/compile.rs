@@ -218,18 +218,21 @@ pub struct Programs {
 /// Checks what decoding cannot: scripts and texts. The rule, if it may run.
 pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Script>)> {
     let script = match &spec.verb {
-        Some(spec::Verb::Script(verb)) => Script::compile(&verb.when, problems),
+        Some(spec::Verb::Script(verb)) => {
+            if let Some(file) = &verb.when.file {
+                problems.enter(file, verb.when.text.clone());
+            }
+            let script = Script::compile(&verb.when, problems);
+            if let Some(script) = &script {
+                told_lists(script, &spec, problems);
+            }
+            problems.leave();
+            script
+        }
         Some(_) | None => None,
     };
     let mut lists = spec.lists.read.clone();
-    for (name, span) in script.iter().flat_map(Script::lists) {
-        if spec.lists.known.contains(name) {
-            lists.insert(name.clone());
-        } else {
-            let hint = spec.lists.way_out(name);
-            problems.error_hint(*span, format!("there is no list `{name}`"), hint);
-        }
-    }
+    lists.extend(script.iter().flat_map(Script::lists).map(|(name, _)| name.clone()));
     let scope = scope(&spec, script.as_ref());
     let title =
         spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
@@ -249,6 +252,13 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
         }
     };
     Some((Arc::new(Rule { spec, revision, title, runbook, lists }), script))
+}
+
+/// Tells of lists that a script reads and that there are not.
+fn told_lists(script: &Script, spec: &Spec, problems: &mut Problems) {
+    for (name, span) in script.lists().iter().filter(|(name, _)| !spec.lists.known.contains(name)) {
+        problems.error_hint(*span, format!("there is no list `{name}`"), spec.lists.way_out(name));
+    }
 }
 
 /// A hit has only so many bits.

@@ -16,6 +16,7 @@ pub mod index;
 pub mod keys;
 pub mod lists;
 pub mod problem;
+pub mod reference;
 pub mod schema;
 pub mod script;
 pub mod spec;

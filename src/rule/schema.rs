@@ -44,7 +44,7 @@ pub fn rule_schema() -> Value {
 }
 
 /// `` an entry of `except` `` as `an_entry_of_except`.
-fn def_name(doc: &MapDoc) -> String {
+pub(crate) fn def_name(doc: &MapDoc) -> String {
     doc.name.replace('`', "").replace(' ', "_")
 }
 
@@ -90,7 +90,8 @@ fn test_lists() -> Value {
     })
 }
 
-fn key_schema(key: &KeyDoc) -> Value {
+/// The schema of a key's value.
+pub(crate) fn key_schema(key: &KeyDoc) -> Value {
     let mut schema = takes_schema(key.takes);
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".into(), format!("{}; {}", key.about, key.example).into());
@@ -135,7 +136,8 @@ fn takes_schema(takes: Takes) -> Value {
     }
 }
 
-fn duration() -> Value {
+/// The schema of a duration.
+pub(crate) fn duration() -> Value {
     json!({
         "type": "string",
         "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
@@ -144,7 +146,7 @@ fn duration() -> Value {
 }
 
 /// A field of the vocabulary by name or alias, or `raw.<name>`.
-fn field_name() -> Value {
+pub(crate) fn field_name() -> Value {
     let names: Vec<&str> = VOCABULARY.iter().flat_map(spellings).collect();
     json!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": "^raw\\..+$" }] })
 }

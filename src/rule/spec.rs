@@ -446,6 +446,9 @@ pub struct ScriptText {
     /// Line of the YAML file, from 1, on which the first line of `text` stands.
     #[serde(skip)]
     pub first_line: usize,
+    /// The file that it stands in, where that is not the rule's.
+    #[serde(skip)]
+    pub file: Option<Arc<str>>,
 }
 
 /// `except:`, one entry.

@@ -8,6 +8,7 @@ use larum::daemon::orders::{Order, Reply};
 use larum::daemon::run::{Daemon, Settings};
 use larum::store::{AlertQuery, Store};
 
+use crate::mmdb;
 use crate::operator::until;
 
 /// A folder with a daemon's files: one rule, and a file of records that it follows.
@@ -191,4 +192,92 @@ async fn a_daemon_does_not_start_with_a_list_that_cannot_be_used() {
     let refused = Daemon::start(settings).await.unwrap_err().to_string();
     assert!(refused.contains("the list `leavers` cannot be used: it cannot be read"), "{refused}");
     assert!(refused.contains("larum.yaml:3:18"), "{refused}");
+}
+
+/// 2026-01-05 and a week later, in seconds.
+const BUILT: [u64; 2] = [1_767_571_200, 1_768_176_000];
+
+fn cities(built: u64, country: &'static str) -> Vec<u8> {
+    let places = [
+        ("192.0.2.0/24", mmdb::city(country, "Oslo", (59.9127, 10.7461), 20)),
+        ("2001:db8::/32", mmdb::city("SG", "Singapore", (1.2929, 103.8547), 5)),
+    ];
+    mmdb::file("Test-City", built, &places)
+}
+
+fn systems() -> Vec<u8> {
+    mmdb::file("Test-ASN", BUILT[0], &[("192.0.2.0/25", mmdb::asn(2_119, "Telenor Norge AS"))])
+}
+
+const PLACED: &str = "rule: abroad\ntitle: Somebody is abroad\nlevel: low\n\
+                      match: {outcome: success, geo.country: [NO, SE]}\nalert:\n  \
+                      title: \"{{ user }} is in {{ geo.city }}, {{ geo.country }} ({{ asn.name }})\"\n";
+
+#[test]
+fn a_replay_tells_where_addresses_are() {
+    let desk = Desk::new(PLACED, "");
+    desk.write("city.mmdb", cities(BUILT[0], "NO"));
+    desk.write("asn.mmdb", systems());
+    desk.record("ana", "192.0.2.9");
+    desk.record("bob", "::ffff:192.0.2.9");
+    desk.record("eve", "2001:db8::1");
+    desk.record("dan", "198.51.100.1");
+    desk.record("kim", "0.0.0.0");
+    let given = r#"{"id":"x","user_name":"pat","public_ip":"192.0.2.9","geo.country":"SE","start_time":"2026-03-09T11:00:00Z"}"#;
+    desk.write("given.ndjson", format!("{given}\n"));
+    let arguments = ["--geo-city", "city.mmdb", "--geo-asn", "asn.mmdb", "--output", "json"];
+    let replay = |file: &str, arguments: &[&str]| -> Vec<serde_json::Value> {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
+        command.arg("replay").args(arguments).arg(file).current_dir(desk.folder.path());
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let lines = String::from_utf8(done.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let alerts = replay("in.ndjson", &arguments);
+    let titles: Vec<&str> = alerts.iter().map(|alert| alert["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["ana is in Oslo, NO (Telenor Norge AS)", "bob is in Oslo, NO (Telenor Norge AS)"]);
+    let geo = &alerts[0]["evidence"]["first"][0]["geo"];
+    assert_eq!(
+        geo.to_string(),
+        r#"{"country":"NO","city":"Oslo","lat":59.9127,"lon":10.7461,"radius":20}"#,
+        "numbers are as exact as the file"
+    );
+    assert_eq!(alerts[0]["evidence"]["first"][0]["asn"]["number"], "2119");
+    let version = alerts[0]["versions"]["geo.city"].as_str().unwrap();
+    assert!(version.starts_with("Test-City 2026-01-05 "), "{version}");
+    // What a row tells itself stands; the rest is made.
+    let alerts = replay("given.ndjson", &arguments);
+    assert_eq!(alerts[0]["title"], "pat is in Oslo, SE (Telenor Norge AS)");
+    // Without files nobody is anywhere.
+    assert!(replay("in.ndjson", &["--output", "json"]).is_empty());
+    assert!(replay("in.ndjson", &["--output", "json", "--config", "larum.yaml"]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_keeps_where_addresses_were_when_the_files_change() {
+    let desk = Desk::new(PLACED, "geo: {city: city.mmdb, asn: asn.mmdb}");
+    desk.write("city.mmdb", cities(BUILT[0], "NO"));
+    desk.write("asn.mmdb", systems());
+    let running = desk.start(false).await;
+    desk.rule_is_in_force("abroad").await;
+    desk.record("ana", "192.0.2.9");
+    desk.record("bob", "198.51.100.1");
+    let alerts = desk.alerts(1, &running).await;
+    assert_eq!(alerts[0].title, "ana is in Oslo, NO (Telenor Norge AS)");
+    // The same address is elsewhere now, says the new file.
+    desk.write("city.mmdb", cities(BUILT[1], "SE"));
+    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again");
+    desk.record("eve", "192.0.2.10");
+    let alerts = desk.alerts(2, &running).await;
+    assert_eq!(alerts[1].title, "eve is in Oslo, SE (Telenor Norge AS)");
+    assert!(alerts[1].versions["geo.city"].starts_with("Test-City 2026-01-12 "), "{:?}", alerts[1].versions);
+    // A file that is none: the old one goes on.
+    desk.write("city.mmdb", "nothing");
+    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
+    desk.record("kim", "192.0.2.11");
+    let alerts = desk.alerts(3, &running).await;
+    assert_eq!(alerts[2].title, "kim is in Oslo, SE (Telenor Norge AS)");
+    running.end().await;
+    assert_eq!(desk.as_seen(), in_json(&alerts));
 }

@@ -48,6 +48,11 @@ pub(super) async fn revive(store: &dyn Store, tenant: &Arc<str>) -> Result<Reviv
     Ok(Revived { life, lanes, tail })
 }
 
+/// The same, to look at: nothing is written.
+pub async fn revived(store: &dyn Store, tenant: &Arc<str>) -> Result<Life, IntakeError> {
+    Ok(revive(store, tenant).await?.life)
+}
+
 /// The life at the checkpoint, where there is one that can be read.
 async fn restored(store: &dyn Store, tenant: &Arc<str>) -> Result<Option<Life>, IntakeError> {
     let Some(checkpoint) = store.checkpoint(tenant.clone()).await? else { return Ok(None) };

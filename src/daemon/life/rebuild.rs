@@ -47,7 +47,11 @@ impl Rebuild {
     pub fn take(&mut self, entry: &Entry) -> Result<(), Halt> {
         match &entry.event {
             Event::Generation { .. } | Event::Adopted { .. } => self.life.pass_over(entry.seq)?,
-            Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {
+            Event::Known(_)
+            | Event::Joined(_)
+            | Event::Left { .. }
+            | Event::Read { .. }
+            | Event::Placed { .. } => {
                 let outcome = self.life.apply(entry)?;
                 self.standing.swallow(&outcome.generation, outcome.drafts);
             }
@@ -120,9 +124,11 @@ impl Rehearsal {
                 self.life.pass_over(entry.seq)?;
                 Ok(None)
             }
-            Event::Known(_) | Event::Joined(_) | Event::Left { .. } | Event::Read { .. } => {
-                self.life.apply(entry).map(Some)
-            }
+            Event::Known(_)
+            | Event::Joined(_)
+            | Event::Left { .. }
+            | Event::Read { .. }
+            | Event::Placed { .. } => self.life.apply(entry).map(Some),
         }
     }
 

@@ -8,7 +8,11 @@ impl Daemon {
     /// Reads configuration and rules again. What was refused is told, and everything stays as it was.
     pub(super) async fn reload(&mut self) -> Result<Result<String, String>, DaemonError> {
         alive::reloading();
-        let built = build::build(&self.settings.config, &self.settings.secrets, Some(&self.generation));
+        let built = build::build(
+            &self.settings.config,
+            &self.settings.secrets,
+            Some((&self.generation, &*self.geography.borrow().clone())),
+        );
         let refused = match built {
             Ok(built) if built.config.store != self.store_path => {
                 "`store` cannot change while the daemon runs; restart it".to_owned()

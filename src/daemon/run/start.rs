@@ -75,6 +75,7 @@ impl Daemon {
             dispatch_events,
             receivers: BTreeMap::new(),
             routing,
+            geography: watch::channel(Arc::default()).0,
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
             own_events: own::Voice::channel(),
@@ -102,11 +103,14 @@ impl Daemon {
         self.generation = built.generation.clone();
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
+        let _ = self.geography.send_replace(built.geography);
         self.show_rules_off(&built.rules_off);
         if changed {
             if self.settings.watch {
                 let lists = built.config.lists.iter().map(|list| list.path.clone());
-                let files: Vec<_> = std::iter::once(self.settings.config.clone()).chain(lists).collect();
+                let places = built.config.geo.iter().map(|(_, path, _)| path.clone());
+                let config = std::iter::once(self.settings.config.clone());
+                let files: Vec<_> = config.chain(lists).chain(places).collect();
                 self.watch = Some(Watch::begin(&files, &built.config.rules));
             }
             self.heartbeat = built.heartbeat;
@@ -240,6 +244,7 @@ impl Daemon {
             fences: self.fences.clone(),
             clock: self.settings.clock.clone(),
             routing: self.routing.subscribe(),
+            geography: self.geography.subscribe(),
             board: self.board.clone(),
             own: self.own_events.0.clone(),
             wake: self.wake.clone(),

@@ -40,6 +40,8 @@ pub struct Options<'a> {
     pub zone: Tz,
     /// Names of the lists that there are.
     pub lists: &'a [String],
+    /// Scripts in files of their own: (path, text).
+    pub scripts: &'a [(String, String)],
     /// Lists that the rule's own tests give are known too: nobody has said which there are.
     pub lists_of_tests: bool,
 }
@@ -47,7 +49,7 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     /// No declared fields, no lists, UTC.
     fn default() -> Self {
-        Self { declared: &[], zone: Tz::UTC, lists: &[], lists_of_tests: false }
+        Self { declared: &[], zone: Tz::UTC, lists: &[], scripts: &[], lists_of_tests: false }
     }
 }
 

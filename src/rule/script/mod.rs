@@ -55,7 +55,7 @@ pub enum Answer {
 
 /// A run that gave no answer. It is no hit; the rule stays on, else a hostile name could end it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("script failed{}: {message}", line.map_or(String::new(), |line| format!(" at line {line}")))]
+#[error("script failed{}: {message}", self.place())]
 pub struct ScriptFault {
     /// What went wrong.
     pub message: String,
@@ -63,6 +63,16 @@ pub struct ScriptFault {
     pub span: Span,
     /// On which line of it, from 1, where that is known.
     pub line: Option<usize>,
+    /// The file that the script stands in, where that is not the rule's.
+    pub file: Option<Arc<str>>,
+}
+
+impl ScriptFault {
+    fn place(&self) -> String {
+        let line = self.line.map_or(String::new(), |line| format!(" at line {line}"));
+        let name = |file: &Arc<str>| file.rsplit('/').next().map(|name| format!(" of {name}"));
+        format!("{line}{}", self.file.as_ref().and_then(name).unwrap_or_default())
+    }
 }
 
 /// What `alert` returns: a value of its own, so that nothing else can be taken for it.
@@ -153,6 +163,7 @@ impl Script {
             message: message.to_owned(),
             span: span(&self.text, Position::NONE),
             line: None,
+            file: self.text.file.clone(),
         };
         match outcome {
             Ok(Ok(value)) => answer(value).map_err(|message| fault(&message)),
@@ -181,7 +192,7 @@ impl Script {
             message.push('…');
         }
         let line = at.line().map(|line| self.text.first_line + line - 1);
-        ScriptFault { message, span: span(&self.text, at), line }
+        ScriptFault { message, span: span(&self.text, at), line, file: self.text.file.clone() }
     }
 }
 

@@ -14,7 +14,7 @@ fn text_of(script: &str) -> (ScriptText, String) {
         yaml.push_str(line);
         yaml.push('\n');
     }
-    (ScriptText { text: script.into(), lines, first_line: 3 }, yaml)
+    (ScriptText { text: script.into(), lines, first_line: 3, file: None }, yaml)
 }
 
 fn compile(script: &str) -> Result<Script, Vec<String>> {

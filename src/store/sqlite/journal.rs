@@ -22,7 +22,11 @@ pub(super) fn append(connection: &Connection, tenant: &str, entry: &Entry) -> Ou
     connection.execute(sql, params![tenant, entry.seq, entry.at.0, pack::value(&entry.event)?])?;
     match &entry.event {
         Event::Known(lane) | Event::Joined(lane) => keep_lane(connection, tenant, lane),
-        Event::Generation { .. } | Event::Adopted { .. } | Event::Left { .. } | Event::Read { .. } => Ok(()),
+        Event::Generation { .. }
+        | Event::Adopted { .. }
+        | Event::Left { .. }
+        | Event::Read { .. }
+        | Event::Placed { .. } => Ok(()),
     }
 }
 

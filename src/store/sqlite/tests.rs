@@ -444,7 +444,8 @@ fn a_journal_of_a_hundred_megabytes_is_read_in_bounded_chunks() {
                 | Event::Adopted { .. }
                 | Event::Known(_)
                 | Event::Joined(_)
-                | Event::Left { .. } => 0,
+                | Event::Left { .. }
+                | Event::Placed { .. } => 0,
             })
             .sum();
         assert!(len <= 4_000_000, "{len}");
