@@ -15,6 +15,7 @@
 //! - [`route`] holds who hears of it, when and how often.
 //! - [`config`] is the daemon's one file; [`source`] brings rows; [`deliver`] sends messages;
 //!   [`store`] keeps what outlives the process; [`daemon`] runs it all.
+//! - `sign` signs requests to the vendor, for sources and receivers alike.
 //! - [`simulate`] is the vendor's service for tests and the demo; [`cli`] is the commands.
 
 pub mod alert;
@@ -26,6 +27,7 @@ pub mod engine;
 pub mod record;
 pub mod route;
 pub mod rule;
+mod sign;
 pub mod simulate;
 pub mod source;
 pub mod store;

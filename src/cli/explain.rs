@@ -321,7 +321,10 @@ impl Gathering<'_> {
             matched: None,
             before: Vec::new(),
         };
-        let judged = |id: RecordId| self.traced.iter().rev().find(|traced| traced.id == id);
+        let judged = |id: RecordId| {
+            let told = |traced: &&Traced| traced.id == id && !matches!(traced.step, Step::Answered(_));
+            self.traced.iter().rev().find(told)
+        };
         let exact = |order: &&(Timestamp, Phase, RecordId)| order.0 == asked;
         // The record at that very time, else the last hit, else the last record.
         let subject = self
@@ -332,15 +335,17 @@ impl Gathering<'_> {
             .or_else(|| self.records.keys().rev().find(|order| judged(order.2).is_some()))
             .or_else(|| self.records.keys().next_back());
         for (order, looked) in &self.records {
+            let mut matched = looked.matched.clone();
+            matched.answer(&reason::answers(&self.traced, looked.id));
             let (fired, reason, detail) = match judged(looked.id) {
                 Some(traced) => reason::told(program, &traced.step),
-                None => (false, "no_match", reason::no_match(&looked.matched)),
+                None => (false, "no_match", reason::no_match(&matched)),
             };
             if Some(order) == subject {
                 (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
                 explanation.at = Some(order.0.to_string());
                 explanation.record = Some(looked.id.to_string());
-                explanation.matched = Some(looked.matched.clone());
+                explanation.matched = Some(matched);
             } else {
                 explanation.before.push(Before { at: order.0.to_string(), reason, detail });
             }

@@ -11,6 +11,7 @@ mod deliveries;
 mod demo;
 mod doctor;
 mod explain;
+mod export;
 mod feed;
 mod load;
 mod log;
@@ -94,6 +95,8 @@ enum Command {
     Replay(replay::Replay),
     /// Tells why a rule fired for a group at a time, or why not
     Explain(explain::Explain),
+    /// Fetches evidence from the vendor: a file that it makes, and a manifest beside it
+    Export(export::Export),
     /// Plays the vendor's service on a port of this machine, for tests and training
     Simulate(simulate::Simulate),
     /// Lists the rules that are loaded, and what each has done and holds
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::New(command) => command.run(),

@@ -42,6 +42,7 @@ const RULES: &[(&str, &str)] = &[
     ("first_seen", include_str!("new/first_seen.yaml")),
     ("measure", include_str!("new/measure.yaml")),
     ("script", include_str!("new/script.yaml")),
+    ("travel", include_str!("new/travel.yaml")),
 ];
 
 /// Verbs that this version runs, and none.
@@ -92,9 +93,9 @@ fn write(folder: &Path, path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |source| NewError::Unwritable { path: path.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let made = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = made.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => NewError::There(path.to_owned()),
-        _ => failed(source),
+    let mut file = made.map_err(|source| {
+        let there = source.kind() == std::io::ErrorKind::AlreadyExists;
+        if there { NewError::There(path.to_owned()) } else { failed(source) }
     })?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
     Ok(())
@@ -103,13 +104,14 @@ fn write(folder: &Path, path: &Path, text: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::decode::Options;
     use crate::rule::problem::Problems;
 
     #[test]
     fn every_rule_to_begin_with_loads() {
         for (verb, _) in RULES {
             let text = text(verb, "mine");
-            let (spec, mut problems) = crate::rule::decode::decode(verb, &text, &Default::default());
+            let (spec, mut problems) = crate::rule::decode::decode(verb, &text, &Options::default());
             let rule = spec.and_then(|spec| crate::engine::CheckedRule::new(spec, &mut problems));
             assert!(rule.is_some() && Problems::is_empty(&problems), "{}", problems.render(false));
         }

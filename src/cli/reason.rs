@@ -1,11 +1,12 @@
 //! Why a hit fired or did not: the closed list of reasons, and each in words.
 
-use crate::engine::{Decision, Step};
-use crate::record::{FieldKind, Millis, Number};
+use crate::engine::{Decision, Step, Traced};
+use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId};
 use crate::rule::compile::Program;
-use crate::rule::spec::{Limit, Mode};
+use crate::rule::spec::{self, Limit, Mode};
+use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
-use crate::rule::why::Why;
+use crate::rule::why::{Answered, Why};
 
 /// Whether a step fired, its reason of the closed list, and in words.
 pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
@@ -24,6 +25,7 @@ pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
         }
         Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
         Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
+        Step::Answered(_) => (false, "no_match", "the past says no".to_owned()),
         Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
         Step::GroupFieldMissing => (
             false,
@@ -64,16 +66,62 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         Reason::Learning(Learning::Records(seen, needed)) => {
             (false, "learning", format!("the group has learnt {seen}/{needed} records"))
         }
-        Reason::KnownValue { values, last } => {
-            let value = values
-                .first()
-                .and_then(text_of)
-                .map_or_else(String::new, |text| text.replace('\u{1f}', ", "));
-            (false, "known_value", format!("{value} was last used at {last}"))
+        Reason::KnownValue { values, slot: 0, last } => {
+            (false, "known_value", format!("{} was last used at {last}", value(values, 0)))
         }
+        Reason::KnownValue { values, slot, last } => {
+            let (own, same) = (value(values, 0), value(values, *slot));
+            let fields = same_if(program);
+            (false, "known_value", format!("{own} has {fields} {same}, which was last used at {last}"))
+        }
+        Reason::CommonValue { values, shown_by } => {
+            (false, "known_value", format!("{} is common: {shown_by} {}", value(values, 0), common(program)))
+        }
+        Reason::NoJourney => (
+            false,
+            "below_threshold",
+            "no point before it is near enough in time for a journey that is too fast".to_owned(),
+        ),
+        Reason::SameWay { field } => {
+            let name = match &program.rule.spec.verb {
+                Some(spec::Verb::Travel(spec)) => spec.ignore_same.get(*field).map(FieldName::as_str),
+                Some(_) | None => None,
+            };
+            (false, "known_value", format!("{} is the same as at the point before", name.unwrap_or_default()))
+        }
+        Reason::Travelled(journey) => (false, "below_threshold", travelled(program, *journey)),
         Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
         Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
     }
+}
+
+/// One of a hit's values.
+fn value(values: &[Datum], slot: usize) -> String {
+    values.get(slot).and_then(text_of).map_or_else(String::new, |text| text.replace('\u{1f}', ", "))
+}
+
+/// The fields that make another value known.
+fn same_if(program: &Program) -> String {
+    let Some(spec::Verb::FirstSeen(spec)) = &program.rule.spec.verb else { return String::new() };
+    spec.same_if.iter().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Who makes a value common: `values of user within 1d, and 5 make it so`.
+fn common(program: &Program) -> String {
+    let Some(spec::Verb::FirstSeen(spec)) = &program.rule.spec.verb else { return String::new() };
+    spec.unless_common.as_ref().map_or_else(String::new, |common| {
+        format!("values of {} within {}, and {} make it so", common.by, common.within, common.at_least)
+    })
+}
+
+/// A journey that was too short or too slow.
+fn travelled(program: &Program, journey: Journey) -> String {
+    let Verb::Travel(travel) = &program.verb else { return String::new() };
+    let (km, kmh) = (journey.km(), journey.kmh());
+    if journey.metres < i64::from(travel.at_least) * 1_000 {
+        return format!("{km}/{} km from the point before", travel.at_least);
+    }
+    format!("{km} km at {kmh} km/h; more than {} km/h fires", travel.faster_than)
 }
 
 /// A number with its unit, where it is a length of time.
@@ -104,6 +152,21 @@ fn counted(program: &Program, what: Counted) -> String {
         }
         (Counted::Having(_), _) => String::new(),
     }
+}
+
+/// What the past answered when the record was judged.
+pub fn answers(traced: &[Traced], id: RecordId) -> Vec<Answered> {
+    let answered =
+        traced.iter().rev().filter(|traced| traced.id == id).find_map(|traced| match &traced.step {
+            Step::Answered(answers) => Some(answers.clone()),
+            Step::Decided(_)
+            | Step::GroupFieldMissing
+            | Step::ValueMissing
+            | Step::Excepted(_)
+            | Step::TooLate
+            | Step::Evicted => None,
+        });
+    answered.unwrap_or_default()
 }
 
 /// The first look at a field that failed.

@@ -12,7 +12,7 @@ use crate::daemon::build;
 use crate::alert::{Alert, AlertId, Draft, Fired, Sight};
 use crate::engine::seen;
 use crate::engine::{Counters, Engine, Generation, Note, Outcome, tell};
-use crate::record::scan::{Fault, Origin};
+use crate::record::scan::{Fault, Origin, Provenance};
 use crate::record::{Locator, RuleId};
 
 use super::archive::Archived;
@@ -123,6 +123,8 @@ impl Replay {
 enum LaneError {
     #[error("the configuration cannot be used:\n{0}")]
     Faults(String),
+    #[error("nobody knows the project of `{0}`: write `project_id` into the configuration")]
+    NoProject(String),
     #[error("no source of the configuration reads `{0}`; known: {1}")]
     Unknown(String, String),
 }
@@ -139,6 +141,11 @@ impl Replay {
         for (named, source) in parts.config.sources.iter().zip(&parts.sources) {
             for lane in source.lanes() {
                 if lane.name == *wanted {
+                    if let Provenance::Huawei { project_id, .. } = &lane.origin.provenance
+                        && project_id.is_empty()
+                    {
+                        return Err(LaneError::NoProject(wanted.clone()).into());
+                    }
                     return Ok(Some((lane.origin, named.tenant.clone())));
                 }
                 known.push(lane.name);
@@ -295,6 +302,9 @@ fn told(note: &Note) -> String {
         Note::GroupsFull { rule, at, limit } => {
             format!("rule {rule} reached its bound of {limit} groups at {at}; the quietest groups are let go")
         }
+        Note::MemoryFull { rule, what, at, limit } => format!(
+            "rule {rule} remembers {what} for {limit} groups, its bound, at {at}; the quietest are forgotten"
+        ),
         Note::StandingLeftOut { rule, at, left_out } => {
             format!("rule {rule} held at {at} for {left_out} more groups than are told")
         }

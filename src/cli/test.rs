@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, Draft, Sight, State};
-use crate::engine::{CheckedRule, Engine, Generation, Note, SourceId, tell};
+use crate::engine::{CheckedRule, Engine, Generation, Note, SourceId, Step, tell};
 use crate::record::describe::Describer;
 use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Number, Phase, Timestamp};
@@ -274,7 +274,7 @@ fn raise(
     }
     let fault = |note: &Note| match note {
         Note::ScriptFault { fault, .. } => Some(fault.clone()),
-        Note::GroupsFull { .. } | Note::StandingLeftOut { .. } => None,
+        Note::GroupsFull { .. } | Note::MemoryFull { .. } | Note::StandingLeftOut { .. } => None,
     };
     let faults = outcome.notes.iter().filter_map(fault).collect();
     let why_not = why_not(generation, &batch, &outcome);
@@ -284,9 +284,10 @@ fn raise(
 /// What became of the last record of a test.
 fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outcome) -> Option<String> {
     let program = &generation.programs.list[0];
-    let hits = outcome.traced.len();
+    let told = || outcome.traced.iter().filter(|traced| !matches!(traced.step, Step::Answered(_)));
+    let hits = told().count();
     let count = format!("{}, {}", show::many(batch.rows.len(), "record"), show::many(hits, "hit"));
-    if let Some(traced) = outcome.traced.iter().max_by_key(|traced| traced.at) {
+    if let Some(traced) = told().max_by_key(|traced| traced.at) {
         let (_, word, detail) = reason::told(program, &traced.step);
         return Some(format!("{count}; the last hit: {word}, {detail}"));
     }
@@ -295,7 +296,9 @@ fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outc
     let mut columns = (*generation.columns).clone();
     let spec = &program.rule.spec;
     let asked = (&spec.matches, spec.hours.as_ref());
-    let tree = hit(asked, batch.record(row, phase), &mut columns, generation.lists());
+    let record = batch.record(row, phase);
+    let mut tree = hit(asked, record, &mut columns, generation.lists());
+    tree.answer(&reason::answers(&outcome.traced, record.id()));
     Some(format!("{count}; the last record: {}", reason::no_match(&tree)))
 }
 

@@ -14,7 +14,7 @@ use maxminddb::Reader;
 use serde::Deserialize;
 
 use crate::record::Timestamp;
-use crate::record::place::{Degrees, Geography, MAX_NAME, Place};
+use crate::record::geography::{Degrees, Geography, MAX_NAME, Place};
 
 /// Bytes of one file: several times the largest that is known.
 const MAX_BYTES: u64 = 1 << 30;
@@ -104,7 +104,7 @@ impl GeoFile {
         let built = i64::try_from(about.build_epoch).unwrap_or_default().saturating_mul(1_000);
         let built = Timestamp(built).to_string();
         let day = built.split('T').next().unwrap_or_default();
-        let kind: String = about.database_type.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+        let kind: String = about.database_type.chars().filter(char::is_ascii_graphic).take(64).collect();
         let version = format!("{kind} {day} {digest}");
         Ok(Arc::new(Self { path: path.to_owned(), stamp, version, reader }))
     }

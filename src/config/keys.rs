@@ -168,6 +168,48 @@ pub static ROUTE: MapDoc = MapDoc {
         ),
         need("to", Takes::Texts, "receivers by name", "to: [soc-slack, soc-mail]"),
         may("continue", Takes::Flag, "the routes below are asked too", "continue: true"),
+        may(
+            "group_by",
+            Takes::Texts,
+            "alerts of one level with equal values of these are told together: `rule`, `tenant`, or fields \
+             that rules group `by`; critical ones never wait for others",
+            "group_by: [rule]",
+        ),
+        may(
+            "group_wait",
+            Takes::Duration,
+            "how long the first waits for others; 30s unless told",
+            "group_wait: 30s",
+        ),
+        may(
+            "group_interval",
+            Takes::Duration,
+            "how long the next message of a group waits after one; 5m unless told",
+            "group_interval: 5m",
+        ),
+        may(
+            "repeat_interval",
+            Takes::OffOr(&Takes::Duration),
+            "what is still open and nobody has taken is told again so often; off unless told",
+            "repeat_interval: 4h",
+        ),
+        may(
+            "escalate",
+            Takes::Map(&ESCALATE),
+            "who else is told where none of `to` has taken the message in time",
+            "escalate: {after: 15m, to: [on-call]}",
+        ),
+    ],
+};
+
+/// `escalate:` of a route.
+pub static ESCALATE: MapDoc = MapDoc {
+    name: "`escalate`",
+    about: "who else is told where none of the route's receivers has taken the message in time",
+    open: Open::Closed,
+    keys: &[
+        need("after", Takes::Duration, "how long the route's receivers have", "after: 15m"),
+        need("to", Takes::Texts, "receivers by name", "to: [on-call]"),
     ],
 };
 
@@ -261,6 +303,7 @@ pub static MAPS: &[&MapDoc] = &[
     &RECEIVER,
     &AT_MOST,
     &ROUTE,
+    &ESCALATE,
     &ROUTE_MATCH,
     &FAILURE_CODES,
     &FAILURE_REASON,

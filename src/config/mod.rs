@@ -34,7 +34,7 @@ pub use geo::GeoKind;
 pub use load::load;
 pub use options::Options;
 pub use part::{KindDoc, Kinds, Part};
-pub use secret::Secrets;
+pub use secret::{NoSecret, Secrets};
 pub use values::Bytes;
 
 /// A configuration. One that came with errors is good for finding more of them, and nothing else.

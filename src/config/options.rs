@@ -245,6 +245,7 @@ fn with_cx<T>(problems: &mut Problems, read: impl FnOnce(&mut Cx<'_>) -> T) -> T
         problems: std::mem::replace(problems, empty),
         source,
         options: &defaults,
+        by: Vec::new(),
         language: &CONFIG_FILES,
         lists: ListNames::default(),
     };

@@ -1,18 +1,29 @@
 //! The routes of a configuration, and the words in which what is wrong with them is told.
 
 use crate::record::field::VOCABULARY;
-use crate::record::{FieldName, Level};
+use crate::record::{FieldName, Level, Millis};
 use crate::route::tree::RouteFault;
-use crate::route::{Match, Pattern, Route, Routes};
+use crate::route::{Escalate, Match, Pattern, Route, Routes, Together};
 use crate::rule::keys::{LEVELS, one_of};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::suggest;
 use crate::rule::yaml::Entry;
 
-use super::keys::{ROUTE, ROUTE_MATCH};
+use super::keys::{ESCALATE, ROUTE, ROUTE_MATCH};
 use super::load::Known;
 use super::options::one_or_more;
 use super::{Options, SourceConfig};
+
+/// How long the first alert of a group waits unless told, and may be told to wait.
+const USUAL_WAIT: Millis = Millis::secs(30);
+const WAIT: (Millis, Millis) = (Millis(1), Millis::mins(10));
+/// How long a group rests after a message unless told, and may be told to rest.
+const USUAL_INTERVAL: Millis = Millis::mins(5);
+const INTERVAL: (Millis, Millis) = (Millis::secs(1), Millis::hours(24));
+/// How often what is open may be told again.
+const REPEAT: (Millis, Millis) = (Millis::mins(1), Millis::days(7));
+/// How long an escalation may wait.
+const ESCALATE_AFTER: (Millis, Millis) = (Millis::mins(1), Millis::days(1));
 
 /// Reads `routes`.
 pub(super) fn routes(
@@ -34,7 +45,21 @@ pub(super) fn routes(
             map.fault(problems, "to", "a route that tells nobody", "name a receiver: `to: [soc-slack]`");
         }
         let to = known.pick(texts, problems);
-        routes.routes.push(Route { matches, to, go_on });
+        let together = together(map, declared, problems);
+        let repeat = if map.is_off("repeat_interval") {
+            None
+        } else {
+            map.duration_in(problems, "repeat_interval", REPEAT)
+        };
+        let escalate = map.map(problems, "escalate", &ESCALATE).and_then(|asked| {
+            let after = asked.duration_in(problems, "after", ESCALATE_AFTER)?;
+            let texts = asked.placed_texts(problems, "to");
+            if texts.is_empty() && problems.errors() == before {
+                asked.fault(problems, "to", "it tells nobody", "name a receiver: `to: [on-call]`");
+            }
+            Some(Escalate { after, to: known.pick(texts, problems) })
+        });
+        routes.routes.push(Route { matches, to, go_on, together, repeat, escalate });
     }
     // Routes that could not be read may be those that are missed.
     if problems.errors() == before && top.has("routes") {
@@ -43,6 +68,36 @@ pub(super) fn routes(
         }
     }
     routes
+}
+
+/// What is told together, and when.
+fn together(map: &Options<'_>, declared: &[String], problems: &mut Problems) -> Option<Together> {
+    let wait = map.duration_in(problems, "group_wait", WAIT);
+    let interval = map.duration_in(problems, "group_interval", INTERVAL);
+    if !map.has("group_by") {
+        for key in ["group_wait", "group_interval"].into_iter().filter(|key| map.has(key)) {
+            let hint = "say what makes a group: `group_by: [rule]`";
+            map.fault(problems, key, format!("`{key}` says nothing without `group_by`"), hint);
+        }
+        return None;
+    }
+    let mut by = Vec::new();
+    for (name, at) in map.placed_texts(problems, "group_by") {
+        let own = || declared.contains(&name).then(|| FieldName::declared(&name));
+        if name == "rule" || name == "tenant" {
+            by.push(name);
+        } else if let Some(field) = FieldName::resolve(&name).or_else(own) {
+            by.push(field.to_string());
+        } else {
+            let names = VOCABULARY.iter().map(|info| info.name).chain(["rule", "tenant"]);
+            let hint = match suggest::nearest(&name, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "known: rule, tenant, and fields that rules group `by`".to_owned(),
+            };
+            problems.error_hint(at, format!("no alert has `{name}`"), hint);
+        }
+    }
+    Some(Together { by, wait: wait.unwrap_or(USUAL_WAIT), interval: interval.unwrap_or(USUAL_INTERVAL) })
 }
 
 fn tell(fault: &RouteFault, top: &Options<'_>, maps: &[Options<'_>], problems: &mut Problems) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::rule::problem::{Problems, Span};
+use crate::rule::script::is_script_name;
 
 /// Why rule files could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,7 @@ pub fn scripts(rules: &[(String, String)]) -> Vec<(String, String)> {
     for (file, text) in rules {
         let folder = Path::new(file).parent().unwrap_or_else(|| Path::new(""));
         let names = text.split(|c: char| c.is_whitespace() || "\"'{},:[]".contains(c));
-        for name in names.filter(|name| name.len() > 5 && name.ends_with(".rhai") && !name.contains('/')) {
+        for name in names.filter(|name| is_script_name(name) && !name.contains('/')) {
             let path = folder.join(name);
             let shown = path.display().to_string();
             if !found.contains_key(&shown)

@@ -109,7 +109,7 @@ impl Secrets {
         let text = match Place::of(reference) {
             None => return Err(NoSecret::Inline),
             Some(_) if self.dry => return Ok(DRY.into()),
-            Some(Place::Variable(name)) => self.variable(name)?,
+            Some(Place::Variable(name)) => self.value(name)?,
             Some(Place::File(path)) => self.file(path)?,
         };
         let text = text.trim_end();
@@ -123,7 +123,21 @@ impl Secrets {
         self
     }
 
-    fn variable(&self, name: &str) -> Result<String, NoSecret> {
+    /// The environment's value of `name`, which is no secret; none where it is not set or nothing is
+    /// read.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        if self.dry {
+            return None;
+        }
+        self.value(name).ok().filter(|value| !value.trim().is_empty())
+    }
+
+    /// True where the environment says something under `name`.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.variable(name).is_some()
+    }
+
+    fn value(&self, name: &str) -> Result<String, NoSecret> {
         if let Some(value) = self.given.get(name) {
             return Ok(value.clone());
         }

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
 use crate::config::geo::{Geo, GeoFile, GeoKind};
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
+use crate::record::scan::Provenance;
 use crate::rule::lists::ListText;
 use crate::rule::problem::Problems;
 use crate::source::LiveSource;
@@ -56,6 +58,14 @@ pub enum BuildError {
     /// It has faults.
     #[error("the configuration has faults:\n{0}")]
     Faults(String),
+    /// A source lacks what only the network tells.
+    #[error("source `{name}` cannot be prepared: {fault}")]
+    Unprepared {
+        /// The source.
+        name: String,
+        /// Why, and the way out.
+        fault: String,
+    },
     /// The rules cannot be read.
     #[error(transparent)]
     NoRules(#[from] config::rules::NoRules),
@@ -94,7 +104,8 @@ pub fn build(
     let (generation, mut rules_off, problems) = rules(&config, last.map(|(generation, _)| generation))?;
     let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
     rules_off.extend(geo_off);
-    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone() };
+    let ends = receivers.iter().filter(|built| built.kind.ends).map(|built| built.name.clone()).collect();
+    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone(), ends };
     Ok(Built {
         config,
         sources,
@@ -169,6 +180,34 @@ fn lists(
     }
     texts.sort_by(|one, other| one.name.cmp(&other.name));
     Ok((texts, off))
+}
+
+impl Built {
+    /// Has every source find out what the configuration leaves open.
+    pub async fn prepare(&mut self, clock: &Clock) -> Result<(), BuildError> {
+        let mut notes = self.config.store.clone().into_os_string();
+        notes.push(".projects");
+        let notes = PathBuf::from(notes);
+        let mut read: Vec<(Provenance, &str)> = Vec::new();
+        for (named, source) in self.config.sources.iter().zip(&mut self.sources) {
+            let unprepared = |fault| BuildError::Unprepared { name: named.name.clone(), fault };
+            source.prepare(clock.now(), &notes).await.map_err(unprepared)?;
+            for lane in source.lanes() {
+                let place = lane.origin.provenance;
+                if place == Provenance::File {
+                    continue;
+                }
+                if let Some((_, first)) = read.iter().find(|(other, _)| *other == place) {
+                    return Err(unprepared(format!(
+                        "it reads an endpoint of a project that `{first}` reads already: every record would come \
+                         twice"
+                    )));
+                }
+                read.push((place, &named.name));
+            }
+        }
+        Ok(())
+    }
 }
 
 type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);

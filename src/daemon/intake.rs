@@ -34,7 +34,7 @@ use super::status::Board;
 use super::step::{Step, Steps, Stopped};
 use crate::config::geo::Geo;
 use crate::engine::{Generation, GenerationText, SourceId};
-use crate::record::place::Places;
+use crate::record::geography::Places;
 use crate::record::{Millis, Timestamp};
 use crate::source::Reading;
 use crate::store::{Change, Cursor, Event, Fence, Lane, Store, StoreError, Watermark};

@@ -23,7 +23,7 @@ use crate::engine::{
 };
 use crate::record::batch::BadRow;
 use crate::record::describe::Describer;
-use crate::record::place::{self, Geography, Places};
+use crate::record::geography::{self, Geography, Places};
 use crate::record::scan::Scanner;
 use crate::record::{Batch, Columns, Locator, Phase, RuleId, Timestamp};
 use crate::store::{Checkpoint, Entry, Event, Lane, Quarantined, Watermark};
@@ -297,7 +297,7 @@ impl Life {
         let scanner = Scanner::new(columns.freeze(), facts, reader.lane.origin.clone());
         let batch = scanner.scan(rows.to_owned(), Locator(1));
         let address =
-            |row: usize| batch.record(row, Phase::Start).get(placed).text().and_then(place::address);
+            |row: usize| batch.record(row, Phase::Start).get(placed).text().and_then(geography::address);
         (0..batch.rows.len()).filter_map(address).collect()
     }
 

@@ -111,7 +111,11 @@ fn build_sources(config: &Config, secrets: &Secrets, problems: &mut Problems) ->
         };
         for lane in live.lanes() {
             let place = lane.origin.provenance;
-            let Provenance::Huawei { endpoint, .. } = &place else { continue };
+            let Provenance::Huawei { endpoint, project_id, .. } = &place else { continue };
+            // Which project it is shows when the source is prepared.
+            if project_id.is_empty() {
+                continue;
+            }
             match read.iter().find(|(other, _)| *other == place) {
                 Some((_, first)) => problems.error_with(
                     source.part.name_at,

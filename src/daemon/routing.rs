@@ -1,13 +1,13 @@
 //! Alerts to deliveries: what is owed to whom when an alert fires or changes. The decision is
 //! `route`'s; here it becomes changes for the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::{Alert, State};
 use crate::daemon::own::TENANT;
 use crate::record::{Millis, Timestamp};
 use crate::route::digest::Member;
-use crate::route::{Body, Delivery, DeliveryId, Digest, ReceiverName, Routes, Standing};
+use crate::route::{Body, Delivery, DeliveryId, Digest, ReceiverName, Routes, Standing, Terms};
 use crate::store::Change;
 
 /// Who hears of what, as the configuration says.
@@ -17,22 +17,70 @@ pub struct Routing {
     pub routes: Routes,
     /// Of Larum's own alerts; without any, the routes say.
     pub ops: Vec<ReceiverName>,
+    /// Who is told of closings, too.
+    pub ends: BTreeSet<ReceiverName>,
 }
 
 impl Routing {
-    /// What is owed for `alert` as it stands now. Nobody hears of closings, nor of what a rule only
-    /// observes.
+    /// What is owed for `alert` as it stands now. Of closings hear only those whose service keeps an
+    /// alert open until then; nobody hears of what a rule only observes.
     pub fn owed(&self, alert: &Alert, now: Timestamp) -> Vec<Change> {
         match alert.state {
-            State::Open | State::Updated | State::Resolved => {}
-            State::Closed | State::Acknowledged => return Vec::new(),
+            State::Open | State::Updated | State::Resolved | State::Closed => {}
+            State::Acknowledged => return Vec::new(),
         }
-        let owe = |receiver: ReceiverName| {
-            let id = DeliveryId::of_alert(&alert.tenant, &receiver, alert.id, alert.revision);
-            let body = Body::Alert { id: alert.id, revision: alert.revision };
-            Change::Owed(Box::new(waiting(id, receiver, alert, body, now)))
-        };
-        self.hears(alert).into_iter().map(owe).collect()
+        let id =
+            |receiver: &ReceiverName| DeliveryId::of_alert(&alert.tenant, receiver, alert.id, alert.revision);
+        let body = || Body::Alert { id: alert.id, revision: alert.revision };
+        let heard = self.hears(alert);
+        let mut owed = Vec::new();
+        for (receiver, route) in &heard {
+            let number = *route;
+            let route = route.and_then(|number| self.routes.routes.get(number));
+            let group = route.zip(number).and_then(|(route, number)| route.group(number, alert));
+            let due = route.zip(group.as_ref()).map_or(now, |(route, group)| route.due(group, now));
+            let first = waiting(id(receiver), receiver.clone(), alert, body(), now);
+            let terms = Terms { group, ..Terms::default() };
+            owed.push(Delivery { due, terms: terms.clone(), ..first });
+            let repeat = route.and_then(|route| route.repeat).filter(|_| alert.state == State::Open);
+            if let Some(every) = repeat {
+                let id = DeliveryId::of_repeat(&alert.tenant, receiver, alert.id, 1);
+                let first = waiting(id, receiver.clone(), alert, body(), now + every);
+                let terms = Terms { repeat: Some(every), again: true, ..terms };
+                owed.push(Delivery { terms, ..first });
+            }
+        }
+        owed.extend(self.escalations(alert, &heard, now));
+        owed.retain(|delivery| alert.state != State::Closed || self.ends.contains(&delivery.receiver));
+        owed.into_iter().map(|delivery| Change::Owed(Box::new(delivery))).collect()
+    }
+
+    /// Who else is told of `alert` where none of those who heard of it by a route takes it.
+    fn escalations(
+        &self,
+        alert: &Alert,
+        heard: &[(ReceiverName, Option<usize>)],
+        now: Timestamp,
+    ) -> Vec<Delivery> {
+        let id =
+            |receiver: &ReceiverName| DeliveryId::of_alert(&alert.tenant, receiver, alert.id, alert.revision);
+        let mut owed: Vec<Delivery> = Vec::new();
+        for (number, route) in self.routes.routes.iter().enumerate() {
+            let Some(escalate) = &route.escalate else { continue };
+            let by_it = heard.iter().filter(|(_, by)| *by == Some(number));
+            let unless: Vec<DeliveryId> = by_it.map(|(receiver, _)| id(receiver)).collect();
+            let is_told = |name: &ReceiverName| heard.iter().any(|(other, _)| other == name);
+            for receiver in escalate.to.iter().filter(|name| !unless.is_empty() && !is_told(name)) {
+                if owed.iter().any(|other| other.receiver == *receiver) {
+                    continue;
+                }
+                let body = Body::Alert { id: alert.id, revision: alert.revision };
+                let first = waiting(id(receiver), receiver.clone(), alert, body, now + escalate.after);
+                let terms = Terms { unless: unless.clone(), ..Terms::default() };
+                owed.push(Delivery { terms, ..first });
+            }
+        }
+        owed
     }
 
     /// One digest a rule and receiver in place of `standing` alerts: what held already when the
@@ -40,7 +88,7 @@ impl Routing {
     pub fn owed_standing(&self, standing: &[Alert], now: Timestamp) -> Vec<Change> {
         let mut by: BTreeMap<(ReceiverName, crate::record::RuleId), Vec<&Alert>> = BTreeMap::new();
         for alert in standing {
-            for receiver in self.hears(alert) {
+            for (receiver, _) in self.hears(alert) {
                 by.entry((receiver, alert.rule.clone())).or_default().push(alert);
             }
         }
@@ -60,11 +108,13 @@ impl Routing {
         owed
     }
 
-    fn hears(&self, alert: &Alert) -> Vec<ReceiverName> {
+    /// Who hears of `alert`, and by which route; Larum's own need none.
+    fn hears(&self, alert: &Alert) -> Vec<(ReceiverName, Option<usize>)> {
         if alert.tenant.as_ref() == TENANT && !self.ops.is_empty() {
-            return self.ops.clone();
+            return self.ops.iter().map(|name| (name.clone(), None)).collect();
         }
-        self.routes.receivers(alert).into_iter().map(|(receiver, _)| receiver).collect()
+        let told = self.routes.receivers(alert).into_iter();
+        told.map(|(receiver, route)| (receiver, Some(route))).collect()
     }
 }
 
@@ -83,6 +133,37 @@ fn waiting(id: DeliveryId, receiver: ReceiverName, alert: &Alert, body: Body, no
         plain: false,
         held_by: None,
         last_reason: None,
+        terms: Terms::default(),
         standing: Standing::Waiting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::sample;
+    use crate::route::{Match, Route};
+
+    #[test]
+    fn of_a_closing_hear_those_alone_who_keep_alerts_open() {
+        let names = ["chat", "on-call"].map(|name| name.parse::<ReceiverName>().unwrap());
+        let route = Route { matches: Match::default(), to: names.to_vec(), ..Route::default() };
+        let routing = Routing {
+            routes: Routes { routes: vec![route] },
+            ends: [names[1].clone()].into(),
+            ..Routing::default()
+        };
+        let told = |state| {
+            let alert = Alert { state, ..sample::alert(1) };
+            let owed = routing.owed(&alert, Timestamp(0)).into_iter();
+            let receiver = |change| {
+                let Change::Owed(delivery) = change else { panic!("{change:?}") };
+                delivery.receiver.to_string()
+            };
+            owed.map(receiver).collect::<Vec<_>>()
+        };
+        assert_eq!(told(State::Open), ["chat", "on-call"]);
+        assert_eq!(told(State::Resolved), ["chat", "on-call"]);
+        assert_eq!(told(State::Closed), ["on-call"]);
     }
 }

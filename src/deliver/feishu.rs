@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     example: "{name: duty-feishu, kind: feishu, url: env:ROBOT_URL, secret: env:ROBOT_SECRET}",
     transport: Transport { per_minute: 80, burst: 4 },
     human: true,
+    ends: false,
     build,
 };
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -29,7 +29,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const QUOTED: usize = 200;
 
 /// Where messages are posted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Endpoint {
     client: Client,
     url: Address,
@@ -37,6 +37,7 @@ pub struct Endpoint {
 }
 
 /// An address that is not printed but for its host.
+#[derive(Clone)]
 struct Address(Url);
 
 impl std::fmt::Debug for Address {
@@ -70,7 +71,17 @@ impl Endpoint {
         timeout: Millis,
         credential: bool,
     ) -> Option<Self> {
-        let key = "url";
+        Self::open_key("url", options, secrets, problems, timeout, credential)
+    }
+
+    fn open_key(
+        key: &str,
+        options: &Options<'_>,
+        secrets: &Secrets,
+        problems: &mut Problems,
+        timeout: Millis,
+        credential: bool,
+    ) -> Option<Self> {
         let text = options.text(problems, key)?;
         let referred = text.starts_with("env:") || text.starts_with("file:");
         let url = if referred || credential {
@@ -99,6 +110,54 @@ impl Endpoint {
                 None
             }
         }
+    }
+
+    /// The address under a key where it stands, else the usual one, which is ours. Neither is a secret.
+    pub fn open_at(
+        (key, usual): (&str, &str),
+        options: &Options<'_>,
+        secrets: &Secrets,
+        problems: &mut Problems,
+        timeout: Millis,
+    ) -> Option<Self> {
+        if options.has(key) {
+            return Self::open_key(key, options, secrets, problems, timeout, false);
+        }
+        Self::to(checked(usual).ok()?, timeout)
+    }
+
+    /// `Authorization: Bearer` with `token`; nothing where it can stand in no header.
+    pub fn bearer(token: &SecretString) -> HeaderMap {
+        let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok();
+        let mut headers = HeaderMap::new();
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        headers
+    }
+
+    /// The host that is posted to.
+    pub fn host(&self) -> &str {
+        self.url.0.host_str().unwrap_or_default()
+    }
+
+    /// The host with its port, as the header `Host` has it.
+    pub fn authority(&self) -> String {
+        self.url.0.authority().to_owned()
+    }
+
+    /// The same with `path` at its end: `a/b`, escaped.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        let whole = format!("{}/{path}", self.url.0.path().trim_end_matches('/'));
+        self.url.0.set_path(&whole);
+        self
+    }
+
+    /// The path, escaped.
+    pub fn path(&self) -> &str {
+        self.url.0.path()
     }
 
     pub(super) fn to(url: Url, timeout: Millis) -> Option<Self> {

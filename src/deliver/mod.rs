@@ -5,12 +5,14 @@
 //! `render` says what is told, and nothing else builds text. No receiver keeps state that must
 //! outlive it.
 
+mod alertmanager;
 mod dingtalk;
 mod email;
 mod feishu;
 mod file;
 mod fit;
 mod http;
+mod pagerduty;
 mod ping;
 mod reason;
 pub mod render;
@@ -19,7 +21,9 @@ mod robot;
 mod samples;
 pub mod shown;
 mod slack;
+mod smn;
 pub mod stdout;
+mod teams;
 mod tls;
 mod webhook;
 mod wecom;
@@ -97,18 +101,24 @@ pub struct Kind {
     pub transport: Transport,
     /// True where people read: limits by level hold back what they cannot read.
     pub human: bool,
+    /// True where an alert stays open until the service hears of its end: it is told of closings, too.
+    pub ends: bool,
     /// Builds one; every fault is noted at its place.
     pub build: Build,
 }
 
 /// Every kind of receiver.
 pub const KINDS: &[Kind] = &[
+    alertmanager::KIND,
     dingtalk::KIND,
     email::KIND,
     feishu::KIND,
     file::KIND,
+    pagerduty::KIND,
     slack::KIND,
+    smn::KIND,
     stdout::KIND,
+    teams::KIND,
     webhook::KIND,
     wecom::KIND,
 ];
@@ -167,6 +177,10 @@ mod tests {
                     ("SLACK_URL", "https://hooks.slack.com/services/T0/B0/x"),
                     ("SMTP_PASSWORD", "s3cret"),
                     ("ROBOT_URL", "https://robot.example/services/send?key=s3cret"),
+                    ("TEAMS_URL", "https://x.logic.azure.com/workflows/s3cret?sig=s3cret"),
+                    ("PAGERDUTY_KEY", "s3cret78901234567890123456789012"),
+                    ("HW_ACCESS_KEY", "s3cretAK"),
+                    ("HW_SECRET_KEY", "s3cretSK"),
                     ("ROBOT_SECRET", "SECs3cret"),
                 ] {
                     secrets = secrets.with(name, value);

@@ -213,6 +213,13 @@ fn marks(alert: &Alert, message: &Message) -> Vec<Fact> {
 
 fn digest_told(digest: &Digest, message: &Message) -> Telling {
     let mut facts = Vec::new();
+    for (number, title) in digest.titles.iter().enumerate() {
+        facts.push(Fact { name: Shown::ours(number + 1), value: Shown::raw(title), brief: true });
+    }
+    let untitled = digest.count.saturating_sub(digest.titles.len() as u64);
+    if !digest.titles.is_empty() && untitled > 0 {
+        facts.push(Fact::new("and", Shown::ours(untitled).and(" more")));
+    }
     for line in digest.lines.iter().take(Digest::MAX_LINES) {
         let value = Shown::ours(line.count).and(" × ").and(line.level);
         facts.push(Fact { name: Shown::ours(line.rule.clone()), value, brief: true });
@@ -248,6 +255,7 @@ fn because(word: &str) -> Shown {
         "limit" => Shown::ours("more came than this receiver is to be sent one by one"),
         "standing" => Shown::ours("they held already when their rule was new, or was changed"),
         "stale" => Shown::ours("they could not be sent in time"),
+        "group" => Shown::ours("they belong together, as the route says"),
         other => Shown::raw(other),
     }
 }

@@ -73,6 +73,7 @@ pub fn digest() -> Message {
         groups: vec![("user=ana".to_owned(), 20), ("user=<!channel>".to_owned(), 4)],
         from: AT,
         to: AT + Millis::mins(12),
+        titles: Vec::new(),
         because: "limit".to_owned(),
     })))
 }

@@ -272,6 +272,30 @@ pub fn chat_size(text: &str) -> usize {
     text.chars().map(size).sum()
 }
 
+/// Text for an adaptive card where it knows no Markdown: `{{` begins no function there.
+pub fn card(text: &Shown) -> String {
+    let mut safe = String::with_capacity(text.0.len());
+    let mut rest = text.0.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '{' && rest.peek() == Some(&'{') {
+            safe.push_str("\\u{7b}");
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Text for a phone: brackets, which operators refuse in messages, are round.
+pub fn phone(text: &Shown) -> String {
+    let round = |c| match c {
+        '[' | '【' => '(',
+        ']' | '】' => ')',
+        c => c,
+    };
+    text.0.chars().map(round).collect()
+}
+
 /// Text for a header that a library encodes. What looks as if it were encoded already (RFC 2047) is
 /// left as it is by libraries and read by mail programs: its beginning is spelt out.
 pub fn header(text: &Shown) -> String {
@@ -361,6 +385,12 @@ mod tests {
         ] {
             assert_eq!(chat(&Shown::raw(raw)), safe);
         }
+    }
+
+    #[test]
+    fn a_card_calls_no_function_and_a_phone_is_given_no_brackets() {
+        assert_eq!(card(&Shown::raw("{{{DATE(x)}} {a}")), "\\u{7b}\\u{7b}{DATE(x)}} {a}");
+        assert_eq!(phone(&Shown::raw("[high] 【x】 {y}")), "(high) (x) {y}");
     }
 
     proptest! {

@@ -17,6 +17,7 @@ pub const KIND: Kind = Kind {
     example: "{name: console, kind: stdout, format: text}",
     transport: Transport { per_minute: 60_000, burst: 10_000 },
     human: false,
+    ends: false,
     build,
 };
 

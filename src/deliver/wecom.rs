@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     // With the burst below 20 in any minute.
     transport: Transport { per_minute: 16, burst: 3 },
     human: true,
+    ends: false,
     build,
 };
 

@@ -12,6 +12,7 @@ use crate::record::{RuleId, Timestamp};
 use crate::rule::compile::Program;
 
 use super::group::stays_open;
+use super::memory::MemoryState;
 use super::program::{Place, ProgramState};
 use super::{Engine, Generation, Limits, Note, Outcome, finish};
 
@@ -96,6 +97,14 @@ impl Engine {
                 None => state.close(&Place { tells_dirty: false, ..places.of(program, 0) }, &mut outcome),
             }
         }
+        // What is remembered stays where it is still asked for; what is not is learnt anew.
+        let mut memories: Vec<Option<MemoryState>> =
+            std::mem::take(&mut self.memories).into_iter().map(Some).collect();
+        let kept = generation.programs.memories.iter().map(|memory| {
+            let place = old.programs.memories.iter().position(|other| other.same(memory));
+            place.and_then(|place| memories.get_mut(place)?.take()).unwrap_or_default()
+        });
+        self.memories = kept.collect();
         let list = &generation.programs.list;
         let is_new = |(program, state): (&Program, &Option<ProgramState>)| {
             state.is_none().then(|| program.rule.id().clone())
@@ -134,6 +143,7 @@ impl Engine {
         self.seen.follow(&stays, (&generation.columns, &generation.columns), self.wants);
         let columns = (&*learnt.generation.columns, &*generation.columns);
         self.seen.adopt(learnt.seen, &moves, columns, self.wants);
+        self.adopt_memories(&learnt.generation, learnt.memories, &taken);
         for (to, mut state) in moves.into_iter().zip(learnt.states) {
             let Some(to) = to.map(|to| to as usize) else { continue };
             let place = places.of(&list[to], to);
@@ -143,6 +153,24 @@ impl Engine {
         }
         outcome.add(self.run());
         finish(outcome)
+    }
+}
+
+impl Engine {
+    /// What the rules that were `taken` over have learnt to remember: where no other rule asks, theirs
+    /// stands, else what the others have known longer.
+    fn adopt_memories(&mut self, from: &Generation, learnt: Vec<MemoryState>, taken: &BTreeSet<u32>) {
+        let programs = &self.generation.programs;
+        for (memory, state) in from.programs.memories.iter().zip(learnt) {
+            let Some(to) = programs.memories.iter().position(|other| other.same(memory)) else { continue };
+            let stays = programs.linked.iter().any(|number| {
+                let asks = programs.list[*number].questions.iter().any(|question| question.memory == to);
+                asks && u32::try_from(*number).is_ok_and(|number| !taken.contains(&number))
+            });
+            if !stays && let Some(place) = self.memories.get_mut(to) {
+                *place = state;
+            }
+        }
     }
 }
 

@@ -12,10 +12,13 @@
 
 pub mod change;
 pub mod generation;
+mod graph;
 pub mod group;
 mod interned;
 pub mod key;
 mod lanes;
+mod memory;
+mod open;
 pub mod program;
 mod rows;
 pub mod scan;
@@ -29,12 +32,14 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Change, Draft};
 use crate::record::scan::Endpoint;
 use crate::record::{Batch, Millis, Phase, RecordId, Row, RuleId, Timestamp};
+use crate::rule::why::Answered;
 
 pub use change::{Standing, Succession};
 pub use generation::{CheckedRule, Compiled, Generation, GenerationText, Limits, RuleText};
 pub use group::Decision;
 use lanes::Lanes;
-use program::{Place, ProgramState};
+use memory::MemoryState;
+use program::{Past, Place, ProgramState};
 pub use scan::{Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
@@ -78,6 +83,18 @@ pub enum Note {
     GroupsFull {
         /// The rule.
         rule: RuleId,
+        /// When.
+        at: Timestamp,
+        /// The bound.
+        limit: usize,
+    },
+    /// What a rule remembers of values reached its bound of groups and lets the quietest go. Told once
+    /// a flood.
+    MemoryFull {
+        /// The rule.
+        rule: RuleId,
+        /// Of which field, by which.
+        what: String,
         /// When.
         at: Timestamp,
         /// The bound.
@@ -131,6 +148,8 @@ pub enum Step {
     TooLate,
     /// Its group was evicted.
     Evicted,
+    /// What the past answered; what came of it, if anything, is told next.
+    Answered(Vec<Answered>),
 }
 
 /// Stands where no record does: an evicted group's.
@@ -169,6 +188,7 @@ pub struct Engine {
     generation: Arc<Generation>,
     tenant: Arc<str>,
     states: Vec<ProgramState>,
+    memories: Vec<MemoryState>,
     seen: SeenRows,
     rows: seen::Tally,
     lanes: Lanes,
@@ -196,7 +216,7 @@ pub enum BadSnapshot {
     Unreadable(#[from] postcard::Error),
 }
 
-type SnapshotParts<S, R, L> = (String, String, S, R, seen::Tally, L);
+type SnapshotParts<S, M, R, L> = (String, String, S, M, R, seen::Tally, L);
 
 impl Engine {
     /// An engine without a past.
@@ -204,6 +224,7 @@ impl Engine {
         let list = &generation.programs.list;
         Self {
             states: list.iter().map(|_| ProgramState::default()).collect(),
+            memories: generation.programs.memories.iter().map(|_| MemoryState::default()).collect(),
             horizon: generation.horizon(),
             wants: generation.wants(),
             tenant: tenant.into(),
@@ -275,7 +296,20 @@ impl Engine {
         finish(outcome)
     }
 
+    /// A memory learns.
+    fn learn(&mut self, number: usize, hit: HitOutcome, phase: Phase, outcome: &mut Outcome) {
+        let HitOutcome::Learns { key, value, seat } = hit else { return };
+        let (order, limit) = ((seat.at, phase, seat.id), self.generation.limits.groups);
+        if self.memories[number].learn(order, key, value, limit, self.horizon) {
+            self.tell_full(number, seat.at, outcome);
+        }
+    }
+
     fn admit(&mut self, batch: &Batch, hit: Hit, outcome: &mut Outcome) {
+        if let HitOutcome::Learns { .. } = hit.outcome {
+            self.learn(hit.program, hit.outcome, hit.phase, outcome);
+            return;
+        }
         let row = &batch.rows[hit.row];
         let seat = hit.outcome.seat();
         let number = hit.program;
@@ -307,6 +341,12 @@ impl Engine {
                 }
                 state.admit(key, entry, &place, watched, outcome);
             }
+            HitOutcome::Open { key, entry, open } => {
+                let programs = &self.generation.programs;
+                let mut past = Past { programs, memories: &self.memories, seen: &mut self.seen };
+                state.admit_open(key, entry, open, &place, &mut past, outcome);
+            }
+            HitOutcome::Learns { .. } => {}
             HitOutcome::NoGroup(seat) => {
                 state.counters.group_field_missing += 1;
                 if watched {
@@ -350,10 +390,10 @@ impl Engine {
         let mut outcome = Outcome::default();
         for (number, state) in self.states.iter_mut().enumerate() {
             let program = &self.generation.programs.list[number];
-            if program.on_arrival {
+            if program.on_arrival || program.linked() {
                 continue;
             }
-            let Some(watermark) = fronts.watermark(program.reads) else { continue };
+            let Some(watermark) = fronts.watermark(program.waits) else { continue };
             let place = Place {
                 tenant: &self.tenant,
                 program,
@@ -364,6 +404,7 @@ impl Engine {
             };
             state.run(watermark, &place, self.watched == Some(number), &mut outcome);
         }
+        self.run_linked(&fronts, &mut outcome);
         self.seen.forget(fronts.all().unwrap_or(Timestamp::MIN), self.horizon, &self.lanes.left());
         finish(outcome)
     }
@@ -388,6 +429,12 @@ impl Engine {
         open
     }
 
+    /// What is remembered of values: of which field by which, groups, groups let go, values let go.
+    pub fn memories(&self) -> impl Iterator<Item = (String, usize, u64, u64)> {
+        let kept = self.generation.programs.memories.iter().zip(&self.memories);
+        kept.map(|(kept, state)| (kept.name(), state.groups(), state.groups_evicted, state.values_dropped))
+    }
+
     /// Groups that `rule` holds.
     pub fn groups(&self, rule: &RuleId) -> usize {
         self.generation.position(rule).map_or(0, |number| self.states[number].groups())
@@ -403,8 +450,9 @@ impl Engine {
     /// The whole state. An error means that a part of it cannot be written: never restore from less.
     pub fn snapshot(&self) -> Result<Snapshot, BadSnapshot> {
         let Generation { digest, meaning, .. } = &*self.generation;
-        let parts: SnapshotParts<_, _, _> =
-            (digest.clone(), meaning.clone(), &self.states, &self.seen, self.rows, &self.lanes);
+        let (states, memories) = (&self.states, &self.memories);
+        let parts: SnapshotParts<_, _, _, _> =
+            (digest.clone(), meaning.clone(), states, memories, &self.seen, self.rows, &self.lanes);
         Ok(Snapshot(postcard::to_stdvec(&parts)?))
     }
 
@@ -414,14 +462,17 @@ impl Engine {
         tenant: &str,
         snapshot: &Snapshot,
     ) -> Result<Self, BadSnapshot> {
-        let parts: SnapshotParts<Vec<ProgramState>, SeenRows, Lanes> = postcard::from_bytes(&snapshot.0)?;
-        let (digest, meaning, states, seen, rows, lanes) = parts;
+        let parts: SnapshotParts<Vec<ProgramState>, Vec<MemoryState>, SeenRows, Lanes> =
+            postcard::from_bytes(&snapshot.0)?;
+        let (digest, meaning, states, memories, seen, rows, lanes) = parts;
         let same = digest == generation.digest && meaning == generation.meaning;
-        if !same || states.len() != generation.programs.list.len() {
+        let as_many = states.len() == generation.programs.list.len()
+            && memories.len() == generation.programs.memories.len();
+        if !same || !as_many {
             return Err(BadSnapshot::OtherGeneration(digest));
         }
         let mut engine = Self::new(generation, tenant);
-        engine.states = states;
+        (engine.states, engine.memories) = (states, memories);
         for (state, program) in engine.states.iter_mut().zip(&engine.generation.programs.list) {
             state.wake(program);
         }

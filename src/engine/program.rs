@@ -3,18 +3,21 @@
 //! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
-use crate::rule::compile::Program;
-use crate::rule::verb::{Entry, Order};
+use crate::rule::compile::{Program, Programs};
+use crate::rule::verb::{Entry, Order, Shared};
 
 use super::group::{Decision, Group, Surroundings};
 use super::key::{ByKeyHash, GroupKey as Key};
+use super::memory::MemoryState;
+use super::open::{Open, Settled};
+use super::seen::{SeenRows, Was};
 use super::{Counters, Limits, Note, Outcome, Step, Traced};
 
 /// A fault of a script is told this often a rule.
@@ -45,11 +48,23 @@ impl Place<'_> {
     }
 }
 
+/// What open hits are settled by.
+pub struct Past<'a> {
+    /// Whose questions.
+    pub programs: &'a Programs,
+    /// What is remembered.
+    pub memories: &'a [MemoryState],
+    /// Which records were counted.
+    pub seen: &'a mut SeenRows,
+}
+
 /// A hit that waits for the watermark.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Waiting {
     key: Key,
     entry: Entry,
+    /// Where the past decides.
+    open: Option<Box<Open>>,
 }
 
 impl Waiting {
@@ -77,10 +92,15 @@ pub struct ProgramState {
     groups: HashMap<Key, Group, ByKeyHash>,
     /// Hits ahead of the watermark.
     waiting: Vec<Waiting>,
+    /// Hits that are being judged, in event order. Empty between runs.
+    #[serde(skip)]
+    due: VecDeque<Waiting>,
     /// Hits that wait are known to be in event order. Derived.
     #[serde(skip)]
     in_order: bool,
     watermark: Option<Timestamp>,
+    /// What the rule remembers across its groups.
+    shared: Shared,
     /// What is counted.
     pub counters: Counters,
     full: bool,
@@ -117,6 +137,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -156,23 +177,150 @@ impl ProgramState {
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.wait(Waiting { key, entry });
+            self.wait(Waiting { key, entry, open: None });
             return;
         };
         if entry.at <= watermark - place.program.late_within {
-            self.counters.too_late += 1;
-            if watched {
-                let step = Step::TooLate;
-                out.traced.push(Traced { id: entry.id, at: entry.at, key: (*key).into(), step });
-            }
+            self.too_late(&key, &entry, watched, out);
+            return;
+        }
+        self.counters.late += 1;
+        self.share(&entry, true, place);
+        self.work(&key, entry.at, place, out, |group, around| {
+            let (id, at) = (entry.id, entry.at);
+            let decision = group.insert_late(entry, around);
+            watched.then_some((id, at, decision))
+        });
+    }
+
+    fn too_late(&mut self, key: &Key, entry: &Entry, watched: bool, out: &mut Outcome) {
+        self.counters.too_late += 1;
+        if watched {
+            let step = Step::TooLate;
+            out.traced.push(Traced { id: entry.id, at: entry.at, key: (**key).into(), step });
+        }
+    }
+
+    /// Takes in a hit that the past decides: it waits, or is settled late.
+    pub fn admit_open(
+        &mut self,
+        key: Key,
+        entry: Entry,
+        open: Box<Open>,
+        place: &Place<'_>,
+        past: &mut Past<'_>,
+        out: &mut Outcome,
+    ) {
+        let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
+            self.wait(Waiting { key, entry, open: Some(open) });
+            return;
+        };
+        let Some(entry) = self.settle(&key, entry, &open, place, past, out) else { return };
+        if entry.at <= watermark - place.program.late_within {
+            self.too_late(&key, &entry, place.watched, out);
             return;
         }
         self.counters.late += 1;
         self.work(&key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
             let decision = group.insert_late(entry, around);
-            watched.then_some((id, at, decision))
+            place.watched.then_some((id, at, decision))
         });
+    }
+
+    /// What an open hit turns out to be: an entry of its group, or nothing but something to count.
+    fn settle(
+        &mut self,
+        key: &Key,
+        mut entry: Entry,
+        open: &Open,
+        place: &Place<'_>,
+        past: &mut Past<'_>,
+        out: &mut Outcome,
+    ) -> Option<Entry> {
+        let (program, order) = (place.program, entry.order());
+        let mut trace = |step: Step, key: &Key| {
+            if place.watched {
+                out.traced.push(Traced { id: order.2, at: order.0, key: (**key).into(), step });
+            }
+        };
+        if place.watched {
+            trace(Step::Answered(open.answered(past.programs, program, order, past.memories)), key);
+        }
+        let settled = open.settle(program, order, past.memories);
+        match settled {
+            Settled::Nothing => return None,
+            Settled::NoGroup => {
+                self.counters.group_field_missing += 1;
+                trace(Step::GroupFieldMissing, key);
+                return None;
+            }
+            Settled::NoValue => {
+                self.counters.value_missing += 1;
+                trace(Step::ValueMissing, key);
+                return None;
+            }
+            Settled::Excepted(number) => {
+                self.counters.excepted += 1;
+                trace(Step::Excepted(number), key);
+                return None;
+            }
+            Settled::Clears => (entry.clears, entry.marks, entry.values) = (true, 0, Arc::default()),
+            Settled::Hit(marks) => entry.marks |= marks,
+        }
+        if let Some(row) = open.row {
+            let program = u32::try_from(place.number).unwrap_or(u32::MAX);
+            let was = Was { program, amended: open.amended, clears: entry.clears };
+            if !past.seen.first_time(past.seen.seat_of(row), was) {
+                return None;
+            }
+        }
+        self.counters.hits += u64::from(!entry.clears);
+        Some(entry)
+    }
+
+    /// Begins to judge what `watermark` covers; false if it covers nothing new.
+    pub fn begin(&mut self, watermark: Timestamp) -> bool {
+        if self.watermark.is_some_and(|reached| watermark <= reached) || watermark == Timestamp::MIN {
+            return false;
+        }
+        if !self.in_order {
+            self.waiting.sort_by_key(Waiting::order);
+            self.in_order = true;
+        }
+        let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
+        self.due.extend(self.waiting.drain(..due));
+        true
+    }
+
+    /// The next instant at which there is something to judge up to `watermark`.
+    pub fn next(&self, watermark: Timestamp) -> Option<Timestamp> {
+        let hit = self.due.front().map(|waiting| waiting.entry.at);
+        let timer = self.timers.first().map(|(at, _)| *at).filter(|at| *at <= watermark);
+        hit.into_iter().chain(timer).min()
+    }
+
+    /// Judges what there is at `instant`: its hits, then its timers.
+    pub fn step(&mut self, instant: Timestamp, place: &Place<'_>, past: &mut Past<'_>, out: &mut Outcome) {
+        while self.due.front().is_some_and(|waiting| waiting.entry.at <= instant) {
+            let Some(Waiting { key, entry, open }) = self.due.pop_front() else { break };
+            let entry = match open {
+                Some(open) => self.settle(&key, entry, &open, place, past, out),
+                None => Some(entry),
+            };
+            let Some(entry) = entry else { continue };
+            self.work(&key, entry.at, place, out, |group, around| {
+                let (id, at) = (entry.id, entry.at);
+                let decision = group.observe(entry, around);
+                place.watched.then_some((id, at, decision))
+            });
+        }
+        self.timers_before(instant + Millis(1), place, out);
+    }
+
+    /// All up to `watermark` is judged.
+    pub fn end(&mut self, watermark: Timestamp) {
+        self.watermark = Some(watermark);
     }
 
     /// Puts a hit among those that wait: at its place, if that is near their end.
@@ -193,6 +341,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut None,
@@ -217,12 +366,14 @@ impl ProgramState {
         let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
         let mut waiting = std::mem::take(&mut self.waiting);
         let (mut due, mut number) = (waiting.drain(..due), 0_usize);
-        while let Some(Waiting { key, entry }) = due.next() {
+        // Rules that ask of the past judge step by step; here nothing is open.
+        while let Some(Waiting { key, entry, .. }) = due.next() {
             if number.is_multiple_of(AHEAD) {
                 self.look_ahead(due.as_slice());
             }
             number += 1;
             self.timers_before(entry.at, place, out);
+            self.share(&entry, false, place);
             self.work(&key, entry.at, place, out, |group, around| {
                 let (id, at) = (entry.id, entry.at);
                 let decision = group.observe(entry, around);
@@ -232,6 +383,14 @@ impl ProgramState {
         drop(due);
         self.waiting = waiting;
         self.timers_before(watermark + Millis(1), place, out);
+    }
+
+    /// What all groups share of a hit.
+    fn share(&mut self, entry: &Entry, late: bool, place: &Place<'_>) {
+        if !entry.clears {
+            let Program { verb, late_within, .. } = place.program;
+            self.counters.values_dropped += verb.share(&mut self.shared, entry, *late_within, late);
+        }
     }
 
     /// Brings the groups of the next hits near. It decides nothing.
@@ -254,6 +413,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
@@ -290,6 +450,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut fault,
@@ -363,6 +524,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,

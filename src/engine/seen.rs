@@ -115,6 +115,13 @@ pub struct Was {
     pub clears: bool,
 }
 
+impl Seat {
+    /// Which row it is.
+    pub fn key(self) -> RecordId {
+        self.key
+    }
+}
+
 impl Keyed for Seen {
     fn key(&self) -> RecordId {
         self.key
@@ -266,6 +273,11 @@ impl SeenRows {
             more.fields = now;
             more.end = more.end.max(comes);
         }
+    }
+
+    /// Where the row of `key` is, to be looked up.
+    pub fn seat_of(&self, key: RecordId) -> Seat {
+        Seat { key, sweeps: self.sweeps.wrapping_sub(1), place: 0 }
     }
 
     /// Notes what a record of the row that sits at `seat` was; false if the program has counted that

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::fact::Facts;
 use super::field::{RAW, VOCABULARY, lookup};
-use super::place::{self, Geography};
+use super::geography::{self, Geography};
 use super::scan::{Origin, Scanner};
 use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value};
 
@@ -78,7 +78,7 @@ impl Describer {
     /// Versions of the files that the row's place is from, as [`VERSIONS`].
     fn versions(&self, batch: &Batch, places: Option<&dyn Geography>, told: &mut Map<String, Json>) {
         let Some(geography) = places.or(self.geography.as_deref()) else { return };
-        let address = batch.record(0, Phase::Start).get(self.placed).text().and_then(place::address);
+        let address = batch.record(0, Phase::Start).get(self.placed).text().and_then(geography::address);
         if address.is_some_and(|address| geography.place(address).is_some()) {
             let versions =
                 geography.versions().iter().map(|(name, text)| (name.clone(), text.clone().into()));

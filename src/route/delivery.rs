@@ -79,6 +79,12 @@ impl DeliveryId {
         ])
     }
 
+    /// What tells `receiver` again of an alert, for the `nth` time after the first.
+    pub fn of_repeat(tenant: &str, receiver: &ReceiverName, alert: AlertId, nth: u64) -> Self {
+        let nth = nth.to_le_bytes();
+        Self::digest(&[b"repeat", tenant.as_bytes(), receiver.as_str().as_bytes(), &alert.0, &nth])
+    }
+
     /// The digest that stands for deliveries of which `first` is the first.
     pub fn of_digest(tenant: &str, receiver: &ReceiverName, first: Self) -> Self {
         Self::digest(&[b"digest", tenant.as_bytes(), receiver.as_str().as_bytes(), &first.0])
@@ -138,8 +144,41 @@ pub struct Delivery {
     pub held_by: Option<SilenceId>,
     /// What the last try came to, or what holds it back, in words; no secret, no control characters.
     pub last_reason: Option<String>,
+    /// What its route asks besides.
+    pub terms: Terms,
     /// Where it stands.
     pub standing: Standing,
+}
+
+/// What a route asks of a delivery besides that it is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Terms {
+    /// It is told together with others.
+    pub group: Option<Group>,
+    /// It is told again after so long, as often as its alert is still open then.
+    pub repeat: Option<Millis>,
+    /// True for what is told again: when its turn comes, what is no longer open is not told.
+    pub again: bool,
+    /// It is told only where none of these was taken when its time comes: an escalation.
+    pub unless: Vec<DeliveryId>,
+}
+
+impl Terms {
+    /// True where nothing is asked.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Alerts that are told together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Digest of the route's number, the level and the values that make the group: see
+    /// [`super::Route::group`].
+    pub key: String,
+    /// After a message of the group, the next waits so long.
+    pub interval: Millis,
 }
 
 /// What a delivery tells.
@@ -172,7 +211,11 @@ pub struct Digest {
     pub from: Timestamp,
     /// Event time of its last.
     pub to: Timestamp,
-    /// Why there is a digest: `limit`, `standing` or `stale`.
+    /// Titles of the first alerts, where they are told together because their route says so; at most
+    /// [`Digest::MAX_LINES`]. Hostile.
+    #[serde(default)]
+    pub titles: Vec<String>,
+    /// Why there is a digest: `limit`, `standing`, `stale` or `group`.
     pub because: String,
 }
 

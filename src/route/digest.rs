@@ -18,6 +18,8 @@ pub struct Member {
     pub level: Level,
     /// Its group as text: see [`group_line`]. Hostile.
     pub group: String,
+    /// Its title. Hostile.
+    pub title: String,
     /// Event time.
     pub at: Timestamp,
 }
@@ -25,7 +27,13 @@ pub struct Member {
 impl Member {
     /// What a digest tells of `alert`.
     pub fn of(alert: &Alert) -> Self {
-        Self { rule: alert.rule.clone(), level: alert.level, group: group_line(alert), at: alert.at }
+        Self {
+            rule: alert.rule.clone(),
+            level: alert.level,
+            group: group_line(alert),
+            title: alert.title.clone(),
+            at: alert.at,
+        }
     }
 }
 
@@ -45,7 +53,7 @@ pub fn group_line(alert: &Alert) -> String {
 }
 
 impl Digest {
-    /// The digest that stands for `members`; `because` is `limit`, `standing` or `stale`.
+    /// The digest that stands for `members`; `because` is `limit`, `standing`, `stale` or `group`.
     pub fn of(members: &[Member], because: &str) -> Self {
         let lines = most_first(members.iter().map(|member| (&member.rule, member.level)));
         let groups = most_first(members.iter().map(|member| &member.group).filter(|group| !group.is_empty()));
@@ -61,9 +69,18 @@ impl Digest {
             groups: groups.into_iter().take(Self::MAX_LINES).map(|(group, n)| (group.clone(), n)).collect(),
             from: members.iter().map(|member| member.at).min().unwrap_or(Timestamp(0)),
             to: members.iter().map(|member| member.at).max().unwrap_or(Timestamp(0)),
+            titles: if because == GROUP { titles(members) } else { Vec::new() },
             because: because.to_owned(),
         }
     }
+}
+
+/// Why a route's group is told in one message.
+pub const GROUP: &str = "group";
+
+fn titles(members: &[Member]) -> Vec<String> {
+    let titles = members.iter().take(Digest::MAX_LINES);
+    titles.map(|member| member.title.chars().take(MAX_GROUP).collect()).collect()
 }
 
 /// How often each was met, most first; of equals, the lesser first.
@@ -83,7 +100,8 @@ mod tests {
     use super::*;
 
     fn member(rule: &str, level: Level, group: &str, at: i64) -> Member {
-        Member { rule: rule.parse().unwrap(), level, group: group.to_owned(), at: Timestamp(at) }
+        let title = format!("{rule} at {at}");
+        Member { rule: rule.parse().unwrap(), level, group: group.to_owned(), title, at: Timestamp(at) }
     }
 
     #[test]

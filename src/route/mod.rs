@@ -17,11 +17,12 @@ pub mod silence;
 pub mod tree;
 
 pub use delivery::{
-    Attempt, Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
+    Attempt, Body, Delivery, DeliveryId, Digest, DigestLine, Group, ReceiverName, Silence, SilenceId,
+    Standing, Terms,
 };
 pub use limit::{AtMost, Limits};
 pub use pattern::Pattern;
-pub use tree::{Match, Route, Routes};
+pub use tree::{Escalate, Match, Route, Routes, Together};
 
 /// Alerts for the tests of routes and of the dispatcher.
 #[cfg(test)]

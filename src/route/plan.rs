@@ -90,6 +90,17 @@ impl Unit {
         }
     }
 
+    /// A route's group in one message; `members` are of one level and tenant, oldest first, and more
+    /// than one.
+    pub fn group(members: &[&Waiting]) -> Option<Self> {
+        let (first, others) = members.split_first()?;
+        let mut unit = Self { because: super::digest::GROUP, ..Self::one((0, first), false) };
+        for item in others {
+            unit.join(item);
+        }
+        unit.is_digest().then_some(unit)
+    }
+
     fn join(&mut self, item: &Waiting) {
         self.members.push(item.id);
         self.first |= item.first;

@@ -6,10 +6,10 @@
 
 use serde_json::Value as Json;
 
-use super::delivery::ReceiverName;
+use super::delivery::{Group, ReceiverName};
 use super::pattern::Pattern;
 use crate::alert::Alert;
-use crate::record::Level;
+use crate::record::{Level, Millis, Timestamp};
 
 /// All routes, in the configuration's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,71 @@ pub struct Route {
     pub to: Vec<ReceiverName>,
     /// `continue: true`: the routes after it are looked at as well.
     pub go_on: bool,
+    /// Alerts that are told together; none: each by itself.
+    pub together: Option<Together>,
+    /// What is still open is told again after so long; none: never.
+    pub repeat: Option<Millis>,
+    /// Who else is told of what nobody has taken.
+    pub escalate: Option<Escalate>,
+}
+
+/// Which alerts of a route are told together, and when. Critical ones never wait for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Together {
+    /// `rule`, `tenant`, or fields of the alert's group, whose equal values make a group; the level
+    /// always does.
+    pub by: Vec<String>,
+    /// How long the first waits for others at most.
+    pub wait: Millis,
+    /// How long the next message of a group waits after one.
+    pub interval: Millis,
+}
+
+/// Who else is told, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalate {
+    /// So long after the route's receivers were owed it.
+    pub after: Millis,
+    /// Whom.
+    pub to: Vec<ReceiverName>,
+}
+
+impl Route {
+    /// The group that `alert` is told with, where this is route number `number`; none where it is told
+    /// by itself.
+    pub fn group(&self, number: usize, alert: &Alert) -> Option<Group> {
+        let together = self.together.as_ref().filter(|_| alert.level < Level::Critical)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        part(&alert.tenant);
+        part(&number.to_string());
+        part(alert.level.as_str());
+        for name in &together.by {
+            part(name);
+            match name.as_str() {
+                "rule" => part(alert.rule.as_str()),
+                "tenant" => part(&alert.tenant),
+                field => part(&group_text(alert, field).unwrap_or_default()),
+            }
+        }
+        let key = hasher.finalize().to_hex()[..16].to_owned();
+        Some(Group { key, interval: together.interval })
+    }
+
+    /// When a message of `group` that is owed at `now` falls due: at the next of the group's own
+    /// instants, which lie `wait` apart, so that all that is owed until then is due together.
+    pub fn due(&self, group: &Group, now: Timestamp) -> Timestamp {
+        let Some(wait) = self.together.as_ref().map(|together| together.wait.0).filter(|wait| *wait > 0)
+        else {
+            return now;
+        };
+        let seed = i64::from_str_radix(&group.key[..8], 16).unwrap_or(0);
+        let offset = seed.rem_euclid(wait);
+        Timestamp(((now.0 - offset).div_euclid(wait) + 1) * wait + offset)
+    }
 }
 
 /// What a route asks of an alert: all of it must hold. A list that is empty asks nothing; of one
@@ -125,7 +190,7 @@ impl Routes {
     pub fn faults(&self) -> Vec<RouteFault> {
         let mut faults = Vec::new();
         let mut end = None;
-        for (route, Route { matches, to, go_on }) in self.routes.iter().enumerate() {
+        for (route, Route { matches, to, go_on, .. }) in self.routes.iter().enumerate() {
             if to.is_empty() {
                 faults.push(RouteFault::ToNobody { route });
             }
@@ -192,8 +257,13 @@ mod tests {
     fn the_first_route_that_accepts_decides_unless_it_goes_on() {
         let mut routes = Routes {
             routes: vec![
-                Route { matches: grave(), to: to(&["chat", "mail"]), go_on: true },
-                Route { matches: Match::default(), to: to(&["mail", "siem"]), go_on: false },
+                Route { matches: grave(), to: to(&["chat", "mail"]), go_on: true, ..Route::default() },
+                Route {
+                    matches: Match::default(),
+                    to: to(&["mail", "siem"]),
+                    go_on: false,
+                    ..Route::default()
+                },
             ],
         };
         let high = Alert { level: Level::High, ..sample::alert(1) };
@@ -208,8 +278,14 @@ mod tests {
 
     #[test]
     fn nobody_hears_of_what_a_rule_only_observes() {
-        let routes =
-            Routes { routes: vec![Route { matches: Match::default(), to: to(&["siem"]), go_on: false }] };
+        let routes = Routes {
+            routes: vec![Route {
+                matches: Match::default(),
+                to: to(&["siem"]),
+                go_on: false,
+                ..Route::default()
+            }],
+        };
         assert_eq!(told(&routes, &Alert { observe: true, ..sample::alert(1) }), Vec::<String>::new());
     }
 
@@ -246,7 +322,12 @@ mod tests {
 
     #[test]
     fn routes_that_tell_somebody_of_everything_are_required() {
-        let route = |matches: Match, names: &[&str], go_on| Route { matches, to: to(names), go_on };
+        let route = |matches: Match, names: &[&str], go_on| Route {
+            matches,
+            to: to(names),
+            go_on,
+            ..Route::default()
+        };
         let faults = |routes: Vec<Route>| -> Vec<String> {
             Routes { routes }.faults().iter().map(ToString::to_string).collect()
         };

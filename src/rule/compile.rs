@@ -10,15 +10,19 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::fold::fold;
 use crate::record::scan::Endpoint;
 use crate::record::{
-    Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Phase, Record, RuleId, Timestamp, Value,
+    Column, Columns, Datum, FieldKind, FieldName, Level, Millis, Number, Phase, Record, RuleId, Timestamp,
+    Value,
 };
 
 use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
 use super::index::Index;
 use super::lists::Lists;
+use super::past::{Memory, Question};
 use super::problem::Problems;
 use super::revision_of;
 use super::script::Script;
@@ -60,12 +64,14 @@ impl Rule {
 }
 
 /// What a record is to a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// A hit, if no exception holds.
     Hit,
     /// It clears its group (`unless`).
     Clear,
+    /// A memory learns from it; its program is the memory's number.
+    Learn,
 }
 
 /// One condition that makes records matter to a program.
@@ -146,6 +152,8 @@ pub enum Form {
     Typed,
     /// A number, or no value.
     Number,
+    /// A number of so many degrees at most, either way, or no value.
+    Degrees(u8),
 }
 
 /// A value the verb wants of each hit.
@@ -176,6 +184,10 @@ pub struct Program {
     pub rule: Arc<Rule>,
     /// The records that any of its inputs can accept.
     pub reads: Reads,
+    /// What has to be complete before it judges: what it reads, and what its memories do.
+    pub waits: Reads,
+    /// What it asks of the past.
+    pub questions: Vec<Question>,
     /// The group's fields.
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
@@ -207,7 +219,11 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
-    /// Every input of every program; the index files them by number.
+    /// Programs that judge together, instant by instant, because they share memories.
+    pub linked: Vec<usize>,
+    /// What is remembered for conditions that ask of the past.
+    pub memories: Vec<Memory>,
+    /// Every input of every program and memory; the index files them by number.
     pub inputs: Vec<Input>,
     /// Interned predicates.
     pub predicates: Predicates,
@@ -305,6 +321,11 @@ impl Programs {
         for (rule, script) in rules {
             programs.add(rule, script, columns);
         }
+        programs.linked = (0..programs.list.len()).filter(|number| programs.list[*number].linked()).collect();
+        for number in 0..programs.memories.len() {
+            let learns = programs.memories[number].learns.clone();
+            programs.input(number, Role::Learn, &learns, columns);
+        }
         programs
     }
 
@@ -329,9 +350,14 @@ impl Programs {
         });
         let group = grouping(spec);
         let (cooldown, restart) = cooldown(spec, &verb);
-        let on_arrival = matches!(verb, Verb::Each) && cooldown == Millis::ZERO;
+        let questions = self.questions(reads, columns);
+        let waits = questions.iter().map(|asked| self.memories[asked.memory].reads).fold(reads, Reads::or);
+        let stateless = cooldown == Millis::ZERO && questions.is_empty();
+        let on_arrival = matches!(verb, Verb::Each) && stateless;
         self.list.push(Program {
             reads,
+            waits,
+            questions,
             by: key_parts(&group, columns),
             missing_own: group.missing_own,
             exceptions,
@@ -346,6 +372,20 @@ impl Programs {
             on_arrival,
             rule,
         });
+    }
+
+    /// What the program just compiled asks of the past, and the memories that answer.
+    fn questions(&mut self, reads: Reads, columns: &mut Columns) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for (id, past, field, by) in self.predicates.take_asked() {
+            let known = self.memories.iter().position(|memory| memory.is_of(&field, &by, reads));
+            let memory = known.unwrap_or(self.memories.len());
+            if known.is_none() {
+                self.memories.push(Memory::new(field, by, reads, columns));
+            }
+            questions.push(Question { id, past, memory });
+        }
+        questions
     }
 
     fn input(&mut self, program: usize, role: Role, expr: &Expr, columns: &mut Columns) -> Reads {
@@ -390,6 +430,11 @@ impl Carry {
         match self.form {
             Form::Typed => Datum::of(value, kind),
             Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
+            Form::Degrees(most) => {
+                let most = Number::whole(most.into());
+                let there = |number: &Number| *number <= most && Number::default() - *number <= most;
+                value.number().filter(there).map_or(Datum::Absent, Datum::Number)
+            }
             Form::Key => key_text(value, kind).map_or(Datum::Absent, |text| Datum::Text(text.into())),
             Form::Net(net) => {
                 let Some(text) = key_text(value, kind) else { return Datum::Absent };
@@ -532,6 +577,11 @@ impl Program {
     pub fn level(&self, marks: u32) -> (Level, Option<usize>) {
         let line = (0..self.levels.len()).find(|line| marks >> line & 1 == 1);
         (line.map_or(self.rule.spec.level, |line| self.levels[line]), line)
+    }
+
+    /// Whether it judges together with others, instant by instant.
+    pub fn linked(&self) -> bool {
+        !self.questions.is_empty()
     }
 
     /// Whether the rule asks for `phase`.

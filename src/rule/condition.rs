@@ -4,7 +4,7 @@
 //! A verdict depends on the record alone; nothing here counts, remembers or reads a clock.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::record::fold::{fold, folds_to};
 use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record, Timestamp, Value};
 
 use super::lists::{List, Lists};
-use super::spec::{Bound, Expr, Literal, Ordering, Predicate, Test};
+use super::past::{QuestionId, Rest};
+use super::spec::{Bound, Expr, Literal, Ordering, Past, Predicate, Test};
 
 /// Number of an interned predicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub enum Condition {
     Not(Box<Condition>),
     /// One predicate holds.
     Is(PredicateId),
+    /// The past answers so.
+    Asks(QuestionId),
 }
 
 /// Every distinct predicate of a generation.
@@ -40,6 +43,9 @@ pub struct Predicates {
     /// What `in` looks at.
     lists: Lists,
     by_text: HashMap<String, PredicateId>,
+    questions: Vec<(Past, FieldName, Vec<FieldName>)>,
+    /// Questions of the program that is being compiled.
+    asked: BTreeSet<QuestionId>,
 }
 
 /// Verdicts on the record at hand, so that a predicate shared by rules is looked at once.
@@ -144,7 +150,52 @@ impl Predicates {
             Expr::All(parts) => Condition::All(parts.iter().map(|part| self.ready(part, columns)).collect()),
             Expr::Any(parts) => Condition::Any(parts.iter().map(|part| self.ready(part, columns)).collect()),
             Expr::Not(part) => Condition::Not(Box::new(self.ready(part, columns))),
+            Expr::Is(Predicate { field, test: Test::Past(past, by), .. }) => {
+                columns.want(field);
+                Condition::Asks(self.question((*past, field.clone(), by.clone())))
+            }
             Expr::Is(predicate) => Condition::Is(self.intern(predicate, columns)),
+        }
+    }
+
+    fn question(&mut self, question: (Past, FieldName, Vec<FieldName>)) -> QuestionId {
+        let known = self.questions.iter().position(|other| *other == question);
+        let number = known.unwrap_or(self.questions.len());
+        if known.is_none() {
+            self.questions.push(question);
+        }
+        let id = QuestionId::try_from(number).unwrap_or(QuestionId::MAX);
+        self.asked.insert(id);
+        id
+    }
+
+    /// The questions that were asked since this was called last: what, of which field, by which.
+    pub fn take_asked(&mut self) -> Vec<(QuestionId, Past, FieldName, Vec<FieldName>)> {
+        let question = |id: QuestionId| {
+            self.questions.get(id as usize).map(|(past, field, by)| (id, *past, field.clone(), by.clone()))
+        };
+        std::mem::take(&mut self.asked).into_iter().filter_map(question).collect()
+    }
+
+    /// What is left of `condition` once `record` has been looked at; `number` is the program's own of a
+    /// question. `memo` must have been cleared for the record.
+    pub fn reduce(
+        &self,
+        condition: &Condition,
+        record: Record<'_>,
+        memo: &mut Memo,
+        number: &dyn Fn(QuestionId) -> u32,
+    ) -> Rest {
+        match condition {
+            Condition::All(parts) => {
+                Rest::all(parts.iter().map(|part| self.reduce(part, record, memo, number)))
+            }
+            Condition::Any(parts) => {
+                Rest::any(parts.iter().map(|part| self.reduce(part, record, memo, number)))
+            }
+            Condition::Not(part) => self.reduce(part, record, memo, number).contrary(),
+            Condition::Is(_) => Rest::Settled(self.holds(condition, record, memo)),
+            Condition::Asks(id) => Rest::Asks(number(*id)),
         }
     }
 
@@ -159,12 +210,14 @@ impl Predicates {
         id
     }
 
-    /// Whether `condition` holds for `record`; `memo` must have been cleared for it.
+    /// Whether `condition` holds for `record` with every question denied; `memo` must have been cleared
+    /// for it.
     pub fn holds(&self, condition: &Condition, record: Record<'_>, memo: &mut Memo) -> bool {
         match condition {
             Condition::All(parts) => parts.iter().all(|part| self.holds(part, record, memo)),
             Condition::Any(parts) => parts.iter().any(|part| self.holds(part, record, memo)),
             Condition::Not(part) => !self.holds(part, record, memo),
+            Condition::Asks(_) => false,
             Condition::Is(id) => {
                 if memo.verdicts.len() < self.list.len() {
                     memo.verdicts.resize(self.list.len(), None);
@@ -198,6 +251,8 @@ fn ready_test(test: &Test, columns: &mut Columns, lists: &Lists) -> ReadyTest {
         Test::FieldRef(field) => ReadyTest::FieldRef(columns.want(field)),
         // A list that is not there holds nothing; that it is there was checked when the rule was read.
         Test::In(names) => ReadyTest::In(names.iter().filter_map(|name| lists.get(name).cloned()).collect()),
+        // Asked of the past, never of the record: see `Condition::Asks`.
+        Test::Past(..) => ReadyTest::Equals(Equals::default()),
     }
 }
 
@@ -421,7 +476,7 @@ fn settled(expr: &Expr, known: Known<'_>) -> Option<bool> {
         Expr::Not(part) => settled(part, known).map(|holds| !holds),
         Expr::Is(predicate) => {
             let value = known(&predicate.field)?;
-            if matches!(predicate.test, Test::FieldRef(_) | Test::In(_)) {
+            if matches!(predicate.test, Test::FieldRef(_) | Test::In(_) | Test::Past(..)) {
                 return None;
             }
             let mut columns = Columns::default();

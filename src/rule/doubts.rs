@@ -57,7 +57,11 @@ fn fields_of(spec: &Spec) -> Vec<&FieldName> {
             verb.group.by.iter().chain(distinct).collect()
         }
         Some(Verb::Distinct(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
-        Some(Verb::FirstSeen(verb)) => verb.group.by.iter().chain(&verb.value).collect(),
+        Some(Verb::FirstSeen(verb)) => {
+            let common = verb.unless_common.iter().map(|common| &common.by);
+            verb.group.by.iter().chain(&verb.value).chain(&verb.same_if).chain(common).collect()
+        }
+        Some(Verb::Travel(verb)) => verb.group.by.iter().chain(&verb.ignore_same).collect(),
         Some(Verb::Measure(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
     }
 }

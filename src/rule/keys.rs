@@ -10,7 +10,8 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
 pub use verbs::{
-    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT,
+    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT, TRAVEL,
+    UNLESS_COMMON,
 };
 
 /// One map of the language.
@@ -107,6 +108,8 @@ pub enum Takes {
     OffOr(&'static Takes),
     /// So many in so long.
     Rate,
+    /// A whole number in these bounds, with its unit.
+    Measured(u32, u32, &'static str),
     /// A number of bytes with its unit.
     Size,
     /// A secret: `env:NAME` or `file:PATH`, never the secret itself.
@@ -159,6 +162,7 @@ impl Takes {
             Self::Or(one, other) => format!("{} or {}", one.words(), other.words()),
             Self::OffOr(inner) => format!("`off` or {}", inner.words()),
             Self::Rate => "a rate such as `10 in 15m`".to_owned(),
+            Self::Measured(min, max, unit) => format!("a whole number from {min}{unit} to {max}{unit}"),
             Self::Size => "a size such as 20GB".to_owned(),
             Self::Later => "a value of a later version".to_owned(),
         }
@@ -236,9 +240,11 @@ pub static MAPS: &[&MapDoc] = &[
     &FIRST_SEEN,
     &LEARN,
     &SAME_NET,
+    &UNLESS_COMMON,
     &MEASURE,
     &RECOVER,
     &SCRIPT,
+    &TRAVEL,
     &EXCEPTION,
     &LEVEL_LINE,
     &COOLDOWN,

@@ -15,6 +15,7 @@ pub mod hours;
 pub mod index;
 pub mod keys;
 pub mod lists;
+pub mod past;
 pub mod problem;
 pub mod reference;
 pub mod schema;

@@ -103,6 +103,9 @@ fn takes_schema(takes: Takes) -> Value {
     match takes {
         Takes::Secret => json!({ "type": "string", "pattern": "^(env|file):.+$" }),
         Takes::Rate => json!({ "type": "string", "pattern": "^[0-9]+ in [0-9a-z]+$" }),
+        Takes::Measured(_, _, unit) => {
+            json!({ "type": "string", "pattern": format!("^[0-9]+ ?{unit}$") })
+        }
         Takes::Size => json!({ "type": "string", "pattern": "^[0-9]+[kMGT]B$" }),
         Takes::Text => json!({ "type": ["string", "number", "boolean"] }),
         Takes::Template | Takes::Script | Takes::Instant | Takes::Day => json!({ "type": "string" }),
@@ -245,8 +248,9 @@ fn modified_fields() -> Map<String, Value> {
 
 fn modified_value(op: Op) -> Value {
     match op {
-        Op::Exists => json!({ "type": "boolean" }),
+        Op::Exists | Op::New | Op::Known => json!({ "type": "boolean" }),
         Op::Compare(_) => json!({ "type": ["number", "string"] }),
+        Op::UnseenFor => reference("duration"),
         Op::FieldRef => reference("field"),
         Op::Equals | Op::Contains | Op::StartsWith | Op::EndsWith | Op::Regex | Op::Cidr | Op::In => {
             json!({ "anyOf": one_or_list(&["string", "number"]) })
@@ -321,10 +325,13 @@ mod tests {
             "raw.x|re",
             "user|cased",
             "geo.country|exists",
+            "user|new",
+            "public_ip|known",
+            "user|unseen_for",
         ] {
             assert!(allows(key), "{key}");
         }
-        for key in ["e2e_rtt|contains", "user|gt", "user|cidr", "geoxcountry|exists", "user|new", "colour|re"]
+        for key in ["e2e_rtt|contains", "user|gt", "user|cidr", "geoxcountry|exists", "user|old", "colour|re"]
         {
             assert!(!allows(key), "{key}");
         }

@@ -156,6 +156,20 @@ pub enum Test {
     FieldRef(FieldName),
     /// A value of one of these lists.
     In(Vec<String>),
+    /// Used so before this record, by successes of its kind that have the same values of these
+    /// fields; none of them: of the tenant. Depends on state.
+    Past(Past, Vec<FieldName>),
+}
+
+/// What is asked of a value's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Past {
+    /// `new`: never used.
+    New,
+    /// `known`: first used at least a day before.
+    Known,
+    /// `unseen_for`: last used longer ago than this.
+    Unseen(Millis),
 }
 
 /// `gt`, `gte`, `lt`, `lte`.
@@ -266,6 +280,8 @@ pub enum Verb {
     Measure(MeasureSpec),
     /// A Rhai script over the group's last records.
     Script(ScriptSpec),
+    /// Two places too far apart for the time between.
+    Travel(TravelSpec),
 }
 
 /// `count:`. At least one of `at_least` and `having` is given.
@@ -352,6 +368,24 @@ pub struct FirstSeenSpec {
     pub same_net: Option<SameNet>,
     /// `first_value: alert`.
     pub first_value_alerts: bool,
+    /// A value is known too if the group knows these fields of its record together; empty: no.
+    // Rules that do not use it keep the revision that they had before there was such a thing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub same_if: Vec<FieldName>,
+    /// A value that many show is no news.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unless_common: Option<UnlessCommon>,
+}
+
+/// `unless_common:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UnlessCommon {
+    /// Whose different values are counted.
+    pub by: FieldName,
+    /// How many of them make a value common; at least 2.
+    pub at_least: u32,
+    /// How far back they count.
+    pub within: Millis,
 }
 
 /// How long a group learns.
@@ -432,6 +466,28 @@ pub struct ScriptSpec {
     pub keep: u32,
     /// The script.
     pub when: ScriptText,
+}
+
+/// `travel:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TravelSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Least distance, in km; at least [`TravelSpec::LEAST_KM`].
+    pub at_least: u32,
+    /// Fires strictly above this speed, in km/h.
+    pub faster_than: u32,
+    /// Two points that share the value of one of these fields are no journey.
+    pub ignore_same: Vec<FieldName>,
+}
+
+impl TravelSpec {
+    /// Under this distance nothing is ever told: places in geography files are no more exact.
+    pub const LEAST_KM: u32 = 50;
+    /// No two places are further apart.
+    pub const MOST_KM: u32 = 20_015;
+    /// Fastest speed that can be asked for: what is told of at a second's difference is faster.
+    pub const MOST_KMH: u32 = 100_000;
 }
 
 /// A script's text and where it stands, so that a fault inside it can be told at its line.

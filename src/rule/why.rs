@@ -3,12 +3,12 @@
 
 use serde::Serialize;
 
-use crate::record::{Columns, Record, Value};
+use crate::record::{Columns, FieldName, Record, Value};
 
 use super::condition::{Memo, Predicates};
 use super::hours::Hours;
 use super::lists::Lists;
-use super::spec::{Bound, Expr, Literal, Ordering, Predicate, Test};
+use super::spec::{Bound, Expr, Literal, Ordering, Past, Predicate, Test};
 
 /// One part of a condition and whether it held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,6 +74,45 @@ pub fn hit(
     Why { held: parts.iter().all(|part| part.held), what: "all of".to_owned(), actual: None, parts }
 }
 
+/// What was answered to a question of the past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// The question, as [`Why::what`] words it.
+    pub what: String,
+    /// The answer.
+    pub held: bool,
+    /// When the value was used before.
+    pub words: String,
+}
+
+/// The question `past` of `field`, as [`Why::what`] words it.
+pub fn question(past: Past, field: &FieldName) -> String {
+    match past {
+        Past::New => format!("{field} is new"),
+        Past::Known => format!("{field} is known"),
+        Past::Unseen(lasts) => format!("{field} is unseen for {lasts}"),
+    }
+}
+
+impl Why {
+    /// Puts in the answers that came when the record was judged.
+    pub fn answer(&mut self, answers: &[Answered]) {
+        if let (Some(actual), Some(answered)) =
+            (&mut self.actual, answers.iter().find(|answered| answered.what == self.what))
+        {
+            self.held = answered.held;
+            *actual = format!("{actual}, {}", answered.words);
+        }
+        self.parts.iter_mut().for_each(|part| part.answer(answers));
+        match self.what.as_str() {
+            "all of" => self.held = self.parts.iter().all(|part| part.held),
+            "any of" => self.held = self.parts.iter().any(|part| part.held),
+            "not" => self.held = self.parts.iter().all(|part| !part.held),
+            _ => {}
+        }
+    }
+}
+
 /// The value as a person reads it.
 fn shown(value: Value<'_>) -> String {
     match value {
@@ -102,6 +141,7 @@ fn look(predicate: &Predicate) -> String {
         Test::Exists(true) => format!("{field} is there"),
         Test::Exists(false) => format!("{field} is not there"),
         Test::In(names) => format!("{field} is in the list {}{cased}", list(names, quoted)),
+        Test::Past(past, _) => question(*past, field),
         Test::FieldRef(other) => format!("{field} is the same as {other}{cased}"),
     }
 }

@@ -1,6 +1,7 @@
 //! Sources that the daemon polls: each gives rows, how far it is complete, and a place to resume
 //! from. A source decides when it asks and what; the daemon carries out.
 
+use std::path::Path;
 use std::pin::Pin;
 
 use crate::record::scan::Origin;
@@ -85,9 +86,18 @@ pub enum Step {
 /// A step that is under way.
 pub type Stepping<'a> = Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
 
+/// What a source finds out before it is read.
+pub type Preparing<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// A source that is read for as long as the daemon runs.
 pub trait LiveSource: Send + std::fmt::Debug {
-    /// Its lanes, always the same ones in the same order.
+    /// Finds out what the configuration leaves open and identities are made of, before lanes are
+    /// resumed or read: asks once, and keeps what it learnt in `notes`, a file of its own beside the
+    /// store. The text of a failure holds no secret and says the way out.
+    fn prepare<'a>(&'a mut self, _now: Timestamp, _notes: &'a Path) -> Preparing<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Its lanes, always the same ones in the same order; their origins are whole once it is prepared.
     fn lanes(&self) -> Vec<LaneSpec>;
     /// Resumes a lane where an earlier life stopped, or, after a reading that could not be kept, where
     /// this one was; an empty cursor begins anew. What was given since is given again.

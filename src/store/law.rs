@@ -15,7 +15,9 @@ use super::{Change, Checkpoint, Cursor, Entry, Event, Fence, Store, StoreError, 
 use crate::alert::{Alert, AlertId, State};
 use crate::engine::SourceId;
 use crate::record::{Level, Millis, Timestamp};
-use crate::route::{Body, Delivery, DeliveryId, Digest, ReceiverName, Silence, SilenceId, Standing};
+use crate::route::{
+    Body, Delivery, DeliveryId, Digest, Group, ReceiverName, Silence, SilenceId, Standing, Terms,
+};
 
 /// One of them is hostile.
 const TENANTS: [&str; 2] = ["default", "b\0' --"];
@@ -117,6 +119,16 @@ fn change(tenant: usize) -> impl Strategy<Value = Change> {
     prop_oneof![of_journal, of_alerts, of_deliveries]
 }
 
+/// Every term at once.
+fn terms(seed: u32) -> Terms {
+    Terms {
+        group: Some(Group { key: format!("{seed:016x}"), interval: Millis::mins(5) }),
+        repeat: Some(Millis(i64::from(seed) + 1)),
+        again: true,
+        unless: vec![DeliveryId([1; 16]), DeliveryId([2; 16])],
+    }
+}
+
 fn delivery_id(tenant: usize, id: u8) -> DeliveryId {
     DeliveryId([u8::try_from(tenant).unwrap() * 16 + id; 16])
 }
@@ -149,7 +161,7 @@ fn message(tenant: usize) -> impl Strategy<Value = Delivery> {
         1 => (any::<u64>(), ".{0,9}").prop_map(|(count, because)| {
             let (from, to) = (Timestamp(1), Timestamp(2));
             let (lines, groups) = (Vec::new(), vec![(because.clone(), count)]);
-            Body::Digest(Box::new(Digest { count, lines, others: 0, groups, from, to, because }))
+            Body::Digest(Box::new(Digest { count, lines, others: 0, groups, from, to, titles: Vec::new(), because }))
         }),
     ];
     let held_by = option::of((0..2_u8).prop_map(|id| SilenceId([id; 8])));
@@ -168,6 +180,7 @@ fn message(tenant: usize) -> impl Strategy<Value = Delivery> {
             plain,
             held_by,
             last_reason,
+            terms: if plain { terms(tries) } else { Terms::default() },
             standing,
             ..delivery(id, to, due)
         }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertId, State};
 use crate::engine::SourceId;
-use crate::record::place::Places;
+use crate::record::geography::Places;
 use crate::record::scan::Origin;
 use crate::record::{Level, RuleId, Timestamp};
 use crate::route::{Delivery, DeliveryId, ReceiverName, Silence, SilenceId};

@@ -14,7 +14,7 @@ use crate::engine::SourceId;
 use crate::record::scan::{Endpoint, FieldMap, Mapping, Origin};
 use crate::record::{FieldName, Level, Millis, Timestamp};
 use crate::route::{
-    Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing,
+    Body, Delivery, DeliveryId, Digest, DigestLine, ReceiverName, Silence, SilenceId, Standing, Terms,
 };
 
 /// Opens the store of one place, again and again; the one before is closed by then.
@@ -149,6 +149,7 @@ pub(crate) fn delivery(id: u8, to: &str, due: i64) -> Delivery {
         plain: false,
         held_by: None,
         last_reason: None,
+        terms: Terms::default(),
         standing: Standing::Waiting,
     }
 }
@@ -643,6 +644,7 @@ pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
         groups: vec![("user=\"ana\"\u{202e}".to_owned(), 3)],
         from: Timestamp(1),
         to: Timestamp(2),
+        titles: Vec::new(),
         because: "limit".to_owned(),
     };
     let summary = Delivery { body: Body::Digest(Box::new(digest)), ..delivery(0x2b, "slack", 5) };

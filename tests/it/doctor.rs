@@ -81,7 +81,7 @@ async fn a_refused_key_is_asked_with_once() {
     insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @r"
     source prod
       ok    [HOST] answers, and its clock is ours
-      FAIL  desktop_logins: credentials refused: the service answered 401: APIGW.0301 Incorrect IAM authentication information: verify aksk signature fail, … (the echo of the request is left out); the secret key does not belong to the access key: check `credentials`; nothing more is asked until the configuration changes
+      FAIL  desktop_logins: credentials refused: the service answered 401: APIGW.0301 Incorrect IAM authentication information: verify aksk signature fail, … (the echo of the request is left out); the secret key does not belong to the access key: check `credentials`; nothing more is asked until they change
       -     app_logins: not asked, because the credentials were refused; needs `workspace:session:listUserConnection`
       -     app_launches: not asked, because the credentials were refused; needs `workspace:session:listAppConnection`
     receiver out

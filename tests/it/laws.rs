@@ -38,6 +38,11 @@ fn others() -> Vec<String> {
             "breaks",
             "match: {outcome: [failure, success]}\nscript:\n  by: [user_name]\n  keep: 2\n  when: |\n    record.e2e_rtt > 300\n",
         ),
+        rule("from-new", "match: {outcome: [failure, success], public_ip|new: true}\n"),
+        rule(
+            "asks",
+            "match: {outcome: failure}\ncount: {at_least: 2, within: 2m, by: [user_name], unless: {outcome: success, public_ip|new: false}}\nexcept: [{public_ip|unseen_for: 3m, because: a holiday}]\nlevels: [{level: high, when: {public_ip|new: true}}]\n",
+        ),
         rule(
             "tuple",
             "match: {outcome: success}\nfirst_seen: {value: [public_ip, outcome], by: [user_name]}\ncooldown: 1m\n",

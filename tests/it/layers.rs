@@ -9,15 +9,16 @@ use syn::visit::{self, Visit};
 const CORE: [&str; 5] = ["record", "rule", "alert", "route", "engine"];
 
 /// What each module may name besides itself. The last ones may name anything, and nobody names them.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
+    ("sign", &[]),
     ("record", &[]),
     ("alert", &["record"]),
     ("rule", &["record", "alert"]),
     ("route", &["record", "alert"]),
     ("engine", &["record", "alert", "rule", "route"]),
     ("config", &CORE),
-    ("source", &["record", "rule", "alert", "route", "engine", "config"]),
-    ("deliver", &["record", "rule", "alert", "route", "engine", "config"]),
+    ("source", &["record", "rule", "alert", "route", "engine", "config", "sign"]),
+    ("deliver", &["record", "rule", "alert", "route", "engine", "config", "sign"]),
     ("simulate", &["record", "rule", "alert", "route", "engine", "config"]),
     ("store", &CORE),
     (

@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod baselines;
 mod bounds;
 mod daemon;
 mod demo;
 mod doctor;
 mod examples;
+mod export;
 mod huawei;
 mod laws;
 mod layers;
@@ -17,12 +19,14 @@ mod mail_server;
 mod mmdb;
 mod models;
 mod operator;
+mod past;
 mod real;
 mod receivers;
 mod receivers_hostile;
 mod receivers_http;
 mod receivers_mail;
 mod receivers_robots;
+mod receivers_services;
 mod receivers_shown;
 mod receivers_tls;
 mod reference;

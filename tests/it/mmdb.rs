@@ -41,7 +41,11 @@ pub fn asn(number: u32, name: &'static str) -> Value {
 
 fn head(kind: u8, size: usize, into: &mut Vec<u8>) {
     assert!(size < 29 + 256, "small values only");
-    let (low, more) = if size < 29 { (size as u8, None) } else { (29, Some((size - 29) as u8)) };
+    let (low, more) = if size < 29 {
+        (u8::try_from(size).unwrap(), None)
+    } else {
+        (29, Some(u8::try_from(size - 29).unwrap()))
+    };
     if kind <= 7 {
         into.push(kind << 5 | low);
     } else {
@@ -133,7 +137,7 @@ pub fn file(kind: &'static str, built: u64, networks: &[(&str, Value)]) -> Vec<u
             Branch::Node(node) => *node,
             Branch::Value(offset) => count + 16 + offset,
         };
-        bytes.extend(&(record as u32).to_be_bytes());
+        bytes.extend(&u32::try_from(record).unwrap().to_be_bytes());
     }
     bytes.extend([0; 16]);
     bytes.extend(data);
@@ -146,7 +150,7 @@ pub fn file(kind: &'static str, built: u64, networks: &[(&str, Value)]) -> Vec<u
         ("description", Map(Vec::new())),
         ("ip_version", Short(6)),
         ("languages", List(vec![Text("en")])),
-        ("node_count", Number(count as u32)),
+        ("node_count", Number(u32::try_from(count).unwrap())),
         ("record_size", Short(32)),
     ]);
     encode(&about, &mut bytes);

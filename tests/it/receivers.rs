@@ -36,9 +36,14 @@ pub fn try_receiver(text: &str, secrets: &Secrets) -> Result<Box<dyn Receiver>, 
 
 /// A receiver of each kind that speaks HTTP, at `http`, which answers as [`fine`].
 pub fn every_http(http: &Http) -> Vec<(&'static str, Box<dyn Receiver>)> {
-    let secrets = Secrets::default().with("URL", &http.url("/s3cret-path"));
+    let secrets = services(http);
     let spelt = |kind: &'static str| match kind {
-        "dingtalk" | "feishu" | "slack" | "wecom" => format!("{{kind: {kind}, url: env:URL}}"),
+        "alertmanager" => format!("{{kind: alertmanager, url: \"{}\"}}", http.url("")),
+        "pagerduty" => {
+            format!("{{kind: pagerduty, routing_key: env:PD, url: \"{}\"}}", http.url("/v2/enqueue"))
+        }
+        "smn" => format!("{{kind: smn, {TOPIC}, url: \"{}\"}}", http.url("")),
+        "dingtalk" | "feishu" | "slack" | "teams" | "wecom" => format!("{{kind: {kind}, url: env:URL}}"),
         "webhook" => format!("{{kind: webhook, url: \"{}\"}}", http.url("/")),
         "email" | "file" | "stdout" => String::new(),
         new => panic!("say here how `{new}` is spelt, so that every test of receivers meets it"),
@@ -50,12 +55,28 @@ pub fn every_http(http: &Http) -> Vec<(&'static str, Box<dyn Receiver>)> {
         .collect()
 }
 
+/// A topic and who publishes there.
+pub const TOPIC: &str =
+    "topic: \"urn:smn:ap-southeast-3:0123abc:alerts\", credentials: {ak: env:AK, sk: env:SK}";
+
+/// Secrets of receivers that are tested at `http`.
+pub fn services(http: &Http) -> Secrets {
+    Secrets::default()
+        .with("URL", &http.url("/s3cret-path"))
+        .with("PD", "0s3cret8901234567890123456789012")
+        .with("AK", "AKs3cret")
+        .with("SK", "SKs3cret")
+}
+
 /// What a service of each kind answers when it takes a message.
 pub fn fine(kind: &str) -> Play {
     match kind {
         "feishu" => Play::body("200 OK", r#"{"code":0,"msg":"success","data":{}}"#),
         "dingtalk" | "wecom" => Play::body("200 OK", r#"{"errcode":0,"errmsg":"ok"}"#),
         "slack" => Play::body("200 OK", "ok"),
+        "pagerduty" => Play::body("202 Accepted", r#"{"status":"success","message":"Event processed"}"#),
+        "smn" => Play::body("200 OK", r#"{"request_id":"r1","message_id":"m1"}"#),
+        "teams" => Play::status("202 Accepted"),
         _ => Play::status("204 No Content"),
     }
 }
@@ -146,6 +167,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
         groups: vec![("user=ana".to_owned(), 20), ("user=bob".to_owned(), 4)],
         from: AT,
         to: AT + Millis::mins(12),
+        titles: Vec::new(),
         because: "limit".to_owned(),
     };
     let standing = Digest { because: "standing".to_owned(), others: 0, ..digest.clone() };
@@ -190,6 +212,7 @@ pub fn digest_message(text: &str) -> Message {
             groups: vec![(text.to_owned(), 30)],
             from: AT,
             to: AT + Millis::mins(1),
+            titles: vec![text.to_owned()],
             because: text.to_owned(),
         })),
     )

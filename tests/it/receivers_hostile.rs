@@ -274,10 +274,100 @@ async fn a_robot_mentions_nobody() {
                     continue;
                 }
                 let user = lines.iter().find_map(|line| line.strip_prefix("user: ")).unwrap();
-                match user.strip_suffix('…') {
-                    // A group has less room than a mailbox; what was cut says so.
-                    Some(kept) if raw.len() > 300 => assert!(raw.starts_with(&unescaped(kept)), "{user}"),
-                    Some(_) | None => assert_tells(&raw, user),
+                assert_tells_or_is_cut(&raw, user);
+            }
+        }
+    }
+}
+
+/// The texts that Teams shows of a message, line by line; all are runs, which know no Markdown.
+fn card_lines(payload: &Json) -> Vec<String> {
+    assert_eq!((&payload["type"], payload["attachments"].as_array().unwrap().len()), (&"message".into(), 1));
+    let card = &payload["attachments"][0]["content"];
+    let keys: Vec<&String> = card.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["$schema", "type", "version", "msteams", "body"]);
+    assert_eq!(card["msteams"], serde_json::json!({"width": "Full"}), "nobody is mentioned");
+    let line = |block: &Json| {
+        assert_eq!(block["type"], "RichTextBlock");
+        let runs = block["inlines"].as_array().unwrap().iter();
+        let text = runs.map(|run| {
+            assert_eq!(run["type"], "TextRun");
+            let known = ["type", "text", "weight", "size"];
+            assert!(run.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())));
+            run["text"].as_str().unwrap()
+        });
+        text.collect::<String>()
+    };
+    card["body"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// Claims that `shown` tells `raw`, or its beginning where there was no more room.
+fn assert_tells_or_is_cut(raw: &str, shown: &str) {
+    match shown.strip_suffix('…') {
+        Some(kept) if raw.len() > 150 => assert!(raw.starts_with(&unescaped(kept)), "{shown}"),
+        Some(_) | None => assert_tells(raw, shown),
+    }
+}
+
+/// What the service behind `kind` shows as the user, and every other text that it is given.
+fn read_by_service(kind: &str, body: &Json) -> (Option<String>, Vec<String>) {
+    let prefixed =
+        |lines: &[String]| lines.iter().find_map(|line| line.strip_prefix("user: ")).map(str::to_owned);
+    match kind {
+        "teams" => {
+            let lines = card_lines(body);
+            assert!(!lines.iter().any(|line| line.contains("{{")), "a function of a card");
+            (prefixed(&lines), lines)
+        }
+        "pagerduty" => {
+            let payload = &body["payload"];
+            let user = payload["custom_details"]["user"].as_str().map(str::to_owned);
+            let details = payload["custom_details"].as_object().into_iter().flatten();
+            let texts = details.flat_map(|(name, value)| [name.clone(), value.as_str().unwrap().to_owned()]);
+            (user, texts.chain([payload["summary"].as_str().unwrap().to_owned()]).collect())
+        }
+        "alertmanager" => {
+            let mut texts = Vec::new();
+            for alert in body.as_array().unwrap() {
+                for (name, value) in alert["labels"].as_object().unwrap() {
+                    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+                    assert!(plain && !name.starts_with(|c: char| c.is_ascii_digit()), "{name}");
+                    texts.push(value.as_str().unwrap().to_owned());
+                }
+                texts.push(alert["annotations"]["summary"].as_str().unwrap().to_owned());
+            }
+            let description = body[0]["annotations"]["description"].as_str().unwrap_or_default();
+            let lines: Vec<String> = description.split('\n').map(str::to_owned).collect();
+            (prefixed(&lines), [texts, lines].concat())
+        }
+        "smn" => {
+            let structure: Json = serde_json::from_str(body["message_structure"].as_str().unwrap()).unwrap();
+            let sms = structure["sms"].as_str().unwrap();
+            assert!(sms.chars().count() <= 490 && !sms.contains(['[', ']', '【', '】']));
+            let whole = structure["default"].as_str().unwrap();
+            let mut lines: Vec<String> = whole.split('\n').map(str::to_owned).collect();
+            let user = prefixed(&lines);
+            lines.extend([sms, body["subject"].as_str().unwrap()].map(str::to_owned));
+            (user, lines)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn services_are_given_text_and_nothing_else() {
+    for kind in ["teams", "pagerduty", "alertmanager", "smn"] {
+        let http = taking(kind).await;
+        let (_, receiver) = every_http(&http).into_iter().find(|(other, _)| *other == kind).unwrap();
+        for raw in corpus() {
+            for message in messages(&raw) {
+                assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+                let request = http.seen.lock().unwrap().pop().unwrap();
+                let body = serde_json::from_slice(&request.body).unwrap();
+                let (user, texts) = read_by_service(kind, &body);
+                assert!(texts.iter().all(|text| !text.contains(deceives)), "{kind}: {texts:?}");
+                if matches!(message.content, Content::Alert(_)) && !message.plain {
+                    assert_tells_or_is_cut(&raw, &user.unwrap());
                 }
             }
         }
@@ -389,6 +479,12 @@ fn the_corpus_is_not_shown_as_it_is() {
     assert!(caught >= 6, "{caught}");
     assert!(std::panic::catch_unwind(|| mrkdwn_read("a <!channel>")).is_err());
     assert!(std::panic::catch_unwind(|| mrkdwn_read("a @channel")).is_err());
+    let card = |block: Json| {
+        serde_json::json!({"type": "message", "attachments": [{"content": {"$schema": "", "type": "AdaptiveCard",
+            "version": "1.4", "msteams": {"width": "Full"}, "body": [block]}}]})
+    };
+    let markdown = card(serde_json::json!({"type": "TextBlock", "text": "**b**"}));
+    assert!(std::panic::catch_unwind(|| card_lines(&markdown)).is_err());
     assert!(std::panic::catch_unwind(|| assert_no_mention("a </AT>")).is_err());
     assert!(std::panic::catch_unwind(|| assert_no_mention("<@ana>")).is_err());
     assert!(std::panic::catch_unwind(|| cells("<td><b>x</b></td>")).is_err());

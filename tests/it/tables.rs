@@ -28,8 +28,8 @@ impl Desk {
         desk.write("rules/rule.yaml", rule);
         desk.write("in.ndjson", "");
         // Time is known where a second record confirms it.
-        desk.record("first", "192.0.2.1");
-        desk.record("second", "192.0.2.1");
+        desk.record("first", "198.51.100.99");
+        desk.record("second", "198.51.100.99");
         let config = format!(
             "store: larum.db\nrules: [rules]\n{more}\nsources:\n  \
              - {{name: archive, kind: file, path: in.ndjson, follow: true}}\nreceivers:\n  \

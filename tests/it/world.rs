@@ -191,6 +191,7 @@ impl Told {
             Note::GroupsFull { rule, at, .. } | Note::StandingLeftOut { rule, at, .. } => {
                 (*at, rule.clone(), String::new())
             }
+            Note::MemoryFull { rule, what, at, .. } => (*at, rule.clone(), what.clone()),
             Note::ScriptFault { rule, at, fault } => (*at, rule.clone(), fault.clone()),
         });
         self

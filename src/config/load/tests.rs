@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 
 use super::super::*;
-use crate::route::{Match, Pattern, Route};
+use crate::route::{Escalate, Match, Pattern, Route, Together};
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 
 static HTTP: MapDoc = MapDoc {
@@ -141,9 +141,44 @@ fn routes_are_those_of_the_file() {
         },
         to: vec![name("soc"), name("log")],
         go_on: true,
+        ..Route::default()
     };
     let last = Route { to: vec![name("log")], ..Route::default() };
     assert_eq!(good().routes.routes, [first, last]);
+}
+
+#[test]
+fn a_route_says_what_is_told_together_again_and_further() {
+    let with = "- {match: {}, to: [log], group_by: [rule, user], group_wait: 10s, repeat_interval: 4h, \
+                escalate: {after: 15m, to: [soc]}}";
+    let config = read(&but("- {match: {}, to: [log]}", with));
+    let name = |text: &str| text.parse().unwrap();
+    let expected = Route {
+        to: vec![name("log")],
+        together: Some(Together {
+            by: vec!["rule".to_owned(), "user".to_owned()],
+            wait: Millis::secs(10),
+            interval: Millis::mins(5),
+        }),
+        repeat: Some(Millis::hours(4)),
+        escalate: Some(Escalate { after: Millis::mins(15), to: vec![name("soc")] }),
+        ..Route::default()
+    };
+    assert_eq!(config.routes.routes[1], expected);
+    assert_eq!(read(&but("to: [log]}", "to: [log], repeat_interval: off}")).routes.routes[1].repeat, None);
+    for (route, told) in [
+        ("group_wait: 10s", "`group_wait` says nothing without `group_by`"),
+        ("group_by: [usr]", "no alert has `usr`"),
+        ("group_by: [rule], group_wait: 1h", "`group_wait: 1h` is out of bounds"),
+        ("repeat_interval: 1s", "`repeat_interval: 1s` is out of bounds"),
+        ("escalate: {after: 15m}", "`escalate` needs `to`"),
+        ("escalate: {after: 15m, to: [sco]}", "did you mean `soc`?"),
+    ] {
+        let text = but("- {match: {}, to: [log]}", &format!("- {{match: {{}}, to: [log], {route}}}"));
+        let (_, problems) = load("larum.yaml", &text, &KINDS);
+        let shown = problems.render(false);
+        assert!(problems.has_errors() && shown.contains(told), "{route}:\n{shown}");
+    }
 }
 
 #[test]

@@ -50,6 +50,9 @@ impl Desk {
             | retry::Step::Bury { .. }) => step,
         };
         let outcome = outcome(&attempt);
+        if attempt == Attempt::Delivered {
+            self.group_told(&delivery, now);
+        }
         self.settle(delivery, step, &attempt, outcome.clone()).await?;
         self.tell(turn, &outcome);
         Ok(Next::Again)

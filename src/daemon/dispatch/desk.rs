@@ -9,11 +9,11 @@ use super::super::tokens::Tokens;
 use super::{Ended, Office, Target};
 use crate::alert::{Alert, AlertId, State};
 use crate::record::{Level, Millis, Timestamp};
-use crate::route::digest::{Member, group_line};
+use crate::route::digest::{self, Member, group_line};
 use crate::route::plan::{self, Plan, Turns, Unit, Waiting, plan};
 use crate::route::retry::{Gate, Health};
-use crate::route::{Body, Delivery, DeliveryId, Digest, Limits, Silence, Standing, silence};
-use crate::store::{AlertQuery, Change, KeptAlert};
+use crate::route::{Body, Delivery, DeliveryId, Digest, Limits, Silence, Standing, Terms, silence};
+use crate::store::{AlertQuery, Change, DeliveryQuery, KeptAlert};
 
 /// Deliveries that are looked at together, where there are limits: as many as one digest can stand for.
 const MAX_DUE: usize = plan::MAX_MEMBERS;
@@ -21,6 +21,8 @@ const MAX_DUE: usize = plan::MAX_MEMBERS;
 const MAX_DUE_UNLIMITED: usize = 500;
 /// While there is work, the store is asked again after this, for what has fallen due meanwhile.
 const LOOK_AGAIN: Millis = Millis::secs(1);
+/// Groups of routes whose last message is remembered; past it, all are forgotten and told sooner.
+const MAX_GROUPS: usize = 10_000;
 /// What is told as milder than critical and waited so long gets the common share of the tokens.
 const STARVED: Millis = Millis::mins(15);
 /// What was sent so long ago weighs on no transport limit.
@@ -48,6 +50,8 @@ pub(super) struct Desk {
     pub(super) dice: fastrand::Rng,
     /// What was due at the last look and has not been dealt with.
     pub(super) queue: Vec<Item>,
+    /// When each group of a route was told last. Lost at a restart: then a group is told sooner.
+    groups: BTreeMap<String, Timestamp>,
     looked: Timestamp,
     rings: u64,
 }
@@ -79,6 +83,7 @@ impl Desk {
             turns: Turns::default(),
             dice,
             queue: Vec::new(),
+            groups: BTreeMap::new(),
             looked: Timestamp::MIN,
             rings: 0,
         }
@@ -102,6 +107,10 @@ impl Desk {
             let next = self.office.store.next_due(self.target.name.clone()).await?;
             // Never at once: what is due was looked at just now.
             return Ok(next.map_or(Next::Idle, |due| Next::Until(due.max(now + LOOK_AGAIN))));
+        }
+        if let Some(unit) = self.gathered() {
+            self.fold(&unit, now).await?;
+            return Ok(Next::Again);
         }
         let plan = self.plan(now);
         if !plan.hold.is_empty() {
@@ -151,39 +160,116 @@ impl Desk {
         self.queue.clear();
         let mut aside = Vec::new();
         for delivery in due {
-            let (id, revision) = match &delivery.body {
-                Body::Alert { id, revision } => (*id, *revision),
-                Body::Digest(_) => {
-                    self.queue.push(Item { delivery, group: String::new() });
-                    continue;
-                }
-            };
-            let grouped =
-                delivery.level == Level::Critical && self.target.limits.of(Level::Critical).is_some();
-            let silenced =
-                delivery.held_by.is_some() || silences.iter().any(|of| of.tenant == delivery.tenant);
-            let kept =
-                if grouped || silenced || revision > 1 { self.kept(&delivery, id).await? } else { None };
-            let told = match &kept {
-                Some(kept) if revision > 1 && kept.acknowledged.is_some() => self.told(&delivery).await?,
-                Some(_) | None => None,
-            };
-            if let Some(kept) = &kept
-                && let Some(changed) = set_aside(&delivery, kept, told.as_ref(), &silences, now)
-            {
-                aside.push(changed);
-                continue;
-            }
-            let group = kept.map_or_else(String::new, |kept| group_line(&kept.fired));
-            self.queue.push(Item { delivery, group });
+            let tenant = delivery.tenant.clone();
+            let admitted = self.admit(delivery, &silences, now).await?;
+            aside.extend(admitted.changes.into_iter().map(|change| (tenant.clone(), change)));
+            self.queue.extend(admitted.item);
         }
         if aside.is_empty() {
             return Ok(());
         }
         self.office.steps.pass(Step::BeforeHold)?;
-        self.commit(aside).await?;
+        self.commit_changes(aside).await?;
         self.office.steps.pass(Step::AfterHold)?;
         Ok(())
+    }
+
+    /// What becomes of one delivery that is due, before any limit is asked.
+    async fn admit(
+        &self,
+        mut delivery: Delivery,
+        silences: &[Silence],
+        now: Timestamp,
+    ) -> Result<Admitted, Ended> {
+        let (id, revision) = match &delivery.body {
+            Body::Alert { id, revision } => (*id, *revision),
+            Body::Digest(_) => return Ok(Admitted::at_once(Item::new(delivery))),
+        };
+        let grouped = delivery.level == Level::Critical && self.target.limits.of(Level::Critical).is_some();
+        let silenced = delivery.held_by.is_some() || silences.iter().any(|of| of.tenant == delivery.tenant);
+        let conditional = delivery.terms.again || !delivery.terms.unless.is_empty();
+        let asked = grouped || silenced || conditional || revision > 1;
+        let kept = if asked { self.kept(&delivery, id).await? } else { None };
+        let told = match &kept {
+            Some(kept) if revision > 1 && kept.acknowledged.is_some() => self.told(&delivery).await?,
+            Some(_) | None => None,
+        };
+        if let Some(kept) = &kept
+            && let Some(changed) = set_aside(&delivery, kept, told.as_ref(), silences, now)
+        {
+            return Ok(Admitted::aside(changed));
+        }
+        if let Some(by) = self.taken(&delivery).await? {
+            let standing = Standing::Discarded { at: now, reason: format!("{by} took it") };
+            return Ok(Admitted::aside(Delivery { standing, ..delivery }));
+        }
+        if let Some(until) = self.group_rests(&delivery, now) {
+            let last_reason = Some("waits for others of its group".to_owned());
+            return Ok(Admitted::aside(Delivery { due: until, last_reason, ..delivery }));
+        }
+        let mut changes = Vec::new();
+        if let (Some(every), Some(kept)) = (delivery.terms.repeat.take(), &kept) {
+            // Told again as it stands now; and once more after as long.
+            delivery.body = Body::Alert { id, revision: kept.now.revision };
+            changes.push(Change::Delivery(Box::new(delivery.clone())));
+            changes.push(Change::Owed(Box::new(next_repeat(&delivery, id, every))));
+        }
+        let group = kept.map_or_else(String::new, |kept| group_line(&kept.fired));
+        Ok(Admitted { item: Some(Item { delivery, group }), changes })
+    }
+
+    /// Who took what `delivery` is to tell only where nobody did.
+    async fn taken(&self, delivery: &Delivery) -> Result<Option<String>, Ended> {
+        for first in &delivery.terms.unless {
+            let mut next = Some(*first);
+            // A digest may stand for it.
+            while let Some(id) = next.take() {
+                let query = DeliveryQuery {
+                    tenant: Some(delivery.tenant.clone()),
+                    id: Some(id.to_string()),
+                    most: 1,
+                    ..DeliveryQuery::default()
+                };
+                let Some(other) = self.office.store.deliveries(query).await?.pop() else { continue };
+                match other.standing {
+                    Standing::Delivered { .. } => return Ok(Some(other.receiver.to_string())),
+                    Standing::Discarded { .. } => return Ok(Some("an operator".to_owned())),
+                    Standing::Folded { into } => next = Some(into),
+                    Standing::Waiting | Standing::Sending { .. } | Standing::Dead { .. } => {}
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Until when the group of `delivery` rests after its last message.
+    fn group_rests(&self, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
+        let group = delivery.terms.group.as_ref()?;
+        let rests = *self.groups.get(&group.key)? + group.interval;
+        (rests > now).then_some(rests)
+    }
+
+    /// A group of a route of which several are due.
+    fn gathered(&self) -> Option<Unit> {
+        let mut groups: BTreeMap<&str, Vec<Waiting>> = BTreeMap::new();
+        for item in &self.queue {
+            if let (Some(group), Body::Alert { .. }) = (&item.delivery.terms.group, &item.delivery.body) {
+                groups.entry(&group.key).or_default().push(item.waiting());
+            }
+        }
+        groups.into_values().find_map(|items| {
+            let most = items.len().min(plan::MAX_MEMBERS);
+            Unit::group(&items[..most].iter().collect::<Vec<_>>())
+        })
+    }
+
+    /// A message of a group was sent.
+    pub(super) fn group_told(&mut self, delivery: &Delivery, now: Timestamp) {
+        let Some(group) = &delivery.terms.group else { return };
+        if self.groups.len() >= MAX_GROUPS {
+            self.groups.clear();
+        }
+        self.groups.insert(group.key.clone(), now);
     }
 
     async fn kept(&self, delivery: &Delivery, id: AlertId) -> Result<Option<KeptAlert>, Ended> {
@@ -252,12 +338,16 @@ impl Desk {
     async fn fold(&mut self, unit: &Unit, now: Timestamp) -> Result<(), Ended> {
         let ids: BTreeSet<DeliveryId> = unit.members.iter().copied().collect();
         let members: Vec<Item> = self.queue.extract_if(.., |item| ids.contains(&item.delivery.id)).collect();
+        // A group's digest stands for the group; one that a limit made stands for what it holds.
+        let of_group = unit.because == digest::GROUP;
+        let group = members.first().and_then(|item| item.delivery.terms.group.clone()).filter(|_| of_group);
         let mut told = Vec::with_capacity(members.len());
         for Item { delivery, .. } in &members {
             let missing = || Member {
                 rule: delivery.rule.clone(),
                 level: delivery.level,
                 group: String::new(),
+                title: String::new(),
                 at: delivery.created,
             };
             told.push(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)));
@@ -276,6 +366,7 @@ impl Desk {
             plain: false,
             held_by: None,
             last_reason: None,
+            terms: Terms { group, ..Terms::default() },
             standing: Standing::Waiting,
         };
         let into = digest.id;
@@ -292,9 +383,15 @@ impl Desk {
 
     /// Replaces deliveries, in one transaction a tenant.
     async fn commit(&self, deliveries: Vec<Delivery>) -> Result<(), Ended> {
+        let replaced = |delivery: Delivery| (delivery.tenant.clone(), Change::Delivery(Box::new(delivery)));
+        self.commit_changes(deliveries.into_iter().map(replaced).collect()).await
+    }
+
+    /// Makes changes, in one transaction a tenant.
+    async fn commit_changes(&self, changes: Vec<(Arc<str>, Change)>) -> Result<(), Ended> {
         let mut by_tenant: BTreeMap<Arc<str>, Vec<Change>> = BTreeMap::new();
-        for delivery in deliveries {
-            by_tenant.entry(delivery.tenant.clone()).or_default().push(Change::Delivery(Box::new(delivery)));
+        for (tenant, change) in changes {
+            by_tenant.entry(tenant).or_default().push(change);
         }
         for (tenant, changes) in by_tenant {
             self.commit_of(&tenant, changes).await?;
@@ -306,6 +403,37 @@ impl Desk {
         let store = self.office.store.as_ref();
         let fence = self.office.fences.of(store, tenant).await?;
         Ok(store.commit(fence, changes).await?)
+    }
+}
+
+/// What becomes of a delivery that is due.
+struct Admitted {
+    /// It goes on the desk.
+    item: Option<Item>,
+    /// What changes of its tenant.
+    changes: Vec<Change>,
+}
+
+impl Admitted {
+    fn at_once(item: Item) -> Self {
+        Self { item: Some(item), changes: Vec::new() }
+    }
+
+    fn aside(delivery: Delivery) -> Self {
+        Self { item: None, changes: vec![Change::Delivery(Box::new(delivery))] }
+    }
+}
+
+/// What tells `delivery`'s alert once more, `every` after this.
+fn next_repeat(delivery: &Delivery, alert: AlertId, every: Millis) -> Delivery {
+    let due = delivery.due + every;
+    let nth = due.0.unsigned_abs();
+    Delivery {
+        id: DeliveryId::of_repeat(&delivery.tenant, &delivery.receiver, alert, nth),
+        created: due,
+        due,
+        terms: Terms { repeat: Some(every), again: true, ..delivery.terms.clone() },
+        ..delivery.clone()
     }
 }
 
@@ -350,6 +478,12 @@ fn set_aside(
         State::Open | State::Updated => true,
         State::Closed | State::Acknowledged | State::Resolved => false,
     };
+    if delivery.terms.again && (!open(kept.now.state) || kept.acknowledged.is_some()) {
+        return discarded("the alert is no longer open".to_owned());
+    }
+    if let (Some((by, _)), false) = (&kept.acknowledged, delivery.terms.unless.is_empty()) {
+        return discarded(format!("{by} has taken the alert"));
+    }
     if let Some((id, until)) = silence::held_by(silences, &kept.now, now) {
         let (held_by, last_reason) = (Some(id), Some(format!("held back by silence {id}")));
         return Some(Delivery {

@@ -2,6 +2,8 @@
 
 mod crash;
 
+mod terms;
+
 use std::sync::Mutex;
 
 use super::*;
@@ -9,7 +11,7 @@ use crate::alert::{Alert, State};
 use crate::deliver::{Content, Message, Trying};
 use crate::record::Timestamp;
 use crate::route::retry::PROBE_EVERY;
-use crate::route::{AtMost, Attempt, Body, Delivery, Silence, SilenceId, Standing, sample};
+use crate::route::{AtMost, Attempt, Body, Delivery, Silence, SilenceId, Standing, Terms, sample};
 use crate::store::model::Model;
 use crate::store::{Change, DeliveryQuery};
 
@@ -170,6 +172,7 @@ fn owed(alert: &Alert, receiver: &str, now: Timestamp) -> Vec<Change> {
         plain: false,
         held_by: None,
         last_reason: None,
+        terms: Terms::default(),
         standing: Standing::Waiting,
     };
     vec![Change::Alert(Box::new(alert.clone())), Change::Owed(Box::new(delivery))]

@@ -212,6 +212,13 @@ fn said_of(note: &Note) -> own::Event {
             rule,
             format!("the script of rule {rule} broke on the record of {at}: {fault}"),
         ),
+        Note::MemoryFull { rule, what, at, limit } => (
+            Kind::BoundHit,
+            rule,
+            format!(
+                "rule {rule} remembers {what} for {limit} groups, its bound, at {at}; the quietest are forgotten"
+            ),
+        ),
         Note::StandingLeftOut { rule, at, left_out } => (
             Kind::BoundHit,
             rule,

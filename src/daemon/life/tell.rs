@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::alert::{Alert, AlertId, Draft, Sight};
 use crate::engine::tell;
 use crate::record::Locator;
-use crate::record::place::Geography;
+use crate::record::geography::Geography;
 use crate::store::{Entry, Event};
 
 use super::{Life, OFFSET_BITS, Outcome, line_at, line_number, offset};

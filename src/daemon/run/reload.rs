@@ -8,11 +8,14 @@ impl Daemon {
     /// Reads configuration and rules again. What was refused is told, and everything stays as it was.
     pub(super) async fn reload(&mut self) -> Result<Result<String, String>, DaemonError> {
         alive::reloading();
-        let built = build::build(
-            &self.settings.config,
-            &self.settings.secrets,
-            Some((&self.generation, &*self.geography.borrow().clone())),
-        );
+        let last = self.geography.borrow().clone();
+        let last = Some((&self.generation, &*last));
+        let mut built = build::build(&self.settings.config, &self.settings.secrets, last);
+        if let Ok(sound) = &mut built
+            && let Err(error) = sound.prepare(&self.settings.clock).await
+        {
+            built = Err(error);
+        }
         let refused = match built {
             Ok(built) if built.config.store != self.store_path => {
                 "`store` cannot change while the daemon runs; restart it".to_owned()

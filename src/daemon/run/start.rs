@@ -30,7 +30,8 @@ const OPEN_OWN: usize = 10_000;
 impl Daemon {
     /// Starts everything. When this comes back, sources are read and messages go out.
     pub async fn start(settings: Settings) -> Result<Self, DaemonError> {
-        let built = build::build(&settings.config, &settings.secrets, None)?;
+        let mut built = build::build(&settings.config, &settings.secrets, None)?;
+        built.prepare(&settings.clock).await?;
         let store_path = built.config.store.clone();
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&store_path)?);
         let fences = Arc::new(Fences::default());

@@ -33,6 +33,7 @@ pub const KIND: Kind = Kind {
               password: env:SMTP_PASSWORD, from: larum@example.com, to: [soc@example.com]}",
     transport: Transport { per_minute: 60, burst: 10 },
     human: true,
+    ends: false,
     build,
 };
 

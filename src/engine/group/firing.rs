@@ -17,7 +17,8 @@ impl Group {
     pub(super) fn judge_last(&mut self, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         let empty = Tally::default();
-        let window = Window { hits: &self.entries[self.head + self.low..], base: &self.base, late: false };
+        let hits = &self.entries[self.head + self.low..];
+        let window = Window { hits, base: &self.base, shared: around.shared, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
         let (verdict, finding) = verb.judge(tally, window);
         match verdict {
@@ -50,6 +51,7 @@ impl Group {
                 Reach::Time(within) => last.at < at + within,
                 Reach::Last(most, within) => last.at < at + within && end - place <= most,
                 Reach::Records(keep) => end - place <= keep,
+                Reach::Pair(within) => last.at < at + within && end - place <= 2,
                 Reach::Folded => true,
                 Reach::Alone => end == place + 1,
             };
@@ -64,7 +66,8 @@ impl Group {
                 // Something between cleared the group: no later hit looks back on this one.
                 break;
             }
-            let window = Window { hits: &self.live()[start..end], base: &self.base, late: true };
+            let hits = &self.live()[start..end];
+            let window = Window { hits, base: &self.base, shared: around.shared, late: true };
             let mut tally = Tally::default();
             if verb.tallies() {
                 window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));
@@ -110,7 +113,7 @@ impl Group {
         let count = finding.count;
         let sights = match program.verb.reach() {
             Reach::Folded | Reach::Alone => vec![sight],
-            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) => sights(hits),
+            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) => sights(hits),
         };
         let fired = Fired {
             id,
@@ -161,7 +164,7 @@ impl Group {
                 let cut = start > 0 && self.live()[start - 1].at > at - within;
                 if cut { first } else { at - within }
             }
-            Reach::Records(_) => first,
+            Reach::Records(_) | Reach::Pair(_) => first,
             Reach::Folded | Reach::Alone => at - Millis(1),
         }
     }
@@ -172,7 +175,7 @@ impl Group {
 fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
     match program.verb.reach() {
         Reach::Time(_) | Reach::Last(..) => from,
-        Reach::Records(_) | Reach::Folded | Reach::Alone => {
+        Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => {
             at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }

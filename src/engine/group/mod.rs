@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change, Draft, Sight, State};
 use crate::record::{Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Base, Entry, Reach, Reason, Tally};
+use crate::rule::verb::{Base, Entry, Reach, Reason, Shared, Tally};
 
 use super::Counters;
 use life::change;
@@ -105,6 +105,8 @@ pub struct Surroundings<'a> {
     pub program: &'a Program,
     /// The group's key.
     pub key: &'a [u8],
+    /// What the rule remembers across its groups.
+    pub shared: &'a Shared,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// What is told.
@@ -214,7 +216,7 @@ impl Group {
             return None;
         }
         let keeps = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) => within,
+            Reach::Time(within) | Reach::Last(_, within) | Reach::Pair(within) => within,
             Reach::Alone => Millis::ZERO,
             Reach::Records(_) | Reach::Folded => return None,
         };

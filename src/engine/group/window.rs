@@ -31,6 +31,7 @@ impl Group {
             Reach::Time(within) => self.first_after(at - within),
             Reach::Last(last, within) => self.first_after(at - within).max(end.saturating_sub(last)),
             Reach::Records(keep) => end.saturating_sub(keep),
+            Reach::Pair(within) => self.first_after(at - within).max(end.saturating_sub(2)),
             Reach::Folded => 0,
             Reach::Alone => end - 1,
         };
@@ -81,6 +82,7 @@ impl Group {
         let (horizon, spared) = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) => (now - within - late, 0),
             Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
+            Reach::Pair(_) => (now - late, 1),
             Reach::Folded => (now - late, 0),
             Reach::Alone => (Timestamp::MAX, 0),
         };
@@ -90,7 +92,7 @@ impl Group {
         let oldest = now - late - around.program.cooldown;
         let reach = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) => within,
-            Reach::Records(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
+            Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
         };
         self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
         if self.firings.len() > MAX_RECORDS {
@@ -172,6 +174,7 @@ impl Group {
             Reach::Time(within) => (at - within, usize::MAX),
             Reach::Last(last, within) => (at - within, last),
             Reach::Records(keep) => (Timestamp::MIN, keep),
+            Reach::Pair(within) => (at - within, 2),
             Reach::Folded => (Timestamp::MIN, usize::MAX),
             Reach::Alone => (Timestamp::MIN, 1),
         };

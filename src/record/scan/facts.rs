@@ -10,7 +10,7 @@ use super::sink::Sink;
 use crate::record::batch::{Slot, SlotKind};
 use crate::record::fact::{self, FailureKind, Outcome};
 use crate::record::fold::fold;
-use crate::record::place;
+use crate::record::geography;
 use crate::record::{Number, Phase, Timestamp};
 
 /// Reasons whose kind is remembered: patterns are slow. Hostile reasons may be all different.
@@ -83,11 +83,11 @@ impl Maker {
 
     /// Facts of the place of the row's address, where somebody wants them and the row does not tell.
     pub(super) fn places(&self, found: Found<'_>, sink: &mut Sink) {
-        let (Some(geography), false) = (found.geography, self.at.places.is_empty()) else { return };
+        let (Some(geography), false) = (found.geography, self.at.geography.is_empty()) else { return };
         let block = found.block;
-        let address = text(block, sink, self.at.placed).and_then(place::address);
+        let address = text(block, sink, self.at.placed).and_then(geography::address);
         let Some(place) = address.and_then(|address| geography.place(address)) else { return };
-        for (fact, number) in &self.at.places {
+        for (fact, number) in &self.at.geography {
             if is_given(block, sink, *number).is_some() {
                 continue;
             }

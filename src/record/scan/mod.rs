@@ -38,7 +38,7 @@ pub use shape::endpoint_of;
 
 use super::batch::BadRow;
 use super::fact::Facts;
-use super::place::Geography;
+use super::geography::Geography;
 use super::{Batch, Columns, Locator};
 use facts::Memo;
 use fast::{Learnt, Line};

@@ -18,7 +18,7 @@ use crate::record::batch::{Slot, SlotKind};
 use crate::record::fact::{Facts, FailureKind, Outcome};
 use crate::record::field::{Columns, FieldKind};
 use crate::record::fold::fold;
-use crate::record::place::{FACTS, Geography};
+use crate::record::geography::{FACTS, Geography};
 use crate::record::{Batch, FieldName, Locator, Phase, Row, RowId, Timestamp};
 
 /// Fields that every row is read for.
@@ -141,7 +141,7 @@ pub(super) struct Places {
     pub(super) device: Option<(usize, usize, usize)>,
     pub(super) duration: Option<usize>,
     /// Facts of a place: (which of [`FACTS`], the field).
-    pub(super) places: Vec<(usize, usize)>,
+    pub(super) geography: Vec<(usize, usize)>,
     pub(super) placed: usize,
 }
 
@@ -165,7 +165,7 @@ impl Places {
             user: plan.number("user").map(|user| (user, at("user_name"))),
             device: plan.number("device").map(|device| (device, at("client_mac"), at("client_name"))),
             duration: plan.number("duration"),
-            places: FACTS
+            geography: FACTS
                 .iter()
                 .enumerate()
                 .filter_map(|(fact, name)| Some((fact, plan.number(name)?)))

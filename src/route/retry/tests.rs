@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::route::{Body, Standing};
+use crate::route::{Body, Standing, Terms};
 
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
@@ -22,6 +22,7 @@ fn delivery(level: Level, age: Millis, tries: u32) -> Delivery {
         plain: false,
         held_by: None,
         last_reason: None,
+        terms: Terms::default(),
         standing: Standing::Waiting,
     }
 }

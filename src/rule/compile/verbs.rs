@@ -3,7 +3,9 @@
 use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
-use super::super::verb::{Verb, count, distinct, first_seen, measure, script::ScriptVerb};
+use super::super::verb::{
+    Verb, common::Common, count, distinct, first_seen, measure, script::ScriptVerb, travel,
+};
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
 
@@ -16,6 +18,7 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::FirstSeen(verb) => verb.group.clone(),
             spec::Verb::Measure(verb) => verb.group.clone(),
             spec::Verb::Script(verb) => verb.group.clone(),
+            spec::Verb::Travel(verb) => verb.group.clone(),
         },
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
         (None, Some(Cooldown::Off) | None) => Grouping::default(),
@@ -31,7 +34,9 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
         (None, Verb::Distinct(verb)) => verb.within,
         (None, Verb::Measure(verb)) => verb.within,
         (Some(Cooldown::Off), _)
-        | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_)) => Millis::ZERO,
+        | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_) | Verb::Travel(_)) => {
+            Millis::ZERO
+        }
     };
     (lasts, restart)
 }
@@ -57,11 +62,21 @@ pub(super) fn verb(
         }
         Some(spec::Verb::FirstSeen(spec)) => {
             let form = spec.same_net.map_or(Form::Key, Form::Net);
-            let carries = vec![carry(&spec.value, form, true, columns)];
+            let mut carries = vec![carry(&spec.value, form, true, columns)];
+            let mut also = |fields: &[FieldName]| {
+                carries.push(carry(fields, Form::Key, false, columns));
+                carries.len() - 1
+            };
             let verb = first_seen::FirstSeen {
                 learn: spec.learn,
                 forget: spec.forget,
                 first_value_alerts: spec.first_value_alerts,
+                same: (!spec.same_if.is_empty()).then(|| also(&spec.same_if)),
+                common: spec.unless_common.as_ref().map(|common| Common {
+                    slot: also(std::slice::from_ref(&common.by)),
+                    at_least: common.at_least,
+                    within: common.within,
+                }),
             };
             (Verb::FirstSeen(verb), carries)
         }
@@ -77,6 +92,7 @@ pub(super) fn verb(
             };
             (Verb::Measure(verb), vec![carry])
         }
+        Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {
                 let wants =
@@ -88,6 +104,33 @@ pub(super) fn verb(
             None => (Verb::Each, Vec::new()),
         },
     }
+}
+
+/// A point: where it is, how exactly, what people call it.
+fn point(columns: &mut Columns) -> Vec<Carry> {
+    let mut one = |name: &str, form, required| {
+        let column = columns.want_known(name);
+        let kind = columns.name(column).kind();
+        Carry { columns: vec![(column, kind)], form, required }
+    };
+    vec![
+        one("geo.lat", Form::Degrees(90), true),
+        one("geo.lon", Form::Degrees(180), true),
+        one("geo.radius", Form::Number, false),
+        one("geo.city", Form::Typed, false),
+        one("geo.country", Form::Typed, false),
+        one("public_ip", Form::Typed, false),
+    ]
+}
+
+fn travel_verb(spec: &spec::TravelSpec, columns: &mut Columns) -> (Verb, Vec<Carry>) {
+    let mut carries = point(columns);
+    let same = carries.len();
+    carries.extend(
+        spec.ignore_same.iter().map(|field| carry(std::slice::from_ref(field), Form::Key, false, columns)),
+    );
+    let verb = travel::Travel { at_least: spec.at_least, faster_than: spec.faster_than, same };
+    (Verb::Travel(verb), carries)
 }
 
 fn count_verb(

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::super::keys::one_of;
 use super::super::problem::Span;
-use super::super::spec::{Bound, Literal, Pattern, Test};
+use super::super::spec::{Bound, Literal, Past, Pattern, Test};
 use super::super::yaml::{Node, Scalar, Style};
 use super::predicate::{Asked, Op};
 use super::{Cx, suggest, values};
@@ -23,8 +23,55 @@ pub(in crate::rule) const WORDS: &[(&str, &[&str])] = &[
     ("failure_kind", &["credentials", "unknown_user", "locked", "policy", "network", "server", "unknown"]),
 ];
 
-/// The values, typed by what is asked of the field.
-pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Option<Test> {
+/// The values, typed by what is asked of the field; true where the contrary is asked.
+pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Option<(Test, bool)> {
+    match asked.op {
+        Op::New => past_flag(cx, asked, scalars, Past::New),
+        Op::Known => past_flag(cx, asked, scalars, Past::Known),
+        Op::UnseenFor => {
+            let (scalar, node) = single(cx, asked, scalars)?;
+            let lasts = length(cx, &asked.word, &scalar.text, node.span)?;
+            if lasts == Millis::ZERO {
+                cx.fault(node.span, "`unseen_for` cannot be 0", "write a length such as `45d`");
+                return None;
+            }
+            Some((Test::Past(Past::Unseen(lasts), cx.by.clone()), false))
+        }
+        Op::Equals
+        | Op::Contains
+        | Op::StartsWith
+        | Op::EndsWith
+        | Op::Regex
+        | Op::Cidr
+        | Op::Compare(_)
+        | Op::Exists
+        | Op::FieldRef
+        | Op::In => test_of_value(cx, asked, scalars).map(|test| (test, false)),
+    }
+}
+
+/// `new` and `known`: false asks for the contrary.
+fn past_flag(
+    cx: &mut Cx<'_>,
+    asked: &Asked,
+    scalars: &[(&Scalar, &Node)],
+    past: Past,
+) -> Option<(Test, bool)> {
+    let (scalar, node) = single(cx, asked, scalars)?;
+    let flag = scalar.boolean();
+    if flag.is_none() {
+        let word = &asked.word;
+        let hint = if past == Past::New {
+            "`true`: no success had the value before; `false`: one had"
+        } else {
+            "`true`: a success had the value a day before or earlier; `false`: none had"
+        };
+        cx.fault(node.span, format!("`{word}` takes `true` or `false`, not `{}`", scalar.text), hint);
+    }
+    flag.map(|flag| (Test::Past(past, cx.by.clone()), !flag))
+}
+
+fn test_of_value(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Option<Test> {
     match asked.op {
         Op::Equals => {
             let literals: Vec<_> =
@@ -69,6 +116,8 @@ pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)])
             let names = || scalars.iter().map(|(scalar, _)| scalar.text.clone()).collect();
             known.into_iter().all(|known| known).then(|| Test::In(names()))
         }
+        // `test` has dealt with them.
+        Op::New | Op::Known | Op::UnseenFor => None,
     }
 }
 
@@ -135,7 +184,7 @@ fn literal(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, node: &Node) -> Opti
             }
             flag.map(Literal::Bool)
         }
-        FieldKind::Duration => length(cx, field, text, span).map(Literal::Length),
+        FieldKind::Duration => length(cx, field.as_str(), text, span).map(Literal::Length),
         FieldKind::Address => match text.parse::<IpAddr>() {
             Ok(address) => Some(Literal::Address(address.to_canonical())),
             Err(_) => text_literal(cx, asked, scalar, span),
@@ -263,7 +312,7 @@ fn network(cx: &mut Cx<'_>, scalar: &Scalar, span: Span) -> Option<IpNet> {
 fn bound(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> Option<Bound> {
     let text = scalar.text.as_str();
     match asked.field.kind() {
-        FieldKind::Duration => length(cx, &asked.field, text, span).map(Bound::Length),
+        FieldKind::Duration => length(cx, asked.field.as_str(), text, span).map(Bound::Length),
         FieldKind::Time => {
             let at = values::instant(text).map(Bound::Time);
             if at.is_none() {
@@ -289,14 +338,14 @@ fn no_number(cx: &mut Cx<'_>, field: &FieldName, text: &str, span: Span) {
     cx.fault(span, format!("`{field}` is a number, and `{text}` is none"), hint);
 }
 
-fn length(cx: &mut Cx<'_>, field: &FieldName, text: &str, span: Span) -> Option<Millis> {
+fn length(cx: &mut Cx<'_>, name: &str, text: &str, span: Span) -> Option<Millis> {
     let length = values::duration(text);
     match &length {
         Ok(_) => {}
         Err(values::NoDuration::NoUnit) => {
             cx.fault(
                 span,
-                format!("`{field}: {text}` has no unit; a duration needs one"),
+                format!("`{name}: {text}` has no unit; a duration needs one"),
                 format!("write `{text}s`, `{text}m` or `{text}h`"),
             );
         }

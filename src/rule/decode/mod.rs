@@ -60,7 +60,9 @@ pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>,
     let source: Arc<str> = source.strip_prefix('\u{feff}').unwrap_or(source).into();
     let mut problems = Problems::new(file, source.clone());
     let Some(root) = yaml::parse(&mut problems) else { return (None, problems) };
-    let mut cx = Cx { problems, source, options, language: &RULE_FILES, lists: ListNames::default() };
+    let by = rule::group_of_facts(&root, options);
+    let lists = ListNames::default();
+    let mut cx = Cx { problems, source, options, language: &RULE_FILES, by, lists };
     let spec = rule::rule(&mut cx, &root);
     (spec, cx.problems)
 }
@@ -74,6 +76,8 @@ pub(crate) struct Cx<'a> {
     pub language: &'static Language,
     /// Lists that may be named, and those that are.
     pub lists: ListNames,
+    /// Whose past `new`, `known` and `unseen_for` ask about.
+    pub by: Vec<FieldName>,
 }
 
 impl Cx<'_> {

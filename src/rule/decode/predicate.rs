@@ -23,9 +23,9 @@ pub(in crate::rule) const MODIFIERS: &[(&str, bool)] = &[
     ("cased", true),
     ("fieldref", true),
     ("in", true),
-    ("new", false),
-    ("known", false),
-    ("unseen_for", false),
+    ("new", true),
+    ("known", true),
+    ("unseen_for", true),
 ];
 
 /// What a field is asked.
@@ -41,6 +41,9 @@ pub(in crate::rule) enum Op {
     Exists,
     FieldRef,
     In,
+    New,
+    Known,
+    UnseenFor,
 }
 
 impl Op {
@@ -59,6 +62,9 @@ impl Op {
             "exists" => Self::Exists,
             "fieldref" => Self::FieldRef,
             "in" => Self::In,
+            "new" => Self::New,
+            "known" => Self::Known,
+            "unseen_for" => Self::UnseenFor,
             _ => return None,
         })
     }
@@ -71,7 +77,8 @@ impl Op {
     /// True where a field of this kind can be asked so.
     pub fn fits(self, kind: FieldKind) -> bool {
         match (self, kind) {
-            (Self::Equals | Self::Exists | Self::FieldRef, _) | (_, FieldKind::Any) => true,
+            (Self::Equals | Self::Exists | Self::FieldRef | Self::New | Self::Known | Self::UnseenFor, _)
+            | (_, FieldKind::Any) => true,
             (Self::Contains | Self::StartsWith | Self::EndsWith | Self::Regex, kind) => {
                 matches!(kind, FieldKind::Text | FieldKind::Address | FieldKind::Time)
             }
@@ -141,7 +148,7 @@ pub(super) fn predicate(cx: &mut Cx<'_>, entry: &Entry, others: &[&str]) -> Opti
     if scalars.len() < nodes.len() {
         return None;
     }
-    let test = test(cx, &asked, &scalars)?;
+    let (test, negated) = test(cx, &asked, &scalars)?;
     let make = |test| {
         Expr::Is(Predicate {
             field: asked.field.clone(),
@@ -151,7 +158,8 @@ pub(super) fn predicate(cx: &mut Cx<'_>, entry: &Entry, others: &[&str]) -> Opti
             span: Span { start: entry.key.span.start, end: entry.value.span.end.max(entry.key.span.end) },
         })
     };
-    Some(if asked.all { Expr::All(one_each(test).into_iter().map(make).collect()) } else { make(test) })
+    let expr = if asked.all { Expr::All(one_each(test).into_iter().map(make).collect()) } else { make(test) };
+    Some(if negated { Expr::Not(Box::new(expr)) } else { expr })
 }
 
 /// A test of several values as one test a value.
@@ -168,7 +176,8 @@ fn one_each(test: Test) -> Vec<Test> {
         | Test::Compare(..)
         | Test::Exists(_)
         | Test::FieldRef(_)
-        | Test::In(_) => vec![test],
+        | Test::In(_)
+        | Test::Past(..) => vec![test],
     }
 }
 

@@ -1,7 +1,7 @@
 //! The top level of a rule file.
 
 use super::super::hours::{BadSpan, DAYS, Hours, MAX_SPANS, WeekSpan};
-use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
+use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
 use super::super::problem::Span;
 use super::super::spec::{
     About, AlertText, Cooldown, Exception, Expr, Grouping, LevelLine, Mode, Spec, Verb,
@@ -9,8 +9,8 @@ use super::super::spec::{
 use super::super::yaml::{Kind, Node};
 use super::condition::{Defaults, expression, of_map};
 use super::taken::{Taken, first_key};
-use super::{Cx, cases, suggest, values, verbs};
-use crate::record::{Level, Millis, RuleId, Timestamp};
+use super::{Cx, Options, cases, suggest, values, verbs};
+use crate::record::{FieldName, Level, Millis, RuleId, Timestamp};
 
 /// How late a record may come where the rule does not say.
 const LATE_WITHIN: Millis = Millis::hours(1);
@@ -73,6 +73,29 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         about,
         tests,
     })
+}
+
+/// Whose past the rule's conditions ask about: what the verb's `by` says, or the cooldown's; where
+/// neither says anything, the user's. What is wrong with a `by` is told where it is decoded.
+pub(super) fn group_of_facts(root: &Node, options: &Options<'_>) -> Vec<FieldName> {
+    let groups = root.map().unwrap_or_default().iter().filter(|entry| {
+        let key = entry.key.text.as_str();
+        VERBS.contains(&key) || key == "cooldown"
+    });
+    let by = groups
+        .filter_map(|entry| entry.value.map())
+        .find_map(|entries| entries.iter().find(|entry| entry.key.text == "by"));
+    let Some(by) = by else { return FieldName::resolve("user").into_iter().collect() };
+    let nodes = match &by.value.kind {
+        Kind::List(nodes) => nodes.as_slice(),
+        Kind::Scalar(_) | Kind::Map(_) => std::slice::from_ref(&by.value),
+    };
+    let field = |node: &Node| {
+        let text = &node.scalar()?.text;
+        let declared = || options.declared.contains(text).then(|| FieldName::declared(text));
+        FieldName::resolve(text).or_else(declared)
+    };
+    nodes.iter().filter_map(field).collect()
 }
 
 fn id(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<(RuleId, Span)> {

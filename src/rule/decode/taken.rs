@@ -247,6 +247,28 @@ impl Taken<'_> {
         None
     }
 
+    /// A whole number of the unit that the table says.
+    pub fn measured(&self, cx: &mut Cx<'_>, name: &str) -> Option<u32> {
+        let key = self.doc.key(name)?;
+        let Takes::Measured(min, max, unit) = key.takes else { return None };
+        let (scalar, span) = self.scalar(cx, name)?;
+        let text = scalar.text.trim();
+        let number = text.strip_suffix(unit).map(str::trim_end).and_then(values::whole);
+        if let Some(number) = number.filter(|number| (min..=max).contains(number)) {
+            return Some(number);
+        }
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let bare = values::whole(&text[..digits]).filter(|number| digits > 0 && (min..=max).contains(number));
+        let hint = match (number, bare) {
+            (Some(number), _) if number < min => format!("{min}{unit} is the least"),
+            (Some(_), _) => format!("{max}{unit} is the most"),
+            (None, Some(number)) => format!("write it with its unit: `{name}: {number}{unit}`"),
+            (None, None) => format!("write `{}`", key.example),
+        };
+        cx.fault(span, format!("`{name}` takes {}, not `{text}`", key.takes.words()), hint);
+        None
+    }
+
     pub fn number(&self, cx: &mut Cx<'_>, name: &str) -> Option<(Number, Span)> {
         let (scalar, span) = self.scalar(cx, name)?;
         let number = Number::parse(&scalar.text);

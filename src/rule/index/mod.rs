@@ -200,7 +200,8 @@ fn gate(expr: &Expr, columns: &mut Columns) -> Option<Gate> {
                 | Test::Cidr(_)
                 | Test::Compare(..)
                 | Test::FieldRef(_)
-                | Test::In(_) => present(),
+                | Test::In(_)
+                | Test::Past(..) => present(),
             }
         }
     }

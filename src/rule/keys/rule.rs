@@ -1,7 +1,7 @@
 //! Keys of a rule, and of its maps that are neither verbs nor tests.
 
 use super::cases::TEST;
-use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, SCRIPT};
+use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, SCRIPT, TRAVEL};
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
 /// A rule file.
@@ -73,9 +73,10 @@ pub static RULE: MapDoc = MapDoc {
         later("risk", "points of other rules' alerts", "risk: {by: [user], within: 24h, at_least: 100}"),
         later("absent", "no hit for so long", "absent: {for: 30m}"),
         later("overlap", "two open sessions of one group", "overlap: {by: [user], for: 5m}"),
-        later(
+        may(
             "travel",
-            "two places too far apart",
+            Takes::Map(&TRAVEL),
+            "two places too far apart for the time between",
             "travel: {by: [user], at_least: 500km, faster_than: 800km/h}",
         ),
         may(

@@ -1,5 +1,6 @@
 //! Keys of the verbs.
 
+use super::super::spec::TravelSpec;
 use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
 
 const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
@@ -100,10 +101,16 @@ pub static FIRST_SEEN: MapDoc = MapDoc {
             "what a group's first value does",
             "first_value: alert",
         ),
-        later("same_if", "another address of a known network is not new", "same_if: [asn.number]"),
-        later(
+        may(
+            "same_if",
+            Takes::Fields,
+            "a value is known too if the group knows these fields of its record together",
+            "same_if: [asn.number]",
+        ),
+        may(
             "unless_common",
-            "a value that many show is a roll-out",
+            Takes::Map(&UNLESS_COMMON),
+            "a value that many show is a roll-out, and no news",
             "unless_common: {by: user, at_least: 5, within: 1d}",
         ),
     ],
@@ -128,6 +135,18 @@ pub static SAME_NET: MapDoc = MapDoc {
     keys: &[
         may("v4", Takes::Whole(1, 32), "bits of an IPv4 address", "v4: 24"),
         may("v6", Takes::Whole(1, 128), "bits of an IPv6 address", "v6: 56"),
+    ],
+};
+
+/// `unless_common:`
+pub static UNLESS_COMMON: MapDoc = MapDoc {
+    name: "`unless_common`",
+    about: "how many must show a value, in all groups together, before it is no news",
+    open: Open::Closed,
+    keys: &[
+        need("by", Takes::Field, "whose different values are counted", "by: user"),
+        need("at_least", Takes::Whole(2, MAX_AT_LEAST), "so many of them, this one included", "at_least: 5"),
+        need("within", Takes::Duration, "in so long before the record, (t - w, t]", "within: 1d"),
     ],
 };
 
@@ -186,5 +205,35 @@ pub static SCRIPT: MapDoc = MapDoc {
             "the script: true, false, or alert(#{name: value})",
             "when: record.e2e_rtt > 3 * record.network_rtt",
         ),
+    ],
+};
+
+/// `travel:`
+pub static TRAVEL: MapDoc = MapDoc {
+    name: "`travel`",
+    about: "two places one after the other, too far apart for the time between",
+    open: Open::Closed,
+    keys: &[
+        BY,
+        MISSING,
+        need(
+            "at_least",
+            Takes::Measured(TravelSpec::LEAST_KM, TravelSpec::MOST_KM, "km"),
+            "least distance, both accuracy radii subtracted",
+            "at_least: 500km",
+        ),
+        need(
+            "faster_than",
+            Takes::Measured(1, TravelSpec::MOST_KMH, "km/h"),
+            "fires strictly above this speed",
+            "faster_than: 800km/h",
+        ),
+        may(
+            "ignore_same",
+            Takes::Fields,
+            "two records with the same value in one of these fields are no journey",
+            "ignore_same: [asn.number]",
+        ),
+        later("ignore_in", "records from addresses of these lists are nowhere", "ignore_in: [egress]"),
     ],
 };

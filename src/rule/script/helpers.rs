@@ -18,6 +18,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, Map, Position};
 use super::Raised;
 use super::limits::charge;
 use super::view::{View, datum};
+use crate::record::place::metres;
 use crate::record::{Datum, Timestamp};
 use crate::rule::spec::Pattern;
 
@@ -31,9 +32,6 @@ const PATTERN_OPERATIONS: u64 = 2_000;
 
 /// Bytes of text that a match looks through in what counts as one operation.
 const MATCHED_BYTES: u64 = 32;
-
-/// Mean radius of the Earth in km (IUGG).
-const EARTH_RADIUS: f64 = 6371.0088;
 
 type Outcome<T> = Result<T, Box<EvalAltResult>>;
 
@@ -130,12 +128,9 @@ fn cidr(address: Dynamic, net: &str) -> Outcome<bool> {
 /// Great-circle distance in km, to the metre.
 fn km(a: Dynamic, b: Dynamic) -> Dynamic {
     let (Some(from), Some(to)) = (place(&a), place(&b)) else { return Dynamic::UNIT };
-    let (lat1, lon1) = (from.0.to_radians(), from.1.to_radians());
-    let (lat2, lon2) = (to.0.to_radians(), to.1.to_radians());
-    let half = |angle: f64| libm::sin(angle / 2.0) * libm::sin(angle / 2.0);
-    let chord = half(lat2 - lat1) + libm::cos(lat1) * libm::cos(lat2) * half(lon2 - lon1);
-    let distance = 2.0 * EARTH_RADIUS * libm::asin(chord.sqrt().min(1.0));
-    ((distance * 1000.0).round() / 1000.0).into()
+    #[expect(clippy::cast_precision_loss, reason = "metres on Earth are far below 2^53")]
+    let km = metres(from, to) as FLOAT / 1000.0;
+    km.into()
 }
 
 /// Minutes from `a` to `b`; negative if `b` is earlier.

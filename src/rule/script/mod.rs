@@ -42,6 +42,11 @@ pub struct Script {
     text: ScriptText,
 }
 
+/// Whether a file of this name holds a script.
+pub fn is_script_name(name: &str) -> bool {
+    name.strip_suffix(".rhai").is_some_and(|stem| !stem.is_empty())
+}
+
 /// What a script says of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {

@@ -18,6 +18,7 @@ use minijinja::{Environment, Error};
 use super::problem::Problems;
 use super::spec::{HavingTest, Template, Verb};
 use super::suggest::nearest;
+use super::verb::travel::NAMES as TRAVEL_NAMES;
 use crate::record::FieldName;
 use crate::record::field::VOCABULARY;
 pub use language::MAX_VALUE;
@@ -83,6 +84,7 @@ impl Scope {
             }
             Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
             Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
+            Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
         }
     }

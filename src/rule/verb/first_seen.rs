@@ -1,9 +1,10 @@
 //! `first_seen`: a value that the group has not shown before.
 //!
 //! Values of an entry: the value as it is compared (folded, an address as its network, a tuple
-//! joined). A group keeps each value it knows once, in its [`Base`], and an entry the value's seat
-//! there; so a hit costs one look-up. What the group knew at a late hit is found from the hits of
-//! the last `late_within`, and from what older ones left.
+//! joined), what it shares with others (`same_if`) and who shows it (`unless_common`), where asked.
+//! A group keeps each value it knows once, in its [`Base`], and an entry the value's seat there; so
+//! a hit costs one look-up. What the group knew at a late hit is found from the hits of the last
+//! `late_within`, and from what older ones left.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::alert::Finding;
 use crate::record::{Millis, Timestamp};
 
 use super::super::spec::Learn;
+use super::common::Common;
 use super::{
     Base, Entry, Learning, MAX_VALUES, Reason, Seats, Values, Verdict, Window, required, single, text_of,
 };
@@ -30,6 +32,10 @@ pub struct FirstSeen {
     pub forget: Option<Millis>,
     /// Whether the group's very first value fires.
     pub first_value_alerts: bool,
+    /// Which of the entry's values makes its value known if it is known itself.
+    pub same: Option<usize>,
+    /// When a value is no news although the group does not know it.
+    pub common: Option<Common>,
 }
 
 /// What is known of a value.
@@ -126,41 +132,88 @@ impl KnownValues {
     }
 }
 
-/// Seats the value of a hit that comes in event order.
-pub(super) fn seat(base: &mut Base, entry: &mut Entry) {
-    let Some(value) = text_of(&entry.values[0]) else { return };
-    let new = Known { last: entry.at, before: None, folded: None };
-    let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
-    entry.seat = base.values.seat(value, again, new);
-}
-
-/// Seats the value of a hit that comes late: later uses stay the last ones.
-pub(super) fn seat_late(base: &mut Base, entry: &mut Entry) {
-    let Some(value) = text_of(&entry.values[0]) else { return };
-    let new = Known { last: entry.at, before: None, folded: None };
-    let again = |known: &mut Known| known.last = known.last.max(entry.at);
-    entry.seat = base.values.seat(value, again, new);
-}
-
 impl FirstSeen {
+    /// Seats the value of a hit that comes in event order.
+    pub(super) fn seat(&self, base: &mut Base, entry: &mut Entry) {
+        let new = Known { last: entry.at, before: None, folded: None };
+        let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
+        if let Some(same) = self.same_of(entry) {
+            base.same.get_or_insert_default().seat(same, again, new);
+        }
+        if let Some(value) = text_of(&entry.values[0]) {
+            entry.seat = base.values.seat(value, again, new);
+        }
+    }
+
+    /// Seats the value of a hit that comes late: later uses stay the last ones.
+    pub(super) fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
+        let new = Known { last: entry.at, before: None, folded: None };
+        let again = |known: &mut Known| known.last = known.last.max(entry.at);
+        if let Some(same) = self.same_of(entry) {
+            base.same.get_or_insert_default().seat(same, again, new);
+        }
+        if let Some(value) = text_of(&entry.values[0]) {
+            entry.seat = base.values.seat(value, again, new);
+        }
+    }
+
+    /// A hit leaves the window: its value and time are what is kept.
+    pub(super) fn fold(&self, base: &mut Base, entry: &Entry) {
+        base.first.get_or_insert(entry.at);
+        base.records += 1;
+        let same = base.same.as_mut().zip(self.same_of(entry));
+        let same = same.and_then(|(known, same)| {
+            let seat = known.seat_of(same)?;
+            known.list.get_mut(seat)
+        });
+        let value = base.values.list.get_mut(entry.seat as usize);
+        for (_, known) in [same, value].into_iter().flatten() {
+            known.folded = known.folded.max(Some(entry.at));
+        }
+    }
+
+    /// What `entry` shares with others of its kind, where the rule asks and the record says.
+    fn same_of<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<str>> {
+        self.same.and_then(|slot| entry.values.get(slot)).and_then(text_of)
+    }
+
     /// Judges the last hit.
     pub(super) fn judge(&self, window: Window<'_>) -> Verdict {
         let hit = window.last();
-        if let Some(last) = last_use(hit, window) {
-            let forgotten = self.forget.is_some_and(|forget| hit.at - last >= forget);
-            if !forgotten {
-                return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), last });
+        let used = [(0, last_use(hit, window)), (self.same.unwrap_or(0), self.last_same(hit, window))];
+        for (slot, last) in used {
+            let remembered = |last: &Timestamp| self.forget.is_none_or(|forget| hit.at - *last < forget);
+            if let Some(last) = last.filter(remembered) {
+                return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), slot, last });
             }
         }
         let before = window.base.records + (window.hits.len() as u64 - 1);
-        if before == 0 {
-            return if self.first_value_alerts {
-                Verdict::Holds
-            } else {
-                Verdict::Short(Reason::Learning(Learning::FirstValue))
-            };
+        if before == 0 && !self.first_value_alerts {
+            return Verdict::Short(Reason::Learning(Learning::FirstValue));
         }
-        self.still_learning(before, hit.at, window).map_or(Verdict::Holds, Verdict::Short)
+        let learning = if before == 0 { None } else { self.still_learning(before, hit.at, window) };
+        learning.or_else(|| self.common(hit, window)).map_or(Verdict::Holds, Verdict::Short)
+    }
+
+    /// When what the hit shares with others was used before.
+    fn last_same(&self, hit: &Entry, window: Window<'_>) -> Option<Timestamp> {
+        let same = self.same_of(hit)?;
+        let values = window.base.same.as_ref()?;
+        let known = values.get(values.seat_of(same)?)?;
+        if !window.late {
+            return known.before;
+        }
+        let before = &window.hits[..window.hits.len() - 1];
+        let recent = before.iter().rev().find(|entry| self.same_of(entry) == Some(same));
+        recent.map(|entry| entry.at).or(known.folded)
+    }
+
+    /// Whether many show the value.
+    fn common(&self, hit: &Entry, window: Window<'_>) -> Option<Reason> {
+        let common = self.common.as_ref()?;
+        let shown_by = window.shared.commons.shown_by(hit, common);
+        let values = || hit.values.clone();
+        (shown_by >= common.at_least).then(|| Reason::CommonValue { values: values(), shown_by })
     }
 
     fn still_learning(&self, before: u64, at: Timestamp, window: Window<'_>) -> Option<Reason> {
@@ -203,8 +256,9 @@ impl FirstSeen {
     /// none that a remembered hit has. Returns how many were lost that a hit at `now` would still
     /// know, and where each seat is now.
     pub(super) fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
+        let lost_same = self.make_room_same(base, now);
         if base.values.len() <= MAX_VALUES {
-            return None;
+            return lost_same.map(|lost| (lost, Seats::new()));
         }
         let mut seated = vec![false; base.values.len()];
         for hit in hits {
@@ -222,7 +276,7 @@ impl FirstSeen {
         // A tenth at once, so that not every new value makes room for itself.
         let mut goes = vec![false; base.values.len()];
         let surplus = base.values.len() - MAX_VALUES / 10 * 9;
-        let mut lost = 0;
+        let mut lost = lost_same.unwrap_or(0);
         for (last, seat) in unused.into_iter().take(surplus) {
             goes[seat] = true;
             lost += u64::from(self.forget.is_none_or(|forget| now - last < forget));
@@ -235,14 +289,21 @@ impl FirstSeen {
         base.values.let_go(&goes);
         Some((lost, seats))
     }
-}
 
-/// A hit leaves the window: its value and time are what is kept.
-pub(super) fn fold(base: &mut Base, entry: &Entry) {
-    base.first.get_or_insert(entry.at);
-    base.records += 1;
-    if let Some((_, known)) = base.values.list.get_mut(entry.seat as usize) {
-        known.folded = known.folded.max(Some(entry.at));
+    /// The same for what values share: those longest unused go.
+    fn make_room_same(&self, base: &mut Base, now: Timestamp) -> Option<u64> {
+        let same = base.same.as_mut().filter(|same| same.len() > MAX_VALUES)?;
+        let used = |(seat, (_, known)): (usize, &(Arc<str>, Known))| (known.last, seat);
+        let mut used: Vec<(Timestamp, usize)> = same.list.iter().enumerate().map(used).collect();
+        used.sort_unstable();
+        used.truncate(same.len() - MAX_VALUES / 10 * 9);
+        let mut goes = vec![false; same.len()];
+        for (_, seat) in &used {
+            goes[*seat] = true;
+        }
+        same.let_go(&goes);
+        let known = |(last, _): &&(Timestamp, usize)| self.forget.is_none_or(|forget| now - *last < forget);
+        Some(used.iter().filter(known).count() as u64)
     }
 }
 

@@ -6,11 +6,13 @@
 //!
 //! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
 
+pub mod common;
 pub mod count;
 pub mod distinct;
 pub mod first_seen;
 pub mod measure;
 pub mod script;
+pub mod travel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,6 +79,8 @@ pub enum Verb {
     Measure(measure::Measure),
     /// `script`
     Script(Box<script::ScriptVerb>),
+    /// `travel`
+    Travel(travel::Travel),
 }
 
 /// What a group remembers of hits that have left its window (`first_seen` only).
@@ -88,6 +92,15 @@ pub struct Base {
     pub records: u64,
     /// Every value that the group knows, by seat.
     pub values: first_seen::KnownValues,
+    /// What these values share with others, where `same_if` asks.
+    pub same: Option<Box<first_seen::KnownValues>>,
+}
+
+/// What a rule remembers across its groups (`unless_common` only).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shared {
+    /// Who has shown each value lately.
+    pub commons: common::Commons,
 }
 
 impl Base {
@@ -141,11 +154,29 @@ pub enum Reason {
     Learning(Learning),
     /// The value is known.
     KnownValue {
-        /// The hit's values: the one that is known, as it is compared.
+        /// The hit's values, as they are compared.
         values: Arc<[Datum]>,
+        /// Which of them is known: its value, or what that shares with others.
+        slot: usize,
         /// When it was last used.
         last: Timestamp,
     },
+    /// Many show the value: it is no news.
+    CommonValue {
+        /// The hit's values, as they are compared.
+        values: Arc<[Datum]>,
+        /// How many.
+        shown_by: u32,
+    },
+    /// There is no point before this one that a journey could have begun at.
+    NoJourney,
+    /// Both points share something that explains the journey.
+    SameWay {
+        /// Which of the fields of `ignore_same`, by its number.
+        field: usize,
+    },
+    /// Too near, or slow enough.
+    Travelled(travel::Journey),
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -199,6 +230,8 @@ pub struct Window<'a> {
     pub hits: &'a [Entry],
     /// What left the group's memory of hits.
     pub base: &'a Base,
+    /// What the rule remembers across its groups.
+    pub shared: &'a Shared,
     /// The last hit is not the group's newest: what is known of later ones does not count.
     pub late: bool,
 }
@@ -219,6 +252,8 @@ pub enum Reach {
     Last(usize, Millis),
     /// The last so many, however old.
     Records(usize),
+    /// The hit and the one before it, if that is in (t − w, t]; nothing older matters.
+    Pair(Millis),
     /// All that is remembered; older hits are folded into [`Base`].
     Folded,
     /// The hit alone.
@@ -235,6 +270,7 @@ impl Verb {
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
             Self::Script(_) => "script",
+            Self::Travel(_) => "travel",
         }
     }
 
@@ -250,13 +286,14 @@ impl Verb {
                 None => Reach::Time(verb.within),
             },
             Self::Script(verb) => Reach::Records(verb.keep),
+            Self::Travel(verb) => Reach::Pair(verb.memory()),
         }
     }
 
     /// True when the verb keeps a tally; the others judge by the window alone.
     pub fn tallies(&self) -> bool {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => false,
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
             Self::Distinct(_) | Self::Measure(_) => true,
         }
@@ -265,7 +302,7 @@ impl Verb {
     /// Takes a hit into the tally.
     pub fn push(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
@@ -275,7 +312,7 @@ impl Verb {
     /// Takes the oldest hit out of the tally.
     pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) => {}
+            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
@@ -292,6 +329,7 @@ impl Verb {
             Self::FirstSeen(verb) => (verb.judge(window), None),
             Self::Measure(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
+            Self::Travel(verb) => (verb.judge(window), None),
         }
     }
 
@@ -299,7 +337,12 @@ impl Verb {
     pub fn recovered(&self, tally: &Tally) -> bool {
         match self {
             Self::Measure(verb) => verb.recovered(tally),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::FirstSeen(_) | Self::Script(_) => false,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Travel(_) => false,
         }
     }
 
@@ -311,28 +354,46 @@ impl Verb {
             Self::Distinct(verb) => verb.describe(tally, window),
             Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
+            Self::Travel(verb) => verb.describe(window),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
+        }
+    }
+
+    /// A hit joins the rule, before its group sees it: what all groups share of it. How many values were
+    /// forgotten because there were too many.
+    pub fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+        match self {
+            Self::FirstSeen(verb) => verb
+                .common
+                .as_ref()
+                .map_or(0, |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES)),
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Script(_)
+            | Self::Travel(_) => 0,
         }
     }
 
     /// A hit joins the group in event order.
     pub fn seat(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::seat(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.seat(base, entry);
         }
     }
 
     /// A hit joins the group late.
     pub fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::seat_late(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.seat_late(base, entry);
         }
     }
 
     /// A hit leaves the group's memory: what of it is kept.
     pub fn fold(&self, base: &mut Base, entry: &Entry) {
-        if let Self::FirstSeen(_) = self {
-            first_seen::fold(base, entry);
+        if let Self::FirstSeen(verb) = self {
+            verb.fold(base, entry);
         }
     }
 
@@ -341,7 +402,12 @@ impl Verb {
     pub fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
         match self {
             Self::FirstSeen(verb) => verb.make_room(base, hits, now),
-            Self::Each | Self::Count(_) | Self::Distinct(_) | Self::Measure(_) | Self::Script(_) => None,
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Script(_)
+            | Self::Travel(_) => None,
         }
     }
 }

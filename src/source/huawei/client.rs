@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Client, RequestBuilder, Url};
+use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::api::{Call, Method, basic};
+use super::credentials::{Credentials, Keeper, NoCredentials};
 use super::sign::{self, canonical_query};
 use super::trouble::{Answer, Redactor, http_date, retry_after};
 use crate::record::{Millis, Timestamp};
@@ -23,37 +24,9 @@ const MAX_BODY: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest for an answer: the gateway gives its backend 30 s.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// Longest to reach the metadata service, and half of the longest for its answer.
+const METADATA: Duration = Duration::from_secs(3);
 const AGENT: &str = concat!("larum/", env!("CARGO_PKG_VERSION"));
-
-/// Who asks.
-#[derive(Clone)]
-pub(super) enum Credentials {
-    /// An access key; a temporary one comes with a security token.
-    Key { access: String, secret: SecretString, security_token: Option<SecretString> },
-    /// A token of IAM.
-    Token(SecretString),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Key { .. } => f.write_str("Key(***)"),
-            Self::Token(_) => f.write_str("Token(***)"),
-        }
-    }
-}
-
-impl Credentials {
-    /// What no answer may be shown with.
-    pub fn secrets(&self) -> Vec<SecretString> {
-        match self {
-            Self::Key { secret, security_token, .. } => {
-                security_token.iter().chain([secret]).cloned().collect()
-            }
-            Self::Token(token) => vec![token.clone()],
-        }
-    }
-}
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,29 +37,107 @@ pub(super) enum Silence {
     Giant,
 }
 
+/// Two ways to the network: to the service, and to this machine's metadata service, past every proxy.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    pub service: Client,
+    pub metadata: Client,
+}
+
+impl Http {
+    /// None, and why, where the machine has no roots of trust.
+    pub fn new() -> Result<Self, String> {
+        // Whoever comes first installs the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = || Client::builder().redirect(Policy::none()).user_agent(AGENT);
+        let service = client().connect_timeout(CONNECT).timeout(TIMEOUT).build();
+        let metadata = client().connect_timeout(METADATA).timeout(2 * METADATA).no_proxy().build();
+        Ok(Self {
+            service: service.map_err(|error| chain(&error))?,
+            metadata: metadata.map_err(|error| chain(&error))?,
+        })
+    }
+
+    /// Sends a request and reads the answer to its bounded end.
+    pub async fn read(
+        &self,
+        request: RequestBuilder,
+        redactor: &Redactor,
+    ) -> Result<(Answer, HeaderMap), Silence> {
+        let (head, body) = self.bytes(request, redactor, MAX_BODY).await?;
+        // A name in another coding is shown as such; it must not hide the rows beside it.
+        let body = match String::from_utf8(body) {
+            Ok(body) => body,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
+        Ok((
+            Answer { status: head.status, date: head.date, retry_after: head.retry_after, body },
+            head.headers,
+        ))
+    }
+
+    async fn bytes(
+        &self,
+        request: RequestBuilder,
+        redactor: &Redactor,
+        most: usize,
+    ) -> Result<(Head, Vec<u8>), Silence> {
+        let unreachable = |error: reqwest::Error| {
+            // The address may be long and says nothing new.
+            Silence::Unreachable(redactor.clean(&chain(&error.without_url())))
+        };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let date = header(DATE).and_then(http_date);
+        let wait = header(RETRY_AFTER).and_then(|value| retry_after(value, date));
+        let head = Head {
+            status: response.status().as_u16(),
+            date,
+            retry_after: wait,
+            headers: response.headers().clone(),
+        };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > most {
+                return Err(Silence::Giant);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((head, body))
+    }
+}
+
+/// What an answer says before its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub status: u16,
+    pub date: Option<Timestamp>,
+    pub retry_after: Option<Millis>,
+    pub headers: HeaderMap,
+}
+
 /// Sends requests of one project.
 #[derive(Debug)]
 pub(super) struct Requests {
-    client: Client,
-    credentials: Credentials,
+    http: Http,
+    pub keeper: Keeper,
+    /// Empty as long as nobody knows it.
     pub project_id: String,
     pub redactor: Redactor,
 }
 
 impl Requests {
     /// None, and why, where the machine has no roots of trust.
-    pub fn new(credentials: Credentials, project_id: String) -> Result<Self, String> {
-        // Whoever comes first installs the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(TIMEOUT)
-            .user_agent(AGENT)
-            .build()
-            .map_err(|error| chain(&error))?;
-        let redactor = Redactor::new(credentials.secrets());
-        Ok(Self { client, credentials, project_id, redactor })
+    pub fn new(keeper: Keeper, project_id: String) -> Result<Self, String> {
+        let redactor = keeper.redactor();
+        Ok(Self { http: Http::new()?, keeper, project_id, redactor })
+    }
+
+    /// Sees to it that somebody can ask.
+    pub async fn renew(&mut self, now: Timestamp) -> Result<(), NoCredentials> {
+        let renewed = self.keeper.renew(&self.http, now).await;
+        self.redactor = self.keeper.redactor();
+        renewed
     }
 
     /// Asks `base` at `signed_at` and reads the answer; with how long that took.
@@ -97,16 +148,26 @@ impl Requests {
         signed_at: Timestamp,
     ) -> (Result<Answer, Silence>, Millis) {
         let begun = Instant::now();
-        let answer = self.exchange(base, call, signed_at).await;
+        let answer = match self.request(base, call, signed_at) {
+            Ok(request) => self.http.read(request, &self.redactor).await.map(|(answer, _)| answer),
+            Err(silence) => Err(silence),
+        };
         let took = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         (answer, Millis(took))
     }
 
-    async fn exchange(&self, base: &Url, call: &Call, signed_at: Timestamp) -> Result<Answer, Silence> {
-        let unreachable = |error: reqwest::Error| {
-            // The address may be long and says nothing new.
-            Silence::Unreachable(self.redactor.clean(&chain(&error.without_url())))
-        };
+    /// Asks for a file of at most `most` bytes.
+    pub async fn download(
+        &self,
+        base: &Url,
+        call: &Call,
+        signed_at: Timestamp,
+        most: usize,
+    ) -> Result<(Head, Vec<u8>), Silence> {
+        self.http.bytes(self.request(base, call, signed_at)?, &self.redactor, most).await
+    }
+
+    fn request(&self, base: &Url, call: &Call, signed_at: Timestamp) -> Result<RequestBuilder, Silence> {
         let path = format!("{}{}", base.path().trim_end_matches('/'), call.path);
         let query = canonical_query(&call.query);
         let headers = self.headers(base, &path, &query, call, signed_at);
@@ -114,36 +175,21 @@ impl Requests {
             headers.ok_or_else(|| Silence::Unreachable("a credential is no header value".to_owned()))?;
         let mut url = base.clone();
         url.set_path(&path);
-        url.set_query(Some(&query));
+        url.set_query((!query.is_empty()).then_some(&query));
         let request = match call.method {
-            Method::Get => self.client.get(url),
-            Method::Post => self.client.post(url).body(call.body.clone()),
+            Method::Get => self.http.service.get(url),
+            Method::Post => self.http.service.post(url).body(call.body.clone()),
         };
-        let mut response = request.headers(headers).send().await.map_err(unreachable)?;
-        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let date = header(DATE).and_then(http_date);
-        let wait = header(RETRY_AFTER).and_then(|value| retry_after(value, date));
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(Silence::Giant);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        // A name in another coding is shown as such; it must not hide the rows beside it.
-        let body = match String::from_utf8(body) {
-            Ok(body) => body,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        };
-        Ok(Answer { status, date, retry_after: wait, body })
+        Ok(request.headers(headers))
     }
 
     fn headers(&self, base: &Url, path: &str, query: &str, call: &Call, at: Timestamp) -> Option<HeaderMap> {
         let mut map = HeaderMap::new();
         map.insert("content-type", HeaderValue::from_static("application/json"));
-        map.insert("x-project-id", plain(&self.project_id)?);
-        match &self.credentials {
+        if !self.project_id.is_empty() {
+            map.insert("x-project-id", plain(&self.project_id)?);
+        }
+        match self.keeper.credentials()? {
             Credentials::Token(token) => {
                 map.insert("x-auth-token", hidden(token.expose_secret())?);
             }
@@ -152,9 +198,11 @@ impl Requests {
                 let mut headers = vec![
                     ("content-type", "application/json"),
                     ("host", host.as_str()),
-                    ("x-project-id", self.project_id.as_str()),
                     ("x-sdk-date", date.as_str()),
                 ];
+                if !self.project_id.is_empty() {
+                    headers.push(("x-project-id", self.project_id.as_str()));
+                }
                 if let Some(token) = security_token {
                     headers.push(("x-security-token", token.expose_secret()));
                     map.insert("x-security-token", hidden(token.expose_secret())?);

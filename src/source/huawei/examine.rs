@@ -3,10 +3,12 @@
 //! The smallest page is asked for. Credentials that are refused once are used no more: five bad
 //! tries would lock the key for everybody.
 
+use reqwest::Url;
+
 use super::client::{Requests, Silence, host_of};
 use super::keys::Settings;
-use super::probe;
-use super::trouble::{Bad, judge};
+use super::trouble::{Bad, for_good, judge};
+use super::{probe, project};
 use crate::config::{Options, Secrets};
 use crate::record::{Millis, Timestamp};
 use crate::rule::problem::Problems;
@@ -46,6 +48,22 @@ pub enum Outcome {
     NotAsked,
 }
 
+/// Sees to it that somebody can ask, and of which project.
+pub(super) async fn ready(
+    requests: &mut Requests,
+    iam: Option<&Url>,
+    region: &str,
+    now: Timestamp,
+) -> Result<(), String> {
+    if requests.keeper.is_due(now) {
+        requests.renew(now).await.map_err(|no| no.text)?;
+    }
+    if requests.project_id.is_empty() {
+        requests.project_id = project::ask(requests, iam, region, now).await?;
+    }
+    Ok(())
+}
+
 /// Asks each endpoint once. None where the source cannot be built; why is noted.
 pub async fn examine(
     options: &Options<'_>,
@@ -54,7 +72,8 @@ pub async fn examine(
     clock: impl Fn() -> Timestamp,
 ) -> Option<Vec<Finding>> {
     let settings = Settings::read(options, secrets, problems)?;
-    let requests = Requests::new(settings.credentials, settings.project_id).ok()?;
+    let mut requests = Requests::new(settings.keeper, settings.project_id.unwrap_or_default()).ok()?;
+    let ready = ready(&mut requests, settings.iam.as_ref(), &settings.region, clock()).await;
     let (mut findings, mut refused) = (Vec::new(), false);
     for api in settings.apis {
         let Some((_, base)) = settings.bases.iter().find(|(service, _)| *service == api.service) else {
@@ -67,7 +86,11 @@ pub async fn examine(
             ahead: None,
             outcome: Outcome::NotAsked,
         };
-        if !refused {
+        if let Err(text) = &ready {
+            if !refused {
+                finding.outcome = Outcome::Credentials(text.clone());
+            }
+        } else if !refused {
             let now = clock();
             let call = (api.call)(&requests.project_id, &probe(api, now));
             let (answer, took) = requests.send(base, &call, now).await;
@@ -78,6 +101,7 @@ pub async fn examine(
                     finding.ahead = answer.date.map(|date| date - (now + took));
                     match judge(&answer, api, &finding.host, &requests.redactor) {
                         Ok(page) => Outcome::Open { rows: page.total },
+                        Err(Bad::Ended { text }) => Outcome::Credentials(for_good(&text)),
                         Err(Bad::Credentials { text } | Bad::Locked { text, .. } | Bad::Clock { text }) => {
                             Outcome::Credentials(text)
                         }

@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 
 use reqwest::Url;
-use secrecy::ExposeSecret;
 
 use super::api::{Api, Service};
-use super::client::Credentials;
+use super::credentials::{self, CREDENTIALS, Found, Keeper, is_id};
+use super::filter::{self, FILTER, Filters};
 use super::lane::Pace;
 use super::place::KEPT;
 use super::{APIS, region};
 use crate::config::{Options, Secrets};
 use crate::record::Millis;
+use crate::record::scan::Endpoint;
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 use crate::rule::problem::Problems;
 
@@ -19,6 +20,8 @@ const EVERY: Millis = Millis::secs(30);
 const SETTLE: Millis = Millis::secs(60);
 const LOOKBACK: Millis = Millis::mins(15);
 const SINCE: Millis = Millis::hours(24);
+/// Where a machine of the cloud is told about itself.
+const METADATA: &str = "http://169.254.169.254";
 const PER_SECOND: u32 = 1;
 const BURST: u32 = 5;
 /// What the gateway allows by default; nothing beyond it makes sense.
@@ -32,16 +35,16 @@ pub(super) static SOURCE: MapDoc = MapDoc {
     open: Open::Closed,
     keys: &[
         need("region", Takes::Text, "the project's region", "region: ap-southeast-3"),
-        need(
+        may(
             "project_id",
             Takes::Text,
-            "the project, 32 hexadecimal digits",
+            "the project, 32 hexadecimal digits; looked up by the region's name without it",
             "project_id: 0123456789abcdef0123456789abcdef",
         ),
-        need(
+        may(
             "credentials",
             Takes::Map(&CREDENTIALS),
-            "who asks: an access key, or a token",
+            "who asks; without it: the environment, the profile file, the machine's agency, in this order",
             "credentials: {ak: env:HW_ACCESS_KEY, sk: env:HW_SECRET_KEY}",
         ),
         may(
@@ -49,6 +52,12 @@ pub(super) static SOURCE: MapDoc = MapDoc {
             Takes::Texts,
             "what is read: desktop_logins, app_logins and app_launches unless told; sessions and user_events besides",
             "endpoints: [desktop_logins, app_logins, app_launches]",
+        ),
+        may(
+            "filter",
+            Takes::Map(&FILTER),
+            "what the service is asked by, an endpoint; no rule sees what it leaves out",
+            "filter: {desktop_logins: {domain: corp.example}}",
         ),
         may("every", Takes::Duration, "time between polls: 1s to 1h", "every: 30s"),
         may("settle", Takes::Duration, "how late a row may appear: at most 1h", "settle: 60s"),
@@ -71,23 +80,6 @@ pub(super) static SOURCE: MapDoc = MapDoc {
             "hosts other than the region's",
             "base_url: {workspace: https://workspace.example.com}",
         ),
-    ],
-};
-
-pub(super) static CREDENTIALS: MapDoc = MapDoc {
-    name: "`credentials`",
-    about: "who asks: `ak` and `sk`, or `token`",
-    open: Open::Closed,
-    keys: &[
-        may("ak", Takes::Secret, "the access key", "ak: env:HW_ACCESS_KEY"),
-        may("sk", Takes::Secret, "its secret key", "sk: file:/run/credentials/larum/sk"),
-        may(
-            "security_token",
-            Takes::Secret,
-            "comes with a temporary access key",
-            "security_token: env:HW_SECURITY_TOKEN",
-        ),
-        may("token", Takes::Secret, "a token of IAM, instead of a key", "token: env:HW_TOKEN"),
     ],
 };
 
@@ -118,6 +110,13 @@ pub(super) static BASE_URL: MapDoc = MapDoc {
             "where logins and starts of applications are asked for",
             "workspaceapp: https://appstream.example.com",
         ),
+        may("iam", Takes::Text, "where tokens and project ids come from", "iam: https://iam.example.com"),
+        may(
+            "metadata",
+            Takes::Text,
+            "where a machine's agency is asked for keys",
+            "metadata: http://169.254.169.254",
+        ),
     ],
 };
 
@@ -125,8 +124,11 @@ pub(super) static BASE_URL: MapDoc = MapDoc {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub region: String,
-    pub project_id: String,
-    pub credentials: Credentials,
+    /// None where it is to be looked up.
+    pub project_id: Option<String>,
+    pub keeper: Keeper,
+    /// Where project ids are looked up.
+    pub iam: Option<Url>,
     pub apis: Vec<&'static Api>,
     pub every: Millis,
     pub settle: Millis,
@@ -134,8 +136,9 @@ pub(super) struct Settings {
     pub since: Millis,
     pub per_second: u32,
     pub burst: u32,
-    /// Of the services that the endpoints need.
+    /// Of the services that the endpoints need, and of others where they are known.
     pub bases: Vec<(Service, Url)>,
+    pub filters: Vec<(Endpoint, Filters)>,
 }
 
 impl Settings {
@@ -144,8 +147,9 @@ impl Settings {
         let before = problems.errors();
         let region = read_region(options, problems);
         let project_id = read_project(options, problems);
-        let credentials = read_credentials(options, secrets, problems);
         let apis = read_endpoints(options, problems);
+        let endpoints: Vec<Endpoint> = apis.iter().map(|api| api.endpoint).collect();
+        let filters = filter::read(options, &endpoints, problems);
         let mut within = |key: &str, bounds: (Millis, Millis), default: Millis| {
             options.duration_in(problems, key, bounds).unwrap_or(default)
         };
@@ -166,14 +170,18 @@ impl Settings {
             requests.as_ref().and_then(|map| map.whole(problems, key)).unwrap_or(default)
         };
         let (per_second, burst) = (number("per_second", PER_SECOND), number("burst", BURST));
-        let bases = region.as_deref().and_then(|region| read_bases(options, region, &apis, problems));
+        let places = region.as_deref().map(|region| Places { options, secrets, region });
+        let bases = places.as_ref().and_then(|places| places.bases(&apis, problems));
+        let asked = places.as_ref().and_then(|places| places.credentials(problems));
         if problems.errors() > before {
             return None;
         }
+        let asked = asked?;
         Some(Self {
             region: region?,
-            project_id: project_id?,
-            credentials: credentials?,
+            project_id: project_id.or(asked.0.project_id),
+            keeper: asked.0.keeper,
+            iam: asked.1,
             apis,
             every,
             settle,
@@ -182,7 +190,13 @@ impl Settings {
             per_second,
             burst,
             bases: bases?,
+            filters,
         })
+    }
+
+    pub fn filters_of(&self, api: &Api) -> Filters {
+        let found = self.filters.iter().find(|(endpoint, _)| *endpoint == api.endpoint);
+        found.map(|(_, filters)| filters.clone()).unwrap_or_default()
     }
 
     pub fn pace(&self, api: &Api) -> Pace {
@@ -208,42 +222,14 @@ fn read_region(options: &Options<'_>, problems: &mut Problems) -> Option<String>
 }
 
 fn read_project(options: &Options<'_>, problems: &mut Problems) -> Option<String> {
-    let id = options.text(problems, "project_id")?;
-    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    let id = if options.has("project_id") { options.text(problems, "project_id")? } else { return None };
+    if !is_id(&id) {
         let message = format!("`{id}` is no project id");
         let hint = "write the 32 hexadecimal digits that the console shows under My Credentials";
         options.fault(problems, "project_id", message, hint);
         return None;
     }
     Some(id.to_ascii_lowercase())
-}
-
-fn read_credentials(
-    options: &Options<'_>,
-    secrets: &Secrets,
-    problems: &mut Problems,
-) -> Option<Credentials> {
-    let map = options.map(problems, "credentials", &CREDENTIALS)?;
-    let keys = map.has("ak") || map.has("sk") || map.has("security_token");
-    if map.has("token") {
-        if keys {
-            let hint = "keep `ak` and `sk`, which last, or `token`";
-            map.fault(problems, "token", "a token and an access key are two credentials", hint);
-            return None;
-        }
-        return map.secret(problems, secrets, "token").map(Credentials::Token);
-    }
-    if !map.has("ak") || !map.has("sk") {
-        let missing = if map.has("ak") { "sk" } else { "ak" };
-        let hint = "write `credentials: {ak: env:HW_ACCESS_KEY, sk: env:HW_SECRET_KEY}`, or a `token`";
-        options.fault(problems, "credentials", format!("`credentials` needs `{missing}`"), hint);
-        return None;
-    }
-    let access = map.secret(problems, secrets, "ak");
-    let secret = map.secret(problems, secrets, "sk");
-    let security_token =
-        if map.has("security_token") { Some(map.secret(problems, secrets, "security_token")?) } else { None };
-    Some(Credentials::Key { access: access?.expose_secret().to_owned(), secret: secret?, security_token })
 }
 
 fn read_endpoints(options: &Options<'_>, problems: &mut Problems) -> Vec<&'static Api> {
@@ -272,31 +258,84 @@ fn read_endpoints(options: &Options<'_>, problems: &mut Problems) -> Vec<&'stati
     apis
 }
 
-fn read_bases(
-    options: &Options<'_>,
-    region: &str,
-    apis: &[&Api],
-    problems: &mut Problems,
-) -> Option<Vec<(Service, Url)>> {
-    let given = options.map(problems, "base_url", &BASE_URL);
-    let mut bases = Vec::new();
-    for (key, service) in [("workspace", Service::Workspace), ("workspaceapp", Service::WorkspaceApp)] {
-        if let Some(map) = given.as_ref().filter(|map| map.has(key)) {
-            match base(&map.text(problems, key)?) {
-                Ok(url) => bases.push((service, url)),
-                Err(fault) => map.fault(problems, key, fault, "write `https://` and a host"),
+/// Where everything is asked for: what the configuration says, else the environment, else the table.
+struct Places<'p> {
+    options: &'p Options<'p>,
+    secrets: &'p Secrets,
+    region: &'p str,
+}
+
+impl Places<'_> {
+    /// The address that `base_url` gives for `key`; the outer none is a fault, which is noted.
+    #[expect(clippy::option_option, reason = "a fault, nothing given, and an address are three answers")]
+    fn given(&self, key: &str, problems: &mut Problems) -> Option<Option<Url>> {
+        if !self.options.has("base_url") {
+            return Some(None);
+        }
+        let map = self.options.map(problems, "base_url", &BASE_URL)?;
+        if !map.has(key) {
+            return Some(None);
+        }
+        let text = map.text(problems, key)?;
+        // Keys are lent over this machine's own link.
+        let own = key == "metadata" && text.trim_end_matches('/') == METADATA;
+        match if own { Url::parse(&text).map_err(|error| error.to_string()) } else { base(&text) } {
+            Ok(url) => Some(Some(url)),
+            Err(fault) => {
+                map.fault(problems, key, fault, "write `https://` and a host");
+                None
             }
-        } else if !apis.iter().any(|api| api.service == service) {
-            // Nobody asks there.
-        } else if let Some(host) = region::host(region, service) {
-            bases.extend(Url::parse(&format!("https://{host}")).map(|url| (service, url)));
-        } else {
-            let message = format!("the host of `{key}` in region `{region}` is not known");
-            let hint = format!("name it: `base_url: {{{key}: https://…}}`");
-            options.fault(problems, "region", message, hint);
         }
     }
-    Some(bases)
+
+    /// The address that the environment gives, as the SDK reads it: the first of a list.
+    fn exported(&self, service: Service) -> Option<Url> {
+        let service = match service {
+            Service::Workspace => "WORKSPACE",
+            Service::WorkspaceApp => "WORKSPACEAPP",
+        };
+        let region = self.region.to_ascii_uppercase().replace('-', "_");
+        let text = self.secrets.variable(&format!("HUAWEICLOUD_SDK_REGION_{service}_{region}"))?;
+        base(text.split(',').next().unwrap_or_default().trim()).ok()
+    }
+
+    fn bases(&self, apis: &[&Api], problems: &mut Problems) -> Option<Vec<(Service, Url)>> {
+        let mut bases = Vec::new();
+        for (key, service) in [("workspace", Service::Workspace), ("workspaceapp", Service::WorkspaceApp)] {
+            if let Some(url) = self.given(key, problems)? {
+                bases.push((service, url));
+            } else if let Some(url) = self.exported(service) {
+                bases.push((service, url));
+            } else if let Some(host) = region::host(self.region, service) {
+                bases.extend(Url::parse(&format!("https://{host}")).map(|url| (service, url)));
+            } else if apis.iter().any(|api| api.service == service) {
+                let message = format!("the host of `{key}` in region `{}` is not known", self.region);
+                let hint = format!("name it: `base_url: {{{key}: https://…}}`");
+                self.options.fault(problems, "region", message, hint);
+            }
+        }
+        Some(bases)
+    }
+
+    /// The credentials, and where IAM is.
+    fn credentials(&self, problems: &mut Problems) -> Option<(Found, Option<Url>)> {
+        let given = self.given("iam", problems)?;
+        let usual = || Url::parse(&format!("https://{}", region::iam(self.region))).ok();
+        let metadata = match self.given("metadata", problems)? {
+            Some(url) => url,
+            None => Url::parse(METADATA).ok()?,
+        };
+        let iam = given.clone().or_else(usual);
+        let found =
+            credentials::read(self.options, self.secrets, self.region, (iam.clone(), metadata), problems)?;
+        let named = found.iam.as_deref().and_then(|text| base(text).ok());
+        let iam = given.or(named).or(iam);
+        if let Some(id) = found.project_id.as_deref().filter(|id| !is_id(id)) {
+            let message = format!("`{id}`, which stands beside the credentials, is no project id");
+            self.options.fault(problems, "credentials", message, "write `project_id` here");
+        }
+        Some((found, iam))
+    }
 }
 
 /// A base address: signatures and tokens go over TLS, or stay on this machine.

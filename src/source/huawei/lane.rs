@@ -95,6 +95,10 @@ impl Lane {
         }
     }
 
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// Begins where an earlier life stopped; anew, where the cursor is empty.
     pub fn resume(&mut self, cursor: &str) -> Result<(), String> {
         self.place = if cursor.is_empty() { None } else { Some(Place::parse(cursor)?) };

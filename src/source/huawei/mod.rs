@@ -11,16 +11,19 @@ mod app_launches;
 mod app_logins;
 mod budget;
 mod client;
+mod credentials;
 mod desktop_logins;
 pub mod examine;
+pub mod export;
+mod filter;
 mod keys;
 mod known;
 mod lane;
 mod page;
 mod place;
+mod project;
 mod region;
 mod sessions;
-mod sign;
 mod trouble;
 mod user_events;
 mod walk;
@@ -29,20 +32,26 @@ mod walk;
 mod model;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_credentials;
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use reqwest::Url;
 
 use super::Kind;
-use super::live::{LaneSpec, LiveSource, Step, Stepping, Trouble};
+use super::live::{LaneSpec, LiveSource, Preparing, Step, Stepping, Trouble};
 use crate::config::{Options, Secrets};
 use crate::record::scan::Origin;
 use crate::record::{Millis, Timestamp};
 use crate::rule::problem::Problems;
+use crate::sign;
 use api::{Api, Ask};
 use budget::{Budget, Purpose};
 use client::{Requests, Silence, host_of};
+use credentials::NoCredentials;
+use filter::Filters;
 use keys::Settings;
 use lane::Lane;
 use trouble::{Answer, Bad, judge};
@@ -76,6 +85,8 @@ const LONGEST_WAIT: Millis = Millis::mins(5);
 const PATIENCE: u32 = 5;
 /// A signature this close to the service's clock is not refused for its date.
 const CLOSE: Millis = Millis::mins(5);
+/// How often it is looked whether refused credentials were replaced.
+const LOOK: Millis = Millis::mins(1);
 /// How long nothing is said while nothing may be asked.
 const IDLE: Millis = Millis::hours(1);
 
@@ -100,11 +111,16 @@ fn build(
 #[derive(Debug)]
 struct Huawei {
     requests: Requests,
+    region: String,
+    /// Where the project's id is looked up.
+    iam: Option<Url>,
     hosts: Vec<Host>,
     lanes: Vec<Polled>,
     every: Millis,
     /// Nothing is asked before this; never again, where it is the end of time.
     stopped: Timestamp,
+    /// True while that is because the service refused the credentials: it goes on with other ones.
+    refused: bool,
     /// True once signatures were refused for their date: they are dated by the service's clock.
     by_service: bool,
     /// What is still to be said.
@@ -129,6 +145,8 @@ struct Host {
 struct Polled {
     spec: LaneSpec,
     api: &'static Api,
+    /// What the service is asked by besides the window.
+    filters: Filters,
     lane: Lane,
     host: usize,
     next_poll: Timestamp,
@@ -153,10 +171,12 @@ impl Huawei {
                 let budget = Budget::new(settings.per_second, settings.burst);
                 hosts.push(Host { base: base.clone(), budget, ahead: None, corrected: false });
             }
-            let origin = Origin::huawei(&settings.region, &settings.project_id, api.endpoint);
+            let project_id = settings.project_id.as_deref().unwrap_or_default();
+            let origin = Origin::huawei(&settings.region, project_id, api.endpoint);
             lanes.push(Polled {
                 spec: LaneSpec { name: format!("{name}/{}", api.endpoint.as_str()), origin: origin.clone() },
                 api,
+                filters: settings.filters_of(api),
                 lane: Lane::new(origin, settings.pace(api)),
                 host,
                 next_poll: Timestamp::MIN,
@@ -167,11 +187,14 @@ impl Huawei {
             });
         }
         Ok(Self {
-            requests: Requests::new(settings.credentials, settings.project_id)?,
+            requests: Requests::new(settings.keeper, settings.project_id.unwrap_or_default())?,
+            region: settings.region,
+            iam: settings.iam,
             hosts,
             lanes,
             every: settings.every,
             stopped: Timestamp::MIN,
+            refused: false,
             by_service: false,
             said: VecDeque::new(),
             turns: 0,
@@ -183,9 +206,29 @@ impl Huawei {
             return step;
         }
         if self.stopped > now {
-            return Step::Wait((self.stopped - now).min(IDLE));
+            if !self.refused {
+                return Step::Wait((self.stopped - now).min(IDLE));
+            }
+            if !self.requests.keeper.has_other() {
+                return Step::Wait((self.stopped - now).min(LOOK));
+            }
+            (self.stopped, self.refused) = (Timestamp::MIN, false);
+            self.requests.keeper.has_ended();
         }
         self.heed_clock(now);
+        if self.requests.project_id.is_empty() {
+            return self.stop(Timestamp::MAX, None, "the project's id is not known");
+        }
+        // What is lent ends by the service's clock.
+        let there = now + self.hosts.iter().find_map(|host| host.ahead).unwrap_or(Millis::ZERO);
+        if self.requests.keeper.is_due(there) {
+            return match self.requests.renew(there).await {
+                Ok(()) => Step::Wait(Millis::ZERO),
+                Err(NoCredentials { text, wait }) => {
+                    self.stop(wait.map_or(Timestamp::MAX, |wait| now + wait), wait, &text)
+                }
+            };
+        }
         let (number, purpose) = match self.choose(now) {
             Ok(chosen) => chosen,
             Err(wait) => return Step::Wait(wait),
@@ -208,7 +251,7 @@ impl Huawei {
         host.budget.spend(purpose, now);
         self.turns += 1;
         polled.turn = self.turns;
-        let call = (polled.api.call)(&self.requests.project_id, &ask);
+        let call = (polled.api.call)(&self.requests.project_id, &ask).narrowed(&polled.filters);
         let (answer, took) = self.requests.send(&host.base, &call, signed_at).await;
         self.heard(number, purpose, answer, signed_at, now + took)
     }
@@ -275,6 +318,7 @@ impl Huawei {
             return self.passing(number, purpose, text, None, now);
         };
         (polled.failures, host.corrected) = (0, false);
+        self.requests.keeper.accepted();
         if probed {
             return Step::Wait(Millis::ZERO);
         }
@@ -337,12 +381,26 @@ impl Huawei {
                 let trouble = Trouble::Refused { wait: Some(trouble::REFUSED), text };
                 Step::Failed { lane: number, trouble }
             }
-            Bad::Credentials { text } => self.stop(Timestamp::MAX, None, &text),
+            Bad::Ended { text } => {
+                if self.requests.keeper.has_ended() {
+                    return Step::Wait(Millis::ZERO);
+                }
+                let wait = credentials::REFUSED;
+                let text = format!("{text}; what was lent anew is refused too");
+                self.stop(now + wait, Some(wait), &text)
+            }
+            Bad::Credentials { text } => {
+                self.refused = true;
+                self.stop(Timestamp::MAX, None, &text)
+            }
             Bad::Locked { text, wait } => self.stop(now + wait, Some(wait), &text),
             Bad::Clock { text } => {
                 let off = answer.date.map_or(Millis::ZERO, |date| date - signed_at);
                 if !host.corrected && (off > CLOSE || Millis::ZERO > off + CLOSE) {
                     (self.by_service, host.corrected) = (true, true);
+                    return Step::Wait(Millis::ZERO);
+                }
+                if self.requests.keeper.is_lent() && self.requests.keeper.has_ended() {
                     return Step::Wait(Millis::ZERO);
                 }
                 let text = format!(
@@ -364,6 +422,31 @@ impl Huawei {
     }
 }
 
+impl Huawei {
+    /// Looks the project's id up, where the configuration leaves it open: among the notes of an
+    /// earlier life, else of IAM.
+    async fn find_project(&mut self, now: Timestamp, notes: &Path) -> Result<(), String> {
+        if !self.requests.project_id.is_empty() {
+            return Ok(());
+        }
+        let key = project::key(self.iam.as_ref(), &self.region, &self.requests.keeper.account());
+        let id = if let Some(id) = project::noted(notes, &key) {
+            id
+        } else {
+            let id = project::ask(&mut self.requests, self.iam.as_ref(), &self.region, now).await?;
+            project::note(notes, &key, &id)?;
+            id
+        };
+        for polled in &mut self.lanes {
+            let origin = Origin::huawei(&self.region, &id, polled.api.endpoint);
+            polled.spec.origin = origin.clone();
+            polled.lane = Lane::new(origin, polled.lane.pace());
+        }
+        self.requests.project_id = id;
+        Ok(())
+    }
+}
+
 /// The smallest question, by our own clock.
 fn probe(api: &Api, now: Timestamp) -> Ask {
     let round = |at: Timestamp| Timestamp(at.0 - at.0.rem_euclid(api.resolution.0));
@@ -379,6 +462,10 @@ impl LiveSource for Huawei {
         let polled = self.lanes.get_mut(lane).ok_or_else(|| format!("there is no lane {lane}"))?;
         let told = |fault: String| format!("the cursor of `{}` cannot be read: {fault}", polled.spec.name);
         polled.lane.resume(cursor).map_err(told)
+    }
+
+    fn prepare<'a>(&'a mut self, now: Timestamp, notes: &'a Path) -> Preparing<'a> {
+        Box::pin(self.find_project(now, notes))
     }
 
     fn step(&mut self, now: Timestamp) -> Stepping<'_> {

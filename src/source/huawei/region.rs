@@ -35,6 +35,12 @@ pub(super) fn host(region: &str, service: Service) -> Option<String> {
     Some(format!("{name}.{region}.myhuaweicloud.com"))
 }
 
+/// The host of IAM.
+pub(super) fn iam(region: &str) -> String {
+    let domain = if region.starts_with("eu-west-1") { "myhuaweicloud.eu" } else { "myhuaweicloud.com" };
+    format!("iam.{region}.{domain}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,15 +19,15 @@ use crate::rule::yaml;
 use crate::source::{LiveSource, Reading};
 
 /// What the service's clock says, and ours unless a test sets it wrong.
-const NOW: Timestamp = Timestamp(1_767_603_600_000);
-const DATE: &str = "Mon, 05 Jan 2026 09:00:00 GMT";
+pub(super) const NOW: Timestamp = Timestamp(1_767_603_600_000);
 const KEY: &str = "{ak: env:AK, sk: env:SK}";
-const ROW: &str = r#"{"id":"1","start_time":"2026-01-05T08:59:00Z","end_time":"2026-01-05T08:59:09Z"}"#;
+pub(super) const ROW: &str =
+    r#"{"id":"1","start_time":"2026-01-05T08:59:00Z","end_time":"2026-01-05T08:59:09Z"}"#;
 const OTHER: &str = r#"{"id":"2","start_time":"2026-01-05T08:58:00Z","end_time":"2026-01-05T08:58:09Z"}"#;
 
 /// What the server says to one request.
 #[derive(Debug, Clone, Copy)]
-enum Says {
+pub(super) enum Says {
     /// Total and rows.
     Page(u64, &'static [&'static str]),
     Status(u16, &'static str),
@@ -39,15 +39,15 @@ enum Says {
 
 /// A request that came.
 #[derive(Debug, Clone)]
-struct Came {
-    method: Method,
-    target: String,
+pub(super) struct Came {
+    pub(super) method: Method,
+    pub(super) target: String,
     headers: HeaderMap,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Came {
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
@@ -63,6 +63,8 @@ impl Came {
 struct Script {
     says: VecDeque<Says>,
     came: Vec<Came>,
+    /// How long after [`NOW`] the server's clock is.
+    since: Millis,
 }
 
 async fn answer(
@@ -75,12 +77,13 @@ async fn answer(
     let target = uri.to_string();
     let desktop = target.contains("connections/desktops");
     let body = String::from_utf8(body.to_vec()).unwrap();
-    let says = {
+    let (says, date) = {
         let mut script = script.lock().unwrap();
         script.came.push(Came { method, target, headers, body });
-        script.says.pop_front().unwrap_or(Says::Page(0, &[]))
+        (script.says.pop_front().unwrap_or(Says::Page(0, &[])), NOW + script.since)
     };
-    let response = Response::builder().header("date", DATE);
+    let date = std::time::UNIX_EPOCH + std::time::Duration::from_millis(date.0.unsigned_abs());
+    let response = Response::builder().header("date", httpdate::fmt_http_date(date));
     let response = match says {
         Says::Page(total, rows) => {
             let (count, items) = if desktop { ("total_count", "records") } else { ("count", "items") };
@@ -96,22 +99,26 @@ async fn answer(
 }
 
 /// A source of one endpoint, or all three, the server that it asks, and our clock.
-struct Bench {
-    source: Box<dyn LiveSource>,
+pub(super) struct Bench {
+    pub(super) source: Box<dyn LiveSource>,
     script: Arc<Mutex<Script>>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
-fn configured(text: &str) -> Result<Box<dyn LiveSource>, String> {
-    let mut problems = Problems::new("larum.yaml", text);
-    let node = yaml::parse(&mut problems).unwrap();
+pub(super) fn configured(text: &str) -> Result<Box<dyn LiveSource>, String> {
     let secrets = Secrets::default()
         .with("AK", "FAKE-ACCESS-KEY-0001")
         .with("SK", "fake-secret-key-0001")
         .with("ST", "fake-session-token")
         .with("TOKEN", "fake-token");
+    configured_with(text, &secrets)
+}
+
+pub(super) fn configured_with(text: &str, secrets: &Secrets) -> Result<Box<dyn LiveSource>, String> {
+    let mut problems = Problems::new("larum.yaml", text);
+    let node = yaml::parse(&mut problems).unwrap();
     let options = Options::open(&node, &keys::SOURCE, Span::default(), &mut problems);
-    let source = options.and_then(|options| (KIND.build)("prod", &options, &secrets, &mut problems));
+    let source = options.and_then(|options| (KIND.build)("prod", &options, secrets, &mut problems));
     source.ok_or_else(|| {
         let problems = problems.sorted();
         let told = problems.iter().map(|one| {
@@ -140,16 +147,22 @@ impl Bench {
     }
 
     async fn with(credentials: &str, endpoints: &str, says: &[Says]) -> Self {
-        let script = Arc::new(Mutex::new(Script { says: says.iter().copied().collect(), came: vec![] }));
+        Self::over(says, |base| source_at(base, credentials, endpoints)).await
+    }
+
+    /// A source that `build` makes of the server's address.
+    pub(super) async fn over(says: &[Says], build: impl FnOnce(&str) -> Box<dyn LiveSource>) -> Self {
+        let script =
+            Arc::new(Mutex::new(Script { says: says.iter().copied().collect(), ..Script::default() }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { source: source_at(&base, credentials, endpoints), script, now: NOW }
+        Self { source: build(&base), script, now: NOW }
     }
 
     /// The next thing that is no wait of up to an hour in all; our clock goes on with the waits.
-    async fn next(&mut self) -> Option<Step> {
+    pub(super) async fn next(&mut self) -> Option<Step> {
         let until = self.now + Millis::hours(1);
         while self.now < until {
             match self.source.step(self.now).await {
@@ -160,26 +173,36 @@ impl Bench {
         None
     }
 
-    async fn reading(&mut self) -> Reading {
+    pub(super) async fn reading(&mut self) -> Reading {
         match self.next().await {
             Some(Step::Read(reading)) => *reading,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn trouble(&mut self) -> Trouble {
+    pub(super) async fn trouble(&mut self) -> Trouble {
         match self.next().await {
             Some(Step::Failed { trouble, .. }) => trouble,
             other => panic!("{other:?}"),
         }
     }
 
-    fn came(&self) -> Vec<Came> {
+    pub(super) fn says(&self, says: &[Says]) {
+        self.script.lock().unwrap().says.extend(says);
+    }
+
+    /// Time passes, here and there.
+    pub(super) fn passes(&mut self, by: Millis) {
+        self.script.lock().unwrap().since = by;
+        self.now = NOW + by;
+    }
+
+    pub(super) fn came(&self) -> Vec<Came> {
         self.script.lock().unwrap().came.clone()
     }
 
     /// How long the source waited from one step to the other.
-    async fn waits_for_the_next_request(&mut self) -> Millis {
+    pub(super) async fn waits_for_the_next_request(&mut self) -> Millis {
         let (before, asked) = (self.now, self.came().len());
         while self.came().len() == asked {
             match self.source.step(self.now).await {
@@ -191,7 +214,7 @@ impl Bench {
     }
 }
 
-fn refused(trouble: Trouble) -> (Option<Millis>, String) {
+pub(super) fn refused(trouble: Trouble) -> (Option<Millis>, String) {
     match trouble {
         Trouble::Refused { wait, text } => (wait, text),
         other @ (Trouble::Passing(_) | Trouble::Throttled { .. }) => panic!("{other:?}"),
@@ -287,6 +310,29 @@ async fn sessions_and_user_events_are_read_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn the_service_is_asked_by_what_the_configuration_filters() {
+    let filter = "filter: {app_logins: {user_name: ana, failed_code: 500}, sessions: {is_success: false}}";
+    let build = |base: &str| {
+        configured(&format!(
+            "region: ap-southeast-3\nproject_id: 0123456789abcdef0123456789abcdef\ncredentials: {KEY}\n\
+             endpoints: [app_logins, sessions]\nbase_url: {{workspace: \"{base}\", workspaceapp: \"{base}\"}}\n\
+             requests: {{per_second: 10}}\n{filter}\n"
+        ))
+        .unwrap()
+    };
+    let mut bench = Bench::over(&[], build).await;
+    bench.reading().await;
+    bench.reading().await;
+    let came = bench.came();
+    let login = came.iter().rev().find(|came| came.method == Method::POST).unwrap();
+    let body: Value = serde_json::from_str(&login.body).unwrap();
+    assert_eq!((&body["user_name"], &body["failed_code"]), (&"ana".into(), &"500".into()));
+    assert!(body["login_start_time"].is_string());
+    let session = came.iter().rev().find(|came| came.method == Method::GET).unwrap();
+    assert!(session.target.contains("?is_success=false&limit=100&"), "{}", session.target);
+}
+
+#[tokio::test]
 async fn a_request_says_who_asks_and_is_signed() {
     let mut bench =
         Bench::with("{ak: env:AK, sk: env:SK, security_token: env:ST}", "[app_logins]", &[]).await;
@@ -350,10 +396,12 @@ async fn an_expired_token_is_told_with_the_way_out_and_not_tried_again() {
     let expired =
         gateway!("APIGW.0301", "Incorrect IAM authentication information: token expires, expires_at: 2026");
     let mut bench = Bench::with("{token: env:TOKEN}", "[app_logins]", &[Says::Status(401, expired)]).await;
-    let (wait, text) = refused(bench.trouble().await);
-    assert_eq!(wait, None);
-    assert!(text.contains("put a new one at the place that `token` names"), "{text}");
-    assert_eq!((bench.next().await, bench.came().len()), (None, 1));
+    for _ in 0..3 {
+        let (wait, text) = refused(bench.trouble().await);
+        assert_eq!(wait, Some(Millis::mins(1)), "its place is looked at, and nobody is asked");
+        assert!(text.contains("put a new one at its place"), "{text}");
+    }
+    assert_eq!(bench.came().len(), 1);
 }
 
 #[tokio::test]
@@ -573,8 +621,6 @@ fn a_source_that_cannot_be_is_told_with_the_way_out() {
     let with = |text: &str| fault(&format!("{base}credentials: {KEY}\n{text}"));
     let all = fault("region: x");
     for one in [
-        "needs `project_id`",
-        "needs `credentials`",
         "the host of `workspace` in region `x` is not known (name it: `base_url: {workspace: https://…}`)",
         "the host of `workspaceapp` in region `x` is not known",
     ] {
@@ -592,6 +638,15 @@ fn a_source_that_cannot_be_is_told_with_the_way_out() {
     );
     assert_eq!(with("since: 60d"), "the service keeps 30d (write `since: 30d` or less)");
     for (text, told) in [
+        (
+            "filter: {sessions: {is_success: true}}",
+            "`sessions` is not read, so there is nothing to filter (add `sessions` to `endpoints`, or take the \
+             filter out)",
+        ),
+        (
+            "filter: {desktop_logins: {min_network_rtt: slow}}",
+            "`min_network_rtt` takes a whole number of ms, not `slow` (write `min_network_rtt: 200`)",
+        ),
         ("every: 500ms", "`every: 500ms` is out of bounds (write a length from 1s to 1h)"),
         ("every: 2h", "`every: 2h` is out of bounds (write a length from 1s to 1h)"),
         ("settle: 2h", "`settle: 2h` is out of bounds (write a length from 0s to 1h)"),

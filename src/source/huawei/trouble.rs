@@ -19,6 +19,9 @@ const LOCKED: Millis = Millis::mins(6);
 pub(super) const REFUSED: Millis = Millis::mins(30);
 /// How long the service is left alone when it throttles and does not say how long.
 const THROTTLED: Millis = Millis::secs(5);
+const FOR_GOOD: &str = "nothing more is asked until they change";
+const NEW_TOKEN: &str =
+    "the token has expired or is of another region: put a new one at the place that `token` names";
 /// The longest wait that an answer may ask for.
 const MAX_ASKED: Millis = Millis::hours(1);
 
@@ -46,6 +49,8 @@ pub(super) enum Bad {
     Passing { text: String, wait: Option<Millis> },
     /// Too many requests.
     Throttled { text: String, wait: Millis, limit: Option<Limit> },
+    /// What was lent has ended; renewed, it may be good.
+    Ended { text: String },
     /// The credentials are no good: not one more request, of any endpoint.
     Credentials { text: String },
     /// The key is locked for everybody: nothing before `wait` is over.
@@ -100,28 +105,38 @@ fn is_plain(c: char) -> bool {
 
 /// What an answer of `api` at `host` means.
 pub(super) fn judge(answer: &Answer, api: &Api, host: &str, redactor: &Redactor) -> Result<Page, Bad> {
-    let complaint = if answer.status == 200 {
-        match page::read(&answer.body, api) {
-            Ok(page) => return Ok(page),
-            Err(NoPage::Broken(text)) => {
-                return Err(Bad::Passing { text: redactor.clean(&text), wait: answer.retry_after });
-            }
-            Err(NoPage::Complaint(complaint)) => complaint,
+    if answer.status != 200 {
+        return Err(refusal(answer, &page::complaint(&answer.body), api.action, host, redactor));
+    }
+    match page::read(&answer.body, api) {
+        Ok(page) => Ok(page),
+        Err(NoPage::Broken(text)) => {
+            Err(Bad::Passing { text: redactor.clean(&text), wait: answer.retry_after })
         }
-    } else {
-        page::complaint(&answer.body)
-    };
-    let said = said(answer.status, &complaint, redactor);
+        Err(NoPage::Complaint(complaint)) => Err(refusal(answer, &complaint, api.action, host, redactor)),
+    }
+}
+
+/// Whether an answer that is no page is one that was hoped for; `action` is what it takes to get it.
+pub(super) fn accept(answer: &Answer, action: &str, host: &str, redactor: &Redactor) -> Result<(), Bad> {
+    let complaint = page::complaint(&answer.body);
+    if answer.status == 200 && complaint.code.is_empty() {
+        return Ok(());
+    }
+    Err(refusal(answer, &complaint, action, host, redactor))
+}
+
+fn refusal(answer: &Answer, complaint: &Complaint, action: &str, host: &str, redactor: &Redactor) -> Bad {
+    let said = said(answer.status, complaint, redactor);
     let code = complaint.code.rsplit('.').next().unwrap_or_default();
     let from_gateway = complaint.code.starts_with("API");
-    Err(match (answer.status, code) {
-        (429, _) | (_, "0308") if answer.status == 429 || from_gateway => throttled(answer, &complaint, said),
-        (401, _) => unauthorized(&complaint, said, from_gateway),
+    match (answer.status, code) {
+        (429, _) | (_, "0308") if answer.status == 429 || from_gateway => throttled(answer, complaint, said),
+        (401, _) => unauthorized(complaint, said, from_gateway),
         (403, _) => Bad::Refused {
             text: format!(
-                "{said}; allow the IAM action `{}` to the user of these credentials (a read-only policy does \
-                 not hold it)",
-                api.action
+                "{said}; allow the IAM action `{action}` to the user of these credentials (a read-only policy \
+                 does not hold it)"
             ),
         },
         (404, _) => Bad::Refused {
@@ -135,7 +150,13 @@ pub(super) fn judge(answer: &Answer, api: &Api, host: &str, redactor: &Redactor)
             wait: answer.retry_after,
         },
         _ => Bad::Passing { text: said, wait: answer.retry_after },
-    })
+    }
+}
+
+/// What an answer that is no page says, and who says it; fit to be shown.
+pub(super) fn said_by(host: &str, answer: &Answer, redactor: &Redactor) -> String {
+    let said = said(answer.status, &page::complaint(&answer.body), redactor);
+    said.replacen("the service", host, 1)
 }
 
 /// Status, code and text of a complaint, fit to be shown.
@@ -164,8 +185,11 @@ fn unauthorized(complaint: &Complaint, said: String, from_gateway: bool) -> Bad 
     if has("signature expired") {
         return Bad::Clock { text: said };
     }
-    let way_out = if has("token") || complaint.code.ends_with(".0307") {
-        "the token has expired or is of another region: put a new one at the place that `token` names"
+    if complaint.code.ends_with(".0307") || has("token expires") || has("decrypt token") {
+        return Bad::Ended { text: said };
+    }
+    let way_out = if has("token") {
+        NEW_TOKEN
     } else if has("signature fail") {
         "the secret key does not belong to the access key: check `credentials`"
     } else if has("secretkey") || has("ak not exist") {
@@ -176,9 +200,12 @@ fn unauthorized(complaint: &Complaint, said: String, from_gateway: bool) -> Bad 
     } else {
         "check `credentials`"
     };
-    Bad::Credentials {
-        text: format!("{said}; {way_out}; nothing more is asked until the configuration changes"),
-    }
+    Bad::Credentials { text: format!("{said}; {way_out}; {FOR_GOOD}") }
+}
+
+/// What is said where a token has ended and there is no other.
+pub(super) fn for_good(said: &str) -> String {
+    format!("{said}; {NEW_TOKEN}; {FOR_GOOD}")
 }
 
 fn throttled(answer: &Answer, complaint: &Complaint, text: String) -> Bad {
@@ -253,9 +280,14 @@ mod tests {
         stops(auth("verify aksk signature fail"), "secret key does not belong");
         stops(auth("Get secretKey failed"), "does not exist");
         stops(auth("ak not exist"), "does not exist");
-        stops(auth("decrypt token fail"), "token has expired");
-        stops(auth("token expires, expires_at: 2026-11-20T18:00:00Z"), "token has expired");
-        stops(gateway(401, "APIG.0307", "The token must be updated"), "token has expired");
+        stops(auth("x-auth-token not found"), "token has expired");
+        for ended in [
+            auth("decrypt token fail"),
+            auth("token expires, expires_at: 2026-11-20T18:00:00Z"),
+            gateway(401, "APIG.0307", "The token must be updated"),
+        ] {
+            assert!(matches!(ended, Bad::Ended { .. }), "{ended:?}");
+        }
         stops(auth("Unauthorized"), "check `credentials`");
         stops(
             judged(401, r#"{"error":{"code":401,"message":"no","title":"Unauthorized"}}"#),

@@ -16,11 +16,11 @@ use crate::store::{DeliveryQuery, Sent, Try};
 pub(super) fn owe(connection: &Connection, tenant: &str, delivery: &Delivery) -> Outcome<()> {
     let sql = "INSERT INTO deliveries
                    (tenant, id, receiver, rule, level, alert, revision, digest, created, due, tries, waited,
-                    plain, held_by, last_reason, state, state_at, state_reason, folded_into, ready)
+                    plain, held_by, last_reason, state, state_at, state_reason, folded_into, ready, terms)
                VALUES
                    (:tenant, :id, :receiver, :rule, :level, :alert, :revision, :digest, :created, :due, :tries,
                     :waited, :plain, :held_by, :last_reason, :state, :state_at, :state_reason, :folded_into,
-                    :ready)
+                    :ready, :terms)
                ON CONFLICT (tenant, id) DO NOTHING";
     write(connection, sql, tenant, delivery).map(drop)
 }
@@ -32,7 +32,7 @@ pub(super) fn replace(connection: &Connection, tenant: &str, delivery: &Delivery
                    digest = :digest, created = :created, due = :due, tries = :tries, waited = :waited,
                    plain = :plain, held_by = :held_by, last_reason = :last_reason, state = :state,
                    state_at = :state_at, state_reason = :state_reason, folded_into = :folded_into,
-                   ready = :ready
+                   ready = :ready, terms = :terms
                WHERE tenant = :tenant AND id = :id";
     match write(connection, sql, tenant, delivery)? {
         0 => Err(refused(format!("delivery {} is not there to be changed", delivery.id))),
@@ -63,6 +63,8 @@ fn write(connection: &Connection, sql: &str, tenant: &str, delivery: &Delivery) 
             (None, None, Some(text.map_err(|error| refused(format!("cannot encode a digest: {error}")))?))
         }
     };
+    let terms = (!delivery.terms.is_none()).then(|| serde_json::to_string(&delivery.terms)).transpose();
+    let terms = terms.map_err(|error| refused(format!("cannot encode the terms of a delivery: {error}")))?;
     let (at, reason, into, ready) = match &delivery.standing {
         Standing::Waiting => (None, None, None, Some(delivery.due)),
         Standing::Sending { until } => (Some(*until), None, None, Some(*until)),
@@ -95,6 +97,7 @@ fn write(connection: &Connection, sql: &str, tenant: &str, delivery: &Delivery) 
             ":state_reason": reason,
             ":folded_into": into,
             ":ready": ready.map(|at| at.0),
+            ":terms": terms,
         },
     )?;
     Ok(written)
@@ -102,7 +105,8 @@ fn write(connection: &Connection, sql: &str, tenant: &str, delivery: &Delivery) 
 
 /// Columns of a delivery, in the order in which [`read`] takes them.
 const COLUMNS: &str = "tenant, id, receiver, rule, level, alert, revision, digest, created, due, tries, waited, \
-                       plain, held_by, last_reason, state, state_at, state_reason, folded_into";
+                       plain, held_by, last_reason, state, state_at, state_reason, folded_into, \
+                       terms";
 
 fn read(row: &Row<'_>) -> Outcome<Delivery> {
     let tenant: String = row.get(0)?;
@@ -118,6 +122,9 @@ fn read(row: &Row<'_>) -> Outcome<Delivery> {
         (None, None) => return Err(broken("it tells nothing")),
     };
     let held_by: Option<[u8; 8]> = row.get(13)?;
+    let terms: Option<String> = row.get(19)?;
+    let terms = terms.map(|text| serde_json::from_str(&text)).transpose();
+    let terms = terms.map_err(|error| broken(&error.to_string()))?.unwrap_or_default();
     Ok(Delivery {
         id,
         tenant: tenant.into(),
@@ -132,6 +139,7 @@ fn read(row: &Row<'_>) -> Outcome<Delivery> {
         plain: row.get(12)?,
         held_by: held_by.map(SilenceId),
         last_reason: row.get(14)?,
+        terms,
         standing: standing(row)?,
     })
 }

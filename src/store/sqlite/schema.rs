@@ -13,7 +13,7 @@ use crate::store::StoreError;
 pub(super) const APPLICATION: i64 = 0x4c52_554d;
 
 /// Steps from each format to the next. A step that has been released never changes.
-pub(super) const STEPS: &[&str] = &[TO_1];
+pub(super) const STEPS: &[&str] = &[TO_1, TO_2];
 
 /// The format that `steps` lead to.
 pub(super) fn format(steps: &[&str]) -> i64 {
@@ -52,6 +52,9 @@ pub(super) fn migrate(connection: &Connection, steps: &[&str]) -> Outcome<()> {
     }
     Ok(done?)
 }
+
+/// What a route asks of a delivery besides.
+const TO_2: &str = "ALTER TABLE deliveries ADD COLUMN terms TEXT;";
 
 const TO_1: &str = "
 CREATE TABLE tenants (

@@ -83,6 +83,10 @@ fn noise(bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
+fn newest() -> i64 {
+    schema::format(schema::STEPS)
+}
+
 #[test]
 fn every_commit_is_flushed_before_it_is_answered() {
     let folder = Folder::new();
@@ -91,7 +95,7 @@ fn every_commit_is_flushed_before_it_is_answered() {
             |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!((mode.as_str(), number("synchronous"), number("foreign_keys")), ("wal", 2, 1));
-        assert_eq!((number("application_id"), number("user_version")), (schema::APPLICATION, 1));
+        assert_eq!((number("application_id"), number("user_version")), (schema::APPLICATION, newest()));
     });
 }
 
@@ -174,16 +178,17 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 /// A step to a format of the future.
-const TO_2: &str = "ALTER TABLE counters ADD COLUMN unit TEXT NOT NULL DEFAULT 'rows'; DELETE FROM texts";
+const ONE_MORE: &str = "ALTER TABLE counters ADD COLUMN unit TEXT NOT NULL DEFAULT 'rows'; DELETE FROM texts";
 
 #[test]
 fn an_older_format_is_brought_forward_with_all_it_holds() {
     let folder = Folder::new();
     let behind = folder.behind();
-    behind.execute_batch(schema::STEPS[0]).unwrap();
+    behind.execute_batch(&schema::STEPS.concat()).unwrap();
+    let (known, next) = (newest(), newest() + 1);
     behind
         .execute_batch(&format!(
-            "PRAGMA application_id = {}; PRAGMA user_version = 1;
+            "PRAGMA application_id = {}; PRAGMA user_version = {known};
              INSERT INTO tenants VALUES ('default', 7);
              INSERT INTO counters VALUES ('default', 'late', 3);
              INSERT INTO cursors VALUES ('default', 1, '{{\"page\":2}}');",
@@ -191,12 +196,10 @@ fn an_older_format_is_brought_forward_with_all_it_holds() {
         ))
         .unwrap();
     drop(behind);
-    let steps = [schema::STEPS[0], TO_2];
+    let steps = [schema::STEPS, &[ONE_MORE]].concat();
     let read_only = StoreError::from(Sqlite::look_with(&folder.path(), &steps).unwrap_err()).to_string();
-    assert!(
-        read_only.ends_with("it has format 1; the daemon brings it forward to 2 when it starts"),
-        "{read_only}"
-    );
+    let told = format!("it has format {known}; the daemon brings it forward to {next} when it starts");
+    assert!(read_only.ends_with(&told), "{read_only}");
     let store = Sqlite::open_with(&folder.path(), &steps).unwrap();
     assert_eq!(wait(store.counters(tenant())).unwrap(), [("late".to_owned(), 3)].into());
     assert_eq!(wait(store.cursors(tenant())).unwrap()[0].place, "{\"page\":2}");
@@ -205,9 +208,11 @@ fn an_older_format_is_brought_forward_with_all_it_holds() {
     let unit: String = folder.behind().query_row("SELECT unit FROM counters", [], |row| row.get(0)).unwrap();
     assert_eq!(unit, "rows");
     let error = folder.error().to_string();
-    assert_eq!(error, "the store has format 2, this version reads up to 1; run the newer version");
+    let told =
+        format!("the store has format {next}, this version reads up to {known}; run the newer version");
+    assert_eq!(error, told);
     let error = Sqlite::open_read_only(&folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::TooNew { found: 2, known: 1 }));
+    assert!(matches!(error, StoreError::TooNew { found, known: ours } if (found, ours) == (next, known)));
     Sqlite::open_with(&folder.path(), &steps).unwrap();
 }
 
@@ -218,7 +223,7 @@ fn a_step_that_fails_leaves_the_old_format_whole() {
     commit(&store, &fence(&store), two_entries()).unwrap();
     drop(store);
     let broken = "DELETE FROM journal; CREATE TABLE tenants (x)";
-    assert!(Sqlite::open_with(&folder.path(), &[schema::STEPS[0], TO_2, broken]).is_err());
+    assert!(Sqlite::open_with(&folder.path(), &[schema::STEPS, &[ONE_MORE, broken]].concat()).is_err());
     assert_eq!(span(&folder.store()), Some((1, 2)));
 }
 

@@ -365,15 +365,31 @@ fn an_unknown_modifier_is_told() {
 }
 
 #[test]
-fn a_modifier_of_a_later_version_is_told() {
-    insta::assert_snapshot!(told("match: {public_ip|new: true}\n"), @r"
-    error: the modifier `new` is not supported by this version yet
-     --> rules/r.yaml:4:19
+fn what_is_asked_of_the_past_is_a_flag_or_a_length() {
+    insta::assert_snapshot!(told("match: {public_ip|new: 45d, device|known: maybe, user|unseen_for: 45}\n"), @r"
+    error: `new` takes `true` or `false`, not `45d`
+     --> rules/r.yaml:4:24
       |
-    4 | match: {public_ip|new: true}
-      |                   ^^^
+    4 | match: {public_ip|new: 45d, device|known: maybe, user|unseen_for: 45}
+      |                        ^^^
       |
-      = help: take it out
+      = help: `true`: no success had the value before; `false`: one had
+
+    error: `known` takes `true` or `false`, not `maybe`
+     --> rules/r.yaml:4:43
+      |
+    4 | match: {public_ip|new: 45d, device|known: maybe, user|unseen_for: 45}
+      |                                           ^^^^^
+      |
+      = help: `true`: a success had the value a day before or earlier; `false`: none had
+
+    error: `unseen_for: 45` has no unit; a duration needs one
+     --> rules/r.yaml:4:67
+      |
+    4 | match: {public_ip|new: 45d, device|known: maybe, user|unseen_for: 45}
+      |                                                                   ^^
+      |
+      = help: write `45s`, `45m` or `45h`
     ");
 }
 
@@ -734,14 +750,14 @@ fn recover_on_the_wrong_side_is_told() {
 
 #[test]
 fn a_misplaced_key_is_told_its_place() {
-    insta::assert_snapshot!(told_after_match("within: 10m\n"), @r"
-    error: unknown key `within` in a rule
+    insta::assert_snapshot!(told_after_match("restart: true\n"), @r"
+    error: unknown key `restart` in a rule
      --> rules/r.yaml:5:1
       |
-    5 | within: 10m
-      | ^^^^^^
+    5 | restart: true
+      | ^^^^^^^
       |
-      = help: `within` belongs in `count`, `distinct`, `measure`
+      = help: `restart` belongs in `count`
     ");
 }
 

@@ -1,10 +1,10 @@
 //! `first_seen`
 
-use super::super::super::keys::{LEARN, SAME_NET};
-use super::super::super::spec::{FirstSeenSpec, Learn, SameNet};
+use super::super::super::keys::{LEARN, SAME_NET, UNLESS_COMMON};
+use super::super::super::spec::{FirstSeenSpec, Learn, SameNet, UnlessCommon};
 use super::super::super::yaml::Kind;
 use super::super::Cx;
-use super::super::taken::Taken;
+use super::super::taken::{Taken, place};
 use crate::record::{FieldKind, FieldName, Millis};
 
 pub(super) fn first_seen(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<FirstSeenSpec> {
@@ -32,10 +32,43 @@ pub(super) fn first_seen(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<FirstSeenSp
         );
     }
     let group = map.grouping(cx);
+    let same_if = same_if(cx, map, &value, &group.by);
+    let unless_common = unless_common(cx, map);
     if value.is_empty() {
         return None;
     }
-    Some(FirstSeenSpec { group, value, learn, forget, same_net, first_value_alerts })
+    Some(FirstSeenSpec { group, value, learn, forget, same_net, first_value_alerts, same_if, unless_common })
+}
+
+/// Fields that tell a known network, or the like, of an unknown value.
+fn same_if(cx: &mut Cx<'_>, map: &Taken<'_>, value: &[FieldName], by: &[FieldName]) -> Vec<FieldName> {
+    let fields = map.fields(cx, "same_if");
+    let Some(entry) = map.get("same_if").filter(|entry| matches!(entry.value.kind, Kind::List(_))) else {
+        return fields;
+    };
+    let span = place(entry);
+    if matches!(&entry.value.kind, Kind::List(nodes) if nodes.is_empty()) {
+        cx.fault(span, "`same_if` names no field", "write `same_if: [asn.number]`, or take it out");
+    }
+    if let Some(field) = fields.iter().find(|field| by.contains(field)) {
+        cx.fault(
+            span,
+            format!("within one `{field}` there is one `{field}`, so no value would ever be new"),
+            "name another field, such as `same_if: [asn.number]`",
+        );
+    }
+    if !fields.is_empty() && value.iter().all(|part| fields.contains(part)) && !value.is_empty() {
+        cx.warn(span, "`same_if` names the value itself", "take it out, or name what several values share");
+    }
+    fields
+}
+
+fn unless_common(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<UnlessCommon> {
+    let common = map.map(cx, "unless_common", &UNLESS_COMMON)?;
+    let by = common.field(cx, "by");
+    let at_least = common.whole(cx, "at_least");
+    let within = common.duration(cx, "within");
+    Some(UnlessCommon { by: by?.0, at_least: at_least?, within: within? })
 }
 
 fn learn(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Learn> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::super::problem::Span;
+use super::super::super::script::is_script_name;
 use super::super::super::spec::{ScriptSpec, ScriptText};
 use super::super::super::yaml::{self, Scalar};
 use super::super::taken::{Taken, place};
@@ -28,8 +29,7 @@ pub(super) fn script(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<ScriptSpec> {
 /// The name of the file that holds the script, where one is named: no script is one word that ends so.
 fn file_name(scalar: &Scalar) -> Option<&str> {
     let name = scalar.text.trim();
-    let is_name =
-        name.ends_with(".rhai") && !name.contains(|c: char| c.is_whitespace() || "(){};".contains(c));
+    let is_name = is_script_name(name) && !name.contains(|c: char| c.is_whitespace() || "(){};".contains(c));
     is_name.then_some(name)
 }
 

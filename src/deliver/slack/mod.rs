@@ -1,21 +1,25 @@
-//! Slack, through an incoming webhook, as Block Kit.
+//! Slack, through an incoming webhook or as a bot, as Block Kit.
 //!
 //! What records said stands only where Slack takes text literally: in `plain_text` and in the text
 //! elements of `rich_text`, which know no markup, mention or link. The one field that is parsed, the
-//! `text` that notifications show, is written by the encoder of `shown`. The address is the secret.
+//! `text` that notifications show, is written by the encoder of `shown`. The webhook's address, or the
+//! bot's token, is the secret.
 
+mod bot;
+
+use bot::Bot;
 use reqwest::header::HeaderMap;
 use serde_json::{Value as Json, json};
-
-use crate::config::{Options, Secrets};
-use crate::route::Attempt;
-use crate::rule::keys::{MapDoc, Open, Takes, need};
-use crate::rule::problem::Problems;
 
 use super::http::{Answer, Endpoint, seconds_to_wait};
 use super::render::{self, Fact};
 use super::shown::{Shown, mrkdwn};
 use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use crate::config::{Options, Secrets};
+use crate::record::Millis;
+use crate::route::Attempt;
+use crate::rule::keys::{MapDoc, Open, Takes, may};
+use crate::rule::problem::Problems;
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -24,15 +28,29 @@ pub const KIND: Kind = Kind {
     example: "{name: soc-slack, kind: slack, url: env:SLACK_URL}",
     transport: Transport { per_minute: 60, burst: 3 },
     human: true,
+    ends: false,
     build,
 };
 
 static KEYS: MapDoc = MapDoc {
     name: "a receiver of kind `slack`",
-    about: "a channel of Slack, through an incoming webhook",
+    about: "a channel of Slack, through an incoming webhook or as a bot, which keeps an alert in one thread",
     open: Open::Closed,
     keys: &[
-        need("url", Takes::Secret, "the incoming webhook's address, which is a secret", "url: env:SLACK_URL"),
+        may("url", Takes::Secret, "the incoming webhook's address, which is a secret", "url: env:SLACK_URL"),
+        may(
+            "token",
+            Takes::Secret,
+            "a bot's token with the scope `chat:write`, instead of `url`",
+            "token: env:SLACK_TOKEN",
+        ),
+        may("channel", Takes::Text, "the channel's id, of which the bot is a member", "channel: C0123456789"),
+        may(
+            "api",
+            Takes::Text,
+            "where the bot speaks to; https://slack.com/api unless told",
+            "api: https://slack-gov.com/api",
+        ),
         TIMEOUT,
     ],
 };
@@ -47,17 +65,40 @@ const MAX_FACTS: usize = 9_000;
 /// Units of the text that notifications show.
 const MAX_TEXT: usize = 1_000;
 
+/// An incoming webhook.
 #[derive(Debug)]
-struct Slack {
+struct Hook {
     endpoint: Endpoint,
 }
 
 fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
     let timeout = timeout(options, problems);
-    Some(Box::new(Slack { endpoint: Endpoint::open(options, secrets, problems, timeout, true)? }))
+    match (options.has("url"), options.has("token")) {
+        (true, false) => {
+            let mut fine = true;
+            for key in ["channel", "api"].into_iter().filter(|key| options.has(key)) {
+                let hint = format!("take `{key}` out, or write a `token` instead of `url`");
+                options.fault(problems, key, "an incoming webhook has its channel already", hint);
+                fine = false;
+            }
+            let endpoint = Endpoint::open(options, secrets, problems, timeout, true)?;
+            fine.then(|| Box::new(Hook { endpoint }) as Box<dyn Receiver>)
+        }
+        (false, true) => Bot::open(options, secrets, problems, timeout).map(|bot| Box::new(bot) as _),
+        (true, true) => {
+            let hint = "keep `url`, an incoming webhook, or `token` and `channel`, a bot";
+            options.fault(problems, "token", "`url` and `token` are two ways to Slack", hint);
+            None
+        }
+        (false, false) => {
+            let hint = "write `url: env:SLACK_URL`, or `token: env:SLACK_TOKEN` and `channel: C0123456789`";
+            options.fault(problems, "url", "a receiver of kind `slack` needs `url`, or `token`", hint);
+            None
+        }
+    }
 }
 
-impl Receiver for Slack {
+impl Receiver for Hook {
     fn send<'a>(&'a self, message: &'a Message) -> Trying<'a> {
         Box::pin(async move {
             let body = payload(message).to_string();
@@ -70,7 +111,7 @@ impl Receiver for Slack {
 }
 
 /// Words of a refusal by which a smaller or simpler message may pass.
-const MALFORMED: [&str; 12] = [
+const MALFORMED: [&str; 14] = [
     "invalid_payload",
     "invalid_blocks",
     "invalid_blocks_format",
@@ -83,10 +124,12 @@ const MALFORMED: [&str; 12] = [
     "too_many_blocks",
     "invalid_json",
     "invalid_arguments",
+    "block_mismatch",
+    "too_many_members",
 ];
 
 /// Words of a refusal that is about the hook, not about the message.
-const UNWELCOME: [&str; 14] = [
+const UNWELCOME: [&str; 24] = [
     "action_prohibited",
     "channel_is_archived",
     "channel_not_found",
@@ -101,6 +144,16 @@ const UNWELCOME: [&str; 14] = [
     "team_disabled",
     "user_not_found",
     "token_revoked",
+    "access_denied",
+    "account_inactive",
+    "as_user_not_supported",
+    "ekm_access_denied",
+    "is_archived",
+    "missing_scope",
+    "no_permission",
+    "not_authed",
+    "restricted_action",
+    "token_expired",
 ];
 
 /// The word that an answer's body is, or holds as `error`.
@@ -112,7 +165,13 @@ fn word(body: &str) -> String {
     error.unwrap_or_else(|| body.to_owned())
 }
 
-impl Slack {
+/// How long it asked to be left alone, in a header or in the body.
+fn asked(answer: &Answer) -> Option<Millis> {
+    let body = || serde_json::from_str::<Json>(&answer.body).ok()?.get("retry_after")?.as_f64();
+    answer.wait.or_else(|| body().and_then(seconds_to_wait))
+}
+
+impl Hook {
     fn judge(&self, answer: &Answer) -> Attempt {
         let reason = self.endpoint.says(answer);
         if answer.status.is_success() && !answer.whole {
@@ -121,9 +180,7 @@ impl Slack {
         let word = word(&answer.body);
         let is_one_of = |words: &[&str]| words.contains(&word.as_str());
         if answer.status.as_u16() == 429 {
-            let asked = serde_json::from_str::<Json>(&answer.body).ok();
-            let asked = asked.and_then(|json| json.get("retry_after")?.as_f64()).and_then(seconds_to_wait);
-            return Attempt::TryAgain { wait: answer.wait.or(asked), everyone: true, reason };
+            return Attempt::TryAgain { wait: asked(answer), everyone: true, reason };
         }
         if answer.status.is_redirection() || answer.status.is_server_error() {
             return self.endpoint.judge(answer);

@@ -1,4 +1,5 @@
-//! Signs requests with SDK-HMAC-SHA256 (`reference/huawei-api.md`, 8.1).
+//! Signs requests to the vendor with SDK-HMAC-SHA256 (`reference/huawei-api.md`, 8.1), for sources and
+//! receivers.
 //!
 //! A function of the request and the key: the caller gives the date among the headers and sends
 //! exactly the query that [`canonical_query`] spells. Nothing here reads a clock or prints a secret.
@@ -95,7 +96,8 @@ fn canonical_path(path: &str) -> String {
     text
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it stands in a path or a query.
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     escape_into(&mut out, text.as_bytes());
     out
