@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Order, Reply};
 use crate::daemon::status::{LaneStatus, ReceiverStatus, Status};
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 
 use super::place::{Place, wait_for};
 use super::{Exit, Failure, Output, show};
@@ -68,6 +68,20 @@ fn text(status: &Status, blind: &[String]) -> String {
     for (name, lane) in &status.lanes {
         let _ = writeln!(text, "  {}  {}", show::safe(name), lane_words(lane, status.now));
     }
+    if status.unmapped.rows > 0 {
+        let codes: Vec<String> = status
+            .unmapped
+            .codes
+            .iter()
+            .map(|(code, rows)| format!("{} ({rows})", show::safe(code)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "  {} with codes that have no kind: {}; give them one under `failure_codes`",
+            many(status.unmapped.rows, "failure"),
+            codes.join(", ")
+        );
+    }
     text.push_str("receivers\n");
     for (name, receiver) in &status.receivers {
         let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver));
@@ -84,6 +98,12 @@ fn text(status: &Status, blind: &[String]) -> String {
         );
     }
     text
+}
+
+/// A length to the tenth of a second.
+fn brief(length: Millis) -> String {
+    let tenths = length.0 / 100;
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 fn many(count: u64, what: &str) -> String {
@@ -103,6 +123,14 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
         words.push(format!("newest row {newest}"));
     }
     words.push(many(lane.rows, "row"));
+    if let Some(late) = lane.lateness {
+        words.push(format!(
+            "late by {}, at most {}, settles {}",
+            brief(late.median),
+            brief(late.most),
+            brief(late.settle)
+        ));
+    }
     if lane.ahead > 0 {
         words.push(format!("{} ahead of now", lane.ahead));
     }

@@ -104,8 +104,15 @@ pub fn build(
     let (generation, mut rules_off, problems) = rules(&config, last.map(|(generation, _)| generation))?;
     let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
     rules_off.extend(geo_off);
-    let ends = receivers.iter().filter(|built| built.kind.ends).map(|built| built.name.clone()).collect();
-    let routing = Routing { routes: config.routes.clone(), ops: config.ops.clone(), ends };
+    let names = |which: fn(&crate::deliver::Kind) -> bool| {
+        receivers.iter().filter(|built| which(built.kind)).map(|built| built.name.clone()).collect()
+    };
+    let routing = Routing {
+        routes: config.routes.clone(),
+        ops: config.ops.clone(),
+        people: names(|kind| kind.human),
+        ends: names(|kind| kind.ends),
+    };
     Ok(Built {
         config,
         sources,

@@ -292,14 +292,17 @@ impl Intake {
         } else if moved.is_some() {
             events.push(Event::Read { lane, rows: String::new(), twins: Vec::new(), watermark: moved });
         }
+        let unmapped: u64 = news.unmapped.values().sum();
         let mut changes = vec![Change::Cursor(Cursor { lane, place: reading.cursor })];
         changes.extend(news.quarantined.into_iter().map(Change::Quarantined));
-        for (name, by) in [("rows.new", news.rows.new), ("rows.amended", news.rows.amended)] {
+        for (name, by) in
+            [("rows.new", news.rows.new), ("rows.amended", news.rows.amended), ("rows.unmapped", unmapped)]
+        {
             if by > 0 {
                 changes.push(Change::Count { name: name.to_owned(), by });
             }
         }
-        let caught_up = !reading.behind;
+        let (caught_up, lateness) = (!reading.behind, reading.lateness);
         self.record(events, changes).await?;
         let Some(state) = self.lanes.get_mut(&lane) else { return Ok(()) };
         state.settled |= caught_up;
@@ -309,8 +312,12 @@ impl Intake {
             let shown = status.lanes.entry(name).or_default();
             shown.rows += news.rows.new + news.rows.amended;
             shown.behind = !caught_up;
+            shown.lateness = lateness.or(shown.lateness);
             shown.newest = shown.newest.max(news.newest);
             shown.complete_to = watermark.map(|mark| mark.start);
+            for (code, rows) in &news.unmapped {
+                status.unmapped.add(code, *rows);
+            }
         });
         Ok(())
     }

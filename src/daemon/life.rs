@@ -5,6 +5,7 @@
 //! (a generation's text, earlier entries, alerts as they stand) it asks for and is given. It never
 //! reads a clock.
 
+mod codes;
 mod news;
 mod rebuild;
 mod tell;
@@ -28,6 +29,7 @@ use crate::record::scan::Scanner;
 use crate::record::{Batch, Columns, Locator, Phase, RuleId, Timestamp};
 use crate::store::{Checkpoint, Entry, Event, Lane, Quarantined, Watermark};
 
+use codes::Codes;
 use news::Recent;
 pub use news::{News, Portion};
 pub use rebuild::{Rebuild, Rehearsal};
@@ -109,6 +111,7 @@ struct Reader {
     lane: Lane,
     scanner: Scanner,
     describer: Describer,
+    codes: Codes,
     /// Rules have heard of it.
     joined: bool,
     /// How far it is complete while rules have not heard of it.
@@ -121,7 +124,7 @@ impl Reader {
     /// Reads the same lane for another generation.
     fn renewed(&mut self, generation: &Generation) {
         let fresh = Self::new(self.lane.clone(), generation, self.joined);
-        (self.scanner, self.describer) = (fresh.scanner, fresh.describer);
+        (self.scanner, self.describer, self.codes) = (fresh.scanner, fresh.describer, fresh.codes);
     }
 
     fn new(lane: Lane, generation: &Generation, joined: bool) -> Self {
@@ -129,6 +132,7 @@ impl Reader {
         Self {
             scanner: Scanner::new(generation.columns.clone(), facts.clone(), origin.clone()),
             describer: Describer::new(facts.clone(), origin.clone()),
+            codes: Codes::new(facts.clone(), origin.clone()),
             lane,
             joined,
             apart: None,

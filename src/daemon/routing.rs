@@ -17,22 +17,28 @@ pub struct Routing {
     pub routes: Routes,
     /// Of Larum's own alerts; without any, the routes say.
     pub ops: Vec<ReceiverName>,
-    /// Who is told of closings, too.
+    /// Receivers that people read: when an alert is over, one line says how many more there were.
+    pub people: BTreeSet<ReceiverName>,
+    /// Receivers that know an end: they are told of each.
     pub ends: BTreeSet<ReceiverName>,
 }
 
 impl Routing {
-    /// What is owed for `alert` as it stands now. Of closings hear only those whose service keeps an
-    /// alert open until then; nobody hears of what a rule only observes.
+    /// What is owed for `alert` as it stands now. Of closings hears who knows an end; people do where
+    /// there is more to say than they know. Nobody hears of what a rule only observes.
     pub fn owed(&self, alert: &Alert, now: Timestamp) -> Vec<Change> {
-        match alert.state {
-            State::Open | State::Updated | State::Resolved | State::Closed => {}
-            State::Acknowledged => return Vec::new(),
+        if alert.state == State::Acknowledged {
+            return Vec::new();
         }
+        let closing = alert.state == State::Closed;
         let id =
             |receiver: &ReceiverName| DeliveryId::of_alert(&alert.tenant, receiver, alert.id, alert.revision);
         let body = || Body::Alert { id: alert.id, revision: alert.revision };
-        let heard = self.hears(alert);
+        let mut heard = self.hears(alert);
+        heard.retain(|(receiver, _)| {
+            let news = alert.repeats > 0 && self.people.contains(receiver);
+            !closing || news || self.ends.contains(receiver)
+        });
         let mut owed = Vec::new();
         for (receiver, route) in &heard {
             let number = *route;
@@ -50,8 +56,9 @@ impl Routing {
                 owed.push(Delivery { terms, ..first });
             }
         }
-        owed.extend(self.escalations(alert, &heard, now));
-        owed.retain(|delivery| alert.state != State::Closed || self.ends.contains(&delivery.receiver));
+        if !closing {
+            owed.extend(self.escalations(alert, &heard, now));
+        }
         owed.into_iter().map(|delivery| Change::Owed(Box::new(delivery))).collect()
     }
 
@@ -142,28 +149,31 @@ fn waiting(id: DeliveryId, receiver: ReceiverName, alert: &Alert, body: Body, no
 mod tests {
     use super::*;
     use crate::route::sample;
-    use crate::route::{Match, Route};
+
+    fn name(text: &str) -> ReceiverName {
+        text.parse().unwrap()
+    }
+
+    fn told(alert: &Alert) -> Vec<String> {
+        let to = ["chat", "pager", "siem"].map(name).to_vec();
+        let routes = crate::route::Routes { routes: vec![crate::route::Route { to, ..Default::default() }] };
+        let (people, ends) = ([name("chat")].into(), [name("pager")].into());
+        let routing = Routing { routes, ops: Vec::new(), people, ends };
+        let owed = routing.owed(alert, Timestamp(0)).into_iter();
+        owed.map(|change| {
+            let Change::Owed(delivery) = change else { panic!("{change:?}") };
+            delivery.receiver.to_string()
+        })
+        .collect()
+    }
 
     #[test]
-    fn of_a_closing_hear_those_alone_who_keep_alerts_open() {
-        let names = ["chat", "on-call"].map(|name| name.parse::<ReceiverName>().unwrap());
-        let route = Route { matches: Match::default(), to: names.to_vec(), ..Route::default() };
-        let routing = Routing {
-            routes: Routes { routes: vec![route] },
-            ends: [names[1].clone()].into(),
-            ..Routing::default()
-        };
-        let told = |state| {
-            let alert = Alert { state, ..sample::alert(1) };
-            let owed = routing.owed(&alert, Timestamp(0)).into_iter();
-            let receiver = |change| {
-                let Change::Owed(delivery) = change else { panic!("{change:?}") };
-                delivery.receiver.to_string()
-            };
-            owed.map(receiver).collect::<Vec<_>>()
-        };
-        assert_eq!(told(State::Open), ["chat", "on-call"]);
-        assert_eq!(told(State::Resolved), ["chat", "on-call"]);
-        assert_eq!(told(State::Closed), ["on-call"]);
+    fn an_end_is_told_to_who_knows_ends_and_to_people_where_there_were_more() {
+        let open = sample::alert(1);
+        assert_eq!(told(&open), ["chat", "pager", "siem"]);
+        let closed = Alert { state: State::Closed, revision: 2, ..open };
+        assert_eq!(told(&closed), ["pager"]);
+        assert_eq!(told(&Alert { repeats: 7, ..closed.clone() }), ["chat", "pager"]);
+        assert_eq!(told(&Alert { state: State::Acknowledged, ..closed }), Vec::<String>::new());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::record::Timestamp;
+use crate::source::Lateness;
 
 /// How the daemon is at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,8 +30,35 @@ pub struct Status {
     /// Events of Larum's own that nobody heard, and of receivers, because too many came at once.
     #[serde(default)]
     pub events_missed: u64,
+    /// Failures since the daemon began whose code nobody has given a kind.
+    #[serde(default)]
+    pub unmapped: Unmapped,
     /// Why nothing can be kept any more.
     pub store_failed: Option<String>,
+}
+
+/// Codes of failures that nobody has given a kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmapped {
+    /// Rows with such a code.
+    pub rows: u64,
+    /// How many of each of the first codes that were seen.
+    pub codes: BTreeMap<String, u64>,
+}
+
+/// Codes that are counted one by one; further ones are counted together.
+const MAX_CODES: usize = 32;
+
+impl Unmapped {
+    /// Counts rows with a code.
+    pub fn add(&mut self, code: &str, rows: u64) {
+        self.rows += rows;
+        if let Some(count) = self.codes.get_mut(code) {
+            *count += rows;
+        } else if self.codes.len() < MAX_CODES {
+            self.codes.insert(code.to_owned(), rows);
+        }
+    }
 }
 
 /// How one lane is.
@@ -54,6 +82,9 @@ pub struct LaneStatus {
     pub failure: Option<String>,
     /// True when rules no longer wait for it.
     pub stalled: bool,
+    /// How late its rows appear, where it is measured.
+    #[serde(default)]
+    pub lateness: Option<Lateness>,
     /// True while it still reads the past.
     pub behind: bool,
     /// The last remark of the source.

@@ -127,6 +127,10 @@ fn title(alert: &Alert, state: &'static str) -> Shown {
 fn alert_told(alert: &Alert, message: &Message) -> Telling {
     let zone = message.zone;
     let mut facts = Vec::new();
+    // An end is one line: what there was is known.
+    if alert.state == State::Closed {
+        return Telling { facts, ..around(alert, zone) };
+    }
     if !matches!(&*alert.tenant, "" | "default") {
         facts.push(Fact::new("tenant", Shown::raw(&alert.tenant)));
     }
@@ -159,10 +163,15 @@ fn alert_told(alert: &Alert, message: &Message) -> Telling {
         facts.truncate(MAX_FACTS);
         facts.push(Fact::new("and", Shown::ours(more).and(" more facts")));
     }
+    Telling { facts, ..around(alert, zone) }
+}
+
+/// What stands before and after the facts.
+fn around(alert: &Alert, zone: chrono_tz::Tz) -> Telling {
     Telling {
         headline: headline(alert),
         lead: (alert.revision > 1 || alert.state != State::Open).then(|| changed(alert, zone)),
-        facts,
+        facts: Vec::new(),
         closing: vec![
             Fact::more("alert", Shown::ours(alert.id)),
             Fact::new("see more", Shown::ours("larum alerts show ").and(alert.id)),

@@ -345,6 +345,7 @@ impl Follow {
             cursor: cursor.to_json(),
             now: self.guard.newest(),
             ahead,
+            lateness: None,
             behind: self.files.any_unread(),
             remarks: self.some_remarks(),
         }

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::scan::Origin;
 use crate::record::{Millis, Timestamp};
 
@@ -14,6 +16,19 @@ pub struct LaneSpec {
     pub name: String,
     /// What identities are made of and how keys are named.
     pub origin: Origin,
+}
+
+/// How late a source's rows appear: from a row's own time to the moment at which it was first read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// Rows that were counted: those of the last day or two that were read as they appeared.
+    pub rows: u64,
+    /// What half of them did not exceed.
+    pub median: Millis,
+    /// What 999 of a thousand did not exceed.
+    pub most: Millis,
+    /// How late a row may be at present without coming after its watermark.
+    pub settle: Millis,
 }
 
 /// What one reading of a lane gave.
@@ -34,6 +49,8 @@ pub struct Reading {
     pub now: Option<Timestamp>,
     /// Rows dated ahead of now, set aside to be read again.
     pub ahead: u64,
+    /// How late rows appear, where the source measures it.
+    pub lateness: Option<Lateness>,
     /// True while more of the past is still to be read; from the first reading without it on, the
     /// lane has caught up.
     pub behind: bool,

@@ -3,7 +3,7 @@
 //! Only news is journaled. What is left out would change nothing if it were taken in; nothing
 //! changes by asking.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::engine::{SourceId, seen};
 use crate::record::{Batch, Locator, Millis, RecordId, Row, Timestamp};
@@ -28,6 +28,8 @@ pub struct News {
     pub portions: Vec<Portion>,
     /// What the rows are.
     pub rows: seen::Tally,
+    /// Codes of failures that nobody has given a kind, and how many new rows have each.
+    pub unmapped: BTreeMap<String, u64>,
     /// Event time of the newest row that was read.
     pub newest: Option<Timestamp>,
     /// Rows that make no record and are too long to be journaled; they are quarantined here, and
@@ -122,6 +124,9 @@ impl Life {
             lines.insert(offset(fault.locator, base), line);
         }
         news.gather(rows, twins, &lines);
+        for portion in &news.portions {
+            reader.codes.count(&portion.rows, &mut news.unmapped);
+        }
         Ok(news)
     }
 }

@@ -116,12 +116,12 @@ mod tests {
     fn a_letter_says_it_in_text_and_in_html() {
         let message = samples::changed(|alert| {
             alert.revision = 2;
-            alert.state = State::Closed;
+            alert.state = State::Resolved;
             alert.title = "<b>ana</b>".to_owned();
         });
         insta::assert_snapshot!(text(&message), @r"
-        [high, over] <b>ana</b>
-        over: 0 more since it fired, 5 in all; the level is high, last seen 2026-01-05 09:08:00 UTC (17:08:00 Asia/Shanghai)
+        [high, resolved] <b>ana</b>
+        what ends it was seen: 0 more since it fired, 5 in all; the level is high, last seen 2026-01-05 09:08:00 UTC (17:08:00 Asia/Shanghai)
 
         rule: failure-burst
         user: ana
@@ -142,8 +142,8 @@ mod tests {
         insta::assert_snapshot!(html(&message), @r#"
         <!DOCTYPE html>
         <html><head><meta charset="utf-8"></head><body>
-        <h3>[high, over] &lt;b&gt;ana&lt;/b&gt;</h3>
-        <p>over: 0 more since it fired, 5 in all; the level is high, last seen 2026-01-05 09:08:00 UTC (17:08:00 Asia/Shanghai)</p>
+        <h3>[high, resolved] &lt;b&gt;ana&lt;/b&gt;</h3>
+        <p>what ends it was seen: 0 more since it fired, 5 in all; the level is high, last seen 2026-01-05 09:08:00 UTC (17:08:00 Asia/Shanghai)</p>
         <table cellpadding="3">
         <tr><th align="left" valign="top">rule</th><td>failure-burst</td></tr>
         <tr><th align="left" valign="top">user</th><td>ana</td></tr>

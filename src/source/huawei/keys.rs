@@ -8,6 +8,7 @@ use super::api::{Api, Service};
 use super::credentials::{self, CREDENTIALS, Found, Keeper, is_id};
 use super::filter::{self, FILTER, Filters};
 use super::lane::Pace;
+use super::lateness;
 use super::place::KEPT;
 use super::{APIS, region};
 use crate::config::{Options, Secrets};
@@ -60,7 +61,12 @@ pub(super) static SOURCE: MapDoc = MapDoc {
             "filter: {desktop_logins: {domain: corp.example}}",
         ),
         may("every", Takes::Duration, "time between polls: 1s to 1h", "every: 30s"),
-        may("settle", Takes::Duration, "how late a row may appear: at most 1h", "settle: 60s"),
+        may(
+            "settle",
+            Takes::Or(&Takes::Duration, &Takes::Word(&["auto"])),
+            "how late a row may appear: at most 1h; `auto` follows how late rows do appear",
+            "settle: 60s",
+        ),
         may(
             "lookback",
             Takes::Duration,
@@ -132,6 +138,7 @@ pub(super) struct Settings {
     pub apis: Vec<&'static Api>,
     pub every: Millis,
     pub settle: Millis,
+    pub settle_auto: bool,
     pub lookback: Millis,
     pub since: Millis,
     pub per_second: u32,
@@ -154,8 +161,14 @@ impl Settings {
             options.duration_in(problems, key, bounds).unwrap_or(default)
         };
         let every = within("every", (Millis::secs(1), Millis::hours(1)), EVERY);
-        let settle = within("settle", (Millis::ZERO, Millis::hours(1)), SETTLE);
         let lookback = within("lookback", (Millis::mins(1), Millis::hours(24)), LOOKBACK);
+        let settle_auto = is_auto(options);
+        let settle = if settle_auto {
+            lateness::BEGIN
+        } else {
+            let bounds = (Millis::ZERO, Millis::hours(1));
+            options.duration_in(problems, "settle", bounds).unwrap_or(SETTLE)
+        };
         let since = options.duration(problems, "since").unwrap_or(SINCE);
         if since > KEPT {
             options.fault(
@@ -185,6 +198,7 @@ impl Settings {
             apis,
             every,
             settle,
+            settle_auto,
             lookback,
             since,
             per_second,
@@ -204,10 +218,16 @@ impl Settings {
             resolution: api.resolution,
             every: self.every,
             settle: self.settle,
+            settle_auto: self.settle_auto,
             lookback: self.lookback,
             since: self.since,
         }
     }
+}
+
+fn is_auto(options: &Options<'_>) -> bool {
+    let scalar = options.node("settle").and_then(|node| node.scalar());
+    scalar.is_some_and(|scalar| scalar.text.trim() == "auto")
 }
 
 fn read_region(options: &Options<'_>, problems: &mut Problems) -> Option<String> {

@@ -92,6 +92,11 @@ impl Known {
         self.rows.get(&id).is_some_and(|seen| same(seen) > before)
     }
 
+    /// True where a row with this identity was given.
+    pub fn has(&self, id: RowId) -> bool {
+        self.rows.contains_key(&id)
+    }
+
     /// Sorts out what is new of the rows of a walk, and remembers them: (which row, which twin). With
     /// `whole`, rows of different pages are different rows; else only those of one page are. What another
     /// walk has read later counts; rows that were held back since before are no news.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::api::Ask;
 use super::budget::Purpose;
 use super::known::{Found, Known, Scope};
+use super::lateness::Late;
 use super::page::Page;
 use super::place::{Hour, KEPT, Place};
 use super::walk::{News, Next, Read, Walk};
@@ -34,8 +35,10 @@ pub(super) struct Pace {
     pub resolution: Millis,
     /// Time between polls, and between two checks of an hour.
     pub every: Millis,
-    /// How late a row may appear.
+    /// How late a row may appear, or to begin with.
     pub settle: Millis,
+    /// True where that follows how late rows do appear.
+    pub settle_auto: bool,
     /// How much of what was read is read again.
     pub lookback: Millis,
     /// How far back the first poll goes.
@@ -59,6 +62,11 @@ pub(super) struct Lane {
     known: Known,
     /// Hours with rows that may have been open in an earlier life: not swept since.
     unsure: BTreeSet<Hour>,
+    late: Late,
+    /// Rows of the poll under way are read as they appear: they were not there a moment ago.
+    live: bool,
+    /// A poll of this life has been read whole.
+    awake: bool,
     poll: Option<Walk>,
     sweep: Option<(Hour, Walk)>,
     /// While catching up: how much is read at a time.
@@ -86,6 +94,9 @@ impl Lane {
             place: None,
             known: Known::default(),
             unsure: BTreeSet::new(),
+            late: Late::default(),
+            live: false,
+            awake: false,
             poll: None,
             sweep: None,
             width: None,
@@ -103,6 +114,10 @@ impl Lane {
     pub fn resume(&mut self, cursor: &str) -> Result<(), String> {
         self.place = if cursor.is_empty() { None } else { Some(Place::parse(cursor)?) };
         (self.poll, self.sweep, self.known) = (None, None, Known::default());
+        if let Some(settle) = self.place.as_ref().and_then(|place| place.settle) {
+            self.follow(settle);
+        }
+        self.awake = false;
         self.unsure = self.place.iter().flat_map(Place::open).collect();
         Ok(())
     }
@@ -177,7 +192,9 @@ impl Lane {
         let oldest = self.oldest(now);
         let end = self.pace.round(now);
         let first = self.pace.round(now - self.pace.since).max(oldest);
+        let usual = Millis(3 * self.pace.every.max(self.pace.resolution).0);
         let place = self.place.get_or_insert_with(|| Place::new(first));
+        self.live = self.awake && place.to + usual >= end;
         if place.to < now - KEPT {
             self.remarks.push(format!(
                 "what happened from {} to {oldest} was not read: the service keeps {KEPT}",
@@ -216,7 +233,8 @@ impl Lane {
                         return None;
                     }
                 }
-                match self.walk_on(&mut walk, page, date) {
+                let late = self.live && walk.is_first_pass();
+                match self.walk_on(&mut walk, page, date, late) {
                     Next::Over => Some(self.end_poll(walk, date)),
                     next @ (Next::Ask | Next::Give) => {
                         let given = self.part(next, &mut walk, date);
@@ -230,7 +248,7 @@ impl Lane {
                 if walk.is_new() {
                     walk.began = walk.began.min(date);
                 }
-                match self.walk_on(&mut walk, page, date) {
+                match self.walk_on(&mut walk, page, date, false) {
                     Next::Over => Some(self.end_sweep(hour, walk, date)),
                     next @ (Next::Ask | Next::Give) => {
                         let given = self.part(next, &mut walk, date);
@@ -256,9 +274,15 @@ impl Lane {
         })
     }
 
-    fn walk_on(&mut self, walk: &mut Walk, page: Page, date: Timestamp) -> Next {
+    fn walk_on(&mut self, walk: &mut Walk, page: Page, date: Timestamp, late: bool) -> Next {
         self.pages += 1;
         let rows = self.read(page.rows, walk, date);
+        if late {
+            let new = rows.iter().filter(|row| !row.ahead && !self.known.has(row.found.id));
+            for row in new {
+                self.late.note((walk.began - row.found.start).max(Millis::ZERO), date);
+            }
+        }
         walk.take(page.total, rows)
     }
 
@@ -328,6 +352,10 @@ impl Lane {
             }
             place.advance(to, settle);
         }
+        self.awake |= self.width.is_none() && !self.is_behind(date);
+        if self.pace.settle_auto {
+            self.follow(self.late.settle(self.pace.settle));
+        }
         self.width = self.width.map(|width| Millis(width.0 * 2)).filter(|_| self.is_behind(date));
         if missing > 0 && missing != self.missing {
             self.remarks.push(format!(
@@ -358,12 +386,23 @@ impl Lane {
         self.reading(news, true, date)
     }
 
+    /// Settles so long after; what is complete is never taken back.
+    fn follow(&mut self, settle: Millis) {
+        if self.pace.settle_auto {
+            self.pace.settle = settle;
+            if let Some(place) = &mut self.place {
+                place.settle = Some(settle);
+            }
+        }
+    }
+
     fn reading(&mut self, news: News, complete: bool, date: Timestamp) -> Reading {
         let mut reading = Reading {
             rows: news.rows,
             twins: news.twins,
             now: Some(date),
             ahead: news.ahead,
+            lateness: self.late.shown(self.pace.settle),
             remarks: std::mem::take(&mut self.remarks),
             ..Reading::default()
         };

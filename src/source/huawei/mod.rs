@@ -19,6 +19,7 @@ mod filter;
 mod keys;
 mod known;
 mod lane;
+mod lateness;
 mod page;
 mod place;
 mod project;

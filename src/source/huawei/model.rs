@@ -26,6 +26,7 @@ fn pace(endpoint: Endpoint) -> Pace {
         resolution: if desktop { Millis::mins(1) } else { Millis::secs(1) },
         every: EVERY,
         settle: SETTLE,
+        settle_auto: false,
         lookback: Millis::mins(15),
         since: Millis::hours(2),
     }
@@ -154,6 +155,7 @@ struct Daemon {
     /// Numbers of the rows.
     numbers: BTreeSet<usize>,
     repeats: usize,
+    lateness: Option<crate::source::Lateness>,
 }
 
 struct World {
@@ -288,6 +290,7 @@ impl World {
             self.daemon.watermark = Some((start, end));
         }
         self.daemon.cursor = Some(reading.cursor.clone());
+        self.daemon.lateness = reading.lateness.or(self.daemon.lateness);
         self.hold_watermark();
     }
 
@@ -462,6 +465,56 @@ fn a_row_that_changed_while_a_poll_took_long_is_given_as_it_is() {
             Happening::Edit(32),
         ],
     );
+}
+
+/// Rows that appear so many seconds after their start, one each half minute; all is asked meanwhile.
+fn comes_late(world: &mut World, late: i64, minutes: i64) {
+    for _ in 0..minutes * 2 {
+        world.service.now = world.service.now + Millis::secs(30);
+        world.happen(&Happening::Born { ago: 0, late, ended: true });
+        for _ in 0..20 {
+            world.turn();
+        }
+    }
+}
+
+#[test]
+fn settle_follows_how_late_rows_appear_and_outlives_the_poller() {
+    let endpoint = Endpoint::AppLogins;
+    let mut world = World::new(endpoint, 100, (false, false));
+    let automatic = Pace { settle_auto: true, ..pace(endpoint) };
+    world.lane = Lane::new(origin(endpoint), automatic);
+    // Nothing is behind a watermark that was not given, though settle was a minute once.
+    comes_late(&mut world, 50, 20);
+    comes_late(&mut world, 62, 20);
+    let late = world.daemon.lateness.unwrap();
+    assert!(late.rows > 70, "{late:?}");
+    assert!((60..=96).contains(&(late.median.0 / 1_000)), "{late:?}");
+    assert_eq!(late.settle, late.most);
+    let behind = world.service.now - world.daemon.watermark.unwrap().0;
+    assert!(behind >= late.settle, "{behind} {late:?}");
+    // A new life begins with it.
+    world.lane = Lane::new(origin(endpoint), automatic);
+    world.lane.resume(world.daemon.cursor.as_ref().unwrap()).unwrap();
+    world.daemon.lateness = None;
+    comes_late(&mut world, 62, 5);
+    assert_eq!(world.daemon.lateness.unwrap().settle, late.settle);
+}
+
+#[test]
+fn what_was_there_before_the_poller_is_not_late() {
+    let mut world = World::new(Endpoint::AppLogins, 100, (false, false));
+    for happening in [ENDED, ENDED, OPEN] {
+        world.happen(&happening);
+    }
+    goes_by(&mut world, 30);
+    assert_eq!((world.daemon.numbers.len(), world.daemon.lateness), (3, None));
+    world.service.now = world.service.now + Millis::hours(5);
+    world.happen(&Happening::Born { ago: 7_200, late: 7_200, ended: true });
+    goes_by(&mut world, 10);
+    assert_eq!(world.daemon.lateness, None, "it came when it was asked for");
+    comes_late(&mut world, 0, 5);
+    assert!(world.daemon.lateness.unwrap().most <= Millis::secs(2));
 }
 
 fn play_case(endpoint: Endpoint, most: usize, happenings: &[Happening]) {

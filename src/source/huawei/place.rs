@@ -51,12 +51,23 @@ pub(super) struct Place {
     /// Those of them that missed rows when they were last read, and when they missed none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     missed: BTreeMap<Hour, Timestamp>,
+    /// How late rows may appear, where that follows how late they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Millis>,
 }
 
 impl Place {
     /// Nothing read; all before `from` is left alone.
     pub fn new(from: Timestamp) -> Self {
-        Self { form: FORM, to: from, start: from, end: from, open: BTreeMap::new(), missed: BTreeMap::new() }
+        Self {
+            form: FORM,
+            to: from,
+            start: from,
+            end: from,
+            open: BTreeMap::new(),
+            missed: BTreeMap::new(),
+            settle: None,
+        }
     }
 
     /// Reads a cursor.
@@ -68,6 +79,9 @@ impl Place {
         }
         if times.iter().any(|time| time.0 < 0 || *time > Timestamp::LAST) {
             return Err("it holds a time that is none".to_owned());
+        }
+        if place.settle.is_some_and(|settle| !(Millis::ZERO..=Millis::hours(1)).contains(&settle)) {
+            return Err("it holds a length that is none".to_owned());
         }
         if place.open.len().max(place.missed.len()) > MAX_HOURS {
             return Err(format!("it holds more than {MAX_HOURS} hours"));

@@ -135,6 +135,11 @@ impl Walk {
         self.pages == 0 && !self.again
     }
 
+    /// True as long as it was not begun once more.
+    pub fn is_first_pass(&self) -> bool {
+        !self.again
+    }
+
     /// Passes over the row at the offset, which cannot be read.
     pub fn skip(&mut self) {
         self.offset += 1;
