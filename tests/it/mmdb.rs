@@ -78,7 +78,9 @@ fn encode(value: &Value, into: &mut Vec<u8>) {
         }
         List(values) => {
             head(11, values.len(), into);
-            values.iter().for_each(|value| encode(value, into));
+            for value in values {
+                encode(value, into);
+            }
         }
         Map(entries) => {
             head(7, entries.len(), into);
