@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use crate::record::{FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
+use crate::record::{Datum, FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
 
 /// Identity of an alert: digest of tenant, rule, revision of the rule's meaning, group and the
 /// record that tipped it.
@@ -138,6 +138,14 @@ impl Draft {
         }
     }
 
+    /// Whose alert it is.
+    pub fn rule(&self) -> &RuleId {
+        match self {
+            Self::Fired(fired) => &fired.rule,
+            Self::Changed(change) => &change.rule,
+        }
+    }
+
     /// Order in which drafts of one step are told.
     pub fn order(&self) -> (Timestamp, RuleId, AlertId, u32) {
         match self {
@@ -178,6 +186,10 @@ pub struct Fired {
     pub standing: bool,
     /// True when the rule only observes: nothing is sent.
     pub observe: bool,
+    /// Rules whose open alerts hold this one back (`quiet_while`); it is not sent while there are any.
+    pub held_by: Vec<RuleId>,
+    /// Of a rule without a verb, what its record says of the fields that risk is added up by.
+    pub of: Arc<[Datum]>,
     /// The record that tipped it.
     pub tip: Sight,
     /// First records of the window, then its last ones; at most [`Fired::MAX_SIGHTS`].
@@ -190,7 +202,7 @@ impl Fired {
 }
 
 /// What became of an alert.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Whose.
     pub id: AlertId,
@@ -212,6 +224,30 @@ pub struct Change {
     pub last_seen: Timestamp,
     /// The last of them.
     pub last: Option<Sight>,
+    /// It is held back as before.
+    pub held: bool,
+    /// It was held back, and is not from now on.
+    pub released: bool,
+}
+
+impl Change {
+    /// An alert that is over as it fires: its first revision as if it were a change.
+    pub fn of(fired: &Fired) -> Self {
+        Self {
+            id: fired.id,
+            rule: fired.rule.clone(),
+            revision: 1,
+            state: State::Closed,
+            at: fired.at,
+            level: fired.level,
+            level_line: fired.level_line,
+            repeats: 0,
+            last_seen: fired.at,
+            last: None,
+            held: true,
+            released: false,
+        }
+    }
 }
 
 /// Evidence: the first and the last records of a window, each in the vocabulary.
@@ -235,6 +271,7 @@ pub struct Bounds {
 }
 
 /// An alert, complete: one line of NDJSON, the body of a webhook.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that readers ask for by name")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Identity.
@@ -291,6 +328,12 @@ pub struct Alert {
     /// The rule only observes: nothing is sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observe: bool,
+    /// Rules whose open alerts hold this one back (`quiet_while`): it is not sent while there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<RuleId>,
+    /// It was held back up to this revision: the digest that tells of it is owed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
     /// `rule`, or which line of `levels`.
     pub why_level: String,
     /// What to do.

@@ -1,6 +1,6 @@
 //! `larum doctor`: whether a configuration would work here and now, in plain words.
 //!
-//! Each endpoint is asked once, for one row; nothing is sent to a receiver, and nothing is changed.
+//! Each endpoint is asked once, for one page; nothing is sent to a receiver, and nothing is changed.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,12 @@ use crate::config::Secrets;
 use crate::daemon::build;
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
-use crate::daemon::orders::Order;
+use crate::daemon::orders::{Order, Reply};
 use crate::daemon::parts::Parts;
+use crate::daemon::status::{LaneStatus, Status};
 use crate::record::Millis;
 use crate::rule::problem::Problems;
+use crate::source::Lateness;
 use crate::source::huawei::examine::{Finding, Outcome, examine};
 use crate::store::sqlite::Sqlite;
 
@@ -65,7 +67,12 @@ impl Doctor {
         };
         let mut report = Report::default();
         wait_for(async {
-            sources(&parts, &secrets, &mut problems, &mut report).await?;
+            let daemon = control::ask(&control::socket_of(&parts.config.store), &Order::Status).await;
+            let status = match daemon {
+                Ok(Reply::Status(status)) => Some(*status),
+                Ok(Reply::Done(_) | Reply::Refused(_)) | Err(_) => None,
+            };
+            sources(&parts, &secrets, &mut problems, status.as_ref(), &mut report).await?;
             receivers(&parts)?;
             store(&parts.config.store, &mut report).await
         })?;
@@ -80,6 +87,7 @@ async fn sources(
     parts: &Parts,
     secrets: &Secrets,
     problems: &mut Problems,
+    status: Option<&Status>,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let clock = Clock::wall();
@@ -89,15 +97,28 @@ async fn sources(
             Report::skipped(&format!("kind {}: there is nobody to ask", source.part.kind))?;
             continue;
         }
-        let findings = examine(&source.part.options(), secrets, problems, || clock.now()).await;
+        let examined = examine(&source.part.options(), secrets, problems, || clock.now()).await;
+        let Some(examined) = examined else { continue };
+        let project = if examined.project_id.is_empty() { "a project" } else { &examined.project_id };
+        Report::skipped(&format!("asks with {} for {project}", examined.asks_with))?;
         let mut hosts: Vec<&str> = Vec::new();
-        let findings = findings.unwrap_or_default();
-        for finding in &findings {
+        for finding in &examined.findings {
             if !hosts.contains(&finding.host.as_str()) && finding.outcome != Outcome::NotAsked {
                 hosts.push(&finding.host);
                 host(finding, report)?;
             }
             endpoint(finding, report)?;
+            if matches!(finding.outcome, Outcome::Open { .. }) {
+                Report::skipped(&fields(finding))?;
+            }
+            let lane =
+                status.and_then(|status| status.lanes.get(&format!("{}/{}", source.name, finding.endpoint)));
+            if let Some(lane) = lane {
+                seen_by_daemon(finding.endpoint, lane, report)?;
+            }
+        }
+        if status.is_none() {
+            Report::skipped("how late rows appear is measured by the daemon, and none runs")?;
         }
     }
     Ok(())
@@ -119,6 +140,45 @@ fn host(finding: &Finding, report: &mut Report) -> Result<(), Failure> {
     }
 }
 
+/// What the endpoint's rows can show and cannot.
+fn fields(finding: &Finding) -> String {
+    let lacks = format!("{}: its rows never hold {}", finding.endpoint, finding.lacks.join(", "));
+    if finding.absent.is_empty() {
+        return lacks;
+    }
+    let read = show::many(finding.read, "row");
+    format!("{lacks}; of {read} that came none holds {}", finding.absent.join(", "))
+}
+
+/// What a running daemon knows of the endpoint.
+fn seen_by_daemon(name: &str, lane: &LaneStatus, report: &mut Report) -> Result<(), Failure> {
+    if let Some((at, said)) = &lane.throttled {
+        Report::skipped(&format!("{name}: the daemon was slowed down at {at}: {said}"))?;
+    }
+    let Some(late) = lane.lateness else {
+        return Report::skipped(&format!("{name}: no row appeared yet while the daemon watched"));
+    };
+    match lateness(name, late) {
+        Ok(words) => Report::fine(&words),
+        Err(words) => report.fault(&words),
+    }
+}
+
+/// How late rows appear; an error where they come after their watermark.
+fn lateness(name: &str, late: Lateness) -> Result<String, String> {
+    let seen = format!(
+        "{name}: half of {} rows appeared within {}, 999 of a thousand within {}; settle is {}",
+        show::thousands(late.rows),
+        late.median,
+        late.most,
+        late.settle
+    );
+    if late.most <= late.settle {
+        return Ok(seen);
+    }
+    Err(format!("{seen}: what comes later is judged late; write a longer `settle`, or `settle: auto`"))
+}
+
 /// Whether the endpoint may be read.
 fn endpoint(finding: &Finding, report: &mut Report) -> Result<(), Failure> {
     let (name, action) = (finding.endpoint, finding.action);
@@ -128,7 +188,8 @@ fn endpoint(finding: &Finding, report: &mut Report) -> Result<(), Failure> {
                 || "it does not say how many rows it has".to_owned(),
                 |rows| {
                     let rows = show::many(usize::try_from(rows).unwrap_or(usize::MAX), "row");
-                    format!("{rows} in the last hour")
+                    let newest = finding.newest.map(|newest| format!(", the newest of {newest}"));
+                    format!("{rows} in the last hour{}", newest.unwrap_or_default())
                 },
             );
             Report::fine(&format!("{name}: credentials accepted, `{action}` allowed, {rows}"))
@@ -136,6 +197,9 @@ fn endpoint(finding: &Finding, report: &mut Report) -> Result<(), Failure> {
         Outcome::Unreachable(_) => Report::skipped(&format!("{name}: nobody answered")),
         Outcome::Credentials(why) => report.fault(&format!("{name}: credentials refused: {why}")),
         Outcome::Refused(why) => report.fault(&format!("{name}: not allowed: {why}")),
+        Outcome::Throttled(why) => {
+            report.fault(&format!("{name}: its limit is met: {why}; ask later, or lower `requests`"))
+        }
         Outcome::Odd(why) => report.fault(&format!("{name}: {why}")),
         Outcome::NotAsked => Report::skipped(&format!(
             "{name}: not asked, because the credentials were refused; needs `{action}`"
@@ -183,5 +247,22 @@ async fn store(path: &Path, report: &mut Report) -> Result<(), Failure> {
     match Sqlite::open_read_only(path) {
         Ok(_) => Report::fine("free, and can be written"),
         Err(error) => report.fault(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_come_after_their_watermark_are_a_fault_with_the_way_out() {
+        let late =
+            |most: Millis| Lateness { rows: 12_345, median: Millis(1_500), most, settle: Millis::secs(60) };
+        assert_eq!(
+            lateness("app_logins", late(Millis::secs(31))).unwrap(),
+            "app_logins: half of 12 345 rows appeared within 1s500ms, 999 of a thousand within 31s; settle is 1m"
+        );
+        let fault = lateness("app_logins", late(Millis::mins(2))).unwrap_err();
+        assert!(fault.ends_with("write a longer `settle`, or `settle: auto`"), "{fault}");
     }
 }

@@ -3,7 +3,7 @@
 //! The records run through the engine that the daemon runs, with one rule watched; what is told is
 //! what the engine decided, not a second opinion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::alert::{Draft, Fired};
-use crate::engine::{Engine, Fresh, Generation, Outcome, Step, Traced};
+use crate::alert::{AlertId, Draft, Fired};
+use crate::engine::{Engine, Fresh, Generation, Outcome, Step, Traced, links};
 use crate::record::scan::{Mapping, Origin};
 use crate::record::{Batch, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
@@ -129,22 +129,26 @@ impl Explain {
             self.rule = fired.rule;
         }
         let known: Vec<String> = loaded.rules.iter().map(|rule| rule.rule().id().to_string()).collect();
-        let rules: Vec<_> = loaded.rules.into_iter().filter(|rule| *rule.rule().id() == self.rule).collect();
-        if rules.is_empty() {
+        let runs = known.iter().any(|id| *id == self.rule.as_str());
+        let rules = links::with_heard(loaded.rules, &BTreeSet::from([self.rule.clone()]));
+        if !runs {
             return Err(ExplainError::NoSuchRule(self.rule, known.join(", ")).into());
         }
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let at = self.at.ok_or(ExplainError::NoTime)?;
         let generation = Arc::new(tables.generation(rules));
-        let key = self.key(&generation.programs.list[0])?;
+        let number = generation.position(&self.rule).unwrap_or_default();
+        let key = self.key(&generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&self.rule);
         let mut gathering = Gathering {
             generation: &generation,
+            number,
             key,
             until: at,
             records: BTreeMap::new(),
             traced: Vec::new(),
+            held: BTreeMap::new(),
         };
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathering)?;
         let mut explanation = gathering.explain(self.rule.as_str(), at);
@@ -251,12 +255,16 @@ fn named(name: &str) -> FieldName {
 /// What a run shows of the group.
 struct Gathering<'a> {
     generation: &'a Generation,
+    /// The rule's program; others are there because it hears of them.
+    number: usize,
     /// None: the records that lack a field of `by`.
     key: Option<Box<[u8]>>,
     until: Timestamp,
     /// The group's last records up to the time, in event order.
     records: BTreeMap<(Timestamp, Phase, RecordId), Looked>,
     traced: Vec<Traced>,
+    /// Alerts that were held back when they fired, and by whose.
+    held: BTreeMap<AlertId, Vec<RuleId>>,
 }
 
 struct Looked {
@@ -266,7 +274,7 @@ struct Looked {
 
 impl Watcher for Gathering<'_> {
     fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
-        let program = &self.generation.programs.list[0];
+        let program = &self.generation.programs.list[self.number];
         let until = self.until;
         for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
             let record = one.record(batch);
@@ -291,6 +299,13 @@ impl Watcher for Gathering<'_> {
             Some(key) => *traced.key == *key && traced.step != Step::GroupFieldMissing,
             None => traced.step == Step::GroupFieldMissing,
         };
+        for draft in &outcome.drafts {
+            if let Draft::Fired(fired) = draft
+                && !fired.held_by.is_empty()
+            {
+                self.held.insert(fired.id, fired.held_by.clone());
+            }
+        }
         self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && ours(traced)));
     }
 }
@@ -307,7 +322,7 @@ impl Gathering<'_> {
     }
 
     fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
-        let program = &self.generation.programs.list[0];
+        let program = &self.generation.programs.list[self.number];
         let group = self.key.as_deref().map(|key| program.group(key)).unwrap_or_default().into_iter();
         let mut explanation = Explanation {
             rule: rule.to_owned(),
@@ -338,7 +353,7 @@ impl Gathering<'_> {
             let mut matched = looked.matched.clone();
             matched.answer(&reason::answers(&self.traced, looked.id));
             let (fired, reason, detail) = match judged(looked.id) {
-                Some(traced) => reason::told(program, &traced.step),
+                Some(traced) => reason::told(program, &traced.step, &self.held),
                 None => (false, "no_match", reason::no_match(&matched)),
             };
             if Some(order) == subject {

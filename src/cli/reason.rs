@@ -1,17 +1,30 @@
 //! Why a hit fired or did not: the closed list of reasons, and each in words.
 
+use std::collections::BTreeMap;
+
+use crate::alert::AlertId;
 use crate::engine::{Decision, Step, Traced};
-use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId};
+use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId, RuleId};
 use crate::rule::compile::Program;
 use crate::rule::spec::{self, Limit, Mode};
 use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
 use crate::rule::why::{Answered, Why};
 
-/// Whether a step fired, its reason of the closed list, and in words.
-pub fn told(program: &Program, step: &Step) -> (bool, &'static str, String) {
+/// Whether a step fired, its reason of the closed list, and in words; `held` are alerts that were held
+/// back when they fired.
+pub fn told(
+    program: &Program,
+    step: &Step,
+    held: &BTreeMap<AlertId, Vec<RuleId>>,
+) -> (bool, &'static str, String) {
     let rule = &program.rule;
     match step {
+        Step::Decided(Decision::Fired { id, .. }) if held.contains_key(id) => {
+            let by: Vec<&str> = held.get(id).into_iter().flatten().map(RuleId::as_str).collect();
+            let detail = format!("alert {id}, held back while {} has an open alert", by.join(", "));
+            (true, "quiet_while", detail)
+        }
         Step::Decided(Decision::Fired { id, late }) => {
             let observe = rule.spec.mode == Mode::Observe;
             let late = if *late { ", late" } else { "" };
@@ -133,6 +146,8 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
             Counted::Hits
             | Counted::DistinctValues
             | Counted::Samples
+            | Counted::Points
+            | Counted::Techniques
             | Counted::Stat(_)
             | Counted::Having(_),
             _,
@@ -146,6 +161,8 @@ fn counted(program: &Program, what: Counted) -> String {
         (Counted::Hits, _) => "hits".to_owned(),
         (Counted::DistinctValues, _) => "distinct values".to_owned(),
         (Counted::Samples, _) => "samples".to_owned(),
+        (Counted::Points, _) => "points".to_owned(),
+        (Counted::Techniques, _) => "techniques".to_owned(),
         (Counted::Stat(stat), _) => stat.to_string(),
         (Counted::Having(number), Verb::Count(count)) => {
             count.having.get(number).map_or_else(String::new, |having| having.name.clone())

@@ -117,6 +117,10 @@ pub fn alert(alert: &Alert, colour: bool) -> String {
     if alert.observe {
         facts.push("observed only".to_owned());
     }
+    if !alert.held_by.is_empty() {
+        let rules: Vec<&str> = alert.held_by.iter().map(crate::record::RuleId::as_str).collect();
+        facts.push(format!("held back while {} has an open alert", rules.join(", ")));
+    }
     facts.push(format!("id {}", &alert.id.to_string()[..8]));
     let _ = write!(text, "\n    {}", facts.join(" · "));
     text

@@ -4,9 +4,10 @@
 use crate::daemon::clock::Clock;
 use crate::daemon::orders::Order;
 use crate::daemon::shown;
-use crate::record::Millis;
+use crate::record::{Millis, Timestamp};
 use crate::store::Store;
 
+use super::explain::parse_time;
 use super::place::{Place, operator, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
@@ -35,6 +36,9 @@ struct Add {
     /// For how long: 30m, 2h, 7d
     #[arg(long = "for", value_name = "LENGTH", value_parser = parse_length)]
     length: Millis,
+    /// From when on, for work that is planned; now unless told
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<Timestamp>,
     /// Why
     #[arg(long, value_name = "TEXT")]
     because: String,
@@ -85,8 +89,8 @@ impl Silence {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.what {
             What::Add(add) => {
-                let Add { matches, length, because, by, tenant, place } = add;
-                let order = Order::Silence { tenant, matches, length, by, because };
+                let Add { matches, length, from, because, by, tenant, place } = add;
+                let order = Order::Silence { tenant, matches, from, length, by, because };
                 wait_for(async { Ok(told(place.order(&order).await?)) })
             }
             What::End(end) => {

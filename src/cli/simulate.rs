@@ -1,11 +1,11 @@
 //! `larum simulate`: the vendor's service on a port of this machine, until Ctrl-C.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::daemon::clock::Clock;
-use crate::record::Timestamp;
-use crate::simulate::{Key, Options, Server, Trouble, World, office};
+use crate::record::{Millis, Timestamp};
+use crate::simulate::{Key, Options, Scenario, Server, Trouble, World, office, scenario};
 use crate::source::Input;
 
 use super::{Exit, Failure, show};
@@ -29,13 +29,21 @@ pub struct Simulate {
     /// the first of them; without, an invented office
     #[arg(long, value_name = "FILE", num_args = 1..)]
     records: Vec<PathBuf>,
+    /// A scenario to play instead: who works when, what is planted, what goes wrong (see
+    /// examples/scenario.yaml)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["records", "start", "seed"])]
+    scenario: Option<PathBuf>,
+    /// Where to write the truth of the scenario, a line of JSON each: its attacks, and every row with
+    /// the attack that it belongs to
+    #[arg(long, value_name = "FILE", requires = "scenario")]
+    truth: Option<PathBuf>,
     /// Virtual time at the start; without, a minute before the first row, or the office's morning
     #[arg(long, value_name = "TIME")]
     start: Option<Timestamp>,
-    /// Virtual seconds in a second; 0 stands until it is moved
-    #[arg(long, value_name = "N", default_value_t = 1,
+    /// Virtual seconds in a second; 0 stands until it is moved; 1 unless the scenario says otherwise
+    #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(0..=i64::from(crate::simulate::clock::MAX_SPEED)))]
-    speed: u32,
+    speed: Option<u32>,
     /// What chance is made of: how late rows appear, who works where
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
@@ -59,24 +67,38 @@ pub struct Simulate {
 
 impl Simulate {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let world = self.world()?;
+        let scenario = self.scenario.as_deref().map(scenario_of).transpose()?;
+        let world = match &scenario {
+            Some(scenario) => {
+                let play = scenario.play()?;
+                if let Some(path) = &self.truth {
+                    write(path, &play.truth(scenario))?;
+                    show::note(&format!("wrote the truth into {}", path.display()));
+                }
+                play.world
+            }
+            None => self.world()?,
+        };
+        let speed = self.speed.or(scenario.as_ref().map(|scenario| scenario.speed)).unwrap_or(1);
+        let faults = scenario.iter().flat_map(|scenario| scenario.faults.iter().cloned());
         let rows = show::many(world.len(), "row");
         let clock = Clock::wall();
         let options = Options {
             listen: self.listen,
             start: self.start,
-            speed: self.speed,
+            speed,
+            skew: scenario.as_ref().map_or(Millis::ZERO, |scenario| scenario.skew),
             project_id: self.project_id.clone(),
             keys: vec![Key::new(&self.ak, &self.sk), Options::temporary()],
             listen_app: self.listen_app,
             tokens: self.token.clone(),
-            troubles: self.trouble.clone(),
+            troubles: faults.chain(self.trouble.clone()).collect(),
             ..Options::new(move || clock.now())
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let server = Server::start(world, options).await?;
-            show::note(&format!("{rows}; it is {} there, at {} times our pace", server.now(), self.speed));
+            show::note(&format!("{rows}; it is {} there, at {} times our pace", server.now(), speed));
             show::line(&format!("listening on {}", server.url()))?;
             show::line(&self.snippet(&server))?;
             show::note(&format!("state: curl {}/simulate/state; Ctrl-C ends it", server.url()));
@@ -121,6 +143,53 @@ impl Simulate {
              base_url: {{workspace: \"{url}\", workspaceapp: \"{app_url}\"}}"
         )
     }
+}
+
+/// What can be wrong with a scenario's files.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// It cannot be read.
+    #[error("cannot read the scenario `{path}`")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It holds faults, all of them told.
+    #[error("{0}")]
+    Faults(String),
+    /// The truth cannot be written.
+    #[error("cannot write `{path}`")]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The scenario in the file at `path`; what is doubtful in it is told of.
+fn scenario_of(path: &Path) -> Result<Scenario, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the scenario is read at this edge")]
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|source| ScenarioError::Unreadable { path: path.to_owned(), source })?;
+    let (scenario, problems) = scenario::read(&path.display().to_string(), &text);
+    let shown = problems.render(show::colour_on_stderr());
+    match scenario {
+        Some(scenario) => {
+            if !problems.is_empty() {
+                show::note(shown.trim_end());
+            }
+            Ok(scenario)
+        }
+        None => Err(ScenarioError::Faults(shown.trim_end().to_owned()).into()),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|source| ScenarioError::Unwritable { path: path.to_owned(), source }.into())
 }
 
 /// A world of the rows in `files`; lines that are none are told of.

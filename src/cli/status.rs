@@ -140,6 +140,8 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
     if lane.stalled {
         words.push("stalled: rules do not wait for it".to_owned());
     }
+    words
+        .extend(lane.throttled.iter().map(|(at, said)| format!("slowed down at {at}: {}", show::safe(said))));
     words.extend(lane.failure.iter().map(|failure| format!("failing: {}", show::safe(failure))));
     words.extend(lane.remark.iter().map(|remark| format!("note: {}", show::safe(remark))));
     words.join(" · ")

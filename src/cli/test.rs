@@ -1,18 +1,17 @@
 //! `larum test`: the rules' own tests, on the engine that the daemon runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, Draft, Sight, State};
-use crate::engine::{CheckedRule, Engine, Generation, Note, SourceId, Step, tell};
+use crate::engine::{CheckedRule, Engine, Generation, Note, SourceId, Step, links, tell};
 use crate::record::describe::Describer;
 use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Number, Phase, Timestamp};
 use crate::rule::case::{Case, EventLine, Expected};
 use crate::rule::lists::List;
-use crate::rule::problem::Problems;
-use crate::rule::spec::Spec;
 use crate::rule::why::hit;
 
 use super::feed::Feed;
@@ -60,8 +59,8 @@ impl Test {
         }
         let (mut tests, mut failed, rules) = (0, 0, loaded.rules.len());
         let broken = loaded.has_errors();
-        for rule in loaded.rules {
-            let (ran, bad) = test_rule(rule, &loaded.tables, self.output)?;
+        for rule in &loaded.rules {
+            let (ran, bad) = test_rule(rule, (&loaded.rules, &loaded.tables), self.output)?;
             tests += ran;
             failed += bad;
         }
@@ -78,19 +77,26 @@ impl Test {
     }
 }
 
-/// Runs the tests of one rule: how many there are, and how many failed.
-fn test_rule(rule: CheckedRule, tables: &Tables, output: Output) -> Result<(usize, usize), Failure> {
-    let name = rule.rule().id().to_string();
+/// Runs the tests of one rule, with those of `all` that it hears of: how many there are, and how many
+/// failed.
+fn test_rule(
+    rule: &CheckedRule,
+    (all, tables): (&[CheckedRule], &Tables),
+    output: Output,
+) -> Result<(usize, usize), Failure> {
+    let id = rule.rule().id();
+    let name = id.to_string();
     let cases = rule.rule().spec.tests.clone();
-    let spec = rule.rule().spec.clone();
-    let generation = Arc::new(tables.generation(vec![rule]));
+    let rules = links::with_heard(all.to_vec(), &BTreeSet::from([id.clone()]));
+    let generation = Arc::new(tables.generation(rules.clone()));
+    let number = generation.position(id).unwrap_or_default();
     if output == Output::Text {
         show::line(&name)?;
     }
     let mut failed = 0;
     for case in &cases {
-        let own = with_lists(&spec, case, tables);
-        let outcome = run_case(own.as_ref().unwrap_or(&generation), case);
+        let own = with_lists(&rules, case, tables);
+        let outcome = run_case(own.as_ref().unwrap_or(&generation), number, case);
         failed += usize::from(!outcome.faults.is_empty());
         match output {
             Output::Text => print_text(case, &outcome)?,
@@ -103,16 +109,14 @@ fn test_rule(rule: CheckedRule, tables: &Tables, output: Output) -> Result<(usiz
     Ok((cases.len(), failed))
 }
 
-/// The rule with the lists that a test gives; none where it gives none.
-fn with_lists(spec: &Spec, case: &Case, tables: &Tables) -> Option<Arc<Generation>> {
+/// The rules with the lists that a test gives; none where it gives none.
+fn with_lists(rules: &[CheckedRule], case: &Case, tables: &Tables) -> Option<Arc<Generation>> {
     if case.lists.is_empty() {
         return None;
     }
-    // It was checked already.
-    let rule = CheckedRule::new(spec.clone(), &mut Problems::new("", ""))?;
     let lists = case.lists.iter().map(|(name, values)| (name.clone(), List::of(values)));
     let tables = Tables { lists: tables.lists.with(lists), facts: tables.facts.clone() };
-    Some(Arc::new(tables.generation(vec![rule])))
+    Some(Arc::new(tables.generation(rules.to_vec())))
 }
 
 fn print_text(case: &Case, outcome: &Outcome) -> Result<(), Failure> {
@@ -144,24 +148,24 @@ fn headline(alert: &Alert) -> String {
 }
 
 /// Runs one test and compares.
-fn run_case(generation: &Arc<Generation>, case: &Case) -> Outcome {
+fn run_case(generation: &Arc<Generation>, number: usize, case: &Case) -> Outcome {
     let mut clock = START;
-    let (mut lines, mut number) = (Vec::new(), 0);
+    let (mut lines, mut made) = (Vec::new(), 0);
     let asked: u64 = case.history.iter().chain(&case.events).map(|line| u64::from(times(line))).sum();
     if asked > MAX_RECORDS {
         let faults = vec![format!("{asked} records; a test may have {MAX_RECORDS}")];
         return Outcome { raised: Vec::new(), faults };
     }
     for line in &case.history {
-        expand(line, &mut clock, &mut number, &mut lines);
+        expand(line, &mut clock, &mut made, &mut lines);
     }
     let (events_from, events_at) = (lines.iter().map(|line: &String| line.len() as u64 + 1).sum(), clock);
     for line in &case.events {
-        expand(line, &mut clock, &mut number, &mut lines);
+        expand(line, &mut clock, &mut made, &mut lines);
     }
     let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     let Raised { alerts: raised, mut faults, why_not } =
-        raise(generation, &text, clock, (Locator(events_from), events_at));
+        raise((generation, number), &text, clock, (Locator(events_from), events_at));
     faults.extend(raised.iter().filter_map(|alert| alert.text_fault.clone()));
     let differences = compare(&case.alerts, &raised);
     if raised.len() < case.alerts.len() {
@@ -224,7 +228,7 @@ struct Raised {
 
 /// The alerts that `text` raises, with what became of them; those of the history left out.
 fn raise(
-    generation: &Arc<Generation>,
+    (generation, number): (&Arc<Generation>, usize),
     text: &str,
     end: Timestamp,
     (events_from, events_at): (Locator, Timestamp),
@@ -233,7 +237,7 @@ fn raise(
     let describer = Describer::new(facts.clone(), origin.clone());
     let scanner = Scanner::new(generation.columns.clone(), facts, origin);
     let mut feed = Feed::new(Engine::new(generation.clone(), "default"));
-    let program = &generation.programs.list[0];
+    let program = &generation.programs.list[number];
     feed.engine.watch(program.rule.id());
     let source = SourceId(0);
     feed.engine.add_source(source, None);
@@ -243,6 +247,7 @@ fn raise(
     outcome.drafts.extend(rest.drafts);
     outcome.traced.extend(rest.traced);
     outcome.notes.extend(rest.notes);
+    outcome.drafts.retain(|draft| draft.rule() == program.rule.id());
     outcome.drafts.sort_by_cached_key(Draft::order);
     let mut alerts: Vec<Alert> = Vec::new();
     for draft in &outcome.drafts {
@@ -277,18 +282,23 @@ fn raise(
         Note::GroupsFull { .. } | Note::MemoryFull { .. } | Note::StandingLeftOut { .. } => None,
     };
     let faults = outcome.notes.iter().filter_map(fault).collect();
-    let why_not = why_not(generation, &batch, &outcome);
+    let why_not = why_not(generation, number, &batch, &outcome);
     Raised { alerts, faults, why_not }
 }
 
 /// What became of the last record of a test.
-fn why_not(generation: &Generation, batch: &Batch, outcome: &crate::engine::Outcome) -> Option<String> {
-    let program = &generation.programs.list[0];
+fn why_not(
+    generation: &Generation,
+    number: usize,
+    batch: &Batch,
+    outcome: &crate::engine::Outcome,
+) -> Option<String> {
+    let program = &generation.programs.list[number];
     let told = || outcome.traced.iter().filter(|traced| !matches!(traced.step, Step::Answered(_)));
     let hits = told().count();
     let count = format!("{}, {}", show::many(batch.rows.len(), "record"), show::many(hits, "hit"));
     if let Some(traced) = told().max_by_key(|traced| traced.at) {
-        let (_, word, detail) = reason::told(program, &traced.step);
+        let (_, word, detail) = reason::told(program, &traced.step, &BTreeMap::new());
         return Some(format!("{count}; the last hit: {word}, {detail}"));
     }
     let row = batch.rows.len().checked_sub(1)?;
@@ -334,6 +344,7 @@ fn value_of(alert: &Alert, name: &str) -> String {
         "state" => alert.state.as_str().to_owned(),
         "at" => alert.at.to_string(),
         "late" => alert.late.to_string(),
+        "held" => (!alert.held_by.is_empty()).to_string(),
         "repeats" => alert.repeats.to_string(),
         _ => alert.scope.get(name).map_or_else(|| "absent".to_owned(), text),
     }

@@ -80,13 +80,18 @@ fn hide_in_value(problems: &mut Problems, node: &Node, takes: Takes, seen: &mut 
         let mut secrets = BTreeSet::new();
         names_of_secrets(doc, &mut secrets);
         // A single value in place of a map of secrets may be one.
-        for node in nodes.iter().filter(|node| node.map().is_none() && !secrets.is_empty()) {
+        for node in nodes
+            .iter()
+            .filter(|node| node.map().is_none() && (!secrets.is_empty() || doc.open == Open::Secrets))
+        {
             hide_all(problems, node, seen);
         }
         for entry in nodes.iter().filter_map(Node::map).flatten() {
             match doc.key(&entry.key.text) {
                 Some(key) => hide_in_value(problems, &entry.value, key.takes, seen),
-                None if doc.open == Open::Closed => hide_all(problems, &entry.value, seen),
+                None if matches!(doc.open, Open::Closed | Open::Secrets) => {
+                    hide_all(problems, &entry.value, seen);
+                }
                 None => note(&entry.value, seen),
             }
         }

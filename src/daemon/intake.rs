@@ -58,6 +58,8 @@ pub struct Surroundings {
     pub own: own::Voice,
     /// Told when messages are owed.
     pub wake: Arc<Notify>,
+    /// How many bytes the store may hold, where that is bounded.
+    pub keep_bytes: Option<u64>,
     /// What is measured.
     pub meters: Meters,
     /// Where a test stops it.
@@ -260,7 +262,9 @@ impl Intake {
     {
         let failure = match work(self).await {
             Ok(()) => {
-                self.around.board.write(|status| status.store_failed = None);
+                if self.around.board.write(|status| status.store_failed.take()).is_some() {
+                    self.say_of_store(None);
+                }
                 return Ok(true);
             }
             Err(IntakeError::Store(failure @ (StoreError::Full | StoreError::Busy))) => failure,
@@ -268,8 +272,13 @@ impl Intake {
         };
         error!(tenant = %self.tenant, %failure, "nothing can be kept; it is tried again");
         self.around.board.write(|status| status.store_failed = Some(failure.to_string()));
+        self.say_of_store(Some(format!("nothing can be kept: {failure}; it is tried again")));
         self.life = revive::revive(&*self.around.store, &self.tenant).await?.life;
         Ok(false)
+    }
+
+    fn say_of_store(&self, text: Option<String>) {
+        self.around.own.say(own::Event { kind: own::Kind::StoreFailing, subject: "store".to_owned(), text });
     }
 
     /// Takes in one reading.

@@ -52,7 +52,10 @@ pub enum Order {
         tenant: String,
         /// Which: all pairs must hold.
         matches: Vec<(String, String)>,
-        /// For how long from now.
+        /// From when on; now where it is not told, or is past.
+        #[serde(default)]
+        from: Option<Timestamp>,
+        /// For how long.
         length: Millis,
         /// Who.
         by: String,
@@ -112,8 +115,9 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             Order::Discard { delivery, receiver, because } => {
                 self.discard(delivery.as_deref(), receiver.as_deref(), because).await?
             }
-            Order::Silence { tenant, matches, length, by, because } => {
-                self.silence(tenant, matches, *length, by, because).await?
+            Order::Silence { tenant, matches, from, length, by, because } => {
+                let from = from.map_or(self.now, |from| from.max(self.now));
+                self.silence(tenant, matches, (from, *length), by, because).await?
             }
             Order::Unsilence { silence } => self.unsilence(silence).await?,
             Order::Backup { path } => {
@@ -233,7 +237,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         &self,
         tenant: &str,
         matches: &[(String, String)],
-        length: Millis,
+        (from, length): (Timestamp, Millis),
         by: &str,
         because: &str,
     ) -> Result<Reply, StoreError> {
@@ -241,12 +245,13 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             id: silence_id(tenant, matches, self.now),
             tenant: tenant.into(),
             matches: matches.to_vec(),
-            from: self.now,
-            until: self.now + length,
+            from,
+            until: from + length,
             by: by.to_owned(),
             because: because.to_owned(),
         };
-        let words = format!("silence {} holds until {}", silence.id, silence.until);
+        let begins = if from > self.now { format!("from {from} ") } else { String::new() };
+        let words = format!("silence {} holds {begins}until {}", silence.id, silence.until);
         if !self.commit(&silence.tenant.clone(), vec![Change::Silence(silence)]).await? {
             return Ok(no_tenant(tenant));
         }

@@ -233,6 +233,8 @@ fn alert(event: &Event, text: &str, now: Timestamp, version: &str) -> Option<Ale
         late: false,
         standing: false,
         observe: false,
+        held_by: Vec::new(),
+        released: false,
         why_level: "rule".to_owned(),
         runbook: None,
         evidence: Evidence::default(),

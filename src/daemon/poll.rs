@@ -87,6 +87,7 @@ struct Failing {
 impl Poller {
     /// Reads until it is told to stop, or until nobody takes in any more.
     pub async fn run(mut self) {
+        self.clock = self.clock.leading();
         for (number, lane) in self.lanes.clone().iter().enumerate() {
             let Some(cursor) = &lane.cursor else { continue };
             if let Err(fault) = self.source.resume(number, cursor) {
@@ -186,6 +187,9 @@ impl Poller {
             let shown = status.lanes.entry(lane.name.clone()).or_default();
             shown.failing_since = Some(since);
             shown.failure = Some(text.clone());
+            if let Trouble::Throttled { text, .. } = trouble {
+                shown.throttled = Some((now, text.clone()));
+            }
         });
         let refused = matches!(trouble, Trouble::Refused { .. });
         let tell = !state.told && (refused || state.times >= TOLD_AFTER);

@@ -93,26 +93,49 @@ impl Routing {
     /// One digest a rule and receiver in place of `standing` alerts: what held already when the
     /// rules were new.
     pub fn owed_standing(&self, standing: &[Alert], now: Timestamp) -> Vec<Change> {
+        let mut owed = Vec::new();
+        for (receiver, alerts) in self.by_rule(standing) {
+            let Some(first) = alerts.first() else { continue };
+            owed.push(if alerts.len() == 1 {
+                let id = DeliveryId::of_alert(&first.tenant, &receiver, first.id, first.revision);
+                let body = Body::Alert { id: first.id, revision: first.revision };
+                Change::Owed(Box::new(waiting(id, receiver, first, body, now)))
+            } else {
+                digest(receiver, &alerts, "standing", now)
+            });
+        }
+        owed
+    }
+
+    /// What is owed for alerts that were held back and are not any more: one digest a rule and receiver
+    /// that names them all, and each that is still open by itself. A single one that is open needs no
+    /// digest.
+    pub fn owed_released(&self, released: &[Alert], now: Timestamp) -> Vec<Change> {
+        let mut owed = Vec::new();
+        for (receiver, alerts) in self.by_rule(released) {
+            if !matches!(&*alerts, [only] if only.state == State::Open) {
+                owed.push(digest(receiver, &alerts, "quiet_while", now));
+            }
+        }
+        let open = released.iter().filter(|alert| alert.state == State::Open);
+        owed.extend(open.flat_map(|alert| self.owed(alert, now)));
+        owed
+    }
+
+    /// Alerts by who hears of them and by rule.
+    fn by_rule<'a>(&self, alerts: &'a [Alert]) -> Vec<(ReceiverName, Vec<&'a Alert>)> {
         let mut by: BTreeMap<(ReceiverName, crate::record::RuleId), Vec<&Alert>> = BTreeMap::new();
-        for alert in standing {
+        for alert in alerts {
             for (receiver, _) in self.hears(alert) {
                 by.entry((receiver, alert.rule.clone())).or_default().push(alert);
             }
         }
-        let mut owed = Vec::new();
-        for ((receiver, _), alerts) in by {
-            let Some(first) = alerts.first() else { continue };
-            let member = DeliveryId::of_alert(&first.tenant, &receiver, first.id, first.revision);
-            let (id, body) = if alerts.len() == 1 {
-                (member, Body::Alert { id: first.id, revision: first.revision })
-            } else {
-                let members: Vec<Member> = alerts.iter().map(|alert| Member::of(alert)).collect();
-                let digest = Digest::of(&members, "standing");
-                (DeliveryId::of_digest(&first.tenant, &receiver, member), Body::Digest(Box::new(digest)))
-            };
-            owed.push(Change::Owed(Box::new(waiting(id, receiver, first, body, now))));
-        }
-        owed
+        by.into_iter().map(|((receiver, _), alerts)| (receiver, alerts)).collect()
+    }
+
+    /// Who hears of `alert`.
+    pub fn receivers(&self, alert: &Alert) -> Vec<ReceiverName> {
+        self.hears(alert).into_iter().map(|(receiver, _)| receiver).collect()
     }
 
     /// Who hears of `alert`, and by which route; Larum's own need none.
@@ -123,6 +146,16 @@ impl Routing {
         let told = self.routes.receivers(alert).into_iter();
         told.map(|(receiver, route)| (receiver, Some(route))).collect()
     }
+}
+
+/// The digest that stands for `alerts`, of which there is one at least.
+fn digest(receiver: ReceiverName, alerts: &[&Alert], because: &str, now: Timestamp) -> Change {
+    let first = alerts[0];
+    let member = DeliveryId::of_alert(&first.tenant, &receiver, first.id, first.revision);
+    let members: Vec<Member> = alerts.iter().map(|alert| Member::of(alert)).collect();
+    let body = Body::Digest(Box::new(Digest::of(&members, because)));
+    let id = DeliveryId::of_digest(&first.tenant, &receiver, member);
+    Change::Owed(Box::new(waiting(id, receiver, first, body, now)))
 }
 
 fn waiting(id: DeliveryId, receiver: ReceiverName, alert: &Alert, body: Body, now: Timestamp) -> Delivery {
@@ -175,5 +208,28 @@ mod tests {
         assert_eq!(told(&closed), ["pager"]);
         assert_eq!(told(&Alert { repeats: 7, ..closed.clone() }), ["chat", "pager"]);
         assert_eq!(told(&Alert { state: State::Acknowledged, ..closed }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_held_back_is_named_in_one_digest_and_sent_where_it_still_holds() {
+        let routing = Routing { ops: vec!["desk".parse().unwrap()], ..Routing::default() };
+        let released =
+            |number, state| Alert { tenant: TENANT.into(), released: true, state, ..sample::alert(number) };
+        let told = |released: &[Alert]| -> Vec<String> {
+            let owed = routing.owed_released(released, Timestamp(0)).into_iter();
+            let words = owed.map(|change| {
+                let Change::Owed(delivery) = change else { panic!("{change:?}") };
+                match &delivery.body {
+                    Body::Digest(digest) => format!("digest of {}, {}", digest.count, digest.because),
+                    Body::Alert { .. } => "alert".to_owned(),
+                }
+            });
+            words.collect()
+        };
+        let (open, closed) = (released(1, State::Open), released(2, State::Closed));
+        assert_eq!(told(&[open.clone(), closed.clone()]), ["digest of 2, quiet_while", "alert"]);
+        assert_eq!(told(std::slice::from_ref(&closed)), ["digest of 1, quiet_while"]);
+        assert_eq!(told(&[open]), ["alert"], "a single one needs no digest");
+        assert!(routing.owed(&closed, Timestamp(0)).is_empty());
     }
 }

@@ -127,6 +127,7 @@ pub struct Daemon {
     board: Board,
     zone: chrono_tz::Tz,
     keep: Millis,
+    keep_bytes: Option<u64>,
     generation: GenerationText,
     config_digest: [u8; 32],
     tenants: BTreeMap<Arc<str>, Tenant>,
@@ -177,7 +178,10 @@ impl Daemon {
         let ended = self.desk(&mut stop).await;
         match &ended {
             Ok(()) => info!("ending"),
-            Err(failure) => error!(%failure, "the daemon cannot go on"),
+            Err(failure) => {
+                error!(%failure, "the daemon cannot go on");
+                self.last_words(failure).await;
+            }
         }
         super::alive::stopping();
         let _ = self.pollers.stop.send(true);

@@ -80,6 +80,9 @@ pub struct LaneStatus {
     pub failing_since: Option<Timestamp>,
     /// How it failed last.
     pub failure: Option<String>,
+    /// What the service said of its limit when it last asked for fewer requests, and when.
+    #[serde(default)]
+    pub throttled: Option<(Timestamp, String)>,
     /// True when rules no longer wait for it.
     pub stalled: bool,
     /// How late its rows appear, where it is measured.

@@ -213,6 +213,9 @@ fn marks(alert: &Alert, message: &Message) -> Vec<Fact> {
     if alert.observe {
         marks.push(Fact::new("observed", Shown::ours("the rule only observes")));
     }
+    if alert.released {
+        marks.push(Fact::new("held back", Shown::ours("another rule's alert was open; it still holds")));
+    }
     let age = message.now - alert.at;
     if age > AGE_TOLD && age < AGE_UNTOLD {
         marks.push(Fact::new("told late", Shown::ours(length(age)).and(" after it happened")));
@@ -262,6 +265,7 @@ fn digest_headline(digest: &Digest) -> Shown {
 fn because(word: &str) -> Shown {
     match word {
         "limit" => Shown::ours("more came than this receiver is to be sent one by one"),
+        "quiet_while" => Shown::ours("they were held back while another rule's alert was open"),
         "standing" => Shown::ours("they held already when their rule was new, or was changed"),
         "stale" => Shown::ours("they could not be sent in time"),
         "group" => Shown::ours("they belong together, as the route says"),
@@ -347,6 +351,11 @@ pub fn json(message: &Message) -> String {
         Content::Digest(digest) => digest_json(digest, message).to_string(),
         Content::Probe => json!({"probe": {"id": message.id.to_string(), "from": "larum"}}).to_string(),
     };
+    safe(&text)
+}
+
+/// JSON on one line in which no character is more than text to a terminal.
+pub fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if deceives(c) {

@@ -51,6 +51,8 @@ pub fn changed(change: impl FnOnce(&mut Alert)) -> Message {
         late: false,
         standing: false,
         observe: false,
+        held_by: Vec::new(),
+        released: false,
         why_level: "rule".to_owned(),
         runbook: Some("https://wiki.example/burst".to_owned()),
         evidence: Evidence { first: vec![map(json!({"user": "ana"}))], last: Vec::new() },

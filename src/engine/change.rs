@@ -135,7 +135,11 @@ impl Engine {
             .programs
             .list
             .iter()
-            .map(|program| generation.same(program).and_then(|to| u32::try_from(to).ok()))
+            .map(|program| {
+                let helps = learnt.generation.helpers.contains(program.rule.id());
+                let to = if helps { None } else { generation.same(program) };
+                to.and_then(|to| u32::try_from(to).ok())
+            })
             .collect();
         let taken: BTreeSet<u32> = moves.iter().flatten().copied().collect();
         let stay = |number: usize| u32::try_from(number).ok().filter(|number| !taken.contains(number));
@@ -149,6 +153,7 @@ impl Engine {
             let place = places.of(&list[to], to);
             let fired = open.remove(list[to].rule.id()).unwrap_or_default();
             take_over(&mut self.states[to], &mut state, fired, &place, &mut outcome);
+            state.recount();
             self.states[to] = state;
         }
         outcome.add(self.run());
@@ -192,6 +197,9 @@ fn take_over(
             goes_on.insert(change.id, *revision);
         } else if let Some(mut alert) = fired.remove(&change.id) {
             alert.standing = true;
+            if !change.held {
+                alert.held_by.clear();
+            }
             (alert.level, alert.level_line) = (change.level, change.level_line);
             goes_on.insert(change.id, 1);
             out.drafts.push(Draft::Fired(alert));
@@ -202,6 +210,7 @@ fn take_over(
     old.renumber_open(|id| told.get(&id).copied().filter(|_| !goes_on.contains_key(&id)));
     old.close(place, out);
     new.renumber_open(|id| goes_on.get(&id).copied());
+    new.quiet.retain(|id| goes_on.contains_key(&id));
     if left_out > 0 {
         let (rule, at) = (place.program.rule.id().clone(), new.watermark().unwrap_or(Timestamp::MIN));
         out.notes.push(Note::StandingLeftOut { rule, at, left_out });

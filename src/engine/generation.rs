@@ -10,6 +10,7 @@ use regex::RegexBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::MAX_GROUPS;
+use super::links;
 use super::seen::Wants;
 use crate::record::fact::{Facts, FailureKind};
 use crate::record::field::VOCABULARY;
@@ -49,15 +50,17 @@ pub struct Generation {
     /// Of a generation that was compiled from its text, the text's digest (32 hexadecimal digits);
     /// else a digest of rules and bounds (16).
     pub digest: String,
+    /// Rules that are here because others hear of them, and are not meant themselves.
+    pub(super) helpers: BTreeSet<RuleId>,
     /// Digest of what its rules mean: state of other rules is no state of these.
     pub(super) meaning: String,
 }
 
 /// A rule that passed every check, waiting to be compiled into a generation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CheckedRule {
     rule: Arc<Rule>,
-    script: Option<Script>,
+    script: Option<Arc<Script>>,
 }
 
 impl CheckedRule {
@@ -104,8 +107,8 @@ impl Generation {
             hasher.update(list.digest().as_bytes());
         }
         let digest = hasher.finalize().to_hex()[..16].to_owned();
-        let columns = columns.freeze();
-        Self { programs, columns, limits, facts: Arc::default(), digest, meaning }
+        let (columns, helpers) = (columns.freeze(), BTreeSet::new());
+        Self { programs, columns, limits, facts: Arc::default(), digest, helpers, meaning }
     }
 
     /// The rule called `id`.
@@ -247,7 +250,7 @@ impl GenerationText {
         self.compile_where(|_| true)
     }
 
-    /// The same with no other rules than these.
+    /// The same with no other rules than these and those that they hear of.
     pub fn compile_only(&self, rules: &BTreeSet<RuleId>) -> Compiled {
         self.compile_where(|id| rules.contains(id))
     }
@@ -265,9 +268,13 @@ impl GenerationText {
             lists_of_tests: false,
         };
         let mut loaded = load(texts, &options);
-        loaded.rules.retain(|rule| wanted(rule.rule().id()));
+        let meant: BTreeSet<RuleId> =
+            loaded.rules.iter().map(|rule| rule.rule().id().clone()).filter(|id| wanted(id)).collect();
+        let rules = links::with_heard(loaded.rules, &meant);
         let lists = Lists::read(&self.lists, self.zone, &mut loaded.problems);
-        let mut generation = Generation::among(loaded.rules, Columns::default(), self.limits, lists);
+        let mut generation = Generation::among(rules, Columns::default(), self.limits, lists);
+        let ids = generation.programs.list.iter().map(|program| program.rule.id().clone());
+        generation.helpers = ids.filter(|id| !meant.contains(id)).collect();
         generation.facts = Arc::new(self.facts(&mut loaded.problems));
         generation.digest = self.digest();
         Compiled { generation: Arc::new(generation), problems: loaded.problems, failed: loaded.failed }
@@ -300,9 +307,10 @@ pub struct Loaded {
     pub failed: Vec<String>,
 }
 
-/// Reads rules one by one: (name of the file, its text). Of two with one id, the first counts.
+/// Reads rules one by one: (name of the file, its text). Of two with one id, the first counts. Rules
+/// that name rules which are not there, or each other in a circle, do not load.
 pub fn load(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
-    let mut loaded = Loaded::default();
+    let mut read: Vec<links::Read> = Vec::new();
     let mut taken: BTreeMap<RuleId, String> = BTreeMap::new();
     for (name, text) in texts {
         let (spec, mut problems) = decode(&name, &text, options);
@@ -319,8 +327,14 @@ pub fn load(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
             taken.insert(spec.id.clone(), name.clone());
             CheckedRule::new(spec, &mut problems)
         });
+        let id = id_of(&text);
+        read.push(links::Read { rule, problems, id });
+    }
+    links::check(&mut read);
+    let mut loaded = Loaded::default();
+    for links::Read { rule, problems, id } in read {
         if rule.is_none() {
-            loaded.failed.extend(id_of(&text));
+            loaded.failed.extend(id);
         }
         loaded.rules.extend(rule);
         if !problems.is_empty() {

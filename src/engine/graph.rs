@@ -1,20 +1,22 @@
-//! Rules that judge together: those that ask of the past share memories, and go from instant to
-//! instant side by side, so that what a memory lets go is let go in event order for all of them.
+//! Rules that judge together: those that ask of the past share memories, and those that hear of each
+//! other's alerts. They go from instant to instant side by side, who is heard of first: so what a
+//! memory lets go is let go in event order for all of them, and who asks whether an alert is open
+//! sees what the instant brought.
 
 use std::collections::BTreeSet;
 
 use super::lanes::Fronts;
 use super::program::{Past, Place};
 use super::{Engine, Note, Outcome};
-use crate::record::{Millis, Timestamp};
+use crate::record::{Millis, RuleId, Timestamp};
 
 impl Engine {
-    /// Brings the rules that judge together up to their watermarks.
-    pub(super) fn run_linked(&mut self, fronts: &Fronts, out: &mut Outcome) {
+    /// Brings those of `which`, which judge together, up to their watermarks.
+    pub(super) fn run_linked(&mut self, which: &[usize], fronts: &Fronts, out: &mut Outcome) {
         let generation = self.generation.clone();
         let programs = &generation.programs;
         let mut going: Vec<(usize, Timestamp)> = Vec::new();
-        for number in programs.linked.iter().copied() {
+        for number in which.iter().copied() {
             let Some(watermark) = fronts.watermark(programs.list[number].waits) else { continue };
             if self.states[number].begin(watermark) {
                 going.push((number, watermark));
@@ -22,13 +24,15 @@ impl Engine {
         }
         let floors = self.floors(&going);
         while let Some(instant) =
-            going.iter().filter_map(|(number, watermark)| self.states[*number].next(*watermark)).min()
+            going.iter().filter_map(|(number, watermark)| self.next(*number, *watermark)).min()
         {
             self.settle_memories(&floors, Some(instant), out);
             for (number, watermark) in &going {
-                if self.states[*number].next(*watermark) != Some(instant) {
+                // Those that are heard of come first, so that this sees what they did at the instant.
+                if self.next(*number, *watermark) != Some(instant) {
                     continue;
                 }
+                self.states[*number].quiet.by = self.open_at(*number, instant);
                 let place = Place {
                     tenant: &self.tenant,
                     program: &programs.list[*number],
@@ -42,9 +46,47 @@ impl Engine {
             }
         }
         for (number, watermark) in going {
-            self.states[number].end(watermark);
+            let quiet = self.open_at(number, watermark);
+            let state = &mut self.states[number];
+            state.quiet.by = quiet;
+            if state.quiet.by.is_empty() && state.quiet.holds_any() {
+                // The rule that held it back means something else by now, or is gone.
+                state.release(watermark, &programs.list[number], &mut out.drafts);
+            }
+            state.end(watermark);
         }
+        self.forget_openness();
         self.settle_memories(&floors, None, out);
+    }
+
+    /// The next instant at which a rule has something to judge, or may let go what it holds back.
+    fn next(&self, number: usize, watermark: Timestamp) -> Option<Timestamp> {
+        let state = &self.states[number];
+        let reached = state.quiet.reached.or(state.watermark()).unwrap_or(Timestamp::MIN);
+        let holds = state.quiet.holds_any();
+        let named = self.generation.programs.list[number].quiet_while.iter().filter(|_| holds);
+        let changes = named.filter_map(|named| self.states[*named].quiet.changes_after(reached));
+        changes.filter(|at| *at <= watermark).chain(state.next(watermark)).min()
+    }
+
+    /// The rules that a rule waits for which had an open alert at `at`.
+    pub(super) fn open_at(&self, number: usize, at: Timestamp) -> Vec<RuleId> {
+        let list = &self.generation.programs.list;
+        let open = |named: &&usize| self.states[**named].quiet.was_open(at);
+        list[number].quiet_while.iter().filter(open).map(|named| list[*named].rule.id().clone()).collect()
+    }
+
+    /// Forgets when alerts were open that nobody asks about any more.
+    fn forget_openness(&mut self) {
+        let list = &self.generation.programs.list;
+        for number in 0..list.len() {
+            let asks =
+                list.iter().zip(&self.states).filter(|(program, _)| program.quiet_while.contains(&number));
+            let reached = asks.map(|(_, state)| state.watermark().unwrap_or(Timestamp::MIN)).min();
+            if let Some(reached) = reached {
+                self.states[number].quiet.forget(reached);
+            }
+        }
     }
 
     /// Up to where each memory may settle: no rule that asks it judges anything before that any more.

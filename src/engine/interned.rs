@@ -1,9 +1,9 @@
-//! Group keys and values that come again and again, made once and shared.
+//! Values that come again and again, made once and shared.
 //!
-//! A fixed number of places by the text that a key or value is made of, two for each hash: a text
-//! that has no place is made anew, which costs time and changes nothing.
+//! A fixed number of places by the text that a value is made of, two for each hash: a text that has
+//! no place is made anew, which costs time and changes nothing. Keys of groups are not kept so: to
+//! make one is sooner done than to look it up.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
@@ -17,8 +17,6 @@ const MAX_TEXT: usize = 27;
 /// Places at first, and at most; a power of two.
 const FIRST: usize = 64;
 const MOST: usize = 16_384;
-/// Keys of several fields that are kept; past this all are made anew.
-const MAX_JOINED: usize = 8_192;
 
 /// What one scanning thread keeps. Of one generation: columns and programs have its numbers.
 #[derive(Debug, Default)]
@@ -26,8 +24,6 @@ pub(super) struct Interned {
     places: Vec<Place>,
     taken: usize,
     state: foldhash::fast::RandomState,
-    /// Keys of several fields, by hash.
-    joined: HashMap<u64, GroupKey, foldhash::fast::RandomState>,
     /// A key that is being made.
     key: Vec<u8>,
 }
@@ -46,7 +42,6 @@ struct Place {
 enum Made {
     #[default]
     Nothing,
-    Key(GroupKey),
     Values(Arc<[Datum]>),
 }
 
@@ -59,41 +54,36 @@ impl Place {
     }
 }
 
+/// The first of the two places where a text may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot(usize);
+
+impl Spot {
+    /// There is none.
+    pub(super) const NONE: Self = Self(usize::MAX);
+}
+
+fn owner(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 impl Interned {
     /// The key of the record's group; none if it has none.
     pub(super) fn key(&mut self, program: &Program, record: Record<'_>) -> Option<GroupKey> {
-        // The key of one field depends on its text alone, whatever the program.
-        let sole = match &*program.by {
-            [part] => record.get(part.column).text().map(|text| (u32::from(part.column.0), text)),
-            [] | [_, _, ..] => None,
-        };
-        let sole = sole.filter(|(_, text)| (1..=MAX_TEXT).contains(&text.len()));
-        let Some((owner, text)) = sole else { return self.joined(program, record) };
-        let set = self.set(owner, text);
-        if let Some(Made::Key(key)) = self.find(set, owner, text) {
-            return Some(key.clone());
-        }
         self.key.clear();
-        let key = program.write_key(record, &mut self.key).then(|| GroupKey::new(&self.key))?;
-        self.keep(owner, text, Made::Key(key.clone()));
-        Some(key)
+        program.write_key(record, &mut self.key).then(|| GroupKey::new(&self.key))
     }
 
-    fn joined(&mut self, program: &Program, record: Record<'_>) -> Option<GroupKey> {
-        self.key.clear();
-        if !program.write_key(record, &mut self.key) {
-            return None;
-        }
-        let hash = GroupKey::hash_of(&self.key);
-        if let Some(known) = self.joined.get(&hash).filter(|known| ***known == *self.key) {
-            return Some(known.clone());
-        }
-        if self.joined.len() >= MAX_JOINED {
-            self.joined.clear();
-        }
-        let key = GroupKey::new(&self.key);
-        self.joined.insert(hash, key.clone());
-        Some(key)
+    /// Where to look for the values that program `number` wants of `record`.
+    pub(super) fn spot(&self, number: usize, program: &Program, record: Record<'_>) -> Spot {
+        let sole = program.sole_text(record).filter(|text| text.len() <= MAX_TEXT);
+        sole.map_or(Spot::NONE, |text| Spot(self.set(owner(number), text)))
+    }
+
+    /// A look at what is at `spot`, so that it is near when it is wanted.
+    pub(super) fn glance(&self, spot: Spot) -> bool {
+        let places = self.places.get(spot.0..).unwrap_or_default();
+        places.first().is_some_and(|place| place.owner == u32::MAX)
     }
 
     /// The values that program `number` wants; none if the record lacks one it needs.
@@ -102,13 +92,12 @@ impl Interned {
         number: usize,
         program: &Program,
         record: Record<'_>,
+        spot: Spot,
     ) -> Option<Arc<[Datum]>> {
         let sole = program.sole_text(record).filter(|text| text.len() <= MAX_TEXT);
         let Some(text) = sole else { return program.values(record) };
-        // Columns are numbered in sixteen bits.
-        let owner = u32::try_from(number).unwrap_or(u32::MAX >> 1) | 1 << 31;
-        let set = self.set(owner, text);
-        if let Some(Made::Values(values)) = self.find(set, owner, text) {
+        let owner = owner(number);
+        if let Some(Made::Values(values)) = self.find(spot.0, owner, text) {
             return Some(values.clone());
         }
         let values = program.values(record)?;
@@ -230,7 +219,8 @@ mod tests {
                     let key = interned.key(program, record);
                     let meant = program.key(record);
                     prop_assert_eq!(key.as_deref(), meant.as_deref());
-                    prop_assert_eq!(interned.values(number, program, record), program.values(record));
+                    let spot = interned.spot(number, program, record);
+                    prop_assert_eq!(interned.values(number, program, record, spot), program.values(record));
                 }
             }
         }

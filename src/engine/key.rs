@@ -1,5 +1,8 @@
 //! The key of a group, with its hash: a key is hashed where it is made, and looked up again and
 //! again without a look at its bytes.
+//!
+//! Most keys are one name or address. Such a key holds its bytes itself: it is made, copied and
+//! compared without a look at memory that somebody else touched last.
 
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
@@ -15,7 +18,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone)]
 pub struct GroupKey {
     hash: u64,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
+}
+
+/// Most bytes that a key holds itself; a name of 25 bytes is such a key.
+const SHORT: usize = 30;
+
+#[derive(Clone)]
+enum Bytes {
+    /// The first `len` of them; the others are zero.
+    Short { len: u8, bytes: [u8; SHORT] },
+    /// More than fit.
+    Long(Arc<[u8]>),
 }
 
 /// Hashes of keys, for a map of them.
@@ -41,23 +55,33 @@ impl Hasher for KeyHasher {
 impl GroupKey {
     /// The key that `bytes` spell.
     pub fn new(bytes: &[u8]) -> Self {
-        Self { hash: Self::hash_of(bytes), bytes: bytes.into() }
+        let mut short = [0; SHORT];
+        let kept = match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(room), Ok(len)) => {
+                room.copy_from_slice(bytes);
+                Bytes::Short { len, bytes: short }
+            }
+            (Some(_) | None, _) => Bytes::Long(bytes.into()),
+        };
+        Self { hash: hash_of(bytes), bytes: kept }
     }
+}
 
-    /// The hash that the key of `bytes` has.
-    pub fn hash_of(bytes: &[u8]) -> u64 {
-        // Names are chosen by attackers: the seed is not theirs to know.
-        let mut hasher = SeedableRandomState::with_seed(0, SharedSeed::global_random()).build_hasher();
-        hasher.write(bytes);
-        hasher.finish()
-    }
+fn hash_of(bytes: &[u8]) -> u64 {
+    // Names are chosen by attackers: the seed is not theirs to know.
+    let mut hasher = SeedableRandomState::with_seed(0, SharedSeed::global_random()).build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 impl Deref for GroupKey {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        match &self.bytes {
+            Bytes::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Bytes::Long(bytes) => bytes,
+        }
     }
 }
 
@@ -69,8 +93,15 @@ impl Hash for GroupKey {
 
 impl PartialEq for GroupKey {
     fn eq(&self, other: &Self) -> bool {
-        // Keys are shared, so that most that are equal are one.
-        self.hash == other.hash && (Arc::ptr_eq(&self.bytes, &other.bytes) || self.bytes == other.bytes)
+        self.hash == other.hash
+            && match (&self.bytes, &other.bytes) {
+                // Whole, which is sooner done than as many as there are.
+                (Bytes::Short { len, bytes }, Bytes::Short { len: other_len, bytes: other }) => {
+                    len == other_len && bytes == other
+                }
+                (Bytes::Long(bytes), Bytes::Long(other)) => bytes == other,
+                (Bytes::Short { .. }, Bytes::Long(_)) | (Bytes::Long(_), Bytes::Short { .. }) => false,
+            }
     }
 }
 
@@ -84,25 +115,48 @@ impl PartialOrd for GroupKey {
 
 impl Ord for GroupKey {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.bytes.cmp(&other.bytes)
+        (**self).cmp(&**other)
     }
 }
 
 impl fmt::Debug for GroupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GroupKey").field(&self.bytes).finish()
+        f.debug_tuple("GroupKey").field(&&**self).finish()
     }
 }
 
 impl Serialize for GroupKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.bytes.serialize(serializer)
+        (**self).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for GroupKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = Arc::<[u8]>::deserialize(deserializer)?;
-        Ok(Self { hash: Self::hash_of(&bytes), bytes })
+        Ok(Self::new(&Vec::<u8>::deserialize(deserializer)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(0_u8..3, 0..2 * SHORT)
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_its_bytes_whether_it_holds_them_or_not(one in bytes(), other in bytes()) {
+            let (a, b) = (GroupKey::new(&one), GroupKey::new(&other));
+            prop_assert_eq!(&*a, one.as_slice());
+            prop_assert_eq!(a == b, one == other);
+            prop_assert_eq!(a.cmp(&b), one.cmp(&other));
+            prop_assert_eq!(&GroupKey::new(&one), &a);
+            let again: GroupKey = postcard::from_bytes(&postcard::to_stdvec(&a).unwrap()).unwrap();
+            prop_assert_eq!(again, a);
+        }
     }
 }

@@ -17,9 +17,12 @@ pub mod group;
 mod interned;
 pub mod key;
 mod lanes;
+pub mod links;
 mod memory;
 mod open;
 pub mod program;
+mod quiet;
+mod risk;
 mod rows;
 pub mod scan;
 pub mod seen;
@@ -40,7 +43,7 @@ pub use group::Decision;
 use lanes::Lanes;
 use memory::MemoryState;
 use program::{Past, Place, ProgramState};
-pub use scan::{Hit, Scratch};
+pub use scan::{Guess, Hit, Scratch};
 use scan::{HitOutcome, Seat};
 pub use seen::Fresh;
 use seen::{SeenRows, Wants, Was};
@@ -293,6 +296,7 @@ impl Engine {
         for hit in hits {
             self.admit(batch, hit, &mut outcome);
         }
+        self.add_up(0, &mut outcome);
         finish(outcome)
     }
 
@@ -322,6 +326,10 @@ impl Engine {
             if (own || hit.phase == Phase::Amended) && !self.seen.first_time(hit.seat, was) {
                 return;
             }
+        }
+        if !program.quiet_while.is_empty() {
+            // What comes late is held by what is open now.
+            self.states[number].quiet.by = self.open_at(number, Timestamp::MAX);
         }
         let state = &mut self.states[number];
         let place = Place {
@@ -390,7 +398,7 @@ impl Engine {
         let mut outcome = Outcome::default();
         for (number, state) in self.states.iter_mut().enumerate() {
             let program = &self.generation.programs.list[number];
-            if program.on_arrival || program.linked() {
+            if program.on_arrival || program.linked() || program.is_risk() {
                 continue;
             }
             let Some(watermark) = fronts.watermark(program.waits) else { continue };
@@ -404,7 +412,11 @@ impl Engine {
             };
             state.run(watermark, &place, self.watched == Some(number), &mut outcome);
         }
-        self.run_linked(&fronts, &mut outcome);
+        let generation = self.generation.clone();
+        self.run_linked(&generation.programs.linked, &fronts, &mut outcome);
+        // All that is added up is told by now.
+        self.add_up(0, &mut outcome);
+        self.run_linked(&generation.programs.risks, &fronts, &mut outcome);
         self.seen.forget(fronts.all().unwrap_or(Timestamp::MIN), self.horizon, &self.lanes.left());
         finish(outcome)
     }

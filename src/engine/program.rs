@@ -13,10 +13,12 @@ use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::{Program, Programs};
 use crate::rule::verb::{Entry, Order, Shared};
 
+use super::group::stays_open;
 use super::group::{Decision, Group, Surroundings};
 use super::key::{ByKeyHash, GroupKey as Key};
 use super::memory::MemoryState;
 use super::open::{Open, Settled};
+use super::quiet::Quiet;
 use super::seen::{SeenRows, Was};
 use super::{Counters, Limits, Note, Outcome, Step, Traced};
 
@@ -99,6 +101,8 @@ pub struct ProgramState {
     #[serde(skip)]
     in_order: bool,
     watermark: Option<Timestamp>,
+    /// What it holds back, and whether its alerts are open.
+    pub quiet: Quiet,
     /// What the rule remembers across its groups.
     shared: Shared,
     /// What is counted.
@@ -123,6 +127,24 @@ impl ProgramState {
         }
     }
 
+    /// Hears what it has just told, of the group of `key` if of one.
+    fn hear(&mut self, from: usize, key: Option<&Key>, place: &Place<'_>, now: Timestamp, out: &mut Outcome) {
+        if place.program.named || !place.program.quiet_while.is_empty() {
+            self.quiet.hear(&mut out.drafts[from..], key, stays_open(place.program), now);
+        }
+    }
+
+    /// Counts its open alerts anew.
+    pub fn recount(&mut self) {
+        let open = self.groups.values().filter(|group| group.is_open()).count() as u64;
+        self.quiet.recount(open, self.watermark.unwrap_or(Timestamp::MIN));
+    }
+
+    /// The group of `key`.
+    pub fn group_mut(&mut self, key: &Key) -> Option<&mut Group> {
+        self.groups.get_mut(key)
+    }
+
     /// Up to when it has judged.
     pub fn watermark(&self) -> Option<Timestamp> {
         self.watermark
@@ -131,6 +153,7 @@ impl ProgramState {
     /// Closes its open alerts, at its watermark, because its rule goes.
     pub fn close(&mut self, place: &Place<'_>, out: &mut Outcome) {
         let at = self.watermark.unwrap_or(Timestamp::MIN);
+        let from = out.drafts.len();
         #[expect(clippy::iter_over_hash_type, reason = "outcomes are ordered when they are whole")]
         for (key, group) in &mut self.groups {
             let mut around = Surroundings {
@@ -144,6 +167,8 @@ impl ProgramState {
             };
             group.evict(at, &mut around);
         }
+        self.hear(from, None, place, at, out);
+        self.release(at, place.program, &mut out.drafts);
     }
 
     /// Changes what number the next revision of each open alert follows; nothing more is told of one
@@ -162,7 +187,8 @@ impl ProgramState {
 
     /// Its open alerts, in no order.
     pub fn open(&self, program: &Program) -> Vec<Change> {
-        self.groups.values().filter_map(|group| group.open(program)).collect()
+        let held = |change: Change| Change { held: self.quiet.holds(change.id), ..change };
+        self.groups.values().filter_map(|group| group.open(program)).map(held).collect()
     }
 
     /// Groups it holds.
@@ -302,6 +328,10 @@ impl ProgramState {
 
     /// Judges what there is at `instant`: its hits, then its timers.
     pub fn step(&mut self, instant: Timestamp, place: &Place<'_>, past: &mut Past<'_>, out: &mut Outcome) {
+        self.quiet.reached = Some(instant);
+        if self.quiet.by.is_empty() && self.quiet.holds_any() {
+            self.release(instant, place.program, &mut out.drafts);
+        }
         while self.due.front().is_some_and(|waiting| waiting.entry.at <= instant) {
             let Some(Waiting { key, entry, open }) = self.due.pop_front() else { break };
             let entry = match open {
@@ -321,6 +351,7 @@ impl ProgramState {
     /// All up to `watermark` is judged.
     pub fn end(&mut self, watermark: Timestamp) {
         self.watermark = Some(watermark);
+        self.quiet.reached = None;
     }
 
     /// Puts a hit among those that wait: at its place, if that is near their end.
@@ -418,9 +449,13 @@ impl ProgramState {
                 drafts: &mut out.drafts,
                 fault: &mut None,
             };
+            let from = around.drafts.len();
             group.close_due(at, &mut around);
+            let expires = group.expires(place.program).is_some_and(|expires| expires <= at);
             place.dirty(&key, out);
-            if group.expires(place.program).is_some_and(|expires| expires <= at) {
+            self.hear(from, None, place, at, out);
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            if expires {
                 self.groups.remove(&key);
                 continue;
             }
@@ -455,6 +490,7 @@ impl ProgramState {
             drafts: &mut out.drafts,
             fault: &mut fault,
         };
+        let from = around.drafts.len();
         let told = act(group, &mut around);
         // One timer a group: an earlier one is looked at and set anew when it comes.
         let next = group.next_timer(place.program);
@@ -465,6 +501,8 @@ impl ProgramState {
             self.timers.insert((next, key.clone()));
         }
         place.dirty(key, out);
+        let now = self.quiet.reached.or(self.watermark).map_or(at, |reached| reached.max(at));
+        self.hear(from, Some(key), place, now, out);
         if let Some(fault) = fault {
             self.tell_fault(at, fault, place, out);
         }
@@ -529,11 +567,13 @@ impl ProgramState {
                 drafts: &mut out.drafts,
                 fault: &mut None,
             };
+            let from = around.drafts.len();
             group.evict(at, &mut around);
             if let Some(timer) = group.timer {
                 self.timers.remove(&(timer, key.clone()));
             }
             self.groups.remove(&key);
+            self.hear(from, None, place, at, out);
             self.counters.groups_evicted += 1;
             if place.watched {
                 let step = Step::Evicted;

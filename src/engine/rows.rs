@@ -63,14 +63,14 @@ impl<T: Keyed> Rows<T> {
         self.table.find(spread(hash), is_it).map(|spot| spot.place as usize)
     }
 
-    /// Adds a row that is not there; its place.
-    pub(super) fn add(&mut self, row: T) -> usize {
+    /// Adds the row of `key`, which is not there; its place. It is made where it lies: copied right
+    /// after it was put together it would cost as much as all else.
+    pub(super) fn add(&mut self, key: RecordId, row: impl FnOnce() -> T) -> usize {
         if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
-        let key = row.key();
         if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(row);
+            chunk.push(row());
         }
         self.file(key)
     }
@@ -119,7 +119,7 @@ impl<T: Keyed> Rows<T> {
                 self.chunks.push(chunk);
             } else {
                 for row in chunk {
-                    self.add(row);
+                    self.add(row.key(), || row);
                 }
             }
         }
@@ -151,8 +151,8 @@ impl<'de, T: Keyed + Deserialize<'de>> Deserialize<'de> for Rows<T> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
                 let mut rows = Rows::default();
-                while let Some(row) = list.next_element()? {
-                    rows.add(row);
+                while let Some(row) = list.next_element::<T>()? {
+                    rows.add(row.key(), || row);
                 }
                 Ok(rows)
             }
@@ -196,7 +196,7 @@ mod tests {
             for number in 0..bulk * 5_000 {
                 let key = RecordId(u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_9e37_79b9).to_le_bytes());
                 map.insert(key, number);
-                rows.add((key, number));
+                rows.add(key, || (key, number));
             }
             for (number, what) in steps {
                 let key = id(number);
@@ -211,7 +211,7 @@ mod tests {
                     }
                 } else {
                     prop_assert!(map.insert(key, u32::from(number)).is_none());
-                    let place = rows.add((key, u32::from(number)));
+                    let place = rows.add(key, || (key, u32::from(number)));
                     prop_assert_eq!(rows.at(place).copied(), Some((key, u32::from(number))));
                 }
                 prop_assert_eq!(rows.len(), map.len());

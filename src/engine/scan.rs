@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use crate::record::{Batch, Locator, Phase, Record, RecordId, Timestamp};
 use crate::rule::compile::{Input, Programs, Role};
-use crate::rule::condition::Memo;
+use crate::rule::condition::{Condition, Memo};
+use crate::rule::index::Looked;
 use crate::rule::past::{QuestionId, Rest};
 use crate::rule::verb::Entry;
 
-use super::interned::Interned;
+use super::Generation;
+use super::interned::{Interned, Spot};
 use super::key::GroupKey;
 use super::open::Open;
 use super::seen::{self, Fresh};
@@ -81,51 +83,165 @@ pub struct Seat {
 #[derive(Debug, Default)]
 pub struct Scratch {
     memo: Memo,
+    looked: Looked,
     found: Vec<u32>,
     interned: Interned,
+    matched: Vec<Matched>,
+}
+
+/// What a record is to an input.
+#[derive(Debug)]
+enum Matched {
+    /// The input accepts it; its group and values are not known yet.
+    Accepted(Accepted),
+    /// All is known; none once it is given.
+    Made(Option<Box<Hit>>),
+}
+
+/// A record that an input accepts.
+#[derive(Debug)]
+struct Accepted {
+    /// Number of the record among the fresh ones.
+    fresh: usize,
+    /// Number of the input.
+    input: usize,
+    marks: u32,
+    /// The exception that holds.
+    excepted: Option<usize>,
+    /// Where to look for its values.
+    spot: Spot,
+}
+
+/// Records whose values are looked up together: memory answers many at once as soon as one.
+const TOGETHER: usize = 32;
+
+/// The hits of a batch whose rows nobody has looked up yet, should all of them be new: so that
+/// batches can be scanned ahead of their turn.
+#[derive(Debug)]
+pub struct Guess {
+    fresh: Vec<Fresh>,
+    hits: Vec<Hit>,
+}
+
+impl Guess {
+    /// The hits, if `fresh` is what was guessed: the records that the batch does bring.
+    pub fn confirmed(self, fresh: &[Fresh]) -> Option<Vec<Hit>> {
+        let Self { fresh: guessed, mut hits } = self;
+        if guessed.len() != fresh.len() || !guessed.iter().zip(fresh).all(|(one, other)| one.is_as(other)) {
+            return None;
+        }
+        // Hits stand in the order of their records.
+        let mut place = 0;
+        for hit in &mut hits {
+            let is_its = |one: &Fresh| (one.row, one.phase) == (hit.row, hit.phase);
+            place += fresh.get(place..)?.iter().position(is_its)?;
+            hit.seat = fresh.get(place)?.seat;
+        }
+        Some(hits)
+    }
+}
+
+impl Generation {
+    /// The hits of `batch` if all of its rows are new.
+    pub fn guess(&self, batch: &Batch, scratch: &mut Scratch) -> Guess {
+        let fresh = Fresh::all_new(batch, self.wants());
+        let hits = self.programs.scan(batch, &fresh, scratch);
+        Guess { fresh, hits }
+    }
 }
 
 impl Programs {
     /// The hits of `fresh` records of `batch`, record by record.
     pub fn scan(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        let Scratch { memo, found, interned } = scratch;
-        for one in fresh {
-            let first = hits.len();
+        self.matched(batch, fresh, scratch);
+        let Scratch { interned, matched, .. } = scratch;
+        let mut hits = Vec::with_capacity(matched.len());
+        for some in matched.chunks_mut(TOGETHER) {
+            let mut near = 0;
+            for one in some.iter_mut() {
+                let Matched::Accepted(one) = one else { continue };
+                let number = self.inputs[one.input].program;
+                one.spot = interned.spot(number, &self.list[number], fresh[one.fresh].record(batch));
+                near += usize::from(interned.glance(one.spot));
+            }
+            std::hint::black_box(near);
+            for one in some {
+                match one {
+                    Matched::Accepted(one) => {
+                        let (input, fresh) = (&self.inputs[one.input], &fresh[one.fresh]);
+                        hits.push(Hit {
+                            row: fresh.row,
+                            phase: fresh.phase,
+                            seat: fresh.seat,
+                            program: input.program,
+                            outcome: self.outcome(one, batch, fresh, interned),
+                        });
+                    }
+                    Matched::Made(hit) => hits.extend(hit.take().map(|hit| *hit)),
+                }
+            }
+        }
+        matched.clear();
+        hits
+    }
+
+    /// What `fresh` records are to inputs, record by record, into `scratch`.
+    fn matched(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
+        let Scratch { memo, looked, found, matched, interned } = scratch;
+        memo.clear();
+        looked.clear();
+        for (place, one) in fresh.iter().enumerate() {
+            let first = matched.len();
             let record = one.record(batch);
-            self.index.candidates(record, found);
-            memo.clear();
+            self.index.candidates(record, looked, found);
             for number in &*found {
-                let input = &self.inputs[*number as usize];
+                let number = *number as usize;
+                let input = &self.inputs[number];
                 let wanted = input.phases.contains(one.phase) && self.in_time(input, one.at);
                 if wanted && input.role != Role::Learn && !self.list[input.program].questions.is_empty() {
-                    self.open(input, batch, one, memo, interned, &mut hits, first);
+                    self.open(input, batch, one, memo, interned, matched, first);
                     continue;
                 }
                 if !wanted || !self.predicates.holds(&input.condition, record, memo) {
                     continue;
                 }
-                if input.role == Role::Learn {
-                    hits.extend(self.lesson(input.program, batch, one));
-                    continue;
+                let (mut excepted, mut marks) = (None, 0);
+                match input.role {
+                    Role::Hit => (excepted, marks) = self.looked_at(input, one, record, memo),
+                    Role::Clear => {
+                        // A record that clears a group is no hit of it; a program's inputs are neighbours.
+                        let same = |hit: &Accepted| self.inputs[hit.input].program == input.program;
+                        if matches!(matched[first..].last(), Some(Matched::Accepted(hit)) if same(hit)) {
+                            matched.pop();
+                        }
+                    }
+                    Role::Learn => {
+                        let lesson = self.lesson(input.program, batch, one);
+                        matched.extend(lesson.map(|hit| Matched::Made(Some(Box::new(hit)))));
+                        continue;
+                    }
                 }
-                let outcome = self.outcome(input, batch, one, memo, interned);
-                // A record that clears a group is no hit of it; a program's inputs are neighbours.
-                if input.role == Role::Clear
-                    && hits[first..].last().is_some_and(|hit: &Hit| hit.program == input.program)
-                {
-                    hits.pop();
-                }
-                hits.push(Hit {
-                    row: one.row,
-                    phase: one.phase,
-                    seat: one.seat,
-                    program: input.program,
-                    outcome,
-                });
+                let (fresh, input, spot) = (place, number, Spot::NONE);
+                matched.push(Matched::Accepted(Accepted { fresh, input, marks, excepted, spot }));
             }
         }
-        hits
+    }
+
+    /// The exception that holds for a hit, and its marks.
+    fn looked_at(
+        &self,
+        input: &Input,
+        fresh: &Fresh,
+        record: Record<'_>,
+        memo: &mut Memo,
+    ) -> (Option<usize>, u32) {
+        let program = &self.list[input.program];
+        let mut holds = |condition: &Condition| self.predicates.holds(condition, record, memo);
+        let excepted = program.exceptions.iter().position(|exception| {
+            exception.until.is_none_or(|until| fresh.at < until) && holds(&exception.condition)
+        });
+        let marks = program.marks.iter().enumerate();
+        (excepted, marks.fold(0, |marks, (bit, mark)| marks | u32::from(holds(mark)) << bit))
     }
 
     /// What the memory of this number learns from a record.
@@ -154,7 +270,7 @@ impl Programs {
         fresh: &Fresh,
         memo: &mut Memo,
         interned: &mut Interned,
-        hits: &mut Vec<Hit>,
+        matched: &mut Vec<Matched>,
         first: usize,
     ) {
         let (program, record) = (&self.list[input.program], fresh.record(batch));
@@ -166,15 +282,16 @@ impl Programs {
         if rest == Rest::Settled(false) {
             return;
         }
-        if let Some(Hit { program: same, outcome: HitOutcome::Open { open, .. }, .. }) =
-            hits[first..].last_mut()
-            && *same == input.program
+        if let Some(Matched::Made(Some(hit))) = matched[first..].last_mut()
+            && hit.program == input.program
+            && let HitOutcome::Open { open, .. } = &mut hit.outcome
         {
             open.roles.push((input.role, rest));
             return;
         }
         let key = interned.key(program, record);
-        let values = interned.values(input.program, program, record);
+        let spot = interned.spot(input.program, program, record);
+        let values = interned.values(input.program, program, record, spot);
         let mut exceptions = Vec::new();
         for (number_of_exception, exception) in program.exceptions.iter().enumerate() {
             if exception.until.is_none_or(|until| fresh.at < until) {
@@ -216,59 +333,50 @@ impl Programs {
         };
         let key = key.unwrap_or_else(|| GroupKey::new(&[]));
         let outcome = HitOutcome::Open { key, entry, open: Box::new(open) };
-        hits.push(Hit {
-            row: fresh.row,
-            phase: fresh.phase,
-            seat: fresh.seat,
-            program: input.program,
-            outcome,
-        });
+        let (row, phase, seat, program) = (fresh.row, fresh.phase, fresh.seat, input.program);
+        matched.push(Matched::Made(Some(Box::new(Hit { row, phase, seat, program, outcome }))));
     }
 
     /// Whether the rule's hours let a record of this time be a hit; what clears a group, or teaches what
     /// is known, does so at any time.
     fn in_time(&self, input: &Input, at: Timestamp) -> bool {
-        match (input.role, &self.list[input.program].rule.spec.hours) {
-            (Role::Hit, Some(hours)) => hours.accept(at),
-            (Role::Hit, None) | (Role::Clear | Role::Learn, _) => true,
+        match input.role {
+            Role::Hit => {
+                let hours = self.list[input.program].rule.spec.hours.as_ref();
+                hours.is_none_or(|hours| hours.accept(at))
+            }
+            // What a lesson counts is no program.
+            Role::Clear | Role::Learn => true,
         }
     }
 
     fn outcome(
         &self,
-        input: &Input,
+        accepted: &Accepted,
         batch: &Batch,
         fresh: &Fresh,
-        memo: &mut Memo,
         interned: &mut Interned,
     ) -> HitOutcome {
+        let input = &self.inputs[accepted.input];
         let program = &self.list[input.program];
         let record = fresh.record(batch);
         let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
-        let clears = input.role == Role::Clear;
-        if !clears {
-            let holds = |number: &usize| {
-                let exception = &program.exceptions[*number];
-                exception.until.is_none_or(|until| fresh.at < until)
-                    && self.predicates.holds(&exception.condition, record, &mut *memo)
-            };
-            if let Some(number) = (0..program.exceptions.len()).find(holds) {
-                return HitOutcome::Excepted(seat, number);
-            }
+        if let Some(number) = accepted.excepted {
+            return HitOutcome::Excepted(seat, number);
         }
         let Some(key) = interned.key(program, record) else { return HitOutcome::NoGroup(seat) };
-        let (mut values, mut marks) = (Arc::default(), 0);
-        if !clears {
-            match interned.values(input.program, program, record) {
-                Some(wanted) => values = wanted,
+        let clears = input.role == Role::Clear;
+        let values = if clears || program.carries.is_empty() {
+            Arc::default()
+        } else {
+            match interned.values(input.program, program, record, accepted.spot) {
+                Some(values) => values,
                 None => return HitOutcome::NoValue(seat),
             }
-            for (bit, mark) in program.marks.iter().enumerate() {
-                marks |= u32::from(self.predicates.holds(mark, record, memo)) << bit;
-            }
-        }
+        };
         let Seat { at, id, locator } = seat;
-        let entry = Entry { at, phase: fresh.phase, id, locator, marks, clears, seat: 0, values };
+        let (phase, marks) = (fresh.phase, accepted.marks);
+        let entry = Entry { at, phase, id, locator, marks, clears, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
 }
@@ -284,6 +392,70 @@ impl HitOutcome {
             | Self::NoValue(seat)
             | Self::Excepted(seat, _)
             | Self::Learns { seat, .. } => *seat,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CheckedRule, Engine, Limits};
+    use super::*;
+    use crate::record::fact::Facts;
+    use crate::record::scan::{Mapping, Origin, Scanner};
+    use crate::record::{Columns, Locator};
+    use crate::rule::decode::{Options, decode};
+
+    fn generation() -> Arc<Generation> {
+        let rule = |id: &str, body: &str| {
+            let text = format!("rule: {id}\ntitle: r\nlevel: low\n{body}\n");
+            let (spec, mut problems) = decode("r.yaml", text.as_str(), &Options::default());
+            CheckedRule::new(spec.unwrap(), &mut problems).unwrap()
+        };
+        let rules = vec![
+            rule("burst", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user]}"),
+            rule("ends", "match: {phase: end, user|exists: true}"),
+            rule("news", "match: {outcome: success}\nfirst_seen: {value: public_ip, by: [user]}"),
+        ];
+        Arc::new(Generation::new(rules, Columns::default(), Limits::default()))
+    }
+
+    /// A batch of rows `id user outcome end`.
+    fn batch(generation: &Generation, rows: &str) -> Batch {
+        let facts = Arc::new(Facts::default());
+        let scanner = Scanner::new(generation.columns.clone(), facts, Origin::file(Mapping::default()));
+        let line = |row: &str| {
+            let parts: Vec<&str> = row.split_whitespace().collect();
+            let [id, user, outcome, end] = parts[..] else { panic!("{row}") };
+            format!(
+                r#"{{"id":"{id}","kind":"login","start_time":"2026-01-05T09:00:00Z","user_name":"{user}","outcome":"{outcome}","end_time":"{end}","public_ip":"192.0.2.{id}"}}"#
+            ) + "\n"
+        };
+        scanner.scan(rows.split('|').map(line).collect(), Locator(0))
+    }
+
+    #[test]
+    fn a_guess_that_is_confirmed_is_what_scanning_finds() {
+        let generation = generation();
+        let mut engine = Engine::new(generation.clone(), "acme");
+        let rows = "1 ana failure - | 2 bob success 2026-01-05T10:00:00Z | 3 ana failure - | 4 - success -";
+        for (rows, confirmed) in [
+            (rows, true),
+            (rows, false),
+            ("5 ana success - | 5 ana success -", false),
+            ("6 ana failure 2026-01-05T09:30:00Z | 7 ana failure -", true),
+            ("7 ana failure 2026-01-05T09:30:00Z | 8 ana failure -", false),
+            ("9 cat failure -", true),
+        ] {
+            let batch = batch(&generation, rows);
+            let guess = generation.guess(&batch, &mut Scratch::default());
+            let fresh = engine.take_in(&batch);
+            let meant = engine.scan(&batch, &fresh, &mut Scratch::default());
+            let hits = guess.confirmed(&fresh);
+            assert_eq!(hits.is_some(), confirmed, "{rows}");
+            if let Some(hits) = hits {
+                assert_eq!(format!("{hits:?}"), format!("{meant:?}"), "{rows}");
+            }
+            engine.advance(&batch, meant);
         }
     }
 }

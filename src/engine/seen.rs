@@ -47,6 +47,27 @@ pub struct Fresh {
 }
 
 impl Fresh {
+    /// The records that `batch` brings if it brings nothing but rows that nobody has seen, in its
+    /// order; their seats are nobody's.
+    pub fn all_new(batch: &Batch, wants: Wants) -> Vec<Self> {
+        let mut fresh = Vec::with_capacity(batch.rows.len() * if wants.ends { 2 } else { 1 });
+        for (number, row) in batch.rows.iter().enumerate() {
+            let record = |phase, at| {
+                let seat = Seat { key: key(row), sweeps: 0, place: u32::MAX };
+                Self { row: number, phase, at, again: false, seat, changed: None }
+            };
+            fresh.push(record(row.only.unwrap_or(Phase::Start), row.start));
+            fresh.extend(wants.end_of(row).map(|end| record(Phase::End, end)));
+        }
+        fresh
+    }
+
+    /// The same record, wherever its row is remembered.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let told = |one: &Self| (one.row, one.phase, one.at, one.again);
+        told(self) == told(other) && self.changed == other.changed
+    }
+
     /// The record itself.
     pub fn record<'a>(&'a self, batch: &'a Batch) -> Record<'a> {
         let record = batch.record(self.row, self.phase);
@@ -66,6 +87,13 @@ pub struct Wants {
     pub amendments: bool,
 }
 
+impl Wants {
+    /// The end of `row`, where rules look at ends and it has one besides its start.
+    fn end_of(self, row: &Row) -> Option<Timestamp> {
+        row.end.filter(|_| self.ends && row.only.is_none())
+    }
+}
+
 /// Where a row is remembered. Until the next sweep it need not be looked up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seat {
@@ -82,12 +110,34 @@ struct Seen {
     start: Timestamp,
     /// Programs below [`BITS`] that its own record hit, by bit.
     hit: u32,
-    /// Taken in since the last sweep.
-    young: bool,
     /// Number of the lane that brought it first.
     lane: u16,
-    ended: bool,
-    open: bool,
+    is: Is,
+}
+
+/// What is so of a row, a bit each.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Is(u8);
+
+impl Is {
+    /// Taken in since the last sweep.
+    const YOUNG: u8 = 1;
+    /// Its end record has come.
+    const ENDED: u8 = 1 << 1;
+    /// Its end is still to come.
+    const OPEN: u8 = 1 << 2;
+
+    fn now(what: u8, so: bool) -> u8 {
+        if so { what } else { 0 }
+    }
+
+    fn so(self, what: u8) -> bool {
+        self.0 & what != 0
+    }
+
+    fn set(&mut self, what: u8, so: bool) {
+        self.0 = self.0 & !what | Self::now(what, so);
+    }
 }
 
 /// Programs whose hits of a row are one bit each; the others' are listed.
@@ -148,7 +198,7 @@ impl Seen {
         kept: Millis,
     ) -> bool {
         self.start.max(end.unwrap_or(Timestamp::MIN)) + kept > left.unwrap_or(watermark).min(watermark)
-            || (self.open && self.start + OPEN_ROWS_KEPT > watermark)
+            || (self.is.so(Is::OPEN) && self.start + OPEN_ROWS_KEPT > watermark)
     }
 }
 
@@ -225,7 +275,7 @@ impl SeenRows {
         let key = key(row);
         let phase = row.only.unwrap_or(Phase::Start);
         // Where no rule looks at ends, there are none.
-        let end = row.end.filter(|_| wants.ends && row.only.is_none());
+        let end = wants.end_of(row);
         let sweeps = self.sweeps;
         let record = |phase, at, again, place: usize| {
             let seat = Seat { key, sweeps, place: u32::try_from(place).unwrap_or(u32::MAX) };
@@ -234,16 +284,9 @@ impl SeenRows {
         let fields = || wants.amendments.then(|| digests(batch, number));
         let Some(place) = self.rows.find(key) else {
             tally.new += 1;
-            let place = self.rows.add(Seen {
-                key,
-                version: row.version,
-                start: row.start,
-                hit: 0,
-                young: true,
-                lane,
-                ended: end.is_some(),
-                open: row.open,
-            });
+            let is = Is(Is::YOUNG | Is::now(Is::ENDED, end.is_some()) | Is::now(Is::OPEN, row.open));
+            let (version, start) = (row.version, row.start);
+            let place = self.rows.add(key, || Seen { key, version, start, hit: 0, lane, is });
             fresh.push(record(phase, row.start, false, place));
             fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
             let more = More { end, fields: fields(), ..More::default() };
@@ -259,15 +302,15 @@ impl SeenRows {
         }
         tally.amended += 1;
         seen.version = row.version;
-        seen.open = row.open;
+        seen.is.set(Is::OPEN, row.open);
         let now = fields();
         let before = self.more.get_mut(&key).and_then(|more| more.fields.take());
         let changed = changed(batch, before.as_deref(), now.as_deref());
         fresh.push(record(phase, seen.start, true, place));
         fresh.push(Fresh { changed, ..record(Phase::Amended, seen.start, false, place) });
-        let comes = end.filter(|_| !seen.ended);
+        let comes = end.filter(|_| !seen.is.so(Is::ENDED));
         fresh.extend(comes.map(|end| record(Phase::End, end, false, place)));
-        seen.ended |= comes.is_some();
+        seen.is.set(Is::ENDED, seen.is.so(Is::ENDED) || comes.is_some());
         if now.is_some() || comes.is_some() {
             let more = self.more.entry(key).or_default();
             more.fields = now;
@@ -313,8 +356,9 @@ impl SeenRows {
         let anything = !more.is_empty();
         self.rows.retain(|seen| {
             let end = if anything { more.get(&seen.key).and_then(|more| more.end) } else { None };
-            let stays = seen.young || seen.matters(end, watermark, left.get(&seen.lane).copied(), kept);
-            seen.young = false;
+            let stays =
+                seen.is.so(Is::YOUNG) || seen.matters(end, watermark, left.get(&seen.lane).copied(), kept);
+            seen.is.set(Is::YOUNG, false);
             if anything && !stays {
                 more.swap_remove(&seen.key);
             }

@@ -75,6 +75,8 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         late: fired.late,
         standing: fired.standing,
         observe: fired.observe,
+        held_by: fired.held_by.clone(),
+        released: false,
         why_level: why_level(fired.level_line),
         runbook,
         evidence: evidence(rows),
@@ -109,6 +111,10 @@ pub fn changed(alert: &Alert, change: &Change) -> Alert {
     next.count = alert.count - alert.repeats + change.repeats;
     next.repeats = change.repeats;
     next.last_seen = change.last_seen;
+    if !change.held {
+        next.held_by.clear();
+    }
+    next.released = change.released;
     next
 }
 

@@ -223,11 +223,17 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Where the row's own value in `column` lies: equal slots of one batch are equal values.
+    #[inline]
+    pub fn slot(self, column: Column) -> Slot {
+        self.batch.slots[self.row * self.batch.columns.len() + usize::from(column.0)]
+    }
+
     /// The value in `column`. The fact `phase` is the record's own, `changed` only of an amended
     /// record; all else is the row's.
     pub fn get(self, column: Column) -> Value<'a> {
         let batch = self.batch;
-        let slot = batch.slots[self.row * batch.columns.len() + usize::from(column.0)];
+        let slot = self.slot(column);
         let text = || &batch.text[slot.start as usize..(slot.start + slot.len) as usize];
         match slot.kind {
             SlotKind::Absent => self.virtual_field(column),

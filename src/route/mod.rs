@@ -62,6 +62,8 @@ pub(crate) mod sample {
             late: false,
             standing: false,
             observe: false,
+            held_by: Vec::new(),
+            released: false,
             why_level: "rule".to_owned(),
             runbook: None,
             evidence: Evidence::default(),

@@ -56,7 +56,7 @@ pub struct Expected {
     pub values: Vec<(String, Span, String)>,
 }
 /// What a test may assert of an alert besides the names that its texts may use.
-const OF_ALERTS: [&str; 5] = ["title", "state", "late", "repeats", "observe"];
+const OF_ALERTS: [&str; 6] = ["title", "state", "late", "held", "repeats", "observe"];
 
 /// Notes every name that a test asserts and no alert of the rule has.
 pub fn check_names(tests: &[Case], scope: &Scope, problems: &mut Problems) {

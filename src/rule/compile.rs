@@ -188,6 +188,10 @@ pub struct Program {
     pub waits: Reads,
     /// What it asks of the past.
     pub questions: Vec<Question>,
+    /// Programs whose open alerts hold its own back.
+    pub quiet_while: Vec<usize>,
+    /// Other programs ask whether its alerts are open.
+    pub named: bool,
     /// The group's fields.
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
@@ -219,8 +223,13 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
-    /// Programs that judge together, instant by instant, because they share memories.
+    /// Programs that judge together, instant by instant, because they share memories or hear of each
+    /// other: those that are heard of first.
     pub linked: Vec<usize>,
+    /// Programs that add up the others' alerts; they judge after all others.
+    pub risks: Vec<usize>,
+    /// The fields that they group by.
+    pub risk_fields: Vec<FieldName>,
     /// What is remembered for conditions that ask of the past.
     pub memories: Vec<Memory>,
     /// Every input of every program and memory; the index files them by number.
@@ -232,13 +241,13 @@ pub struct Programs {
 }
 
 /// Checks what decoding cannot: scripts and texts. The rule, if it may run.
-pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Script>)> {
+pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Arc<Script>>)> {
     let script = match &spec.verb {
         Some(spec::Verb::Script(verb)) => {
             if let Some(file) = &verb.when.file {
                 problems.enter(file, verb.when.text.clone());
             }
-            let script = Script::compile(&verb.when, problems);
+            let script = Script::compile(&verb.when, problems).map(Arc::new);
             if let Some(script) = &script {
                 told_lists(script, &spec, problems);
             }
@@ -248,8 +257,8 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Sc
         Some(_) | None => None,
     };
     let mut lists = spec.lists.read.clone();
-    lists.extend(script.iter().flat_map(Script::lists).map(|(name, _)| name.clone()));
-    let scope = scope(&spec, script.as_ref());
+    lists.extend(script.iter().flat_map(|script| script.lists()).map(|(name, _)| name.clone()));
+    let scope = scope(&spec, script.as_deref());
     let title =
         spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
     let runbook =
@@ -306,22 +315,29 @@ fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
 impl Programs {
     /// Compiles `rules`, wanting their fields in `columns`. Sorted by id, so that the order of
     /// files decides nothing.
-    pub fn compile(rules: Vec<(Arc<Rule>, Option<Script>)>, columns: &mut Columns) -> Self {
+    pub fn compile(rules: Vec<(Arc<Rule>, Option<Arc<Script>>)>, columns: &mut Columns) -> Self {
         Self::compile_among(rules, columns, Lists::default())
     }
 
     /// The same with the lists that the rules read.
     pub fn compile_among(
-        mut rules: Vec<(Arc<Rule>, Option<Script>)>,
+        mut rules: Vec<(Arc<Rule>, Option<Arc<Script>>)>,
         columns: &mut Columns,
         lists: Lists,
     ) -> Self {
         rules.sort_by(|a, b| a.0.id().cmp(b.0.id()));
         let mut programs = Self { predicates: Predicates::among(lists), ..Self::default() };
+        for (rule, _) in &rules {
+            if let Some(spec::Verb::Risk(risk)) = &rule.spec.verb {
+                programs.risk_fields.extend(risk.group.by.iter().cloned());
+            }
+        }
+        programs.risk_fields.sort();
+        programs.risk_fields.dedup();
         for (rule, script) in rules {
             programs.add(rule, script, columns);
         }
-        programs.linked = (0..programs.list.len()).filter(|number| programs.list[*number].linked()).collect();
+        programs.link();
         for number in 0..programs.memories.len() {
             let learns = programs.memories[number].learns.clone();
             programs.input(number, Role::Learn, &learns, columns);
@@ -329,7 +345,7 @@ impl Programs {
         programs
     }
 
-    fn add(&mut self, rule: Arc<Rule>, script: Option<Script>, columns: &mut Columns) {
+    fn add(&mut self, rule: Arc<Rule>, script: Option<Arc<Script>>, columns: &mut Columns) {
         let number = self.list.len();
         let spec = &rule.spec;
         let mut reads = self.input(number, Role::Hit, &spec.matches, columns);
@@ -348,16 +364,23 @@ impl Programs {
             marks.push(ready(expr, columns));
             u8::try_from(marks.len() - 1).unwrap_or(u8::MAX)
         });
+        let mut carries = carries;
+        if matches!(verb, Verb::Each) {
+            let key = |field: &FieldName| carry(std::slice::from_ref(field), Form::Key, false, columns);
+            carries = self.risk_fields.iter().map(key).collect();
+        }
         let group = grouping(spec);
         let (cooldown, restart) = cooldown(spec, &verb);
         let questions = self.questions(reads, columns);
         let waits = questions.iter().map(|asked| self.memories[asked.memory].reads).fold(reads, Reads::or);
-        let stateless = cooldown == Millis::ZERO && questions.is_empty();
+        let stateless = cooldown == Millis::ZERO && questions.is_empty() && spec.quiet_while.is_empty();
         let on_arrival = matches!(verb, Verb::Each) && stateless;
         self.list.push(Program {
             reads,
             waits,
             questions,
+            quiet_while: Vec::new(),
+            named: false,
             by: key_parts(&group, columns),
             missing_own: group.missing_own,
             exceptions,
@@ -372,6 +395,50 @@ impl Programs {
             on_arrival,
             rule,
         });
+    }
+
+    /// Finds out who hears of whom, and puts those that are heard of first.
+    fn link(&mut self) {
+        for number in 0..self.list.len() {
+            let spec = &self.list[number].rule.spec;
+            let place = |id: &RuleId| self.list.binary_search_by(|program| program.rule.id().cmp(id)).ok();
+            let named: Vec<usize> = spec.quiet_while.iter().filter_map(|(id, _)| place(id)).collect();
+            for named in &named {
+                self.list[*named].named = true;
+            }
+            self.list[number].quiet_while = named;
+        }
+        let mut visited = vec![false; self.list.len()];
+        let mut order = Vec::new();
+        for number in 0..self.list.len() {
+            self.visit(number, &mut visited, &mut order);
+        }
+        for number in &order {
+            // Whoever is heard of has what it waits for by now.
+            let waits = self.list[*number].heard().map(|heard| self.list[heard].waits);
+            let waits = waits.fold(self.list[*number].waits, Reads::or);
+            self.list[*number].waits = waits;
+        }
+        let others = self.list.iter().filter(|program| !program.is_risk());
+        let all = others.map(|program| program.waits).fold(Reads::NONE, Reads::or);
+        for program in self.list.iter_mut().filter(|program| program.is_risk()) {
+            program.waits = program.waits.or(all);
+        }
+        let (risks, others): (Vec<usize>, Vec<usize>) =
+            order.into_iter().partition(|number| self.list[*number].is_risk());
+        self.risks = risks;
+        self.linked = others.into_iter().filter(|number| self.list[*number].linked()).collect();
+    }
+
+    /// Depth first. A circle, which loading refuses, is cut where it closes.
+    fn visit(&self, number: usize, visited: &mut [bool], order: &mut Vec<usize>) {
+        if std::mem::replace(&mut visited[number], true) {
+            return;
+        }
+        for heard in self.list[number].heard() {
+            self.visit(heard, visited, order);
+        }
+        order.push(number);
     }
 
     /// What the program just compiled asks of the past, and the memories that answer.
@@ -579,9 +646,19 @@ impl Program {
         (line.map_or(self.rule.spec.level, |line| self.levels[line]), line)
     }
 
+    /// Whether it adds up the others' alerts.
+    pub fn is_risk(&self) -> bool {
+        matches!(self.verb, Verb::Risk(_))
+    }
+
+    /// The programs whose alerts it hears of.
+    pub fn heard(&self) -> impl Iterator<Item = usize> {
+        self.quiet_while.iter().copied()
+    }
+
     /// Whether it judges together with others, instant by instant.
     pub fn linked(&self) -> bool {
-        !self.questions.is_empty()
+        !self.on_arrival && (!self.questions.is_empty() || self.named || !self.quiet_while.is_empty())
     }
 
     /// Whether the rule asks for `phase`.

@@ -1,5 +1,5 @@
 //! Conditions made ready to run: predicates interned once for all rules, expressions over their
-//! numbers, verdicts remembered for the record at hand.
+//! numbers, verdicts remembered for the batch at hand.
 //!
 //! A verdict depends on the record alone; nothing here counts, remembers or reads a clock.
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
+use crate::record::batch::{Slot, SlotKind};
 use crate::record::fold::{fold, folds_to};
 use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record, Timestamp, Value};
 
@@ -48,19 +49,17 @@ pub struct Predicates {
     asked: BTreeSet<QuestionId>,
 }
 
-/// Verdicts on the record at hand, so that a predicate shared by rules is looked at once.
+/// The last verdict of each predicate that was on a text, so that one shared by rules is looked at
+/// once a record, and one on a fact once a batch: the words of facts lie in one place of it.
 #[derive(Debug, Default)]
 pub struct Memo {
-    verdicts: Vec<Option<bool>>,
-    touched: Vec<PredicateId>,
+    verdicts: Vec<(Slot, bool)>,
 }
 
 impl Memo {
-    /// Forgets the last record.
+    /// Forgets the last batch: what comes is of another one.
     pub fn clear(&mut self) {
-        for id in self.touched.drain(..) {
-            self.verdicts[id.0 as usize] = None;
-        }
+        self.verdicts.fill((Slot::ABSENT, false));
     }
 }
 
@@ -178,7 +177,7 @@ impl Predicates {
     }
 
     /// What is left of `condition` once `record` has been looked at; `number` is the program's own of a
-    /// question. `memo` must have been cleared for the record.
+    /// question. `memo` must have been cleared for its batch.
     pub fn reduce(
         &self,
         condition: &Condition,
@@ -211,26 +210,34 @@ impl Predicates {
     }
 
     /// Whether `condition` holds for `record` with every question denied; `memo` must have been cleared
-    /// for it.
+    /// for its batch.
     pub fn holds(&self, condition: &Condition, record: Record<'_>, memo: &mut Memo) -> bool {
         match condition {
             Condition::All(parts) => parts.iter().all(|part| self.holds(part, record, memo)),
             Condition::Any(parts) => parts.iter().any(|part| self.holds(part, record, memo)),
             Condition::Not(part) => !self.holds(part, record, memo),
             Condition::Asks(_) => false,
-            Condition::Is(id) => {
-                if memo.verdicts.len() < self.list.len() {
-                    memo.verdicts.resize(self.list.len(), None);
-                }
-                if let Some(verdict) = memo.verdicts[id.0 as usize] {
-                    return verdict;
-                }
-                let verdict = self.list[id.0 as usize].holds(record);
-                memo.verdicts[id.0 as usize] = Some(verdict);
-                memo.touched.push(*id);
-                verdict
-            }
+            Condition::Is(id) => self.holds_one(*id, record, memo),
         }
+    }
+
+    #[inline]
+    fn holds_one(&self, id: PredicateId, record: Record<'_>, memo: &mut Memo) -> bool {
+        let (number, ready) = (id.0 as usize, &self.list[id.0 as usize]);
+        let slot = record.slot(ready.column);
+        // What another field or a list says of it changes from record to record.
+        let alone = !matches!(ready.test, ReadyTest::FieldRef(_) | ReadyTest::In(_));
+        if slot.kind != SlotKind::Text || !alone {
+            return ready.holds(record);
+        }
+        if memo.verdicts.len() <= number {
+            memo.verdicts.resize(self.list.len(), (Slot::ABSENT, false));
+        }
+        let known = &mut memo.verdicts[number];
+        if known.0 != slot {
+            *known = (slot, ready.holds(record));
+        }
+        known.1
     }
 }
 

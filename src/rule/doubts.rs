@@ -61,6 +61,7 @@ fn fields_of(spec: &Spec) -> Vec<&FieldName> {
             let common = verb.unless_common.iter().map(|common| &common.by);
             verb.group.by.iter().chain(&verb.value).chain(&verb.same_if).chain(common).collect()
         }
+        Some(Verb::Risk(verb)) => verb.group.by.iter().collect(),
         Some(Verb::Travel(verb)) => verb.group.by.iter().chain(&verb.ignore_same).collect(),
         Some(Verb::Measure(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
     }

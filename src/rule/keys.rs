@@ -10,8 +10,8 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
 pub use verbs::{
-    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, SAME_NET, SCRIPT, TRAVEL,
-    UNLESS_COMMON,
+    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, RISK, SAME_NET, SCRIPT,
+    TRAVEL, UNLESS_COMMON,
 };
 
 /// One map of the language.
@@ -38,6 +38,8 @@ pub enum Open {
     Fields,
     /// Names that the author chooses.
     Names,
+    /// Names that the author chooses; their values may be secrets.
+    Secrets,
 }
 
 /// One key.
@@ -245,6 +247,7 @@ pub static MAPS: &[&MapDoc] = &[
     &RECOVER,
     &SCRIPT,
     &TRAVEL,
+    &RISK,
     &EXCEPTION,
     &LEVEL_LINE,
     &COOLDOWN,

@@ -46,6 +46,10 @@ pub fn revision_of(spec: &Spec) -> Result<Revision, postcard::Error> {
     if let Some(hours) = &spec.hours {
         postcard::to_io(hours, &mut hasher)?;
     }
+    if !spec.quiet_while.is_empty() {
+        let names: Vec<&str> = spec.quiet_while.iter().map(|(rule, _)| rule.as_str()).collect();
+        postcard::to_io(&("quiet_while", names), &mut hasher)?;
+    }
     let mut digest = [0; 8];
     digest.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     Ok(Revision(digest))

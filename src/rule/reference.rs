@@ -57,7 +57,7 @@ pub fn keys() -> String {
 
 fn further(doc: &MapDoc) -> &'static str {
     match doc.open {
-        Open::Closed => "",
+        Open::Closed | Open::Secrets => "",
         Open::Conditions => " Its further keys are conditions, as under `match`.",
         Open::Fields => " Its further keys are fields.",
         Open::Names => " Its keys are names.",

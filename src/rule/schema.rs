@@ -62,6 +62,7 @@ fn map_schema(doc: &MapDoc) -> Value {
         Open::Fields => fields(properties),
         Open::Names if std::ptr::eq(doc, &raw const EXPECTED) => json!({ "type": "object" }),
         Open::Names if std::ptr::eq(doc, &raw const TEST_LISTS) => test_lists(),
+        Open::Secrets => json!({ "type": "object" }),
         Open::Names => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[a-z_][a-z0-9_]*$" },

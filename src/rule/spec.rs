@@ -47,6 +47,8 @@ pub struct Spec {
     pub cooldown: Option<Cooldown>,
     /// How late a record may come and still be put in at its own time.
     pub late_within: Millis,
+    /// Rules whose open alerts hold this rule's back, and where they are named.
+    pub quiet_while: Vec<(RuleId, Span)>,
     /// Whether alerts are sent.
     pub mode: Mode,
     /// Receivers in addition to the routes'.
@@ -278,6 +280,8 @@ pub enum Verb {
     FirstSeen(FirstSeenSpec),
     /// A statistic of a number field.
     Measure(MeasureSpec),
+    /// Points of other rules' alerts.
+    Risk(RiskSpec),
     /// A Rhai script over the group's last records.
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
@@ -455,6 +459,19 @@ pub enum Stat {
     Max,
     /// Total.
     Sum,
+}
+
+/// `risk:`. At least one of `at_least` and `techniques` is given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RiskSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Window length.
+    pub within: Millis,
+    /// Points that fire; at least 1.
+    pub at_least: Option<u32>,
+    /// Distinct techniques that fire; at least 1.
+    pub techniques: Option<u32>,
 }
 
 /// `script:`

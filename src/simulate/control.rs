@@ -53,6 +53,9 @@ pub fn state(simulation: &Simulation, wall: Timestamp) -> Value {
         "last_change": simulation.world.complete().map(|last| last.to_string()),
         "requests": simulation.requests,
         "answers": answers.collect::<Map<String, Value>>(),
+        // By virtual time.
+        "busiest_minute": simulation.load.busiest,
+        "most_401_in_a_row": simulation.load.refused.1,
         "troubles": simulation.troubles.waiting().len(),
     })
 }

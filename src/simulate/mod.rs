@@ -20,6 +20,7 @@ pub mod office;
 pub mod operation;
 pub mod options;
 pub mod page;
+pub mod scenario;
 pub mod server;
 pub mod sessions;
 pub mod sheet;
@@ -52,8 +53,9 @@ pub use gate::Key;
 pub use message::{Answer, Request};
 pub use operation::Service;
 pub use options::{Options, User, Wall};
+pub use scenario::Scenario;
 pub use server::Server;
-pub use trouble::{Target, Trouble};
+pub use trouble::{Target, Trouble, When};
 pub use what::{OpenEnd, Order, Spelling, What};
 pub use world::{List, World};
 
@@ -74,6 +76,9 @@ const MAX_HEADERS: usize = 64 << 10;
 /// Requests that are remembered.
 const MAX_SEEN: usize = 1_000;
 
+/// Requests of one minute that are counted; more is more than any budget.
+const MAX_LOAD: usize = 100_000;
+
 /// One request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -92,13 +97,41 @@ pub struct Simulation {
     troubles: Troubles,
     exports: Exports,
     keys_live: Millis,
+    skew: Millis,
     project_id: String,
     user: User,
     /// Requests by what they asked for, answers by status.
     requests: BTreeMap<&'static str, u64>,
     answers: BTreeMap<u16, u64>,
     seen: VecDeque<Seen>,
+    load: Load,
     served: u64,
+}
+
+/// How hard the service is asked.
+#[derive(Debug, Default)]
+struct Load {
+    /// Requests of the last minute, by virtual time.
+    minute: VecDeque<Timestamp>,
+    /// Most requests within a minute.
+    busiest: usize,
+    /// Refusals for want of credentials one behind the other, now and at most.
+    refused: (u32, u32),
+}
+
+impl Load {
+    fn note(&mut self, now: Timestamp, status: u16) {
+        while self.minute.front().is_some_and(|first| now - *first >= Millis::mins(1)) {
+            self.minute.pop_front();
+        }
+        if self.minute.len() >= MAX_LOAD {
+            self.minute.pop_front();
+        }
+        self.minute.push_back(now);
+        self.busiest = self.busiest.max(self.minute.len());
+        self.refused.0 = if status == 401 { self.refused.0.saturating_add(1) } else { 0 };
+        self.refused.1 = self.refused.1.max(self.refused.0);
+    }
 }
 
 impl Simulation {
@@ -116,12 +149,14 @@ impl Simulation {
             troubles,
             exports: Exports::default(),
             keys_live: options.keys_live,
+            skew: options.skew,
             world,
             project_id: options.project_id.clone(),
             user: options.user.clone(),
             requests: BTreeMap::new(),
             answers: BTreeMap::new(),
             seen: VecDeque::new(),
+            load: Load::default(),
             served: 0,
         })
     }
@@ -157,6 +192,7 @@ impl Simulation {
             return answer;
         }
         self.served += 1;
+        self.gate.set_clock(self.skew, self.now(wall));
         let request_id = format!("{:032x}", u128::from(self.served));
         let (name, mut answer) = match self.route(request, wall, &request_id) {
             Ok((name, answer)) => (name, answer),
@@ -164,6 +200,7 @@ impl Simulation {
         };
         *self.requests.entry(name).or_default() += 1;
         *self.answers.entry(answer.status).or_default() += 1;
+        self.load.note(self.now(wall), answer.status);
         let shown: String = request.target.chars().take(MAX_TARGET).collect();
         self.seen.push_back(Seen { request: format!("{} {shown}", request.method), status: answer.status });
         if self.seen.len() > MAX_SEEN {
@@ -203,7 +240,8 @@ impl Simulation {
         let done = self.service(operation, target, project, request, wall, request_id);
         let mut answer = done.unwrap_or_else(|fault| fault.answer(request_id));
         if let Some(target) = target {
-            self.troubles.travel(target, &mut answer);
+            let now = self.now(wall);
+            self.troubles.travel(target, &mut answer, now);
         }
         Ok((name, answer))
     }
@@ -243,7 +281,8 @@ impl Simulation {
         if project != self.project_id {
             return Err(Fault::no_project());
         }
-        let instead = target.and_then(|target| self.troubles.instead(target, request_id));
+        let now = self.now(wall);
+        let instead = target.and_then(|target| self.troubles.instead(target, request_id, now));
         if let Some((answer, stale)) = instead {
             if stale {
                 self.gate.make_stale(request);
@@ -253,7 +292,6 @@ impl Simulation {
         if !request.is_json() {
             return Err(Fault::media_type());
         }
-        let now = self.now(wall);
         match operation {
             Operation::List(list) => self.list(list, request, wall),
             Operation::Export(list) => Ok(self.export(Ask::read_export(list, request)?, now)),
@@ -275,14 +313,14 @@ impl Simulation {
     }
 
     fn export(&mut self, ask: Ask, now: Timestamp) -> Answer {
-        let troubles = self.troubles.exports();
+        let troubles = self.troubles.exports(now);
         self.exports.begin(ask, &troubles, now)
     }
 
     fn list(&mut self, list: List, request: &Request<'_>, wall: Timestamp) -> Result<Answer, Fault> {
         let ask = Ask::read(list, request)?;
-        let troubles = self.troubles.rows(list, ask.offset == 0);
         let now = self.now(wall);
+        let troubles = self.troubles.rows(list, ask.offset == 0, now);
         let body = page::page(&self.world, &ask, now, &troubles);
         for what in &troubles {
             if let What::TimePasses { by } = what {

@@ -11,12 +11,25 @@ use super::trouble::Trouble;
 
 /// Tells the wall clock's time. The simulation reads none itself.
 #[derive(Clone)]
-pub struct Wall(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Wall {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Lets time pass, where it does not pass by itself.
+    pass: Option<Arc<dyn Fn(Millis) + Send + Sync>>,
+}
 
 impl Wall {
     /// Now.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
+    }
+
+    /// Waits; a clock that does not go by itself is moved on at once.
+    pub(super) async fn wait(&self, length: Millis) {
+        if let Some(pass) = &self.pass {
+            pass(length);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(length.0.max(0).unsigned_abs())).await;
     }
 }
 
@@ -53,6 +66,9 @@ pub struct Options {
     pub listen_app: Option<SocketAddr>,
     /// The clock that signatures are judged by and that virtual time follows.
     pub wall: Wall,
+    /// How far the clock that signatures are judged by is ahead of `wall`. A client that goes by the
+    /// service's `Date` instead is in time too.
+    pub skew: Millis,
     /// Virtual time at the start; none is where the world opens ([`World::opens`](super::World::opens)).
     pub start: Option<Timestamp>,
     /// Virtual milliseconds for one of the wall clock; 0 stands until it is moved.
@@ -112,7 +128,8 @@ impl Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             listen_app: None,
-            wall: Wall(Arc::new(wall)),
+            wall: Wall { now: Arc::new(wall), pass: None },
+            skew: Millis::ZERO,
             start: None,
             speed: 1,
             project_id: Self::PROJECT_ID.to_owned(),
@@ -126,5 +143,12 @@ impl Options {
             },
             troubles: Vec::new(),
         }
+    }
+
+    /// The same by a clock that does not go by itself: what is slow moves it on by `pass`.
+    #[must_use]
+    pub fn passing(mut self, pass: impl Fn(Millis) + Send + Sync + 'static) -> Self {
+        self.wall.pass = Some(Arc::new(pass));
+        self
     }
 }

@@ -11,6 +11,9 @@ use super::dress::Dress;
 use super::what::{Order, What};
 use super::world::{KEPT, List, Row, World, time_in};
 
+/// Rows come in between two pages when they are born, not later.
+const FRESH: Millis = Millis::mins(1);
+
 /// What troubles do to the choice of rows.
 #[derive(Debug, Clone, Copy, Default)]
 struct Choice {
@@ -74,7 +77,9 @@ pub fn page(world: &World, ask: &Ask, now: Timestamp, troubles: &[What]) -> Valu
     let dress = Dress::of(troubles);
     let mut chosen = chosen(world, ask, now, &choice);
     chosen.sort_by_key(|chosen| Reverse((chosen.at, chosen.row.number)));
-    chosen.drain(..choice.hidden.min(chosen.len()));
+    let fresh = |chosen: &&Chosen<'_>| chosen.row.born.is_some_and(|born| now - born < FRESH);
+    let hidden = chosen.iter().take(choice.hidden).take_while(fresh).count();
+    chosen.drain(..hidden);
     match choice.order {
         Order::NewestFirst => {}
         Order::OldestFirst => chosen.reverse(),

@@ -23,7 +23,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -193,7 +192,7 @@ async fn handle(
     };
     let answer = shared.simulation().answer(&request, shared.wall.now());
     if answer.delay > Millis::ZERO {
-        tokio::time::sleep(Duration::from_millis(answer.delay.0.unsigned_abs())).await;
+        shared.wall.wait(answer.delay).await;
     }
     if let Some(bytes) = answer.cut_after {
         peer.cut_after(bytes);

@@ -88,6 +88,26 @@ fn refusals_come_in_order_one_a_request_and_to_whom_they_are_meant_for() {
 }
 
 #[test]
+fn a_trouble_comes_at_its_time_and_counted_in_requests() {
+    let trouble = r#"{"kind": "internal", "times": "always", "from": "2023-06-05T10:00:00Z",
+        "until": "2023-06-05T11:00:00Z", "skip": 2, "every": 3, "endpoint": "app_logins"}"#;
+    let mut service = service();
+    service.simulation.troubles().add(trouble.parse().unwrap()).unwrap();
+    let mut statuses =
+        |at: &str| -> Vec<u16> { (0..6).map(|_| service.at(at).post(LOGINS, "{}").status).collect() };
+    assert_eq!(statuses("09:59:59"), [200; 6]);
+    assert_eq!(statuses("10:00:00"), [200, 200, 500, 200, 200, 500]);
+    assert_eq!(statuses("10:59:59"), [200, 200, 500, 200, 200, 500]);
+    assert_eq!(statuses("11:00:00"), [200; 6]);
+    for (text, why) in [
+        (r#"{"kind": "internal", "from": "noon"}"#, "`from` is an instant such as 2026-01-05T09:00:00Z"),
+        (r#"{"kind": "internal", "every": 0}"#, "`every` is a number of requests from 1"),
+    ] {
+        assert_eq!(text.parse::<Trouble>().unwrap_err().to_string(), format!("no trouble: {why}"));
+    }
+}
+
+#[test]
 fn bad_credentials_use_no_trouble_up() {
     let mut service = standing(What::Internal {});
     assert_eq!(service.send("POST", LOGINS, &[], "{}").status, 401);
@@ -127,6 +147,8 @@ fn order_is_as_asked_for() {
 #[test]
 fn rows_are_inserted_between_two_pages() {
     let mut service = standing(What::Inserted { rows: 1 });
+    assert_eq!(ids(&service.post(&format!("{LOGINS}?limit=1"), "{}")), ["3"], "it was there long ago");
+    service.at("09:20:30");
     let first = service.post(&format!("{LOGINS}?limit=1"), "{}");
     assert_eq!((ids(&first), &body(&first)["count"]), (vec!["2".to_owned()], &json!(2)));
     let second = service.post(&format!("{LOGINS}?limit=1&offset=1"), "{}");

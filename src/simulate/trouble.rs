@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::record::Millis;
+use crate::record::{Millis, Timestamp};
 
 use super::Answer;
 use super::what::{Sort, What};
@@ -26,6 +26,42 @@ pub struct Trouble {
     pub times: Option<u32>,
     /// For which requests.
     pub target: Target,
+    /// When.
+    pub when: When,
+}
+
+/// When a trouble comes: between two instants of virtual time, and counted in the requests that are
+/// made for its target meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// No longer.
+    pub until: Option<Timestamp>,
+    /// Requests that are left alone first.
+    pub skip: u64,
+    /// Then one request in so many; 1 is all.
+    pub every: u64,
+    /// Requests that were made so far.
+    made: u64,
+}
+
+impl Default for When {
+    fn default() -> Self {
+        Self { from: None, until: None, skip: 0, every: 1, made: 0 }
+    }
+}
+
+impl When {
+    /// Counts a request at `now`, and says whether it is one to be troubled.
+    fn is_now(&mut self, now: Timestamp) -> bool {
+        if self.from.is_some_and(|from| now < from) || self.until.is_some_and(|until| now >= until) {
+            return false;
+        }
+        self.made += 1;
+        let counted = (self.made - 1).checked_sub(self.skip);
+        counted.is_some_and(|counted| counted.is_multiple_of(self.every.max(1)))
+    }
 }
 
 /// What a trouble is for.
@@ -63,12 +99,12 @@ pub enum BadTrouble {
 impl Trouble {
     /// Once, for any list.
     pub fn once(what: What) -> Self {
-        Self { what, times: Some(1), target: Target::Lists }
+        Self { what, times: Some(1), target: Target::Lists, when: When::default() }
     }
 
     /// Until it is called off.
     pub fn always(what: What) -> Self {
-        Self { what, times: None, target: Target::Lists }
+        Self { what, times: None, target: Target::Lists, when: When::default() }
     }
 
     /// For requests of `target` only.
@@ -78,7 +114,8 @@ impl Trouble {
     }
 
     /// Reads one: `{"kind": "throttled", "times": 3, "endpoint": "app_logins", "retry_after": 2}`.
-    /// Without `times` it comes once; with `"always"` it stays.
+    /// Without `times` it comes once; with `"always"` it stays. `from` and `until` bound it in virtual
+    /// time, `skip` and `every` say which requests it meets.
     pub fn from_json(value: Value) -> Result<Self, BadTrouble> {
         let bad = |text: &str| BadTrouble::Unreadable(text.to_owned());
         let Value::Object(mut map) = value else { return Err(bad("it is no JSON object")) };
@@ -106,8 +143,9 @@ impl Trouble {
                 })?
             }
         };
+        let when = when(&mut map)?;
         let what = serde_json::from_value(Value::Object(map));
-        Ok(Self { what: what.map_err(|error| bad(&error.to_string()))?, times, target })
+        Ok(Self { what: what.map_err(|error| bad(&error.to_string()))?, times, target, when })
     }
 
     /// The same the other way round.
@@ -122,8 +160,36 @@ impl Trouble {
             Target::List(list) => drop(map.insert("endpoint".to_owned(), list.as_str().into())),
             Target::Exports => drop(map.insert("endpoint".to_owned(), EXPORTS.into())),
         }
+        let When { from, until, skip, every, made: _ } = self.when;
+        for (name, time) in [("from", from), ("until", until)] {
+            if let Some(time) = time {
+                map.insert(name.to_owned(), time.to_string().into());
+            }
+        }
+        for (name, count, usual) in [("skip", skip, 0), ("every", every, 1)] {
+            if count != usual {
+                map.insert(name.to_owned(), count.into());
+            }
+        }
         Value::Object(map)
     }
+}
+
+/// `from`, `until`, `skip` and `every`, taken out of `map`.
+fn when(map: &mut Map<String, Value>) -> Result<When, BadTrouble> {
+    let bad = |text: String| BadTrouble::Unreadable(text);
+    let mut time = |name: &str| -> Result<Option<Timestamp>, BadTrouble> {
+        let Some(value) = map.shift_remove(name) else { return Ok(None) };
+        let time = value.as_str().and_then(Timestamp::parse);
+        time.map(Some).ok_or_else(|| bad(format!("`{name}` is an instant such as 2026-01-05T09:00:00Z")))
+    };
+    let (from, until) = (time("from")?, time("until")?);
+    let mut count = |name: &str, least: u64| -> Result<u64, BadTrouble> {
+        let Some(value) = map.shift_remove(name) else { return Ok(least) };
+        let count = value.as_u64().filter(|count| *count >= least);
+        count.ok_or_else(|| bad(format!("`{name}` is a number of requests from {least}")))
+    };
+    Ok(When { from, until, skip: count("skip", 0)?, every: count("every", 1)?, made: 0 })
 }
 
 /// `throttled`, or the JSON of one with its values.
@@ -165,28 +231,28 @@ impl Troubles {
 
     /// What is said instead of an answer to a request for `target`, if anything; and whether the token
     /// of the request is stale from now on.
-    pub fn instead(&mut self, target: Target, request_id: &str) -> Option<(Answer, bool)> {
-        let what = self.take(target, Sort::Instead, 1).pop()?;
+    pub fn instead(&mut self, target: Target, request_id: &str, now: Timestamp) -> Option<(Answer, bool)> {
+        let what = self.take(target, Sort::Instead, 1, now).pop()?;
         Some((what.said(request_id), what == What::StaleToken {}))
     }
 
     /// What becomes of an export that is begun now.
-    pub fn exports(&mut self) -> Vec<What> {
-        self.take(Target::Exports, Sort::Export, usize::MAX)
+    pub fn exports(&mut self, now: Timestamp) -> Vec<What> {
+        self.take(Target::Exports, Sort::Export, usize::MAX, now)
     }
 
     /// How the rows of a page look.
-    pub fn rows(&mut self, list: List, first_page: bool) -> Vec<What> {
-        let mut taken = self.take(list.into(), Sort::Rows, usize::MAX);
+    pub fn rows(&mut self, list: List, first_page: bool, now: Timestamp) -> Vec<What> {
+        let mut taken = self.take(list.into(), Sort::Rows, usize::MAX, now);
         if first_page {
-            taken.extend(self.take(list.into(), Sort::FirstPage, usize::MAX));
+            taken.extend(self.take(list.into(), Sort::FirstPage, usize::MAX, now));
         }
         taken
     }
 
     /// How `answer` travels.
-    pub fn travel(&mut self, target: Target, answer: &mut Answer) {
-        for what in self.take(target, Sort::Travel, usize::MAX) {
+    pub fn travel(&mut self, target: Target, answer: &mut Answer, now: Timestamp) {
+        for what in self.take(target, Sort::Travel, usize::MAX, now) {
             if let What::Slow { by } = what {
                 answer.delay = by.min(MAX_DELAY);
             }
@@ -200,13 +266,13 @@ impl Troubles {
     }
 
     /// The first `most` of a sort; what has been played often enough goes.
-    fn take(&mut self, target: Target, sort: Sort, most: usize) -> Vec<What> {
+    fn take(&mut self, target: Target, sort: Sort, most: usize, now: Timestamp) -> Vec<What> {
         let mut taken = Vec::new();
         self.0.retain_mut(|trouble| {
             let general =
                 trouble.target == Target::Lists && (target != Target::Exports || sort == Sort::Export);
             let meant = (general || trouble.target == target) && trouble.what.sort() == sort;
-            if !meant || taken.len() >= most {
+            if !meant || taken.len() >= most || !trouble.when.is_now(now) {
                 return true;
             }
             taken.push(trouble.what.clone());

@@ -62,7 +62,8 @@ pub enum What {
         #[serde(with = "span")]
         by: Millis,
     },
-    /// The newest rows are missing from the first page and its total, and there from the second on.
+    /// The newest rows, if they were born within the last minute, are missing from the first page and
+    /// its total, and there from the second on.
     Inserted {
         /// How many.
         rows: usize,

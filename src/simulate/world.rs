@@ -74,7 +74,7 @@ impl List {
                 starts: &["start_time", "pre_conn_time"],
                 end: "end_time",
                 later: &[],
-                updated: &["last_update_status_time", "status_continue_time"],
+                updated: &["last_update_status_time"],
             },
             Self::UserEvents => Times { starts: &["event_time"], end: "end_time", later: &[], updated: &[] },
         }
@@ -157,6 +157,12 @@ impl Row {
         if fields.contains_key(STATE) && self.end.is_some_and(|end| end > now) {
             fields.insert(STATE.to_owned(), "Active".into());
         }
+        if fields.contains_key(LASTED)
+            && let Some(at) = self.at
+        {
+            let lasted = self.end.map_or(now, |end| end.min(now)) - at;
+            fields.insert(LASTED.to_owned(), (lasted.0.max(0) / 1_000).to_string().into());
+        }
         fields
     }
 }
@@ -168,6 +174,8 @@ pub(super) fn time_in(fields: &Map<String, Value>, name: &str) -> Option<Timesta
 
 /// How a session stands: of one that is not over, `Active`.
 const STATE: &str = "session_state";
+/// For how many seconds it has stood so; whatever the row says, it is told anew at each reading.
+const LASTED: &str = "status_continue_time";
 
 /// A line that is no row of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -304,21 +304,25 @@ impl<R: Read> Read for Spooled<R> {
 pub struct Blocks {
     path: PathBuf,
     from: Box<dyn Read + Send>,
-    /// Where `pending` begins.
+    /// Where what is pending begins.
     offset: u64,
-    /// Read, and not yet given.
-    pending: Vec<u8>,
+    /// What is pending, read and not yet given; behind it, bytes of no meaning that are read over.
+    buffer: Vec<u8>,
+    /// Bytes that are pending.
+    filled: usize,
     faults: Vec<BadRow>,
     error: Option<io::Error>,
     done: bool,
-    /// Buffers that came back, for the next blocks: their pages are at hand already.
+    /// Buffers that came back, for the next blocks: their pages are at hand already, and need not be
+    /// made zero before they are read into.
     spare: Vec<Vec<u8>>,
 }
 
 impl Blocks {
     fn new(path: PathBuf, from: Box<dyn Read + Send>) -> Self {
-        let (pending, faults) = (Vec::new(), Vec::new());
-        Self { path, from, offset: 0, pending, faults, error: None, done: false, spare: Vec::new() }
+        let (buffer, faults) = (Vec::new(), Vec::new());
+        let (filled, error, done) = (0, None, false);
+        Self { path, from, offset: 0, buffer, filled, faults, error, done, spare: Vec::new() }
     }
 
     /// Bytes of the file, as unpacked, that were given.
@@ -327,53 +331,66 @@ impl Blocks {
     }
 
     /// Takes back the bytes of a block that is done with.
-    pub fn recycle(&mut self, mut bytes: Vec<u8>) {
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
         if self.spare.len() < MAX_SPARE && bytes.capacity() <= 2 * (BLOCK + ROOM) {
-            bytes.clear();
             self.spare.push(bytes);
         }
     }
 
+    fn pending(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+
+    /// Forgets the first `len` bytes of what is pending.
+    fn pass_over(&mut self, len: usize) {
+        self.buffer.copy_within(len..self.filled, 0);
+        self.filled -= len;
+        self.offset += len as u64;
+    }
+
     /// Reads up to a block more; an error ends the file and is told when all before it is given.
     fn read_on(&mut self) {
-        let before = self.pending.len();
-        let room = BLOCK.saturating_sub(before).max(4 << 10) + ROOM;
-        if self.pending.capacity() - before < room {
+        let before = self.filled;
+        let end = before + BLOCK.saturating_sub(before).max(BLOCK / 4);
+        if self.buffer.capacity() < end + ROOM {
             // Twice as much for a line that goes on, and no more than the longest takes.
-            let enough = (2 * before).min(MAX_LINE + BLOCK).max(before + room);
-            self.pending.reserve_exact(enough - before);
+            let enough = (2 * before).min(MAX_LINE + BLOCK).max(end + ROOM);
+            self.buffer.reserve_exact(enough - self.buffer.len());
         }
-        let more = BLOCK.saturating_sub(before).max(BLOCK / 4);
-        match self.from.by_ref().take(more as u64).read_to_end(&mut self.pending) {
-            Ok(0) => self.done = true,
-            Ok(_) => {}
-            Err(error) => {
-                self.error = Some(error);
-                self.done = true;
-                // The line in which it broke off is no line.
-                let whole = memchr::memrchr(b'\n', &self.pending).map_or(0, |last| last + 1);
-                self.pending.truncate(whole);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        while self.filled < end {
+            match self.from.read(&mut self.buffer[self.filled..end]) {
+                Ok(0) => break,
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.error = Some(error);
+                    self.done = true;
+                    // The line in which it broke off is no line.
+                    self.filled = memchr::memrchr(b'\n', self.pending()).map_or(0, |last| last + 1);
+                    return;
+                }
             }
         }
-        if self.offset == 0 && before == 0 && self.pending.starts_with(BOM) {
-            self.pending.drain(..BOM.len());
-            self.offset = BOM.len() as u64;
+        self.done = self.filled == before;
+        if self.offset == 0 && before == 0 && self.pending().starts_with(BOM) {
+            self.pass_over(BOM.len());
         }
     }
 
     /// Passes over the rest of a line that is too long, whose beginning is pending.
     fn skip_line(&mut self) {
-        let shown = String::from_utf8_lossy(&self.pending[..MAX_EXCERPT]).into_owned();
+        let shown = String::from_utf8_lossy(&self.pending()[..MAX_EXCERPT]).into_owned();
         let bad = BadRow { locator: Locator(self.offset), fault: Fault::TooLong, excerpt: excerpt(&shown) };
         self.faults.push(bad);
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &self.pending) {
-                self.pending.drain(..=end);
-                self.offset += end as u64 + 1;
+            if let Some(end) = memchr::memchr(b'\n', self.pending()) {
+                self.pass_over(end + 1);
                 return;
             }
-            self.offset += self.pending.len() as u64;
-            self.pending.clear();
+            self.pass_over(self.filled);
             if self.done {
                 return;
             }
@@ -382,11 +399,16 @@ impl Blocks {
     }
 
     fn take(&mut self, len: usize) -> Block {
-        let mut rest = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK + ROOM));
-        rest.extend_from_slice(&self.pending[len..]);
-        let mut bytes = std::mem::replace(&mut self.pending, rest);
+        let mut next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK + ROOM));
+        let rest = self.filled - len;
+        if next.len() < rest {
+            next.resize(rest, 0);
+        }
+        next[..rest].copy_from_slice(&self.buffer[len..self.filled]);
+        let mut bytes = std::mem::replace(&mut self.buffer, next);
         bytes.truncate(len);
         let offset = self.offset;
+        self.filled = rest;
         self.offset += len as u64;
         Block { offset, bytes, faults: std::mem::take(&mut self.faults) }
     }
@@ -397,20 +419,20 @@ impl Iterator for Blocks {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if !self.done && self.pending.len() < BLOCK {
+            if !self.done && self.filled < BLOCK {
                 self.read_on();
             }
-            let enough = self.done || self.pending.len() >= BLOCK;
-            match memchr::memrchr(b'\n', &self.pending) {
+            let enough = self.done || self.filled >= BLOCK;
+            match memchr::memrchr(b'\n', self.pending()) {
                 Some(last) if enough => return Some(Ok(self.take(last + 1))),
-                None if self.pending.len() > MAX_LINE => self.skip_line(),
+                None if self.filled > MAX_LINE => self.skip_line(),
                 Some(_) => {}
                 None if self.done => break,
                 None => self.read_on(),
             }
         }
-        if !self.pending.is_empty() || !self.faults.is_empty() {
-            return Some(Ok(self.take(self.pending.len())));
+        if self.filled > 0 || !self.faults.is_empty() {
+            return Some(Ok(self.take(self.filled)));
         }
         let source = self.error.take()?;
         Some(Err(ReadError { path: self.path.clone(), source }))

@@ -120,6 +120,8 @@ pub(crate) fn alert(id: u8, revision: u32, state: State, at: i64) -> Alert {
         late: false,
         standing: false,
         observe: false,
+        held_by: Vec::new(),
+        released: false,
         why_level: "rule".to_owned(),
         runbook: None,
         evidence: Evidence { first: vec![map("user_name", json!("Ana"))], last: Vec::new() },

@@ -142,6 +142,14 @@ async fn what_the_commands_do_the_door_does() {
     let (status, _) = house.ask(Method::DELETE, &format!("/api/v1/silences/{silence}"), None).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(house.get("/api/v1/silences").await["silences"], json!([]));
+    // Work that is planned.
+    let from = "2099-01-05T09:00:00.000Z";
+    let asked =
+        json!({"matches": ["rule=*"], "from": from, "for": "2h", "by": "eve", "because": "new desktops"});
+    let (status, words) = house.ask(Method::POST, "/api/v1/silences", Some(asked)).await;
+    assert_eq!(status, StatusCode::OK, "{words}");
+    let planned = &house.get("/api/v1/silences").await["silences"][0];
+    assert_eq!((&planned["from"], &planned["until"]), (&json!(from), &json!("2099-01-05T11:00:00.000Z")));
 
     // The webhook's end answers 400: a dead letter, put aside and owed again.
     let dead = async || {

@@ -50,17 +50,31 @@ async fn larum(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
+/// What a command said without what differs from run to run.
+fn steady(said: &str, server: &Server) -> String {
+    let said = said.replace(&server.address().to_string(), "[HOST]").replace(Options::PROJECT_ID, "PROJECT");
+    let mut parts = said.split("the newest of ");
+    let first = parts.next().unwrap().to_owned();
+    let time = "2026-01-05T09:00:00.000Z".len();
+    parts.fold(first, |text, part| format!("{text}the newest of [TIME]{}", &part[time..]))
+}
+
 #[tokio::test]
 async fn a_configuration_that_works_is_said_to_work() {
     let (folder, server) = (tempfile::tempdir().unwrap(), service().await);
     configuration(folder.path(), &server.url(), "");
     let (code, said) = larum(folder.path(), &["doctor"]).await;
-    insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @r"
+    insta::assert_snapshot!(steady(&said, &server), @r"
     source prod
+      -     asks with an access key for PROJECT
       ok    [HOST] answers, and its clock is ours
-      ok    desktop_logins: credentials accepted, `workspace:connections:securityList` allowed, 1 row in the last hour
+      ok    desktop_logins: credentials accepted, `workspace:connections:securityList` allowed, 1 row in the last hour, the newest of [TIME]
+      -     desktop_logins: its rows never hold failed_code, app_name, session_state, event_type; of 1 row that came none holds public_ip, client_ip, client_mac, failed_reason, network_rtt, e2e_rtt, end_time
       ok    app_logins: credentials accepted, `workspace:session:listUserConnection` allowed, 0 rows in the last hour
+      -     app_logins: its rows never hold network_rtt, e2e_rtt, app_name, session_state, event_type
       ok    app_launches: credentials accepted, `workspace:session:listAppConnection` allowed, 0 rows in the last hour
+      -     app_launches: its rows never hold network_rtt, e2e_rtt, session_state, event_type
+      -     how late rows appear is measured by the daemon, and none runs
     receiver out
       ok    kind stdout, ready; `larum send-test out` shows whether a message arrives
     store larum.db
@@ -78,12 +92,14 @@ async fn a_refused_key_is_asked_with_once() {
     configuration(folder.path(), &server.url(), "");
     std::fs::write(folder.path().join("sk"), "another secret").unwrap();
     let (code, said) = larum(folder.path(), &["doctor"]).await;
-    insta::assert_snapshot!(said.replace(&server.address().to_string(), "[HOST]"), @r"
+    insta::assert_snapshot!(steady(&said, &server), @r"
     source prod
+      -     asks with an access key for PROJECT
       ok    [HOST] answers, and its clock is ours
       FAIL  desktop_logins: credentials refused: the service answered 401: APIGW.0301 Incorrect IAM authentication information: verify aksk signature fail, … (the echo of the request is left out); the secret key does not belong to the access key: check `credentials`; nothing more is asked until they change
       -     app_logins: not asked, because the credentials were refused; needs `workspace:session:listUserConnection`
       -     app_launches: not asked, because the credentials were refused; needs `workspace:session:listAppConnection`
+      -     how late rows appear is measured by the daemon, and none runs
     receiver out
       ok    kind stdout, ready; `larum send-test out` shows whether a message arrives
     store larum.db
@@ -107,6 +123,37 @@ async fn what_is_not_allowed_is_named_with_the_action_to_allow() {
         fault[0].contains("desktop_logins") && fault[0].contains("`workspace:connections:securityList`"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_limit_that_is_met_is_told_as_the_service_tells_it() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), service().await);
+    configuration(folder.path(), &server.url(), "");
+    let throttled = What::Throttled { limit: 5, time: 5, retry_after: None };
+    server.trouble(Trouble::once(throttled)).unwrap();
+    let (code, said) = larum(folder.path(), &["doctor"]).await;
+    assert_eq!(code, Some(1));
+    let fault: Vec<&str> = said.lines().filter(|line| line.contains("FAIL")).collect();
+    assert!(
+        fault.len() == 1 && fault[0].contains("its limit is met: ") && fault[0].contains("limit:"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_project_that_is_not_written_is_looked_up_and_told() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), service().await);
+    let url = server.url();
+    configuration(folder.path(), &url, "");
+    let path = folder.path().join("larum.yaml");
+    #[expect(clippy::disallowed_methods, reason = "a test changes its own file")]
+    let text = std::fs::read_to_string(&path).unwrap();
+    let line = format!("    project_id: {}\n", Options::PROJECT_ID);
+    let text = text.replace(&line, "").replace("base_url: {", &format!("base_url: {{iam: \"{url}\", "));
+    std::fs::write(&path, text).unwrap();
+    let (code, said) = larum(folder.path(), &["doctor"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("asks with an access key for {}", Options::PROJECT_ID)), "{said}");
 }
 
 #[tokio::test]

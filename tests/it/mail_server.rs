@@ -22,14 +22,19 @@ impl Drop for Real {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "which Python runs the mail server is the machine's matter")]
-fn python() -> Option<String> {
+/// The Python that has `module`; none, said aloud, where there is none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which Python has other people's parts is the machine's matter"
+)]
+pub fn python_with(module: &str) -> Option<String> {
     let python = std::env::var("LARUM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let found = Command::new(&python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
+    let import = format!("import {module}");
+    let found = Command::new(&python).args(["-c", &import]).stderr(Stdio::null()).status();
     if found.is_ok_and(|status| status.success()) {
         return Some(python);
     }
-    let told = format!("NOT TESTED: `{python}` has no aiosmtpd; install it, or set LARUM_PYTHON");
+    let told = format!("NOT TESTED: `{python}` has no {module}; install it, or set LARUM_PYTHON");
     assert!(std::env::var("LARUM_CI").as_deref() != Ok("1"), "{told}");
     println!("{told}");
     None
@@ -37,7 +42,7 @@ fn python() -> Option<String> {
 
 impl Real {
     pub fn start(arguments: &[&str]) -> Option<Self> {
-        let python = python()?;
+        let python = python_with("aiosmtpd")?;
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mailbox.py");
         let mut process = Command::new(python)

@@ -182,6 +182,7 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
     let silence = Order::Silence {
         tenant: "default".to_owned(),
         matches: vec![("user".to_owned(), "ana.ruiz".to_owned())],
+        from: None,
         length: Millis::hours(2),
         by: "eve".to_owned(),
         because: "she forgot it".to_owned(),
@@ -222,6 +223,25 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
         .collect();
     let fired: Vec<_> = lines.iter().map(|line| (line["id"].as_str().unwrap(), &line["standing"])).collect();
     assert_eq!(fired, [(alert.fired.id.to_string().as_str(), &serde_json::Value::Bool(false))], "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_cannot_go_on_says_so_past_its_store() {
+    let place = Place::new().await;
+    let daemon = Daemon::start(place.settings()).await.unwrap();
+    let store = daemon.store();
+    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    until("the alert", async || alerts(&*store, "failure-burst").await.pop()).await;
+    // Somebody else takes the tenant: nothing of ours can be kept any more.
+    store.fence("default".into()).await.unwrap();
+    place.service.advance(Millis::mins(10));
+    let ended = running.await.unwrap();
+    assert!(ended.is_err(), "{ended:?}");
+    #[expect(clippy::disallowed_methods, reason = "what the receiver was told")]
+    let kept = std::fs::read_to_string(place.path("kept.ndjson")).unwrap();
+    let last = kept.lines().last().unwrap();
+    assert!(last.contains("the daemon has ended: tenant `default` has been taken over"), "{last}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

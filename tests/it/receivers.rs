@@ -127,6 +127,8 @@ pub fn alert(text: &str) -> Alert {
         late: false,
         standing: false,
         observe: false,
+        held_by: Vec::new(),
+        released: false,
         why_level: "rule".to_owned(),
         runbook: Some(text.to_owned()),
         evidence: Evidence { first: vec![map(json!({"user_name": text}))], last: Vec::new() },

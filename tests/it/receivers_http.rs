@@ -255,3 +255,97 @@ fn an_address_that_cannot_be_is_told_with_the_way_out() {
     let text = told("{kind: webhook, url: https://siem.example/, timeout: 5m}");
     assert!(text.contains("`timeout` is 5m, too long") && text.contains("at most 60s"), "{text}");
 }
+
+#[tokio::test]
+async fn two_secrets_sign_while_the_other_side_changes_from_one_to_the_other() {
+    let http = Http::start(|_| Play::status("200 OK")).await;
+    let secrets = Secrets::default().with("NEW", "new-secret-of-24-bytes-or-so").with("OLD", "whsec_b2xk");
+    let more = "secret: env:NEW, previous_secret: env:OLD";
+    let text = format!("{{kind: webhook, url: \"{}\", {more}}}", http.url("/"));
+    let receiver = try_receiver(&text, &secrets).unwrap();
+    assert_eq!(receiver.send(&alert_message("ana")).await, Attempt::Delivered);
+    let request = &http.requests()[0];
+    let header = |name: &str| request.header(name).unwrap();
+    let signed = format!("{}.{}.{}", header("webhook-id"), header("webhook-timestamp"), request.text());
+    let signature = |key: &[u8]| format!("v1,{}", STANDARD.encode(hmac(key, signed.as_bytes())));
+    let both = format!("{} {}", signature(b"new-secret-of-24-bytes-or-so"), signature(b"old"));
+    assert_eq!(header("webhook-signature"), both);
+}
+
+#[tokio::test]
+async fn headers_of_ones_own_are_sent_and_a_secret_among_them_is_told_nowhere() {
+    let http = Http::start(|request| {
+        Play::body("403 Forbidden", &format!("no: {}", request.header("authorization").unwrap()))
+    })
+    .await;
+    let secrets = Secrets::default().with("TOKEN", "Bearer s3cret-token");
+    let headers = "headers: {Authorization: env:TOKEN, X-Team: soc}";
+    let text = format!("{{kind: webhook, url: \"{}\", {headers}}}", http.url("/"));
+    let receiver = try_receiver(&text, &secrets).unwrap();
+    let attempt = receiver.send(&alert_message("ana")).await;
+    assert_eq!(attempt, Attempt::Unwelcome { reason: "HTTP 403 Forbidden: no: ***".to_owned() });
+    let request = &http.requests()[0];
+    assert_eq!(request.header("authorization"), Some("Bearer s3cret-token"));
+    assert_eq!(request.header("x-team"), Some("soc"));
+    assert!(!format!("{receiver:?}").contains("s3cret-token"), "{receiver:?}");
+}
+
+#[test]
+fn a_header_that_cannot_be_is_told_without_its_value() {
+    let secrets = Secrets::default().with("BROKEN", "s3cret\u{7f}é\nX: y");
+    for (headers, fault) in [
+        ("{Host: s3cret}", "`Host` is not to be chosen"),
+        ("{webhook-signature: s3cret}", "`webhook-signature` is not to be chosen"),
+        ("{Proxy-Authorization: env:BROKEN}", "`Proxy-Authorization` is not to be chosen"),
+        ("{Authorization: Bearer s3cret}", "a secret is named by its place"),
+        ("{X-Api-Key: s3cret}", "a secret is named by its place"),
+        ("{X-Team: env:BROKEN}", "can stand in no header"),
+        ("{\"X Team\": s3cret}", "`X Team` is no name of a header"),
+        ("{X-Team: [s3cret]}", "takes a text, or a secret's place"),
+        ("{X-Team: s3cret, x-team: s3cret}", "`x-team` stands twice"),
+        ("s3cret", "`headers`"),
+    ] {
+        let text = format!("{{kind: webhook, url: https://siem.example/, headers: {headers}}}");
+        let told = try_receiver(&text, &secrets).unwrap_err();
+        assert!(told.contains(fault) && !told.contains("s3cret"), "{headers}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_what_the_other_side_wants_and_always_json() {
+    let http = Http::start(|_| Play::status("200 OK")).await;
+    let body = r#"{"text": {{ "Larum: " ~ headline }}, "of": [{{ kind }}, {{ delivery }}], "rule": {{ alert.rule }},
+        "users": {{ alert.show.client_name | default([]) }}, "count": {% if digest %}{{ digest.count }}{% else %}0{% endif %}}"#;
+    let body = body.replace("\n        ", " ").replace('\'', "''");
+    let text = format!("{{kind: webhook, url: \"{}\", body: '{body}'}}", http.url("/"));
+    let receiver = receiver(&text);
+    let raw = "\"}, \\ {{ 7*7 }} {% raw %} \u{202e}\n</script>";
+    for message in [alert_message(raw), digest_message(raw), message(9, Content::Probe)] {
+        assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+    }
+    let bodies: Vec<Json> =
+        http.requests().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect();
+    let shown = r#"Larum: [high] "}, \ {{ 7*7 }} {% raw %} \u{202e}\u{a}</script>"#;
+    assert_eq!(bodies[0]["text"], shown);
+    assert_eq!((&bodies[0]["rule"], &bodies[0]["users"][0]), (&"failure-burst".into(), &raw.into()));
+    assert_eq!((&bodies[1]["count"], &bodies[1]["rule"]), (&30.into(), &Json::Null));
+    assert_eq!(bodies[2]["of"], serde_json::json!(["probe", "09".repeat(16)]));
+    assert!(http.requests().iter().all(|request| !request.text().contains('\u{202e}')));
+}
+
+#[test]
+fn a_template_that_gives_no_json_is_told_when_it_loads() {
+    for (body, fault) in [
+        (r#"{"text": "{{ headline }}"}"#, "gives no JSON"),
+        (r#"{"text": {{ headline }}"#, "it ends too soon"),
+        (r#"{"text": {{ headlin }}}"#, "no value `headlin` in a message"),
+        (r#"{"text": {{ headline"#, "the template has a fault"),
+        (r#"{% include "/etc/passwd" %}"#, "template"),
+        (r"[{% for a in range(1000000) %}1,{% endfor %}1]", "no value `range`"),
+        (r"{{ headline.nothing() }}", "cannot be rendered"),
+    ] {
+        let text = format!("{{kind: webhook, url: https://siem.example/, body: '{body}'}}");
+        let told = try_receiver(&text, &Secrets::default()).unwrap_err();
+        assert!(told.contains(fault), "{body}: {told}");
+    }
+}

@@ -114,3 +114,24 @@ fn the_command_plays_plain_and_packed_files_and_says_where() {
         "base_url: {{workspace: \"http://{address}\", workspaceapp: \"http://{address}\"}}"
     )));
 }
+
+#[test]
+fn the_command_plays_a_scenario_and_writes_its_truth_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = folder.path().join("truth.ndjson");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["simulate", "--speed", "0", "--scenario", "examples/scenario.yaml", "--truth"]).arg(&truth);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut playing = Playing(command.spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(playing.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("listening on http://"), "{said}");
+    let mut written = String::new();
+    #[expect(clippy::disallowed_methods, reason = "the truth lies in a file")]
+    std::fs::File::open(&truth).unwrap().read_to_string(&mut written).unwrap();
+    let count =
+        |kind: &str| written.lines().filter(|line| line.contains(&format!(r#""truth":"{kind}""#))).count();
+    assert_eq!((count("scenario"), count("attack")), (1, 4));
+    assert!(count("row") > 1_000);
+}

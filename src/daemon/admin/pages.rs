@@ -238,6 +238,8 @@ pub(super) struct SilenceAsked {
     #[serde(default = "default_tenant")]
     tenant: String,
     matches: Vec<String>,
+    #[serde(default)]
+    from: Option<String>,
     r#for: String,
     by: String,
     because: String,
@@ -263,8 +265,11 @@ pub(super) async fn silence(
     }
     let length = Millis::parse(&asked.r#for).ok().filter(|length| *length > Millis::ZERO);
     let length = length.ok_or_else(|| bad("for", &asked.r#for, "a length such as 2h"))?;
-    let SilenceAsked { tenant, by, because, .. } = asked;
-    rooms.order(Order::Silence { tenant, matches, length, by, because }).await
+    let SilenceAsked { tenant, from, by, because, .. } = asked;
+    let from = from.map(|text| {
+        Timestamp::parse(&text).ok_or_else(|| bad("from", &text, "a time such as 2026-01-05T09:00:00Z"))
+    });
+    rooms.order(Order::Silence { tenant, matches, from: from.transpose()?, length, by, because }).await
 }
 
 pub(super) async fn unsilence(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer {

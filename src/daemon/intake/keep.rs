@@ -94,9 +94,14 @@ impl Intake {
     fn owed(&self, told: Vec<Alert>, now: Timestamp) -> Vec<Change> {
         let routing = self.around.routing.borrow().clone();
         let (mut changes, mut standing, mut owed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut released = Vec::new();
         for alert in told {
             debug!(alert = %alert.id, rule = %alert.rule, state = alert.state.as_str(), "told");
-            if alert.standing && alert.revision == 1 {
+            if !alert.held_by.is_empty() {
+                debug!(alert = %alert.id, "held back while another rule's alert is open");
+            } else if alert.released {
+                released.push(alert.clone());
+            } else if alert.standing && alert.revision == 1 {
                 standing.push(alert.clone());
             } else {
                 owed.extend(routing.owed(&alert, now));
@@ -108,6 +113,7 @@ impl Intake {
         }
         changes.extend(owed);
         changes.extend(routing.owed_standing(&standing, now));
+        changes.extend(routing.owed_released(&released, now));
         changes
     }
 
@@ -155,7 +161,7 @@ impl Intake {
         let Some((mut low, mut high)) = self.around.store.span(self.tenant.clone()).await? else {
             return Ok(None);
         };
-        let first = low;
+        let (first, last) = (low, high);
         // Entries are in the order of their times, but for a clock that was set back.
         while low < high {
             let middle = low + (high - low) / 2;
@@ -166,6 +172,14 @@ impl Intake {
                 high = middle;
             }
         }
+        let by_size = match self.around.keep_bytes {
+            Some(most) => beyond((first, last), self.around.store.holdings().await?.bytes, most),
+            None => first,
+        };
+        if by_size > low {
+            info!(tenant = %self.tenant, entries = by_size - first, "the archive is over its size: its oldest entries go");
+        }
+        let low = low.max(by_size);
         Ok((low > first).then(|| Change::Forget { seq: low - 1, before }))
     }
 
@@ -226,4 +240,31 @@ fn said_of(note: &Note) -> own::Event {
         ),
     };
     own::Event { kind, subject: rule.to_string(), text: Some(text) }
+}
+
+/// The first entry to keep so that a store of `bytes` comes to hold `most`: as large a share of its
+/// entries goes as it is too large, and a tenth more, so that it is not looked at again at once.
+fn beyond((first, last): (u64, u64), bytes: u64, most: u64) -> u64 {
+    if bytes <= most {
+        return first;
+    }
+    let entries = u128::from(last - first + 1);
+    let over = u128::from(bytes - most) * entries / u128::from(bytes.max(1));
+    let go = (over + over / 10).max(1).min(entries - 1);
+    first + u64::try_from(go).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_too_large_loses_its_oldest_entries_and_never_all() {
+        for (bytes, most, first) in
+            [(100, 100, 1), (0, 0, 1), (200, 100, 56), (101, 100, 2), (u64::MAX, 1, 100), (100, 0, 100)]
+        {
+            assert_eq!(beyond((1, 100), bytes, most), first, "{bytes} of {most}");
+        }
+        assert_eq!(beyond((7, 7), 10, 1), 7, "the last one stays");
+    }
 }

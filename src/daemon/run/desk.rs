@@ -1,6 +1,7 @@
 //! The desk: one thing after the other, until it is time to end.
 
 use super::{Arc, BTreeMap, Daemon, DaemonError, dispatch, info, own, watch};
+use crate::alert::Alert;
 use crate::daemon::alive;
 use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
@@ -9,6 +10,9 @@ use crate::daemon::own::Kind;
 use crate::deliver::{Content, Message, Receiver};
 use crate::route::{Attempt, DeliveryId, ReceiverName};
 use crate::store::Change;
+
+/// How long a receiver may take where something is told past the store.
+const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How often it is looked whether the heartbeat is due.
 const HEART: std::time::Duration = std::time::Duration::from_secs(1);
@@ -139,15 +143,48 @@ impl Daemon {
         let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) else { return Ok(()) };
         info!(rule = %alert.rule, title = alert.title, state = alert.state.as_str(), "own alert");
         let owed = self.routing.borrow().owed(&alert, now);
-        let mut changes = vec![Change::Alert(Box::new(alert))];
+        let mut changes = vec![Change::Alert(Box::new(alert.clone()))];
         changes.extend(owed);
         let fence = self.fences.of(&*self.store, &own::TENANT.into()).await?;
         match self.store.commit(fence, changes).await {
             Ok(()) => self.dispatch.wake(),
-            // It is logged; there is nowhere to keep it.
-            Err(error) => tracing::error!(%error, "an own alert cannot be kept"),
+            // There is nowhere to keep it: it is said at once, and by the log.
+            Err(error) => {
+                tracing::error!(%error, "an own alert cannot be kept");
+                self.last_resort(alert);
+            }
         }
         Ok(())
+    }
+
+    /// Sends an own alert past a store that cannot keep it: once, at once, to whoever would hear of
+    /// it. What comes of it is logged and nowhere else.
+    fn last_resort(&self, alert: Alert) -> tokio::task::JoinHandle<()> {
+        let now = self.settings.clock.now();
+        let heard = self.routing.borrow().receivers(&alert);
+        let mut id = [0; 16];
+        id.copy_from_slice(&blake3::hash(&alert.id.0).as_bytes()[..16]);
+        let content = Content::Alert(Arc::new(alert));
+        let message = Message { id: DeliveryId(id), content, plain: false, zone: self.zone, now };
+        let heard = heard.into_iter().filter_map(|name| Some((self.receivers.get(&name)?.clone(), name)));
+        let heard: Vec<_> = heard.collect();
+        tokio::spawn(async move {
+            for (receiver, name) in heard {
+                let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
+                tracing::warn!(receiver = %name, ?sent, "told past the store");
+            }
+        })
+    }
+
+    /// Tells that the daemon cannot go on, past its store.
+    pub(super) async fn last_words(&mut self, failure: &DaemonError) {
+        let text = Some(format!("the daemon has ended: {failure}"));
+        let event = own::Event { kind: Kind::StoreFailing, subject: "daemon".to_owned(), text };
+        let now = self.settings.clock.now();
+        if let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) {
+            // Its receivers are told one after the other, each within its time.
+            let _ = self.last_resort(alert).await;
+        }
     }
 
     /// Carries an order out.

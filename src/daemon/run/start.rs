@@ -66,6 +66,7 @@ impl Daemon {
             watch: None,
             zone: built.config.zone,
             keep: built.config.keep.lasts,
+            keep_bytes: built.config.keep.at_most.map(|bytes| bytes.0),
             generation: built.generation.clone(),
             config_digest: [0; 32],
             tenants: BTreeMap::new(),
@@ -251,6 +252,7 @@ impl Daemon {
             wake: self.wake.clone(),
             steps: self.settings.steps.clone(),
             keep: self.keep,
+            keep_bytes: self.keep_bytes,
             meters: self.meters.clone(),
         };
         let intake = Intake::open(around, name.clone()).await?;

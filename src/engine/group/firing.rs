@@ -3,7 +3,7 @@
 use crate::alert::{AlertId, Finding, Fired, Sight};
 use crate::record::{Millis, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Entry, Reach, Reason, Tally, Verdict, Window};
+use crate::rule::verb::{Entry, Reach, Reason, Tally, Verb, Verdict, Window};
 
 use super::{Decision, Firing, Group, Open, Surroundings, sight};
 
@@ -115,6 +115,16 @@ impl Group {
             Reach::Folded | Reach::Alone => vec![sight],
             Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) => sights(hits),
         };
+        let of = match program.verb {
+            Verb::Each => hits[hits.len() - 1].values.clone(),
+            Verb::Count(_)
+            | Verb::Distinct(_)
+            | Verb::FirstSeen(_)
+            | Verb::Measure(_)
+            | Verb::Risk(_)
+            | Verb::Script(_)
+            | Verb::Travel(_) => std::sync::Arc::default(),
+        };
         let fired = Fired {
             id,
             tenant: around.tenant.clone(),
@@ -130,6 +140,8 @@ impl Group {
             late,
             standing: false,
             observe: program.rule.spec.mode == crate::rule::spec::Mode::Observe,
+            held_by: Vec::new(),
+            of,
             tip: sight,
             sights,
         };

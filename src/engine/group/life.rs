@@ -110,6 +110,8 @@ pub(super) fn change(open: &Open, state: State, at: Timestamp, program: &Program
         repeats: open.repeats,
         last_seen: open.last_seen,
         last: open.last,
+        held: false,
+        released: false,
     }
 }
 

@@ -184,9 +184,21 @@ impl Group {
         }
     }
 
+    /// Whether its alert is open.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The open alert as it stands.
     pub fn open(&self, program: &Program) -> Option<Change> {
         let open = self.open.as_ref()?;
+        Some(change(open, State::Open, open.last_seen, program))
+    }
+
+    /// The open alert told once more as it stands, if it is this one.
+    pub fn told_again(&mut self, id: AlertId, program: &Program) -> Option<Change> {
+        let open = self.open.as_mut().filter(|open| open.id == id)?;
+        open.revision += 1;
         Some(change(open, State::Open, open.last_seen, program))
     }
 

@@ -19,13 +19,16 @@ impl Group {
         }
     }
 
-    pub(super) fn push(&mut self, mut entry: Entry, verb: &Verb) {
-        verb.seat(&mut self.base, &mut entry);
-        if let Some(tally) = &mut self.tally {
-            verb.push(tally, &entry);
-        }
+    pub(super) fn push(&mut self, entry: Entry, verb: &Verb) {
         let at = entry.at;
         self.append(entry);
+        // Where it lies: to be copied right after a change of a part of it costs more than all else.
+        if let Some(entry) = self.entries.last_mut() {
+            verb.seat(&mut self.base, entry);
+            if let Some(tally) = &mut self.tally {
+                verb.push(tally, entry);
+            }
+        }
         let end = self.live().len();
         let low = match verb.reach() {
             Reach::Time(within) => self.first_after(at - within),

@@ -3,7 +3,7 @@
 
 use crate::record::Columns;
 
-use super::{BITS, More, Mores, Seen, SeenRows, Wants, Was};
+use super::{BITS, Is, More, Mores, Seen, SeenRows, Wants, Was};
 
 /// Stands for the digest of a field that was not read then. A real digest is as good as never 0;
 /// where it is, one change of one field is not told.
@@ -34,7 +34,7 @@ impl SeenRows {
         let Self { rows, more: mut mores, .. } = other;
         for mut theirs in rows.into_rows() {
             theirs.follow(moves, &mut mores);
-            theirs.young = true;
+            theirs.is.set(Is::YOUNG, true);
             let mut more = mores.swap_remove(&theirs.key).unwrap_or_default();
             let fields = more.fields.take().filter(|_| wants.amendments);
             more.fields = fields.map(|fields| moved(&fields, &columns));
@@ -46,7 +46,7 @@ impl SeenRows {
             if !more.is_nothing() {
                 self.more.insert(theirs.key, more);
             }
-            self.rows.add(theirs);
+            self.rows.add(theirs.key, || theirs);
         }
     }
 }
@@ -72,7 +72,7 @@ impl Seen {
 
     /// Both lives of one row together.
     fn join(&mut self, theirs: &Self, more: More, mores: &mut Mores) {
-        self.ended |= theirs.ended;
+        self.is.set(Is::ENDED, self.is.so(Is::ENDED) || theirs.is.so(Is::ENDED));
         self.hit |= theirs.hit;
         for was in more.was {
             self.mark(was, mores);

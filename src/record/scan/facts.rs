@@ -30,6 +30,12 @@ impl Maker {
     /// Settles `outcome`. A word that is no outcome stays for rules to see, and code and reason
     /// decide for Larum.
     pub(super) fn outcome(&self, block: &str, sink: &mut Sink, shape: Shape) -> Outcome {
+        // The mapping gave one of our own words.
+        let slot = sink.values[self.at.outcome];
+        let ours = Outcome::ALL.into_iter().find(|own| self.outcomes[*own as usize].slot(&sink.tail) == slot);
+        if let Some(outcome) = ours {
+            return outcome;
+        }
         let given = is_given(block, sink, self.at.outcome);
         let known = given.and_then(|word| word.trim().parse::<Outcome>().ok());
         let told = self.at.is_success.filter(|_| shape.kind == Kind::UserEvent);

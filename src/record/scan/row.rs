@@ -285,7 +285,9 @@ impl Maker {
 
     /// Fills fields from their further spellings, then translates words.
     fn merge(&self, block: &str, sink: &mut Sink) {
-        sink.touched.sort_unstable();
+        if sink.touched.len() > 1 {
+            sink.touched.sort_unstable();
+        }
         for place in 0..sink.touched.len() {
             let target = sink.touched[place];
             let field = self.plan.field_of(target);

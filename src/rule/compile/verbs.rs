@@ -4,7 +4,7 @@ use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
-    Verb, common::Common, count, distinct, first_seen, measure, script::ScriptVerb, travel,
+    Verb, common::Common, count, distinct, first_seen, measure, risk, script::ScriptVerb, travel,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -18,6 +18,7 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::FirstSeen(verb) => verb.group.clone(),
             spec::Verb::Measure(verb) => verb.group.clone(),
             spec::Verb::Script(verb) => verb.group.clone(),
+            spec::Verb::Risk(verb) => verb.group.clone(),
             spec::Verb::Travel(verb) => verb.group.clone(),
         },
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
@@ -33,6 +34,7 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
         (None, Verb::Count(verb)) if !restart => verb.within,
         (None, Verb::Distinct(verb)) => verb.within,
         (None, Verb::Measure(verb)) => verb.within,
+        (None, Verb::Risk(verb)) => verb.within,
         (Some(Cooldown::Off), _)
         | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_) | Verb::Travel(_)) => {
             Millis::ZERO
@@ -44,7 +46,7 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
 /// The verb and the values it wants. `mark` adds a condition to the rule's marks and says its bit.
 pub(super) fn verb(
     spec: &Spec,
-    (script, lists): (Option<Script>, Lists),
+    (script, lists): (Option<std::sync::Arc<Script>>, Lists),
     columns: &mut Columns,
     mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
 ) -> (Verb, Vec<Carry>) {
@@ -91,6 +93,10 @@ pub(super) fn verb(
                 recover: spec.recover,
             };
             (Verb::Measure(verb), vec![carry])
+        }
+        Some(spec::Verb::Risk(spec)) => {
+            let spec::RiskSpec { within, at_least, techniques, .. } = *spec;
+            (Verb::Risk(risk::Risk { within, at_least, techniques }), Vec::new())
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
         Some(spec::Verb::Script(spec)) => match script {

@@ -42,6 +42,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let cooldown = cooldown(cx, &map, verb.as_ref());
     let late_within =
         if map.is_off("late_within") { Some(Millis::ZERO) } else { map.duration(cx, "late_within") };
+    let quiet_while = quiet_while(cx, &map, id.as_ref().map(|(id, _)| id));
     let mode = if map.word(cx, "mode") == Some("observe") { Mode::Observe } else { Mode::Live };
     let notify = map.texts(cx, "notify").into_iter().map(|(text, _)| text).collect();
     let alert = alert(cx, &map);
@@ -52,7 +53,12 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     // What is missing here is told already; the rest of the rule can still be looked at.
     let title = title.unwrap_or_default();
     let level = level.unwrap_or(Level::Informational);
-    let matches = matches.unwrap_or(Expr::All(Vec::new()));
+    let matches = if matches!(verb, Some(Verb::Risk(_))) {
+        only_alerts(cx, &map);
+        Expr::Any(Vec::new())
+    } else {
+        matches.unwrap_or(Expr::All(Vec::new()))
+    };
     Some(Spec {
         id,
         id_span,
@@ -67,6 +73,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         levels,
         cooldown,
         late_within: late_within.unwrap_or(LATE_WITHIN),
+        quiet_while,
         mode,
         notify,
         alert,
@@ -96,6 +103,16 @@ pub(super) fn group_of_facts(root: &Node, options: &Options<'_>) -> Vec<FieldNam
         FieldName::resolve(text).or_else(declared)
     };
     nodes.iter().filter_map(field).collect()
+}
+
+/// A rule that is about risk looks at no records.
+fn only_alerts(cx: &mut Cx<'_>, map: &Taken<'_>) {
+    for name in ["match", "except", "levels"] {
+        if let Some(entry) = map.get(name) {
+            let message = format!("`risk` looks at other rules' alerts, and `{name}` at records");
+            cx.fault(entry.key.span, message, format!("take `{name}` out"));
+        }
+    }
 }
 
 fn id(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<(RuleId, Span)> {
@@ -250,6 +267,24 @@ fn span_of(cx: &mut Cx<'_>, node: &Node, key: &str) -> Option<WeekSpan> {
             None
         }
     }
+}
+
+/// The rules that `quiet_while` names; whether there are such rules is seen when all are loaded.
+fn quiet_while(cx: &mut Cx<'_>, rule: &Taken<'_>, own: Option<&RuleId>) -> Vec<(RuleId, Span)> {
+    let mut list: Vec<(RuleId, Span)> = Vec::new();
+    for (text, span) in rule.texts(cx, "quiet_while") {
+        match text.parse::<RuleId>() {
+            Ok(id) if Some(&id) == own => {
+                cx.fault(span, "a rule cannot wait for itself", "name another rule");
+            }
+            Ok(id) if list.iter().any(|(other, _)| *other == id) => {
+                cx.fault(span, format!("`{id}` stands twice in `quiet_while`"), "take one of them out");
+            }
+            Ok(id) => list.push((id, span)),
+            Err(error) => cx.fault(span, error.to_string(), "write the id of a rule"),
+        }
+    }
+    list
 }
 
 fn alert(cx: &mut Cx<'_>, rule: &Taken<'_>) -> AlertText {

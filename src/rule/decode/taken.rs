@@ -76,9 +76,9 @@ impl<'n> Taken<'n> {
         }
     }
 
-    /// Steps match by themselves.
+    /// Steps match by themselves, and risk looks at alerts.
     fn has_sequence(&self) -> bool {
-        self.doc.key("sequence").is_some() && self.has("sequence")
+        ["sequence", "risk"].iter().any(|verb| self.doc.key(verb).is_some() && self.has(verb))
     }
 
     pub fn has(&self, name: &str) -> bool {

@@ -4,10 +4,11 @@ mod count;
 mod distinct;
 mod first_seen;
 mod measure;
+mod risk;
 mod script;
 mod travel;
 
-use super::super::keys::{COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, SCRIPT, TRAVEL, VERBS};
+use super::super::keys::{COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RISK, SCRIPT, TRAVEL, VERBS};
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
 use super::Cx;
@@ -36,6 +37,7 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("first_seen", &FIRST_SEEN, |cx, map| first_seen::first_seen(cx, map).map(Verb::FirstSeen));
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
     take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
+    take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Verb::Risk));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
     found.into_iter().next()
 }

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::record::batch::{Slot, SlotKind};
 use crate::record::fold::{fold, folds_to};
 use crate::record::{Column, Columns, FieldKind, Record, Value};
 
@@ -50,11 +51,17 @@ const COMMON: [&str; 4] = ["kind", "phase", "service", "outcome"];
 /// Facts with a handful of values.
 const CLASSES: [&str; 2] = ["failure_kind", "is_reconnect"];
 
-/// Conditions by the text they need: compared one by one while they are few.
+/// Number of a list of conditions.
+type List = u32;
+
+/// No list.
+const NONE: List = List::MAX;
+
+/// Lists of conditions by the text they need: compared one by one while they are few.
 #[derive(Debug)]
 enum ByText {
-    Few(Vec<(String, Vec<Filed>)>),
-    Many(HashMap<String, Vec<Filed>, foldhash::fast::RandomState>),
+    Few(Vec<(String, List)>),
+    Many(HashMap<String, List, foldhash::fast::RandomState>),
 }
 
 /// As many texts are compared sooner than one is hashed.
@@ -67,8 +74,8 @@ impl Default for ByText {
 }
 
 impl ByText {
-    /// What is filed under `text`, which is folded.
-    fn filed(&mut self, text: String) -> &mut Vec<Filed> {
+    /// The list under `text`, which is folded; `new` if there was none.
+    fn list(&mut self, text: String, new: List) -> List {
         if let Self::Few(list) = self {
             let known = list.iter().any(|(one, _)| *one == text);
             if !known && list.len() == FEW_TEXTS {
@@ -77,28 +84,43 @@ impl ByText {
         }
         match self {
             Self::Few(list) => {
-                let place = list.iter().position(|(one, _)| *one == text).unwrap_or_else(|| {
-                    list.push((text, Vec::new()));
-                    list.len() - 1
-                });
-                &mut list[place].1
+                if let Some((_, known)) = list.iter().find(|(one, _)| *one == text) {
+                    return *known;
+                }
+                list.push((text, new));
+                new
             }
-            Self::Many(map) => map.entry(text).or_default(),
+            Self::Many(map) => *map.entry(text).or_insert(new),
         }
     }
 
-    fn find(&self, text: &str) -> Option<&Vec<Filed>> {
+    fn find(&self, text: &str) -> List {
         match self {
-            Self::Few(list) => list.iter().find(|(one, _)| folds_to(text, one)).map(|(_, filed)| filed),
-            Self::Many(map) => map.get(&*fold(text)),
+            Self::Few(list) => {
+                list.iter().find(|(one, _)| folds_to(text, one)).map_or(NONE, |(_, list)| *list)
+            }
+            Self::Many(map) => map.get(&*fold(text)).copied().unwrap_or(NONE),
         }
+    }
+}
+
+/// What each field that is looked up by value held last, and what was found: facts hold the same
+/// few words again and again, which lie in one place of their batch.
+#[derive(Debug, Default)]
+pub struct Looked(Vec<(Slot, List)>);
+
+impl Looked {
+    /// Forgets the last batch: what comes is of another one.
+    pub fn clear(&mut self) {
+        self.0.fill((Slot::ABSENT, NONE));
     }
 }
 
 /// Conditions filed by gate.
 #[derive(Debug, Default)]
 pub struct Index {
-    by_value: BTreeMap<Column, ByText>,
+    by_value: Vec<(Column, ByText)>,
+    lists: Vec<Vec<Filed>>,
     by_presence: BTreeMap<Column, Vec<Filed>>,
     always: Vec<Filed>,
 }
@@ -112,7 +134,7 @@ impl Index {
         };
         for key in gate.keys {
             let list = match key {
-                Key::Equals(column, text) => self.by_value.entry(column).or_default().filed(text),
+                Key::Equals(column, text) => self.list(column, text),
                 Key::Present(column) => self.by_presence.entry(column).or_default(),
             };
             if list.last() != Some(&number) {
@@ -121,16 +143,43 @@ impl Index {
         }
     }
 
+    /// The conditions that need `text` in `column`.
+    fn list(&mut self, column: Column, text: String) -> &mut Vec<Filed> {
+        let place = self.by_value.iter().position(|(known, _)| *known == column).unwrap_or_else(|| {
+            self.by_value.push((column, ByText::default()));
+            self.by_value.len() - 1
+        });
+        let new = List::try_from(self.lists.len()).unwrap_or(NONE);
+        let list = self.by_value[place].1.list(text, new);
+        if list == new {
+            self.lists.push(Vec::new());
+        }
+        &mut self.lists[list as usize]
+    }
+
     /// Every condition worth a look for `record`, each once, into `found` in ascending order.
-    pub fn candidates(&self, record: Record<'_>, found: &mut Vec<Filed>) {
+    /// `looked` must have been cleared for its batch.
+    pub fn candidates(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
         found.clear();
         found.extend_from_slice(&self.always);
-        for (column, values) in &self.by_value {
+        looked.0.resize(self.by_value.len(), (Slot::ABSENT, NONE));
+        for ((column, values), known) in self.by_value.iter().zip(&mut looked.0) {
+            let slot = record.slot(*column);
+            if slot.kind == SlotKind::Text {
+                if known.0 != slot {
+                    let text = record.get(*column).text().unwrap_or_default();
+                    *known = (slot, values.find(text));
+                }
+                self.found_in(known.1, found);
+                continue;
+            }
             match record.get(*column) {
                 Value::Absent | Value::Null => {}
-                Value::Json(text) => each_element(text, |element| found_by(values, element, found)),
+                Value::Json(text) => {
+                    each_element(text, |element| self.found_in(values.find(element), found));
+                }
                 value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
-                    found_by(values, value.text().unwrap_or_default(), found);
+                    self.found_in(values.find(value.text().unwrap_or_default()), found);
                 }
             }
         }
@@ -144,11 +193,11 @@ impl Index {
             found.dedup();
         }
     }
-}
 
-fn found_by(values: &ByText, text: &str, found: &mut Vec<Filed>) {
-    if let Some(list) = values.find(text) {
-        found.extend_from_slice(list);
+    fn found_in(&self, list: List, found: &mut Vec<Filed>) {
+        if let Some(list) = self.lists.get(list as usize) {
+            found.extend_from_slice(list);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys of a rule, and of its maps that are neither verbs nor tests.
 
 use super::cases::TEST;
-use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, SCRIPT, TRAVEL};
+use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RISK, SCRIPT, TRAVEL};
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
 /// A rule file.
@@ -70,7 +70,12 @@ pub static RULE: MapDoc = MapDoc {
             "far from what is usual for the group",
             "usual: {field: network_rtt, by: [user], above: {times: 3}}",
         ),
-        later("risk", "points of other rules' alerts", "risk: {by: [user], within: 24h, at_least: 100}"),
+        may(
+            "risk",
+            Takes::Map(&RISK),
+            "points of other rules' alerts; such a rule has no `match`",
+            "risk: {by: [user], within: 24h, at_least: 100}",
+        ),
         later("absent", "no hit for so long", "absent: {for: 30m}"),
         later("overlap", "two open sessions of one group", "overlap: {by: [user], for: 5m}"),
         may(
@@ -103,9 +108,10 @@ pub static RULE: MapDoc = MapDoc {
             "how late a record may come and be put in at its own time",
             "late_within: 1h",
         ),
-        later(
+        may(
             "quiet_while",
-            "holds alerts back while another rule's alert is open",
+            Takes::Texts,
+            "rules; while one has an open alert, alerts below high are held back",
             "quiet_while: [service-outage]",
         ),
         may(

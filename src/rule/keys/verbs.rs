@@ -208,6 +208,20 @@ pub static SCRIPT: MapDoc = MapDoc {
     ],
 };
 
+/// `risk:`
+pub static RISK: MapDoc = MapDoc {
+    name: "`risk`",
+    about: "points of other rules' alerts: informational 0, low 5, medium 20, high 50, critical 100",
+    open: Open::Closed,
+    keys: &[
+        WITHIN,
+        BY,
+        MISSING,
+        may("at_least", AT_LEAST, "points that fire", "at_least: 100"),
+        may("techniques", AT_LEAST, "distinct ATT&CK techniques that fire", "techniques: 3"),
+    ],
+};
+
 /// `travel:`
 pub static TRAVEL: MapDoc = MapDoc {
     name: "`travel`",

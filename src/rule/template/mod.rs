@@ -84,6 +84,7 @@ impl Scope {
             }
             Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
             Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
+            Some(Verb::Risk(_)) => scope.with(["threshold", "score", "techniques", "rules"]),
             Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
         }

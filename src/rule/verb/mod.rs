@@ -11,6 +11,7 @@ pub mod count;
 pub mod distinct;
 pub mod first_seen;
 pub mod measure;
+pub mod risk;
 pub mod script;
 pub mod travel;
 
@@ -77,6 +78,8 @@ pub enum Verb {
     FirstSeen(first_seen::FirstSeen),
     /// `measure`
     Measure(measure::Measure),
+    /// `risk`
+    Risk(risk::Risk),
     /// `script`
     Script(Box<script::ScriptVerb>),
     /// `travel`
@@ -120,7 +123,7 @@ pub struct Tally {
     pub values: Vec<Values<u32>>,
     /// Per share, how many hits of the window bear its mark.
     pub shares: Vec<u32>,
-    /// Values that `distinct` leaves out because they are too many.
+    /// Values that `distinct` leaves out because they are too many; of `risk`, the points.
     pub crowded: u32,
     /// Samples in ascending order.
     pub samples: Vec<Number>,
@@ -195,6 +198,10 @@ pub enum Counted {
     DistinctValues,
     /// Samples of the window.
     Samples,
+    /// Points of its alerts.
+    Points,
+    /// Techniques of its alerts that differ.
+    Techniques,
     /// The statistic itself.
     Stat(Stat),
     /// A condition of `having`, by its number.
@@ -269,6 +276,7 @@ impl Verb {
             Self::Distinct(_) => "distinct",
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
+            Self::Risk(_) => "risk",
             Self::Script(_) => "script",
             Self::Travel(_) => "travel",
         }
@@ -285,6 +293,7 @@ impl Verb {
                 Some(last) => Reach::Last(last, verb.within),
                 None => Reach::Time(verb.within),
             },
+            Self::Risk(verb) => Reach::Time(verb.within),
             Self::Script(verb) => Reach::Records(verb.keep),
             Self::Travel(verb) => Reach::Pair(verb.memory()),
         }
@@ -295,7 +304,7 @@ impl Verb {
         match self {
             Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
-            Self::Distinct(_) | Self::Measure(_) => true,
+            Self::Distinct(_) | Self::Measure(_) | Self::Risk(_) => true,
         }
     }
 
@@ -306,6 +315,7 @@ impl Verb {
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
+            Self::Risk(_) => risk::Risk::push(tally, entry),
         }
     }
 
@@ -316,6 +326,7 @@ impl Verb {
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
+            Self::Risk(_) => risk::Risk::pop(tally, entry),
         }
     }
 
@@ -328,6 +339,7 @@ impl Verb {
             Self::Distinct(verb) => (verb.judge(tally), None),
             Self::FirstSeen(verb) => (verb.judge(window), None),
             Self::Measure(verb) => (verb.judge(tally), None),
+            Self::Risk(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
             Self::Travel(verb) => (verb.judge(window), None),
         }
@@ -342,6 +354,7 @@ impl Verb {
             | Self::Distinct(_)
             | Self::FirstSeen(_)
             | Self::Script(_)
+            | Self::Risk(_)
             | Self::Travel(_) => false,
         }
     }
@@ -354,6 +367,7 @@ impl Verb {
             Self::Distinct(verb) => verb.describe(tally, window),
             Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
+            Self::Risk(verb) => verb.describe(tally, window),
             Self::Travel(verb) => verb.describe(window),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
         }
@@ -372,6 +386,7 @@ impl Verb {
             | Self::Distinct(_)
             | Self::Measure(_)
             | Self::Script(_)
+            | Self::Risk(_)
             | Self::Travel(_) => 0,
         }
     }
@@ -407,6 +422,7 @@ impl Verb {
             | Self::Distinct(_)
             | Self::Measure(_)
             | Self::Script(_)
+            | Self::Risk(_)
             | Self::Travel(_) => None,
         }
     }

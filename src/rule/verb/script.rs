@@ -16,7 +16,7 @@ use super::{Reason, Verdict, Window, json_number};
 #[derive(Debug)]
 pub struct ScriptVerb {
     /// The script.
-    pub script: Script,
+    pub script: std::sync::Arc<Script>,
     /// How many records it may look back on, the last one included.
     pub keep: usize,
     /// Every list.

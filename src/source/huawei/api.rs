@@ -21,6 +21,8 @@ pub(super) struct Api {
     /// Keys of its rows that are left out: they say another thing at each reading though nothing
     /// happened, so that every row would be amended without end.
     pub restless: &'static [&'static str],
+    /// What its rows may hold, by the names of the vocabulary, as documented.
+    pub fields: &'static [&'static str],
     /// The request for a page.
     pub call: fn(&str, &Ask) -> Call,
 }

@@ -1,17 +1,39 @@
 //! One question to each endpoint of a source, for an operator who asks whether it can be read.
 //!
-//! The smallest page is asked for. Credentials that are refused once are used no more: five bad
+//! One page is asked for. Credentials that are refused once are used no more: five bad
 //! tries would lock the key for everybody.
+
+use std::sync::Arc;
 
 use reqwest::Url;
 
+use super::api::{Api, Ask};
 use super::client::{Requests, Silence, host_of};
 use super::keys::Settings;
 use super::trouble::{Bad, for_good, judge};
 use super::{probe, project};
 use crate::config::{Options, Secrets};
-use crate::record::{Millis, Timestamp};
+use crate::record::scan::{Origin, Scanner};
+use crate::record::{Column, Columns, Locator, Millis, Phase, Timestamp};
 use crate::rule::problem::Problems;
+
+/// Fields that rules often ask for and that not every endpoint has.
+const TELLING: [&str; 12] = [
+    "public_ip",
+    "client_ip",
+    "client_mac",
+    "machine_name",
+    "failed_code",
+    "failed_reason",
+    "network_rtt",
+    "e2e_rtt",
+    "end_time",
+    "app_name",
+    "session_state",
+    "event_type",
+];
+/// Rows of the page that is asked for.
+const PAGE: u32 = 100;
 
 /// What a question to one endpoint showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +48,25 @@ pub struct Finding {
     pub ahead: Option<Millis>,
     /// What came of it.
     pub outcome: Outcome,
+    /// Rows that were read to find out the following.
+    pub read: usize,
+    /// The newest of them.
+    pub newest: Option<Timestamp>,
+    /// Fields of weight that its rows never hold.
+    pub lacks: Vec<&'static str>,
+    /// Fields of weight that its rows may hold, and none of those that were read does.
+    pub absent: Vec<&'static str>,
+}
+
+/// What the questions to one source showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// What it asks with, in words.
+    pub asks_with: &'static str,
+    /// The project that it asks for; empty where nobody knows it.
+    pub project_id: String,
+    /// One an endpoint.
+    pub findings: Vec<Finding>,
 }
 
 /// What came of a question. Texts hold no secret and say the way out.
@@ -42,6 +83,8 @@ pub enum Outcome {
     Credentials(String),
     /// The credentials are good, and this endpoint is refused.
     Refused(String),
+    /// It asks for fewer requests; what it says of its limit.
+    Throttled(String),
     /// It answered, and not with a page.
     Odd(String),
     /// Not asked, because the credentials were refused before.
@@ -70,7 +113,7 @@ pub async fn examine(
     secrets: &Secrets,
     problems: &mut Problems,
     clock: impl Fn() -> Timestamp,
-) -> Option<Vec<Finding>> {
+) -> Option<Examined> {
     let settings = Settings::read(options, secrets, problems)?;
     let mut requests = Requests::new(settings.keeper, settings.project_id.unwrap_or_default()).ok()?;
     let ready = ready(&mut requests, settings.iam.as_ref(), &settings.region, clock()).await;
@@ -85,6 +128,10 @@ pub async fn examine(
             host: host_of(base),
             ahead: None,
             outcome: Outcome::NotAsked,
+            read: 0,
+            newest: None,
+            lacks: TELLING.into_iter().filter(|name| !api.fields.contains(name)).collect(),
+            absent: Vec::new(),
         };
         if let Err(text) = &ready {
             if !refused {
@@ -92,7 +139,10 @@ pub async fn examine(
             }
         } else if !refused {
             let now = clock();
-            let call = (api.call)(&requests.project_id, &probe(api, now));
+            let ask = Ask { limit: PAGE, ..probe(api, now) };
+            let filters = settings.filters.iter().find(|(endpoint, _)| *endpoint == api.endpoint);
+            let filters = filters.map(|(_, filters)| filters.as_slice()).unwrap_or_default();
+            let call = (api.call)(&requests.project_id, &ask).narrowed(filters);
             let (answer, took) = requests.send(base, &call, now).await;
             finding.outcome = match answer {
                 Err(Silence::Unreachable(text)) => Outcome::Unreachable(text),
@@ -100,13 +150,17 @@ pub async fn examine(
                 Ok(answer) => {
                     finding.ahead = answer.date.map(|date| date - (now + took));
                     match judge(&answer, api, &finding.host, &requests.redactor) {
-                        Ok(page) => Outcome::Open { rows: page.total },
+                        Ok(page) => {
+                            look_at(&page.rows, api, &mut finding);
+                            Outcome::Open { rows: page.total }
+                        }
                         Err(Bad::Ended { text }) => Outcome::Credentials(for_good(&text)),
                         Err(Bad::Credentials { text } | Bad::Locked { text, .. } | Bad::Clock { text }) => {
                             Outcome::Credentials(text)
                         }
                         Err(Bad::Refused { text }) => Outcome::Refused(text),
-                        Err(Bad::Passing { text, .. } | Bad::Throttled { text, .. }) => Outcome::Odd(text),
+                        Err(Bad::Throttled { text, .. }) => Outcome::Throttled(text),
+                        Err(Bad::Passing { text, .. }) => Outcome::Odd(text),
                     }
                 }
             };
@@ -114,5 +168,29 @@ pub async fn examine(
         }
         findings.push(finding);
     }
-    Some(findings)
+    let asks_with = requests.keeper.words();
+    Some(Examined { asks_with, project_id: requests.project_id, findings })
+}
+
+/// What the rows of a page show of the endpoint.
+fn look_at(rows: &[String], api: &Api, finding: &mut Finding) {
+    let mut columns = Columns::default();
+    let telling: Vec<(&'static str, Column)> = TELLING
+        .into_iter()
+        .filter(|name| api.fields.contains(name))
+        .map(|name| (name, columns.want_known(name)))
+        .collect();
+    let origin = Origin { endpoint: Some(api.endpoint), ..Origin::default() };
+    let batch = Scanner::new(columns.freeze(), Arc::default(), origin).scan(rows.join("\n"), Locator(1));
+    let says = |column: Column| {
+        (0..batch.rows.len()).any(|row| {
+            batch.record(row, Phase::Start).get(column).text().is_some_and(|text| !text.is_empty())
+        })
+    };
+    finding.read = rows.len();
+    finding.newest = batch.rows.iter().map(|row| row.start).max();
+    if finding.read > 0 {
+        finding.absent =
+            telling.into_iter().filter(|(_, column)| !says(*column)).map(|(name, _)| name).collect();
+    }
 }

@@ -100,7 +100,7 @@ impl Known {
     /// Sorts out what is new of the rows of a walk, and remembers them: (which row, which twin). With
     /// `whole`, rows of different pages are different rows; else only those of one page are. What another
     /// walk has read later counts; rows that were held back since before are no news.
-    pub fn news(&mut self, rows: &[Found], whole: bool, scope: Scope, now: Timestamp) -> Vec<(usize, u32)> {
+    pub fn news(&mut self, rows: &[Found], whole: bool, scope: Scope, now: Timestamp) -> Vec<New> {
         if self.rows.len() > MAX_KNOWN {
             self.make_room();
         }
@@ -127,7 +127,11 @@ impl Known {
                     if !versions.contains(&version) {
                         versions.push(version);
                         if !seen.versions.contains(&version) {
-                            news.push((number, 0));
+                            news.push(New {
+                                row: number,
+                                twin: 0,
+                                first: seen.versions.is_empty() && versions.len() == 1,
+                            });
                         }
                     }
                 }
@@ -163,9 +167,20 @@ impl Known {
     }
 }
 
+/// A row that is new or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct New {
+    /// Which of the rows.
+    pub row: usize,
+    /// Which twin.
+    pub twin: u32,
+    /// It was not met before.
+    pub first: bool,
+}
+
 /// Gives numbers to rows that are different though they have one identity: those that are known
 /// keep theirs, the others get the lowest that are free.
-fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<u64>, news: &mut Vec<(usize, u32)>) {
+fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<u64>, news: &mut Vec<New>) {
     let mut taken = vec![false; versions.len()];
     let mut rest = Vec::new();
     for number in group {
@@ -181,13 +196,14 @@ fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<u64>, news: 
         if twin >= MAX_TWINS {
             return;
         }
-        if twin == versions.len() {
+        let first = twin == versions.len();
+        if first {
             versions.push(0);
             taken.push(false);
         }
         versions[twin] = rows[number].version;
         taken[twin] = true;
-        news.push((number, u32::try_from(twin).unwrap_or(u32::MAX)));
+        news.push(New { row: number, twin: u32::try_from(twin).unwrap_or(u32::MAX), first });
     }
 }
 
@@ -221,7 +237,7 @@ mod tests {
             let news = known.news(&rows, *whole, Scope::All, Timestamp(0));
             let news: Vec<String> = news
                 .into_iter()
-                .map(|(row, twin)| format!("{}.{twin}", rows[row].line.as_ref().unwrap()))
+                .map(|new| format!("{}.{}", rows[new.row].line.as_ref().unwrap(), new.twin))
                 .collect();
             assert_eq!(news.join(" "), *meant, "{text}");
         }
@@ -263,7 +279,8 @@ mod tests {
         let read_later =
             |text: &str| rows(text).into_iter().map(|row| Found { page: 9, ..row }).collect::<Vec<_>>();
         assert_eq!(known.news(&read_later("A2 b2"), true, Scope::All, Timestamp(0)).len(), 2);
-        assert_eq!(known.news(&rows("A1 b1 C1"), true, Scope::All, Timestamp(0)), [(2, 0)]);
+        let news = known.news(&rows("A1 b1 C1"), true, Scope::All, Timestamp(0));
+        assert_eq!(news, [New { row: 2, twin: 0, first: true }]);
         assert!(known.is_old(RowId([b'A'; 16]), 2, 0));
     }
 
@@ -291,7 +308,7 @@ mod tests {
                 row.end = (!row.open && line != "F1").then_some(Timestamp(i64::from(line.as_bytes()[0])));
             }
             let news = known.news(&rows, true, scope, Timestamp(0));
-            news.into_iter().map(|(row, _)| rows[row].line.clone().unwrap()).collect::<Vec<_>>().join(" ")
+            news.into_iter().map(|new| rows[new.row].line.clone().unwrap()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(news("A1 b1", "A1 b1", Scope::All), "A1 b1");
         assert_eq!(news("A2 b2 C1 d1", "", Scope::Open), "A2 b2");

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::api::Ask;
+use super::audit::{Audit, Check, Counts};
 use super::budget::Purpose;
 use super::known::{Found, Known, Scope};
 use super::lateness::Late;
@@ -51,6 +52,15 @@ impl Pace {
     }
 }
 
+/// Why an hour is read by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Swept {
+    /// Rows of it were open.
+    Open(Hour),
+    /// Its total is compared.
+    Compared(Check),
+}
+
 /// One endpoint, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -68,7 +78,8 @@ pub(super) struct Lane {
     /// A poll of this life has been read whole.
     awake: bool,
     poll: Option<Walk>,
-    sweep: Option<(Hour, Walk)>,
+    sweep: Option<(Swept, Walk)>,
+    audit: Audit,
     /// While catching up: how much is read at a time.
     width: Option<Millis>,
     /// Rows that were missing at the last poll, once told.
@@ -99,6 +110,7 @@ impl Lane {
             awake: false,
             poll: None,
             sweep: None,
+            audit: Audit::default(),
             width: None,
             missing: 0,
             pages: 0,
@@ -118,6 +130,10 @@ impl Lane {
             self.follow(settle);
         }
         self.awake = false;
+        self.audit.restart();
+        if let Some(place) = &mut self.place {
+            place.stop_counting(self.pace.lookback);
+        }
         self.unsure = self.place.iter().flat_map(Place::open).collect();
         Ok(())
     }
@@ -127,7 +143,11 @@ impl Lane {
         if self.sweep.is_some() {
             return Some(Millis::ZERO);
         }
-        let (_, checked) = self.place.as_ref()?.stalest()?;
+        let place = self.place.as_ref()?;
+        if self.audit.due(place).is_some() {
+            return Some(Millis::ZERO);
+        }
+        let (_, checked) = place.stalest()?;
         Some((checked + self.pace.every - now).max(Millis::ZERO))
     }
 
@@ -208,8 +228,20 @@ impl Lane {
         Walk::new(from, to.max(from + self.pace.resolution), now, PAGE)
     }
 
-    fn plan_sweep(&self, now: Timestamp) -> Option<(Hour, Walk)> {
+    fn plan_sweep(&mut self, now: Timestamp) -> Option<(Swept, Walk)> {
         let place = self.place.as_ref()?;
+        if let Some(check) = self.audit.due(place) {
+            let hour = check.hour();
+            // An end may belong to its window or not: the total leaves out the last moment, of which at
+            // worst as many rows go unseen as it has.
+            let from = hour.start().max(self.oldest(now));
+            let (to, limit) = match check {
+                Check::Total(..) => (hour.end() - self.pace.resolution, 1),
+                Check::Rows(..) => (hour.end(), PAGE),
+            };
+            let walk = Walk::new(from, to.max(from + self.pace.resolution), now, limit);
+            return Some((Swept::Compared(check), walk));
+        }
         let (hour, _) = place.stalest()?;
         // What ended before the hour was last read whole was given then, as ended.
         let whole_at = place.whole_at(hour).filter(|_| self.unsure.contains(&hour));
@@ -218,7 +250,7 @@ impl Lane {
         let to = hour.end().min(self.pace.round(now));
         let mut walk = Walk::new(from, to.max(from + self.pace.resolution), now, PAGE);
         walk.scope = scope;
-        Some((hour, walk))
+        Some((Swept::Open(hour), walk))
     }
 
     /// Takes in the page that was asked for; `date` is what the service's clock said with it.
@@ -244,15 +276,21 @@ impl Lane {
                 }
             }
             Purpose::Sweep => {
-                let (hour, mut walk) = self.sweep.take()?;
+                let (swept, mut walk) = self.sweep.take()?;
+                if let Swept::Compared(Check::Total(hour, count)) = swept {
+                    if let Some(place) = &mut self.place {
+                        self.audit.told(hour, count, page.total, place);
+                    }
+                    return None;
+                }
                 if walk.is_new() {
                     walk.began = walk.began.min(date);
                 }
                 match self.walk_on(&mut walk, page, date, false) {
-                    Next::Over => Some(self.end_sweep(hour, walk, date)),
+                    Next::Over => Some(self.end_sweep(swept, walk, date)),
                     next @ (Next::Ask | Next::Give) => {
                         let given = self.part(next, &mut walk, date);
-                        self.sweep = Some((hour, walk));
+                        self.sweep = Some((swept, walk));
                         given
                     }
                 }
@@ -352,7 +390,12 @@ impl Lane {
             }
             place.advance(to, settle);
         }
-        self.awake |= self.width.is_none() && !self.is_behind(date);
+        if !self.awake && self.width.is_none() && !self.is_behind(date) {
+            self.awake = true;
+            if let Some(place) = &mut self.place {
+                place.begin_counting();
+            }
+        }
         if self.pace.settle_auto {
             self.follow(self.late.settle(self.pace.settle));
         }
@@ -369,8 +412,12 @@ impl Lane {
         self.reading(news, true, date)
     }
 
-    fn end_sweep(&mut self, hour: Hour, mut walk: Walk, date: Timestamp) -> Reading {
+    fn end_sweep(&mut self, swept: Swept, mut walk: Walk, date: Timestamp) -> Reading {
         let news = walk.finish(&mut self.known, date);
+        let hour = match swept {
+            Swept::Open(hour) => hour,
+            Swept::Compared(check) => return self.end_check(check, &walk, news, date),
+        };
         if let Some(place) = &mut self.place {
             for open in &walk.open {
                 place.opened(*open, walk.began);
@@ -383,6 +430,18 @@ impl Lane {
                 self.unsure.remove(&hour);
             }
         }
+        self.reading(news, true, date)
+    }
+
+    fn end_check(&mut self, check: Check, walk: &Walk, news: News, date: Timestamp) -> Reading {
+        let (Check::Total(hour, count) | Check::Rows(hour, count)) = check;
+        if let Some(place) = &mut self.place {
+            for open in &walk.open {
+                place.opened(*open, walk.began);
+            }
+        }
+        let rows = u32::try_from(walk.within(hour)).unwrap_or(u32::MAX);
+        self.remarks.extend(self.audit.read(hour, count, rows));
         self.reading(news, true, date)
     }
 
@@ -407,6 +466,11 @@ impl Lane {
             ..Reading::default()
         };
         if let Some(place) = &mut self.place {
+            let mut met = Counts::new();
+            for start in &news.met {
+                *met.entry(Hour::of(*start)).or_default() += 1;
+            }
+            place.count(&met);
             place.forget(date);
             self.known.forget(date, self.pace.lookback + self.pace.settle + self.pace.every);
             if self.known.has_overflowed() {

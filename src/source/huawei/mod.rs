@@ -9,6 +9,7 @@
 mod api;
 mod app_launches;
 mod app_logins;
+mod audit;
 mod budget;
 mod client;
 mod credentials;

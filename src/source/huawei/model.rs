@@ -156,6 +156,9 @@ struct Daemon {
     numbers: BTreeSet<usize>,
     repeats: usize,
     lateness: Option<crate::source::Lateness>,
+    remarks: Vec<String>,
+    /// Where the watermark of starts stood.
+    marks: BTreeSet<Timestamp>,
 }
 
 struct World {
@@ -168,6 +171,8 @@ struct World {
     passes: usize,
     next_poll: Timestamp,
     requests: usize,
+    /// Rows may be later than anybody waits for.
+    hopeless: bool,
     polls: usize,
     fail: bool,
 }
@@ -183,6 +188,7 @@ impl World {
             passes: 0,
             next_poll: ORIGIN,
             requests: 0,
+            hopeless: false,
             polls: 0,
             fail: false,
         }
@@ -290,13 +296,15 @@ impl World {
             self.daemon.watermark = Some((start, end));
         }
         self.daemon.cursor = Some(reading.cursor.clone());
+        self.daemon.remarks.extend(reading.remarks.iter().cloned());
+        self.daemon.marks.extend(reading.watermark.map(|(start, _)| start));
         self.daemon.lateness = reading.lateness.or(self.daemon.lateness);
         self.hold_watermark();
     }
 
     /// All that is behind the watermark was given.
     fn hold_watermark(&self) {
-        let Some((start, end)) = self.daemon.watermark else { return };
+        let Some((start, end)) = self.daemon.watermark.filter(|_| !self.hopeless) else { return };
         for row in &self.service.rows {
             // Rows before the first window are none of ours.
             assert!(
@@ -515,6 +523,82 @@ fn what_was_there_before_the_poller_is_not_late() {
     assert_eq!(world.daemon.lateness, None, "it came when it was asked for");
     comes_late(&mut world, 0, 5);
     assert!(world.daemon.lateness.unwrap().most <= Millis::secs(2));
+}
+
+#[test]
+fn a_row_that_came_later_than_polls_look_back_is_found_by_the_total_of_its_hour() {
+    for endpoint in [Endpoint::AppLogins, Endpoint::DesktopLogins, Endpoint::UserEvents] {
+        let mut world = World::new(endpoint, 100, (false, true));
+        world.hopeless = true;
+        comes_late(&mut world, 0, 70);
+        // As many as to stand out from those of a desktop's last minute, which its total leaves out.
+        let lost = world.service.rows.len();
+        for ago in 590..594 {
+            world.happen(&Happening::Born { ago, late: 2_400, ended: true });
+        }
+        comes_late(&mut world, 0, 60);
+        assert!(!world.daemon.numbers.contains(&lost), "no poll has met it");
+        assert_eq!(world.daemon.remarks, [""; 0]);
+        comes_late(&mut world, 0, 120);
+        assert!(world.daemon.numbers.contains(&lost));
+        let [remark] = world.daemon.remarks.as_slice() else { panic!("{:?}", world.daemon.remarks) };
+        assert!(
+            remark.starts_with(
+                "4 rows of the hour from 2026-01-05T10:00:00.000Z appeared later than polls look"
+            ),
+            "{remark}"
+        );
+    }
+}
+
+#[test]
+fn an_hour_that_is_whole_costs_one_request_and_hours_without_a_count_none() {
+    let mut world = World::new(Endpoint::AppLogins, 100, (false, false));
+    comes_late(&mut world, 0, 8 * 60);
+    // Five hours are long over that were counted from their beginning.
+    assert_eq!((world.requests - world.polls, world.daemon.repeats), (5, 0));
+    assert_eq!(world.daemon.remarks, [""; 0]);
+    // In the hour of a new life nobody counted all.
+    world.restart();
+    let before = world.requests - world.polls;
+    comes_late(&mut world, 0, 4 * 60);
+    assert!(world.requests - world.polls - before <= 4);
+    assert_eq!(world.daemon.remarks, [""; 0]);
+}
+
+#[test]
+fn totals_that_are_about_something_else_are_soon_left_alone() {
+    let mut world = World::new(Endpoint::AppLogins, 100, (false, false));
+    comes_late(&mut world, 0, 60);
+    world.service.lie = 7;
+    comes_late(&mut world, 0, 12 * 60);
+    let told = world.daemon.remarks.iter().filter(|remark| remark.contains("no longer compared")).count();
+    assert_eq!(told, 1, "{:?}", world.daemon.remarks);
+    assert!(!world.daemon.remarks.iter().any(|remark| remark.contains("appeared later")));
+}
+
+#[test]
+fn a_backlog_is_read_in_parts_of_which_each_is_kept() {
+    let mut world = World::new(Endpoint::AppLogins, 100, (false, false));
+    let rows = 16_000;
+    for number in 0..rows {
+        let start = ORIGIN - Millis(7_000_000 * (rows - number) / rows);
+        let number = usize::try_from(number).unwrap();
+        world.service.rows.push(Row { number, start, visible: start, end: Some(start), edits: 0 });
+    }
+    let all = world.service.rows.len();
+    while world.daemon.marks.is_empty() {
+        world.next_poll = world.service.now;
+        world.turn();
+    }
+    assert!(world.daemon.numbers.len() < all, "what was read is kept before all is read");
+    world.restart();
+    while world.daemon.numbers.len() < all {
+        world.next_poll = world.service.now;
+        world.turn();
+    }
+    assert!(world.daemon.marks.len() >= 2, "{:?}", world.daemon.marks);
+    assert!(world.daemon.repeats < 10_000, "{}: what was kept is not read again", world.daemon.repeats);
 }
 
 fn play_case(endpoint: Endpoint, most: usize, happenings: &[Happening]) {

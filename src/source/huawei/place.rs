@@ -51,6 +51,12 @@ pub(super) struct Place {
     /// Those of them that missed rows when they were last read, and when they missed none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     missed: BTreeMap<Hour, Timestamp>,
+    /// Rows of hours that are yet to be compared with the service's total, as far as they were met.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    counts: BTreeMap<Hour, u32>,
+    /// The first hour of which all rows are counted; none while the past is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counted: Option<Hour>,
     /// How late rows may appear, where that follows how late they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settle: Option<Millis>,
@@ -66,6 +72,8 @@ impl Place {
             end: from,
             open: BTreeMap::new(),
             missed: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            counted: None,
             settle: None,
         }
     }
@@ -83,7 +91,7 @@ impl Place {
         if place.settle.is_some_and(|settle| !(Millis::ZERO..=Millis::hours(1)).contains(&settle)) {
             return Err("it holds a length that is none".to_owned());
         }
-        if place.open.len().max(place.missed.len()) > MAX_HOURS {
+        if place.open.len().max(place.missed.len()).max(place.counts.len()) > MAX_HOURS {
             return Err(format!("it holds more than {MAX_HOURS} hours"));
         }
         Ok(place)
@@ -100,6 +108,47 @@ impl Place {
         self.to = self.to.max(to);
         self.start = self.start.max(to - settle);
         self.settle_ends(settle);
+    }
+
+    /// Rows of hours were met for the first time. An hour that is over and had none counts as well.
+    pub fn count(&mut self, met: &BTreeMap<Hour, u32>) {
+        let Some(first) = self.counted else { return };
+        for (hour, count) in met.range(first..) {
+            if let Some(counted) = self.counts.get_mut(hour) {
+                *counted = counted.saturating_add(*count);
+            } else if self.counts.len() < MAX_HOURS {
+                self.counts.insert(*hour, *count);
+            }
+        }
+        let mut hour = first;
+        while hour < Hour::of(self.to) && self.counts.len() < MAX_HOURS {
+            self.counts.entry(hour).or_default();
+            hour = Hour::of(hour.end());
+        }
+    }
+
+    /// Counts no more, in a life that has forgotten which rows were met: those of the last `lookback`
+    /// are met again.
+    pub fn stop_counting(&mut self, lookback: Millis) {
+        let from = Hour::of(self.start - lookback);
+        self.counts.retain(|hour, _| *hour < from);
+        self.counted = None;
+    }
+
+    /// Counts from the next hour on.
+    pub fn begin_counting(&mut self) {
+        self.counted = Some(Hour::of(Hour::of(self.to).end()));
+    }
+
+    /// The oldest hour that is yet to be compared, and its count.
+    pub fn oldest_count(&self) -> Option<(Hour, u32)> {
+        self.counts.first_key_value().map(|(hour, count)| (*hour, *count))
+    }
+
+    /// The hour was compared.
+    pub fn compared(&mut self, hour: Hour) {
+        self.counts.remove(&hour);
+        self.counted = self.counted.map(|first| first.max(Hour::of(hour.end())));
     }
 
     /// A row that began in this hour was open when it was read at `at`.
@@ -129,6 +178,7 @@ impl Place {
     pub fn forget(&mut self, now: Timestamp) {
         self.open.retain(|hour, _| hour.end() + KEPT > now);
         self.missed.retain(|hour, _| self.open.contains_key(hour));
+        self.counts.retain(|hour, _| hour.end() + KEPT > now);
     }
 
     /// Hours with open rows.

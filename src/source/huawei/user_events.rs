@@ -16,6 +16,19 @@ pub(super) static API: Api = Api {
     rows: "items",
     by_default: false,
     restless: &[],
+    fields: &[
+        "user_name",
+        "event_type",
+        "start_time",
+        "resource_name",
+        "client_type",
+        "client_ip",
+        "client_mac",
+        "client_version",
+        "source_ip",
+        "failed_code",
+        "failed_reason",
+    ],
     call,
 };
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::api::Ask;
-use super::known::{Found, Known, Scope};
+use super::known::{Found, Known, New, Scope};
 use super::place::Hour;
 use crate::record::{Millis, RowId, Timestamp};
 
@@ -58,6 +58,8 @@ pub(super) struct Walk {
     ahead: u64,
     /// Hours to look at again: rows were open in them.
     pub open: BTreeSet<Hour>,
+    /// When its rows began, each counted once.
+    starts: Vec<Timestamp>,
 }
 
 /// What one pass through the pages found, as far as it was not given yet.
@@ -93,6 +95,8 @@ pub(super) struct News {
     pub ahead: u64,
     /// Rows that the total promises and that did not come.
     pub missing: u64,
+    /// When rows began that were met for the first time.
+    pub met: Vec<Timestamp>,
 }
 
 /// What to do after a page.
@@ -123,6 +127,7 @@ impl Walk {
             dull: 0,
             ahead: 0,
             open: BTreeSet::new(),
+            starts: Vec::new(),
         }
     }
 
@@ -168,6 +173,9 @@ impl Walk {
         for row in rows {
             let before = self.distinct.insert((row.found.id, row.nth), self.again);
             new |= before != Some(self.again);
+            if before.is_none() {
+                self.starts.push(row.found.start);
+            }
             if row.ahead {
                 self.ahead += u64::from(before.is_none());
                 continue;
@@ -201,6 +209,11 @@ impl Walk {
         self.earlier = Some(std::mem::take(&mut self.pass));
         (self.offset, self.pages, self.dull) = (0, 0, 0);
         true
+    }
+
+    /// How many of its rows count for the hour.
+    pub fn within(&self, hour: Hour) -> usize {
+        self.starts.iter().filter(|start| Hour::of(**start) == hour).count()
     }
 
     /// Rows that the total promises beyond those that came.
@@ -267,7 +280,10 @@ fn remember(open: &mut BTreeSet<Hour>, start: Timestamp, from: Timestamp, to: Ti
 fn spell(mut rows: Vec<Found>, whole: bool, scope: Scope, known: &mut Known, now: Timestamp) -> News {
     let mut news = News::default();
     let mut number = 0;
-    for (row, twin) in known.news(&rows, whole, scope, now) {
+    for New { row, twin, first } in known.news(&rows, whole, scope, now) {
+        if first {
+            news.met.push(rows[row].start);
+        }
         let Some(line) = rows[row].line.take() else { continue };
         news.rows.push_str(&line);
         news.rows.push('\n');

@@ -1,7 +1,11 @@
 //! Alerts as JSON to an HTTP endpoint, signed as the Standard Webhooks specification 1.0 has it.
 //!
 //! `webhook-id` is the delivery's, the same at every try, so that the other side can drop repeats;
-//! the time stamp and with it the signature are of the try. Without a secret nothing is signed.
+//! the time stamp and with it the signature are of the try. Without a secret nothing is signed; with
+//! two, each signs, so that the other side can change from one to the other at its leisure.
+
+mod body;
+mod headers;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +14,11 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use crate::config::{Options, Secrets};
 use crate::record::Timestamp;
-use crate::route::DeliveryId;
+use crate::route::{Attempt, DeliveryId};
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 use crate::rule::problem::Problems;
+
+use body::Body;
 
 use super::http::Endpoint;
 use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
@@ -45,6 +51,24 @@ static KEYS: MapDoc = MapDoc {
             "signs each message; `whsec_…` or plain text",
             "secret: env:HOOK_SECRET",
         ),
+        may(
+            "previous_secret",
+            Takes::Secret,
+            "signs each message as well, while the other side changes to `secret`",
+            "previous_secret: env:HOOK_SECRET_OLD",
+        ),
+        may(
+            "headers",
+            Takes::Map(&headers::HEADERS),
+            "headers to send; a secret is named by its place",
+            "headers: {Authorization: env:HOOK_TOKEN}",
+        ),
+        may(
+            "body",
+            Takes::Template,
+            "a template of JSON; each value brings its own quotes. Names: kind, delivery, headline, text, line, alert, digest, probe",
+            "body: '{\"text\": {{ headline }}}'",
+        ),
         TIMEOUT,
     ],
 };
@@ -52,31 +76,54 @@ static KEYS: MapDoc = MapDoc {
 #[derive(Debug)]
 struct Webhook {
     endpoint: Endpoint,
-    key: Option<Key>,
+    /// The first is the one to stay.
+    keys: Vec<Key>,
+    headers: HeaderMap,
+    /// None: the message as it is told to machines.
+    body: Option<Body>,
 }
 
 fn build(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
     let timeout = timeout(options, problems);
     let endpoint = Endpoint::open(options, secrets, problems, timeout, false);
-    let mut key = None;
-    if options.has("secret") {
-        key = Some(options.secret(problems, secrets, "secret").and_then(|secret| {
-            let key = Key::of(&secret);
-            if key.is_none() {
-                let hint = "after `whsec_` stands Base64; a secret without it is taken as it is";
-                options.fault(problems, "secret", "the secret begins with `whsec_` and is no Base64", hint);
-            }
-            key
-        })?);
+    let keys = keys(options, secrets, problems);
+    let headers = headers::read(options, secrets, problems);
+    let body = if options.has("body") { Some(Body::compile(options, problems)?) } else { None };
+    let (headers, hidden) = headers?;
+    let endpoint = hidden.iter().fold(endpoint?, Endpoint::hiding);
+    Some(Box::new(Webhook { endpoint, keys: keys?, headers, body }))
+}
+
+/// The keys of `secret` and `previous_secret`. None after a fault.
+fn keys(options: &Options<'_>, secrets: &Secrets, problems: &mut Problems) -> Option<Vec<Key>> {
+    let mut keys = Vec::new();
+    for name in ["secret", "previous_secret"].into_iter().filter(|name| options.has(name)) {
+        let secret = options.secret(problems, secrets, name)?;
+        let key = Key::of(&secret);
+        if key.is_none() {
+            let hint = "after `whsec_` stands Base64; a secret without it is taken as it is";
+            options.fault(problems, name, "the secret begins with `whsec_` and is no Base64", hint);
+        }
+        keys.push(key?);
     }
-    Some(Box::new(Webhook { endpoint: endpoint?, key }))
+    if options.has("previous_secret") && !options.has("secret") {
+        let hint = "write it as `secret`, or add the new one";
+        options.fault(problems, "previous_secret", "`previous_secret` stands without `secret`", hint);
+        return None;
+    }
+    Some(keys)
 }
 
 impl Receiver for Webhook {
     fn send<'a>(&'a self, message: &'a Message) -> Trying<'a> {
         Box::pin(async move {
-            let body = render::json(message);
-            let headers = headers(self.key.as_ref(), message.id, message.now, &body);
+            let body = match self.body.as_ref().map(|body| body.render(message)) {
+                None => render::json(message),
+                Some(Ok(body)) => body,
+                Some(Err(reason)) => return Attempt::Malformed { reason },
+            };
+            let mut headers = self.headers.clone();
+            headers.extend(signed(&self.keys, message.id, message.now, &body));
             match self.endpoint.post(body, headers, message.now).await {
                 Ok(answer) => self.endpoint.judge(&answer),
                 Err(attempt) => attempt,
@@ -108,9 +155,11 @@ impl Key {
     }
 }
 
-fn headers(key: Option<&Key>, id: DeliveryId, now: Timestamp, body: &str) -> HeaderMap {
+/// Identity, time, and a signature of each key.
+fn signed(keys: &[Key], id: DeliveryId, now: Timestamp, body: &str) -> HeaderMap {
     let (id, seconds) = (id.to_string(), now.0.div_euclid(1_000).to_string());
-    let signature = key.map(|key| key.sign(&id, &seconds, body));
+    let signatures: Vec<String> = keys.iter().map(|key| key.sign(&id, &seconds, body)).collect();
+    let signature = (!signatures.is_empty()).then(|| signatures.join(" "));
     let mut headers = HeaderMap::new();
     for (name, value) in
         [("webhook-id", Some(id)), ("webhook-timestamp", Some(seconds)), ("webhook-signature", signature)]

@@ -1,0 +1,175 @@
+//! Which rules hear of which: names that must be there, and no circles. Whoever loads rules checks it
+//! here, once all of them are read; what a rule says by itself was checked before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::CheckedRule;
+use crate::record::RuleId;
+use crate::rule::problem::{Problems, Span};
+use crate::rule::spec::Verb;
+use crate::rule::suggest::nearest;
+
+/// A rule file that was read.
+#[derive(Debug)]
+pub struct Read {
+    /// The rule; none if it does not load.
+    pub rule: Option<CheckedRule>,
+    /// What there is to tell.
+    pub problems: Problems,
+    /// The rule's id, where it could be read.
+    pub id: Option<String>,
+}
+
+/// Notes what rules name that is not there, and circles; such rules do not load.
+pub fn check(read: &mut [Read]) {
+    while check_names(read) || check_risks(read) || check_circles(read) {}
+}
+
+/// The rules that load, by id.
+fn by_id(read: &[Read]) -> BTreeMap<RuleId, usize> {
+    let ids = read.iter().enumerate().filter_map(|(number, one)| Some((one.rule.as_ref()?, number)));
+    ids.map(|(rule, number)| (rule.rule().id().clone(), number)).collect()
+}
+
+fn names(rule: &CheckedRule) -> &[(RuleId, Span)] {
+    &rule.rule().spec.quiet_while
+}
+
+fn is_risk(rule: &CheckedRule) -> bool {
+    matches!(rule.rule().spec.verb, Some(Verb::Risk(_)))
+}
+
+/// Rules that wait for one which is made of their own alerts; true if one fell out.
+fn check_risks(read: &mut [Read]) -> bool {
+    let risks: BTreeMap<RuleId, String> = read
+        .iter()
+        .filter_map(|one| {
+            let rule = one.rule.as_ref().filter(|rule| is_risk(rule))?.rule();
+            let (line, column) = one.problems.position(rule.spec.id_span.start);
+            Some((rule.id().clone(), format!("{}:{line}:{column}", one.problems.file)))
+        })
+        .collect();
+    let mut fell = false;
+    for one in read.iter_mut() {
+        let Some(rule) = one.rule.as_ref().filter(|rule| !is_risk(rule)) else { continue };
+        let waits = names(rule).iter().find_map(|(id, span)| Some((id.clone(), *span, risks.get(id)?)));
+        let Some((id, span, place)) = waits else { continue };
+        let message =
+            format!("rules wait for each other in a circle: `{id}` adds up the alerts of this rule too");
+        let hint = format!("take it out; `{id}` is at {place}");
+        one.problems.error_hint(span, message, hint);
+        one.rule = None;
+        fell = true;
+    }
+    fell
+}
+
+/// True if a rule fell out.
+fn check_names(read: &mut [Read]) -> bool {
+    let known = by_id(read);
+    let failed: BTreeSet<String> =
+        read.iter().filter(|one| one.rule.is_none()).filter_map(|one| one.id.clone()).collect();
+    let mut fell = false;
+    for one in read.iter_mut() {
+        let missing: Vec<(RuleId, Span)> =
+            one.rule.iter().flat_map(names).filter(|(id, _)| !known.contains_key(id)).cloned().collect();
+        for (id, span) in &missing {
+            if failed.contains(id.as_str()) {
+                one.problems.error_hint(*span, format!("rule `{id}` does not load"), "mend its file first");
+                continue;
+            }
+            let hint = match nearest(id.as_str(), known.keys().map(RuleId::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name the id of a rule that is loaded with this one".to_owned(),
+            };
+            one.problems.error_hint(*span, format!("there is no rule `{id}`"), hint);
+        }
+        if !missing.is_empty() {
+            one.rule = None;
+            fell = true;
+        }
+    }
+    fell
+}
+
+/// True if rules fell out.
+fn check_circles(read: &mut [Read]) -> bool {
+    let known = by_id(read);
+    let next = |number: usize| -> Vec<(usize, Span)> {
+        let named = read.get(number).and_then(|one| one.rule.as_ref()).into_iter().flat_map(names);
+        named.filter_map(|(id, span)| Some((*known.get(id)?, *span))).collect()
+    };
+    let circle = known.values().find_map(|start| circle_from(*start, &next));
+    let Some(circle) = circle else { return false };
+    let places: Vec<(String, String)> = circle
+        .iter()
+        .filter_map(|(number, span)| {
+            let one = read.get(*number)?;
+            let (line, column) = one.problems.position(span.start);
+            let id = one.rule.as_ref()?.rule().id().to_string();
+            Some((id, format!("{}:{line}:{column}", one.problems.file)))
+        })
+        .collect();
+    for (turn, (number, span)) in circle.iter().enumerate() {
+        let Some(one) = read.get_mut(*number) else { continue };
+        let others: Vec<String> = (1..=places.len())
+            .filter_map(|step| places.get((turn + step) % places.len()))
+            .map(|(id, _)| format!("`{id}`"))
+            .collect();
+        let message = format!("rules wait for each other in a circle: {}", others.join(", "));
+        let also: Vec<&str> = (1..places.len())
+            .filter_map(|step| places.get((turn + step) % places.len()))
+            .map(|(_, place)| place.as_str())
+            .collect();
+        one.problems.error_hint(*span, message, format!("take it out here, or at {}", also.join(" or ")));
+        one.rule = None;
+    }
+    true
+}
+
+/// The circle that leads from a rule back to it: rules, and where each names the next.
+fn circle_from(start: usize, next: &dyn Fn(usize) -> Vec<(usize, Span)>) -> Option<Vec<(usize, Span)>> {
+    let mut path: Vec<(usize, Span)> = Vec::new();
+    let mut seen = BTreeSet::from([start]);
+    // Each rule on the way with what is still to be tried of it.
+    let mut tries = vec![(start, next(start))];
+    while let Some((number, rest)) = tries.last_mut() {
+        let Some((to, span)) = rest.pop() else {
+            tries.pop();
+            path.pop();
+            continue;
+        };
+        path.push((*number, span));
+        if to == start {
+            return Some(path);
+        }
+        if seen.insert(to) {
+            tries.push((to, next(to)));
+        } else {
+            path.pop();
+        }
+    }
+    None
+}
+
+/// The rules that are meant, and all that they hear of.
+pub fn with_heard(rules: Vec<CheckedRule>, meant: &BTreeSet<RuleId>) -> Vec<CheckedRule> {
+    let others: Vec<RuleId> =
+        rules.iter().filter(|rule| !is_risk(rule)).map(|rule| rule.rule().id().clone()).collect();
+    let hears = |rule: &CheckedRule| -> Vec<RuleId> {
+        let all: &[RuleId] = if is_risk(rule) { &others } else { &[] };
+        names(rule).iter().map(|(id, _)| id).chain(all).cloned().collect()
+    };
+    let heard: BTreeMap<RuleId, Vec<RuleId>> =
+        rules.iter().map(|rule| (rule.rule().id().clone(), hears(rule))).collect();
+    let mut wanted = meant.clone();
+    let mut fresh: Vec<RuleId> = meant.iter().cloned().collect();
+    while let Some(id) = fresh.pop() {
+        for other in heard.get(&id).into_iter().flatten() {
+            if wanted.insert(other.clone()) {
+                fresh.push(other.clone());
+            }
+        }
+    }
+    rules.into_iter().filter(|rule| wanted.contains(rule.rule().id())).collect()
+}

@@ -1,0 +1,134 @@
+//! `risk`: points of other rules' alerts within a window, or how many techniques they show.
+//!
+//! Hits are alerts, not records. Values of an entry: points, techniques (joined), rule, alert, level.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value as Json, json};
+
+use crate::alert::Finding;
+use crate::record::{Datum, Level, Millis, Number};
+
+use super::{Counted, Entry, Needed, Reason, Tally, Values, Verdict, Window, count_in, count_out, text_of};
+
+/// Alerts that an alert names, the latest; further ones are only counted.
+const SHOWN_ALERTS: usize = 50;
+
+/// What separates techniques.
+const JOIN: char = '\u{1f}';
+
+/// `risk:`, compiled.
+#[derive(Debug)]
+pub struct Risk {
+    /// Window length.
+    pub within: Millis,
+    /// Points that fire.
+    pub at_least: Option<u32>,
+    /// Distinct techniques that fire.
+    pub techniques: Option<u32>,
+}
+
+/// What an alert of this level adds.
+pub fn points(level: Level) -> u32 {
+    match level {
+        Level::Informational => 0,
+        Level::Low => 5,
+        Level::Medium => 20,
+        Level::High => 50,
+        Level::Critical => 100,
+    }
+}
+
+/// The values that an alert leaves.
+pub fn values(level: Level, techniques: &[String], rule: &str, alert: &str) -> [Datum; 5] {
+    let joined = techniques.join(&JOIN.to_string());
+    let text = |text: &str| Datum::Text(text.into());
+    let points = Datum::Number(Number::whole(points(level).into()));
+    [points, text(&joined), text(rule), text(alert), text(level.as_str())]
+}
+
+impl Risk {
+    pub(super) fn push(tally: &mut Tally, entry: &Entry) {
+        tally.crowded = tally.crowded.saturating_add(points_of(entry));
+        if tally.values.is_empty() {
+            tally.values.push(Values::default());
+        }
+        for technique in techniques_of(entry) {
+            count_in(&mut tally.values[0], &technique.into());
+        }
+    }
+
+    pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
+        tally.crowded = tally.crowded.saturating_sub(points_of(entry));
+        if let Some(techniques) = tally.values.first_mut() {
+            for technique in techniques_of(entry) {
+                count_out(techniques, technique);
+            }
+        }
+    }
+
+    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+        let (score, techniques) = (tally.crowded, distinct(tally));
+        let enough = |actual: u32, needed: Option<u32>| needed.is_some_and(|needed| actual >= needed);
+        if enough(score, self.at_least) || enough(techniques, self.techniques) {
+            return Verdict::Holds;
+        }
+        let (what, actual, needed) = match (self.at_least, self.techniques) {
+            (Some(needed), _) => (Counted::Points, score, needed),
+            (None, needed) => (Counted::Techniques, techniques, needed.unwrap_or_default()),
+        };
+        let (actual, needed) = (Number::whole(actual.into()), Needed::AtLeast(needed));
+        Verdict::Short(Reason::BelowThreshold { what, actual, needed })
+    }
+
+    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        let techniques: BTreeSet<&str> = window.hits.iter().flat_map(techniques_of).collect();
+        let rules: BTreeSet<&str> = window.hits.iter().map(|hit| text(hit, 2)).collect();
+        let from = window.hits.len().saturating_sub(SHOWN_ALERTS);
+        let alerts: Vec<Json> = window.hits[from..]
+            .iter()
+            .map(|hit| {
+                json!({
+                    "id": text(hit, 3), "rule": text(hit, 2), "level": text(hit, 4),
+                    "at": hit.at.to_string(), "points": points_of(hit),
+                })
+            })
+            .collect();
+        let mut finding = Finding { count: window.hits.len() as u64, ..Finding::default() };
+        let bounds = [("at_least", self.at_least), ("techniques", self.techniques)];
+        for (name, bound) in bounds {
+            if let Some(bound) = bound {
+                finding.threshold.insert(name.to_owned(), bound.into());
+            }
+        }
+        for (name, value) in
+            [("score", Json::from(tally.crowded)), ("techniques", json!(techniques)), ("rules", json!(rules))]
+        {
+            finding.actual.insert(name.to_owned(), value.clone());
+            finding.scope.insert(name.to_owned(), value);
+        }
+        finding.values.insert("alerts".to_owned(), alerts.into());
+        finding
+    }
+}
+
+fn distinct(tally: &Tally) -> u32 {
+    tally.values.first().map_or(0, |values| u32::try_from(values.len()).unwrap_or(u32::MAX))
+}
+
+fn points_of(entry: &Entry) -> u32 {
+    match entry.values.first() {
+        Some(Datum::Number(points)) => {
+            points.to_i64().and_then(|points| u32::try_from(points).ok()).unwrap_or_default()
+        }
+        Some(Datum::Absent | Datum::Text(_) | Datum::Bool(_)) | None => 0,
+    }
+}
+
+fn text(entry: &Entry, slot: usize) -> &str {
+    entry.values.get(slot).and_then(text_of).map_or("", |text| text)
+}
+
+fn techniques_of(entry: &Entry) -> impl Iterator<Item = &str> {
+    text(entry, 1).split(JOIN).filter(|technique| !technique.is_empty())
+}
