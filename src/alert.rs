@@ -15,15 +15,25 @@ use serde_json::{Map, Value as Json};
 use crate::record::{Datum, FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
 
 /// Identity of an alert: digest of tenant, rule, revision of the rule's meaning, group and the
-/// record that tipped it.
+/// record that tipped it, or the instant where time did.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlertId(pub [u8; 16]);
 
 impl AlertId {
     /// The alert that `tip` raises.
     pub fn of(tenant: &str, rule: &RuleId, revision: Revision, group: &[u8], tip: RecordId) -> Self {
+        Self::digest([tenant.as_bytes(), rule.as_str().as_bytes(), &revision.0, group, &tip.0])
+    }
+
+    /// The alert that the passing of `instant` raises.
+    pub fn at(tenant: &str, rule: &RuleId, revision: Revision, group: &[u8], instant: Timestamp) -> Self {
+        let instant = instant.0.to_le_bytes();
+        Self::digest([tenant.as_bytes(), rule.as_str().as_bytes(), &revision.0, group, &instant])
+    }
+
+    fn digest(parts: [&[u8]; 5]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for part in [tenant.as_bytes(), rule.as_str().as_bytes(), &revision.0, group, &tip.0] {
+        for part in parts {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -74,7 +84,7 @@ pub enum State {
     Closed,
     /// Somebody has taken it.
     Acknowledged,
-    /// Its `recover` condition held.
+    /// Its `recover` condition held, or what was absent came.
     Resolved,
 }
 

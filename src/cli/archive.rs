@@ -151,6 +151,7 @@ fn rows_of(entry: &Entry) -> usize {
         | crate::store::Event::Known(_)
         | crate::store::Event::Joined(_)
         | crate::store::Event::Left { .. }
+        | crate::store::Event::Gone { .. }
         | crate::store::Event::Placed { .. } => 0,
     }
 }

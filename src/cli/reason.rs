@@ -34,7 +34,8 @@ pub fn told(
             (false, "cooldown_until", format!("joined the open alert; the group may fire again at {until}"))
         }
         Step::Decided(Decision::Cleared) => {
-            (false, "below_threshold", "the record met `unless` and cleared the group".to_owned())
+            let key = if let Verb::Sequence(_) = program.verb { "until" } else { "unless" };
+            (false, "below_threshold", format!("the record met `{key}` and cleared the group"))
         }
         Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
         Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
@@ -81,6 +82,14 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         }
         Reason::KnownValue { values, slot: 0, last } => {
             (false, "known_value", format!("{} was last used at {last}", value(values, 0)))
+        }
+        Reason::Waiting { until } => {
+            (false, "below_threshold", format!("the group fires at {until}, unless something comes before"))
+        }
+        Reason::Came => (false, "below_threshold", "it is what must be absent, and it came".to_owned()),
+        Reason::StepTaken(number) => {
+            let counted = counted(program, Counted::Step(*number));
+            (false, "below_threshold", format!("it is one of the {counted}; the last step is still to come"))
         }
         Reason::KnownValue { values, slot, last } => {
             let (own, same) = (value(values, 0), value(values, *slot));
@@ -145,11 +154,13 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
         (
             Counted::Hits
             | Counted::DistinctValues
+            | Counted::InBucket
             | Counted::Samples
             | Counted::Points
             | Counted::Techniques
             | Counted::Stat(_)
-            | Counted::Having(_),
+            | Counted::Having(_)
+            | Counted::Step(_),
             _,
             _,
         ) => number.to_string(),
@@ -160,6 +171,7 @@ fn counted(program: &Program, what: Counted) -> String {
     match (what, &program.verb) {
         (Counted::Hits, _) => "hits".to_owned(),
         (Counted::DistinctValues, _) => "distinct values".to_owned(),
+        (Counted::InBucket, _) => "in the bucket".to_owned(),
         (Counted::Samples, _) => "samples".to_owned(),
         (Counted::Points, _) => "points".to_owned(),
         (Counted::Techniques, _) => "techniques".to_owned(),
@@ -167,7 +179,11 @@ fn counted(program: &Program, what: Counted) -> String {
         (Counted::Having(number), Verb::Count(count)) => {
             count.having.get(number).map_or_else(String::new, |having| having.name.clone())
         }
-        (Counted::Having(_), _) => String::new(),
+        (Counted::Step(number), Verb::Sequence(sequence)) => {
+            let name = sequence.steps.get(number).and_then(|step| step.name.as_deref());
+            name.map_or_else(|| format!("records of step {}", number + 1), |name| format!("`{name}`"))
+        }
+        (Counted::Having(_) | Counted::Step(_), _) => String::new(),
     }
 }
 

@@ -366,7 +366,7 @@ impl Intake {
         let gone: Vec<SourceId> = self.lanes.keys().copied().filter(|id| !wanted.contains(id)).collect();
         for id in &gone {
             if self.lanes.get(id).is_some_and(|state| state.joined) {
-                events.push(Event::Left { lane: *id });
+                events.push(Event::Gone { lane: *id });
             }
         }
         for lane in &lanes {

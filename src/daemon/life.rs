@@ -251,6 +251,10 @@ impl Life {
                 let left = self.engine.leave(*lane);
                 outcome.add(left);
             }
+            Event::Gone { lane } => {
+                let left = self.engine.remove(*lane);
+                outcome.add(left);
+            }
             Event::Read { lane, rows, twins, watermark } => {
                 self.read(entry, *lane, (rows, twins, places), &mut outcome)?;
                 if let Some(to) = watermark {

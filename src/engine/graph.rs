@@ -17,8 +17,11 @@ impl Engine {
         let programs = &generation.programs;
         let mut going: Vec<(usize, Timestamp)> = Vec::new();
         for number in which.iter().copied() {
-            let Some(watermark) = fronts.watermark(programs.list[number].waits) else { continue };
-            if self.states[number].begin(watermark) {
+            let program = &programs.list[number];
+            let Some(watermark) = fronts.watermark(program.waits) else { continue };
+            // Where time alone decides nothing, what cannot be read holds no timer back.
+            let readable = fronts.readable(program.waits).filter(|_| program.verb.waits());
+            if self.states[number].begin(watermark, readable.unwrap_or(Timestamp::MAX)) {
                 going.push((number, watermark));
             }
         }

@@ -33,8 +33,10 @@ enum Standing {
     Running,
     /// It was read to its end: it holds nothing back any more.
     Finished,
-    /// It stalled or was removed.
+    /// It stalled: rules that read another go on, but nobody can say that it is silent.
     Left,
+    /// It was removed.
+    Removed,
 }
 
 /// Every lane that ever counted.
@@ -48,29 +50,39 @@ struct Front {
     running: Option<(Timestamp, Timestamp)>,
     /// The greatest of those that were read to their end.
     finished: Option<(Timestamp, Timestamp)>,
+    /// The least of those that stalled.
+    stalled: Option<(Timestamp, Timestamp)>,
+}
+
+/// The earlier of both, each by itself.
+fn least(
+    one: Option<(Timestamp, Timestamp)>,
+    (start, end): (Timestamp, Timestamp),
+) -> (Timestamp, Timestamp) {
+    one.map_or((start, end), |(a, b)| (a.min(start), b.min(end)))
 }
 
 impl Front {
     fn add(&mut self, lane: &Lane) {
         let (start, end) = (lane.start, lane.end);
         match lane.standing {
-            Standing::Running => {
-                let (a, b) = self.running.unwrap_or((start, end));
-                self.running = Some((a.min(start), b.min(end)));
-            }
+            Standing::Running => self.running = Some(least(self.running, (start, end))),
             Standing::Finished => {
                 let (a, b) = self.finished.unwrap_or((start, end));
                 self.finished = Some((a.max(start), b.max(end)));
             }
-            Standing::Left => {}
+            Standing::Left => self.stalled = Some(least(self.stalled, (start, end))),
+            Standing::Removed => {}
         }
     }
 
     /// Both together.
     fn or(mut self, other: Self) -> Self {
-        if let Some((start, end)) = other.running {
-            let (a, b) = self.running.unwrap_or((start, end));
-            self.running = Some((a.min(start), b.min(end)));
+        if let Some(running) = other.running {
+            self.running = Some(least(self.running, running));
+        }
+        if let Some(stalled) = other.stalled {
+            self.stalled = Some(least(self.stalled, stalled));
         }
         if let Some((start, end)) = other.finished {
             let (a, b) = self.finished.unwrap_or((start, end));
@@ -96,8 +108,15 @@ impl Lanes {
         let new = Lane { endpoint, start: none, end: none, standing: Standing::Running };
         let lane = self.0.entry(lane).or_insert(new);
         lane.endpoint = endpoint;
-        if lane.standing == Standing::Left {
+        if matches!(lane.standing, Standing::Left | Standing::Removed) {
             lane.standing = Standing::Running;
+        }
+    }
+
+    /// A lane is gone for good, as far as anybody knows.
+    pub fn remove(&mut self, lane: SourceId) {
+        if let Some(lane) = self.0.get_mut(&lane) {
+            lane.standing = Standing::Removed;
         }
     }
 
@@ -140,7 +159,8 @@ impl Lanes {
 
     /// Those that left, by number, and up to where they were complete then.
     pub fn left(&self) -> BTreeMap<u16, Timestamp> {
-        let left = self.0.iter().filter(|(_, lane)| lane.standing == Standing::Left);
+        let left =
+            self.0.iter().filter(|(_, lane)| matches!(lane.standing, Standing::Left | Standing::Removed));
         left.map(|(id, lane)| (id.0, lane.start.min(lane.end))).collect()
     }
 }
@@ -148,6 +168,23 @@ impl Lanes {
 impl Fronts {
     /// Up to when a rule that reads this may judge; none where nothing it reads goes on.
     pub fn watermark(&self, reads: Reads) -> Option<Timestamp> {
+        let (starts, ends) = self.read_by(reads);
+        let start = starts.watermark().map(|(start, _)| start);
+        let end = ends.watermark().map(|(_, end)| end);
+        start.into_iter().chain(end).min()
+    }
+
+    /// Up to when all that such a rule reads is complete, what has stalled not left out: nobody can
+    /// say of a later time that nothing happened.
+    pub fn readable(&self, reads: Reads) -> Option<Timestamp> {
+        let (starts, ends) = self.read_by(reads);
+        let start = starts.stalled.map(|(start, _)| start);
+        let end = ends.stalled.map(|(_, end)| end);
+        start.into_iter().chain(end).chain(self.watermark(reads)).min()
+    }
+
+    /// What a rule reads: of start records, and of end records.
+    fn read_by(&self, reads: Reads) -> (Front, Front) {
         let (mut starts, mut ends) = (Front::default(), Front::default());
         for (endpoint, front) in &self.0 {
             let phases = reads.from(*endpoint);
@@ -158,9 +195,7 @@ impl Fronts {
                 ends = ends.or(*front);
             }
         }
-        let start = starts.watermark().map(|(start, _)| start);
-        let end = ends.watermark().map(|(_, end)| end);
-        start.into_iter().chain(end).min()
+        (starts, ends)
     }
 
     /// Up to when everything is complete that is still waited for.

@@ -262,8 +262,14 @@ impl Engine {
         self.lanes.join(source, endpoint);
     }
 
-    /// `source` stalled or was removed: rules that read another one go on without it, the others
-    /// stand still. What it brings behind their watermark when it comes back is late.
+    /// `source` was removed: rules that read another one go on without it.
+    pub fn remove(&mut self, source: SourceId) -> Outcome {
+        self.lanes.remove(source);
+        self.run()
+    }
+
+    /// `source` stalled: rules that read another one go on without it, the others stand still, and
+    /// none is told that it is silent. What it brings behind their watermark when it comes back is late.
     pub fn leave(&mut self, source: SourceId) -> Outcome {
         self.lanes.leave(source);
         self.run()
@@ -344,7 +350,7 @@ impl Engine {
         let trace = |step: Step, key: Box<[u8]>, seat: Seat| Traced { id: seat.id, at: seat.at, key, step };
         match hit.outcome {
             HitOutcome::Grouped { key, entry } => {
-                if !entry.clears {
+                if program.verb.is_hit(&entry) {
                     state.counters.hits += 1;
                 }
                 state.admit(key, entry, &place, watched, outcome);
@@ -402,6 +408,7 @@ impl Engine {
                 continue;
             }
             let Some(watermark) = fronts.watermark(program.waits) else { continue };
+            let readable = fronts.readable(program.waits).unwrap_or(watermark);
             let place = Place {
                 tenant: &self.tenant,
                 program,
@@ -410,7 +417,7 @@ impl Engine {
                 tells_dirty: self.tells_dirty,
                 watched: self.watched == Some(number),
             };
-            state.run(watermark, &place, self.watched == Some(number), &mut outcome);
+            state.run((watermark, readable), &place, self.watched == Some(number), &mut outcome);
         }
         let generation = self.generation.clone();
         self.run_linked(&generation.programs.linked, &fronts, &mut outcome);

@@ -103,6 +103,8 @@ pub struct ProgramState {
     watermark: Option<Timestamp>,
     /// What it holds back, and whether its alerts are open.
     pub quiet: Quiet,
+    /// Up to when deadlines have been judged: no further than all that the rule reads is readable.
+    readable: Option<Timestamp>,
     /// What the rule remembers across its groups.
     shared: Shared,
     /// What is counted.
@@ -160,6 +162,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key,
+                readable: self.readable.unwrap_or(Timestamp::MIN),
                 shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
@@ -301,13 +304,16 @@ impl ProgramState {
                 return None;
             }
         }
-        self.counters.hits += u64::from(!entry.clears);
+        self.counters.hits += u64::from(place.program.verb.is_hit(&entry));
         Some(entry)
     }
 
     /// Begins to judge what `watermark` covers; false if it covers nothing new.
-    pub fn begin(&mut self, watermark: Timestamp) -> bool {
-        if self.watermark.is_some_and(|reached| watermark <= reached) || watermark == Timestamp::MIN {
+    pub fn begin(&mut self, watermark: Timestamp, readable: Timestamp) -> bool {
+        let further = self.readable < Some(readable);
+        self.readable = self.readable.max(Some(readable));
+        let reached = self.watermark.is_some_and(|reached| watermark <= reached);
+        if reached && !further || watermark == Timestamp::MIN {
             return false;
         }
         if !self.in_order {
@@ -322,7 +328,8 @@ impl ProgramState {
     /// The next instant at which there is something to judge up to `watermark`.
     pub fn next(&self, watermark: Timestamp) -> Option<Timestamp> {
         let hit = self.due.front().map(|waiting| waiting.entry.at);
-        let timer = self.timers.first().map(|(at, _)| *at).filter(|at| *at <= watermark);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let timer = timer.filter(|at| *at <= watermark && Some(*at) <= self.readable);
         hit.into_iter().chain(timer).min()
     }
 
@@ -350,7 +357,7 @@ impl ProgramState {
 
     /// All up to `watermark` is judged.
     pub fn end(&mut self, watermark: Timestamp) {
-        self.watermark = Some(watermark);
+        self.watermark = self.watermark.max(Some(watermark));
         self.quiet.reached = None;
     }
 
@@ -372,6 +379,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            readable: self.readable.unwrap_or(Timestamp::MIN),
             shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
@@ -383,9 +391,22 @@ impl ProgramState {
         }
     }
 
-    /// Judges what `watermark` covers, in event order.
-    pub fn run(&mut self, watermark: Timestamp, place: &Place<'_>, watched: bool, out: &mut Outcome) {
-        if self.watermark.is_some_and(|reached| watermark <= reached) || watermark == Timestamp::MIN {
+    /// Judges what `watermark` covers, in event order, and the deadlines up to `readable`.
+    pub fn run(
+        &mut self,
+        (watermark, readable): (Timestamp, Timestamp),
+        place: &Place<'_>,
+        watched: bool,
+        out: &mut Outcome,
+    ) {
+        if watermark == Timestamp::MIN {
+            return;
+        }
+        self.readable = self.readable.max(Some(readable));
+        if let Some(reached) = self.watermark.filter(|reached| watermark <= *reached) {
+            if place.program.verb.waits() {
+                self.timers_before(reached + Millis(1), place, out);
+            }
             return;
         }
         self.watermark = Some(watermark);
@@ -434,6 +455,9 @@ impl ProgramState {
 
     /// Runs the timers earlier than `time`.
     fn timers_before(&mut self, time: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        let readable =
+            self.readable.map_or(Timestamp::MIN, |readable| Timestamp(readable.0.saturating_add(1)));
+        let time = if place.program.verb.waits() { time.min(readable) } else { time };
         while let Some((at, key)) = self.timers.first().cloned() {
             if at >= time {
                 break;
@@ -444,15 +468,21 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                readable: self.readable.unwrap_or(Timestamp::MIN),
                 shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
             };
             let from = around.drafts.len();
-            group.close_due(at, &mut around);
+            let met = group.come_to(at, &mut around);
             let expires = group.expires(place.program).is_some_and(|expires| expires <= at);
             place.dirty(&key, out);
+            if place.watched {
+                let told =
+                    |(id, decision)| Traced { id, at, key: (*key).into(), step: Step::Decided(decision) };
+                out.traced.extend(met.into_iter().map(told));
+            }
             self.hear(from, None, place, at, out);
             let Some(group) = self.groups.get_mut(&key) else { continue };
             if expires {
@@ -485,6 +515,7 @@ impl ProgramState {
             tenant: place.tenant,
             program: place.program,
             key,
+            readable: self.readable.unwrap_or(Timestamp::MIN),
             shared: &self.shared,
             counters: &mut self.counters,
             drafts: &mut out.drafts,
@@ -562,6 +593,7 @@ impl ProgramState {
                 tenant: place.tenant,
                 program: place.program,
                 key: &key,
+                readable: self.readable.unwrap_or(Timestamp::MIN),
                 shared: &self.shared,
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,

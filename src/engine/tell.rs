@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
-use crate::record::FieldName;
 use crate::record::describe::VERSIONS;
+use crate::record::{FieldName, Timestamp};
 use crate::rule::compile::Rule;
 use crate::rule::spec::Verb;
 use crate::rule::template::Text;
@@ -64,7 +64,7 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         count: fired.finding.count,
         repeats: 0,
         first_seen: first,
-        last_seen: fired.at,
+        last_seen: last_seen(fired),
         window: Bounds { from: fired.from, to: fired.to },
         threshold: fired.finding.threshold.clone(),
         actual,
@@ -132,6 +132,11 @@ fn spelt_value(rule: &Rule, tip: &Told) -> Option<Json> {
     Some(verb.value.iter().map(part).collect::<Vec<_>>().join(", ").into())
 }
 
+/// The last record that the alert stands on; time may have passed since.
+fn last_seen(fired: &Fired) -> Timestamp {
+    fired.sights.last().map_or(fired.at, |sight| sight.at)
+}
+
 fn why_level(line: Option<usize>) -> String {
     line.map_or_else(|| "rule".to_owned(), |line| format!("levels[{line}]"))
 }
@@ -164,7 +169,7 @@ fn scope(fired: &Fired, tip: Option<&Told>) -> BTreeMap<String, Json> {
         ("threshold", threshold),
         ("at", fired.at.to_string().into()),
         ("first_seen", first.to_string().into()),
-        ("last_seen", fired.at.to_string().into()),
+        ("last_seen", last_seen(fired).to_string().into()),
         ("late", fired.late.into()),
         ("state", State::Open.as_str().into()),
         ("repeats", 0.into()),

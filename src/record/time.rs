@@ -232,6 +232,12 @@ impl Millis {
         Self::hours(count * 24)
     }
 
+    /// So many of it; the longest that there is where that is too long.
+    #[must_use]
+    pub fn times(self, count: u32) -> Self {
+        Self(self.0.saturating_mul(count.into()))
+    }
+
     /// The longest length that is read: ten years, far past what any window holds, so that sums of
     /// lengths and times cannot overflow.
     pub const LONGEST: Self = Self::days(3_650);

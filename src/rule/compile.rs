@@ -35,7 +35,7 @@ use verbs::{cooldown, grouping, verb};
 /// Bytes that state keeps of a value; a longer one is cut and told apart by a digest of the whole.
 pub const MAX_KEPT_TEXT: usize = 4_096;
 
-/// Lines of `levels` and shares of `having` in one rule: a hit keeps one bit of each.
+/// Lines of `levels` with shares of `having` or steps in one rule: a hit keeps one bit of each.
 pub const MAX_MARKS: usize = 32;
 
 /// Longer texts are not worth keeping for the next record that has them.
@@ -68,7 +68,7 @@ impl Rule {
 pub enum Role {
     /// A hit, if no exception holds.
     Hit,
-    /// It clears its group (`unless`).
+    /// It clears its group (`unless`, `until`).
     Clear,
     /// A memory learns from it; its program is the memory's number.
     Learn,
@@ -198,7 +198,7 @@ pub struct Program {
     pub missing_own: bool,
     /// Exceptions.
     pub exceptions: Vec<ExceptionProgram>,
-    /// `levels` lines first, then the conditions of shares: bit by number in an entry's marks.
+    /// `levels` lines first, then the conditions of shares or steps: bit by number in an entry's marks.
     pub marks: Vec<Condition>,
     /// Levels of the first marks.
     pub levels: Vec<Level>,
@@ -291,13 +291,16 @@ fn check_marks(spec: &Spec, problems: &mut Problems) {
     let is_share = |having: &&spec::Having| matches!(having.test, spec::HavingTest::Share { .. });
     let shares = match &spec.verb {
         Some(spec::Verb::Count(count)) => count.having.iter().filter(is_share).count(),
+        Some(spec::Verb::Sequence(sequence)) => sequence.steps.len() + usize::from(sequence.absent.is_some()),
         Some(_) | None => 0,
     };
     let marks = spec.levels.len() + shares;
+    let steps = matches!(spec.verb, Some(spec::Verb::Sequence(_)));
+    let what = if steps { "the steps" } else { "the shares of `having`" };
     if marks > MAX_MARKS {
         problems.error_hint(
             spec.id_span,
-            format!("`levels` and the shares of `having` are {marks} conditions together, and {MAX_MARKS} are the most"),
+            format!("`levels` and {what} are {marks} conditions together, and {MAX_MARKS} are the most"),
             "join lines of one level: a list of maps is OR",
         );
     }
@@ -349,8 +352,8 @@ impl Programs {
         let number = self.list.len();
         let spec = &rule.spec;
         let mut reads = self.input(number, Role::Hit, &spec.matches, columns);
-        if let Some(spec::Verb::Count(spec::CountSpec { unless: Some(unless), .. })) = &spec.verb {
-            reads = reads.or(self.input(number, Role::Clear, unless, columns));
+        if let Some(clears) = verbs::clears(spec) {
+            reads = reads.or(self.input(number, Role::Clear, clears, columns));
         }
         let lists = self.predicates.lists().clone();
         let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);

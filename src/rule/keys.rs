@@ -10,8 +10,8 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
 pub use verbs::{
-    COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RECOVER, RISK, SAME_NET, SCRIPT,
-    TRAVEL, UNLESS_COMMON,
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RATE, RECOVER, RISK, SAME_NET,
+    SCRIPT, SEQUENCE, STEP, TRAVEL, UNLESS_COMMON,
 };
 
 /// One map of the language.
@@ -229,6 +229,8 @@ pub const VERBS: &[&str] = &[
 pub const MAX_AT_LEAST: u32 = 10_000;
 /// Records that a script may look back on.
 pub const MAX_KEEP: u32 = 64;
+/// Steps of a sequence.
+pub const MAX_STEPS: usize = 10;
 /// Records of one line of a test.
 pub const MAX_TIMES: u32 = 1_000_000;
 
@@ -245,6 +247,10 @@ pub static MAPS: &[&MapDoc] = &[
     &UNLESS_COMMON,
     &MEASURE,
     &RECOVER,
+    &RATE,
+    &SEQUENCE,
+    &STEP,
+    &ABSENT,
     &SCRIPT,
     &TRAVEL,
     &RISK,
@@ -308,9 +314,13 @@ pub static SYNONYMS: &[(&str, &str)] = &[
     ("window", "within"),
     ("timeframe", "within"),
     ("timespan", "within"),
+    ("maxspan", "within"),
     ("threshold", "at_least"),
     ("times", "at_least"),
     ("min", "at_least"),
+    ("capacity", "at_least"),
+    ("leakspeed", "drains_every"),
+    ("leak_speed", "drains_every"),
     ("group_by", "by"),
     ("group-by", "by"),
     ("groupby", "by"),

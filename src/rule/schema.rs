@@ -39,6 +39,11 @@ pub fn rule_schema() -> Value {
     });
     if let (Some(schema), Value::Object(rule)) = (schema.as_object_mut(), map_schema(&RULE)) {
         schema.extend(rule);
+        // Steps match by themselves.
+        if let Some(needed) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            needed.retain(|key| key != "match");
+        }
+        schema.insert("oneOf".into(), json!([{ "required": ["match"] }, { "required": ["sequence"] }]));
     }
     schema
 }
@@ -305,10 +310,11 @@ mod tests {
     #[test]
     fn a_rule_takes_its_keys_and_no_other() {
         let schema = rule_schema();
-        assert_eq!(schema["required"], json!(["rule", "title", "level", "match"]));
+        assert_eq!(schema["required"], json!(["rule", "title", "level"]));
         assert_eq!(schema["additionalProperties"], json!(false));
         assert_eq!(schema["properties"]["level"]["enum"][4], "critical");
-        assert!(schema["properties"].get("sequence").is_none(), "what does not run is not offered");
+        assert_eq!(schema["oneOf"], json!([{ "required": ["match"] }, { "required": ["sequence"] }]));
+        assert!(schema["properties"].get("overlap").is_none(), "what does not run is not offered");
     }
 
     #[test]

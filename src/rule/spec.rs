@@ -282,6 +282,12 @@ pub enum Verb {
     Measure(MeasureSpec),
     /// Points of other rules' alerts.
     Risk(RiskSpec),
+    /// A leaky bucket.
+    Rate(RateSpec),
+    /// Steps in order.
+    Sequence(SequenceSpec),
+    /// No hit for so long.
+    Absent(AbsentSpec),
     /// A Rhai script over the group's last records.
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
@@ -459,6 +465,56 @@ pub enum Stat {
     Max,
     /// Total.
     Sum,
+}
+
+/// `rate:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RateSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Units in the bucket that fire; at least 1.
+    pub at_least: u32,
+    /// One unit drains in so long.
+    pub drains_every: Millis,
+    /// Only a value of this field that is not in the bucket pours; none: every hit.
+    pub distinct: Option<FieldName>,
+}
+
+/// `sequence:`. Its steps match by themselves; the rule's `match` is any of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SequenceSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Window length.
+    pub within: Millis,
+    /// At least two, or one before `absent`.
+    pub steps: Vec<StepSpec>,
+    /// `{absent: …}`, the last step.
+    pub absent: Option<Expr>,
+    /// A record of the group that clears it.
+    pub until: Option<Expr>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepSpec {
+    /// Its name in the alert's text.
+    pub name: Option<String>,
+    /// What its records are.
+    pub matches: Expr,
+    /// How many it takes; at least 1.
+    pub at_least: u32,
+}
+
+/// `absent:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AbsentSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// Fires so long after the last hit.
+    pub lasts: Millis,
+    /// A group without a hit for so long is forgotten; none: never.
+    pub retire: Option<Millis>,
 }
 
 /// `risk:`. At least one of `at_least` and `techniques` is given.

@@ -74,6 +74,7 @@ fn event() -> impl Strategy<Value = Event> {
         (0..3_u16, "[a-c]").prop_map(|(id, name)| Event::Joined(lane(id, &name))),
         (1..9_u64).prop_map(|from| Event::Adopted { rules: vec!["loud".parse().unwrap()], from }),
         (0..3_u16).prop_map(|id| Event::Left { lane: SourceId(id) }),
+        (0..3_u16).prop_map(|id| Event::Gone { lane: SourceId(id) }),
         rows.prop_map(|(lane, rows, twins, watermark)| {
             Event::Read { lane: SourceId(lane), rows, twins, watermark }
         }),

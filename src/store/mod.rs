@@ -132,6 +132,11 @@ pub enum Event {
         /// Complete up to here, where that moved.
         watermark: Option<Watermark>,
     },
+    /// A lane was removed: nothing waits for it any more.
+    Gone {
+        /// Which.
+        lane: SourceId,
+    },
     /// Rows whose addresses are where this says; [`Event::Read`] is within.
     Placed {
         /// What was known of the addresses when the rows were taken in.
@@ -151,6 +156,7 @@ impl Event {
             | Self::Known(_)
             | Self::Joined(_)
             | Self::Left { .. }
+            | Self::Gone { .. }
             | Self::Read { .. } => (self, None),
         }
     }

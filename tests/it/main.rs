@@ -16,6 +16,7 @@ mod huawei;
 mod laws;
 mod layers;
 mod life;
+mod lists;
 mod mail_server;
 mod mmdb;
 mod models;

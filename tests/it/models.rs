@@ -85,6 +85,52 @@ fn at_least(needed: usize) -> Holds<Seen> {
     Box::new(move |hits| (hits.len() >= needed).then_some(hits.len() as u64))
 }
 
+/// What a record of a step is, and how many it takes.
+type Step = (fn(&Login) -> bool, usize);
+
+/// Whether `steps` find records among `hits`, each step's no later than the next one's and the last
+/// one's no later than `until`; with `tip`, the latest of the last step's is at its time, and with
+/// `is` it is among them.
+fn in_order(hits: &[Seen], steps: &[Step], until: i64, tip: Option<(&Seen, bool)>) -> bool {
+    let Some(((is_step, needed), before)) = steps.split_last() else { return true };
+    let fitting: Vec<usize> =
+        (0..hits.len()).filter(|n| hits[*n].at() <= until && is_step(&hits[*n].login)).collect();
+    choices(&fitting, *needed).into_iter().any(|chosen| {
+        let at = |n: &usize| hits[*n].at();
+        let ends = tip.is_none_or(|(tip, is)| {
+            chosen.iter().map(at).max() == Some(tip.at()) && (!is || chosen.iter().any(|n| hits[*n] == *tip))
+        });
+        let rest: Vec<Seen> =
+            (0..hits.len()).filter(|n| !chosen.contains(n)).map(|n| hits[n].clone()).collect();
+        ends && in_order(&rest, before, chosen.iter().map(at).min().unwrap(), None)
+    })
+}
+
+/// Every way to choose so many.
+fn choices(of: &[usize], needed: usize) -> Vec<Vec<usize>> {
+    if needed == 0 {
+        return vec![Vec::new()];
+    }
+    let with = |place: usize| {
+        choices(&of[place + 1..], needed - 1).into_iter().map(move |rest| [vec![of[place]], rest].concat())
+    };
+    (0..of.len()).flat_map(with).collect()
+}
+
+/// A sequence of steps: at a record of the last, or at one that completes the steps beside it.
+fn sequence(steps: Vec<Step>) -> Holds<Seen> {
+    Box::new(move |hits| {
+        let (tip, before) = hits.split_last().unwrap();
+        let at = tip.at();
+        let as_last = in_order(hits, &steps, at, Some((tip, true)));
+        let beside = || {
+            in_order(hits, &steps, at, Some((tip, false)))
+                && !in_order(before, &steps, at, Some((tip, false)))
+        };
+        (as_last || beside()).then_some(0)
+    })
+}
+
 fn distinct<'a>(hits: &'a [Seen], value: impl Fn(&'a Login) -> Option<&'a str>) -> usize {
     hits.iter().filter_map(|hit| value(&hit.login)).collect::<BTreeSet<_>>().len()
 }
@@ -106,7 +152,15 @@ fn network(ip: &str, bits: u32) -> u32 {
 }
 
 fn simple(window: Window, holds: Holds<Seen>, cooldown: i64) -> SlowRule<Seen> {
-    SlowRule { window, holds, cooldown, cooldown_given: false, restart: false, recovered: None }
+    SlowRule {
+        window,
+        holds,
+        cooldown,
+        cooldown_given: false,
+        restart: false,
+        recovered: None,
+        same: |_, _| false,
+    }
 }
 
 /// `first_seen` with a value that two logins share if `same` says so.
@@ -304,6 +358,57 @@ pub fn verbs() -> Vec<Case> {
             ),
         ),
         case(
+            "sequence",
+            "sequence:\n  by: [user_name]\n  within: 60s\n  steps:\n    - {name: failures, match: {outcome: failure}, at_least: 2}\n    - {match: {outcome: success}}\n",
+            |_| true,
+            by_user,
+            simple(Window::Time(MINUTE), sequence(vec![(failed, 2), (succeeded, 1)]), MINUTE),
+        ),
+        case(
+            "sequence-of-the-same",
+            "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {match: {outcome: [failure, success]}, at_least: 2}\n    - {match: {outcome: failure}}\ncooldown: 20s\n",
+            |_| true,
+            by_user,
+            simple(Window::Time(30 * SECOND), sequence(vec![(|_| true, 2), (failed, 1)]), 20 * SECOND),
+        ),
+        Case {
+            name: "sequence-until",
+            body: "sequence:\n  by: [user_name]\n  within: 2m\n  until: {outcome: success, public_ip: 203.0.113.0}\n  steps:\n    - {match: {outcome: [failure, success], e2e_rtt|gte: 250}}\n    - {match: {outcome: failure}}\n    - {match: {outcome: success}}\ncooldown: off\n",
+            hits: |_| true,
+            clears: |login| !login.failure && login.ip.as_deref() == Some("203.0.113.0"),
+            key: by_user,
+            rule: simple(
+                Window::Time(2 * MINUTE),
+                sequence(vec![(|login| login.rtt >= Some(250), 1), (failed, 1), (succeeded, 1)]),
+                0,
+            ),
+        },
+        case(
+            "rate",
+            "match: {outcome: failure}\nrate: {at_least: 3, drains_every: 35s, by: [user_name]}\n",
+            failed,
+            by_user,
+            SlowRule { restart: true, ..simple(Window::Bucket(35 * SECOND, 3), at_least(3), 105 * SECOND) },
+        ),
+        case(
+            "rate-cooldown-off",
+            "match: {outcome: failure}\nrate: {at_least: 2, drains_every: 10s, by: [public_ip]}\ncooldown: off\n",
+            failed,
+            by_ip,
+            SlowRule { restart: true, ..simple(Window::Bucket(10 * SECOND, 2), at_least(2), 0) },
+        ),
+        case(
+            "rate-distinct",
+            "match: {outcome: failure}\nrate: {at_least: 2, drains_every: 45s, distinct: user_name, by: [public_ip]}\ncooldown: 1m\n",
+            failed,
+            by_ip,
+            SlowRule {
+                restart: true,
+                same: |a, b| a.login.user == b.login.user,
+                ..simple(Window::Bucket(45 * SECOND, 2), at_least(2), MINUTE)
+            },
+        ),
+        case(
             "script",
             "match: {outcome: [failure, success], e2e_rtt|exists: true}\nscript:\n  by: [user_name]\n  keep: 3\n  when: |\n    history.filter(|r| r.e2e_rtt > 250).len() >= 2\n",
             measured,
@@ -371,7 +476,11 @@ pub fn alerts_of(told: &Told, rule: &str) -> Vec<Line> {
     };
     let fired = told.fired().filter(|fired| fired.rule.as_str() == rule);
     let mut lines: Vec<Line> = fired
-        .map(|fired| (fired.at.0 - START, group(&fired.group), fired.finding.count, fired.late))
+        .map(|fired| {
+            // The model of sequences says whether there is one, not which of the records are its.
+            let count = if rule.starts_with("sequence") { 0 } else { fired.finding.count };
+            (fired.at.0 - START, group(&fired.group), count, fired.late)
+        })
         .collect();
     lines.sort();
     lines

@@ -23,6 +23,30 @@ pub enum Window {
     All,
     /// None.
     Alone,
+    /// Those whose unit has not drained from a bucket, of which one drains in so long and which
+    /// holds so many. What is in it depends on all of them.
+    Bucket(i64, usize),
+}
+
+/// The hits in a bucket at the time of the last one: it drains evenly, the oldest first; a hit pours
+/// where there is room and `same` says of none in it that it is the same.
+fn bucket<H: Hit>(hits: &[H], drains_every: i64, room: usize, same: impl Fn(&H, &H) -> bool) -> Vec<H> {
+    let mut units: Vec<(H, i64)> = Vec::new();
+    let mut now = i64::MIN;
+    for hit in hits {
+        let mut passed = hit.at().saturating_sub(now);
+        now = hit.at();
+        for (_, left) in &mut units {
+            let drained = passed.min(*left);
+            *left -= drained;
+            passed -= drained;
+        }
+        units.retain(|(_, left)| *left > 0);
+        if units.len() < room && units.iter().all(|(other, _)| !same(other, hit)) {
+            units.push((hit.clone(), drains_every));
+        }
+    }
+    units.into_iter().map(|(hit, _)| hit).collect()
 }
 
 /// A rule's stateful part.
@@ -35,6 +59,8 @@ pub struct SlowRule<H> {
     pub restart: bool,
     /// The recovery condition, over the same hits.
     pub recovered: Option<Recovered<H>>,
+    /// Of which hits only one can be in a bucket.
+    pub same: fn(&H, &H) -> bool,
 }
 
 /// What the model needs to know of a hit.
@@ -109,7 +135,9 @@ impl<H: Hit> SlowGroup<H> {
         for later in place..self.hits.len() {
             let judged = self.hits[later].clone();
             let window = self.window(later, rule);
-            if judged.clears() || !window.contains(hit) || self.covered(&judged) {
+            // What is in a bucket depends on hits that have drained.
+            let looked_back = matches!(rule.window, Window::Bucket(..)) || window.contains(hit);
+            if judged.clears() || !looked_back || self.covered(&judged) {
                 continue;
             }
             if let Some(count) = (rule.holds)(&window) {
@@ -149,6 +177,7 @@ impl<H: Hit> SlowGroup<H> {
                     at - within
                 }
             }
+            Window::Bucket(..) => first - 1,
             Window::Records(_) | Window::All | Window::Alone => at - i64::from(rule.cooldown > 0),
         };
         let until = at + rule.cooldown;
@@ -172,6 +201,7 @@ impl<H: Hit> SlowGroup<H> {
             Window::Records(most) => last(hits, most),
             Window::All => hits,
             Window::Alone => last(hits, 1),
+            Window::Bucket(drains_every, room) => bucket(&hits, drains_every, room, rule.same),
         }
     }
 

@@ -1,283 +1,374 @@
-//! Lists and places in a running daemon: read, reloaded, kept for feeding the journal again.
+//! Truth tables by time: when a verb fires, hit by hit, to the millisecond.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use larum::alert::{Draft, State};
+use larum::engine::SourceId;
 
-use larum::daemon::control;
-use larum::daemon::orders::{Order, Reply};
-use larum::daemon::run::{Daemon, Settings};
-use larum::store::{AlertQuery, Store};
+use super::world::{Login, SECOND, SOURCE, START, Told, World, rule, time};
 
-use crate::mmdb;
-use crate::operator::until;
-
-/// A folder with a daemon's files: one rule, and a file of records that it follows.
-struct Desk {
-    folder: tempfile::TempDir,
-    /// Records written so far: one a second from 2026-03-09 10:00 on.
-    written: AtomicU32,
+/// Logins written as `0 ana | 20.5 ana ok`: seconds after the start, user, and `ok` for a success
+/// or an address.
+fn logins(story: &str) -> Vec<Login> {
+    let login = |(number, text): (usize, &str)| {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let at = millis(words[0]);
+        let id = u32::try_from(number).unwrap();
+        let mut login = Login::failure(id, at, words.get(1).unwrap_or(&"ana"));
+        for word in words.iter().skip(2) {
+            match *word {
+                "ok" => login.failure = false,
+                ip => login = login.from(ip),
+            }
+        }
+        login
+    };
+    story.split('|').filter(|text| !text.trim().is_empty()).enumerate().map(login).collect()
 }
 
-const RULE: &str = "rule: leaver\ntitle: Somebody who has left\nlevel: high\n\
-                    match: {outcome: success, user|in: leavers}\nalert:\n  title: \"{{ user }}\"\n";
+fn millis(seconds: &str) -> i64 {
+    let (whole, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let part = format!("{part:0<3}");
+    whole.parse::<i64>().unwrap() * SECOND + part.parse::<i64>().unwrap()
+}
 
-impl Desk {
-    fn new(rule: &str, more: &str) -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap(), written: AtomicU32::new(0) };
-        std::fs::create_dir(desk.path("rules")).unwrap();
-        desk.write("rules/rule.yaml", rule);
-        desk.write("in.ndjson", "");
-        // Time is known where a second record confirms it.
-        desk.record("first", "198.51.100.99");
-        desk.record("second", "198.51.100.99");
-        let config = format!(
-            "store: larum.db\nrules: [rules]\n{more}\nsources:\n  \
-             - {{name: archive, kind: file, path: in.ndjson, follow: true}}\nreceivers:\n  \
-             - {{name: kept, kind: file, path: kept.ndjson}}\nroutes: [{{match: {{}}, to: [kept]}}]\n"
-        );
-        desk.write("larum.yaml", &config);
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    /// One more record: who, and from where.
-    fn record(&self, user: &str, ip: &str) {
-        use std::io::Write as _;
-        let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let line = format!(
-            "{{\"id\":\"{number}\",\"kind\":\"login\",\"user_name\":\"{user}\",\"public_ip\":\"{ip}\",\
-             \"start_time\":\"2026-03-09T{:02}:{:02}:{:02}Z\"}}\n",
-            10 + number / 3600,
-            number / 60 % 60,
-            number % 60
-        );
-        let mut file = std::fs::OpenOptions::new().append(true).open(self.path("in.ndjson")).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
-
-    async fn start(&self, watch: bool) -> Running {
-        let settings = Settings { watch, ..Settings::new(self.path("larum.yaml")) };
-        let daemon = Daemon::start(settings).await.unwrap();
-        let store = daemon.store();
-        let (stop, stopping) = tokio::sync::watch::channel(false);
-        let task = tokio::spawn(daemon.run(stopping));
-        Running { stop, store, task }
-    }
-
-    async fn reload(&self) -> Result<String, String> {
-        let socket = control::socket_of(&self.path("larum.db"));
-        match control::ask(&socket, &Order::Reload).await.unwrap() {
-            Reply::Done(words) => Ok(words),
-            Reply::Refused(words) => Err(words),
-            Reply::Status(_) => panic!("a status"),
+/// What was told of each alert, in order: `105 ana 6` when it fired, for whom and the count, with
+/// `late`; `= 110 ana resolved` for what became of it.
+fn table(told: &Told) -> String {
+    let mut drafts = told.drafts.clone();
+    drafts.sort_by_cached_key(Draft::order);
+    let mut lines = Vec::new();
+    let mut names = std::collections::BTreeMap::new();
+    let shown = |at: i64| {
+        let (whole, part) = ((at - START) / SECOND, (at - START) % SECOND);
+        if part == 0 { whole.to_string() } else { format!("{whole}.{part:03}") }
+    };
+    for draft in &drafts {
+        match draft {
+            Draft::Fired(fired) => {
+                let name = fired.group.first().and_then(|(_, value)| value.clone()).unwrap_or_default();
+                let late = if fired.late { " late" } else { "" };
+                lines.push(format!("{} {name} {}{late}", shown(fired.at.0), fired.finding.count));
+                names.insert(fired.id, name);
+            }
+            Draft::Changed(change) if change.state == State::Resolved => {
+                lines.push(format!("= {} {} resolved", shown(change.at.0), names[&change.id]));
+            }
+            Draft::Changed(_) => {}
         }
     }
+    lines.join(" | ")
+}
 
-    async fn rule_is_in_force(&self, rule: &str) {
-        let socket = control::socket_of(&self.path("larum.db"));
-        until("the rule", async || match control::ask(&socket, &Order::Status).await.ok()? {
-            Reply::Status(status) => status.rules.get(rule).filter(|rule| !rule.learning).map(|_| ()),
-            Reply::Done(_) | Reply::Refused(_) => None,
-        })
-        .await;
+/// The rule of `body` tells `expected` of the logins of `story`.
+#[track_caller]
+fn check(body: &str, story: &str, expected: &str) {
+    assert_eq!(table(&World::new(&[rule("r", body)]).told(&logins(story))), expected, "{body}\n{story}");
+}
+
+/// The same where each login arrives at its own time, or so many seconds later: `0 ana | 5 ana > 30`.
+#[track_caller]
+fn check_live(body: &str, story: &str, expected: &str) {
+    let world = World::new(&[rule("r", body)]);
+    let mut run = world.run();
+    let mut arrivals: Vec<(i64, Login)> = Vec::new();
+    for (number, part) in story.split('|').enumerate() {
+        let (login, delay) = part.split_once('>').unwrap_or((part, "0"));
+        let mut login = logins(login).remove(0);
+        login.id = format!("row-{number}");
+        arrivals.push((login.at + millis(delay.trim()), login));
     }
-
-    /// Waits for so many alerts; gives them.
-    async fn alerts(&self, alerts: usize, running: &Running) -> Vec<larum::alert::Alert> {
-        until("alerts", async || {
-            let found = running.alerts().await;
-            (found.len() >= alerts).then_some(found)
-        })
-        .await
+    arrivals.sort_by_key(|(at, _)| *at);
+    for (at, login) in arrivals {
+        run.progress(at - 1);
+        run.take(&[login]);
+        run.restart();
     }
-
-    /// What the journal gives when it is fed again, as alerts' ids and versions, in order.
-    fn as_seen(&self) -> Vec<String> {
-        let arguments = ["replay", "--as-seen", "--output", "json", "--store", "larum.db"];
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
-        let done = command.args(arguments).current_dir(self.folder.path()).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().lines().map(str::to_owned).collect()
-    }
+    run.finish();
+    assert_eq!(table(&run.told), expected, "{body}\n{story}");
 }
 
-struct Running {
-    stop: tokio::sync::watch::Sender<bool>,
-    store: std::sync::Arc<dyn Store>,
-    task: tokio::task::JoinHandle<Result<(), larum::daemon::run::DaemonError>>,
-}
+// --- rate
 
-impl Running {
-    /// Alerts of the tenant as they fired, in order.
-    async fn alerts(&self) -> Vec<larum::alert::Alert> {
-        let query = AlertQuery { tenant: Some("default".into()), most: 100, ..AlertQuery::default() };
-        let mut alerts: Vec<_> =
-            self.store.alerts(query).await.unwrap().into_iter().map(|kept| kept.fired).collect();
-        alerts.sort_by_key(|alert| (alert.at, alert.id));
-        alerts
-    }
-
-    async fn end(self) {
-        self.stop.send(true).unwrap();
-        self.task.await.unwrap().unwrap();
-    }
-}
-
-fn in_json(alerts: &[larum::alert::Alert]) -> Vec<String> {
-    alerts.iter().map(|alert| serde_json::to_string(alert).unwrap()).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_changes_is_in_force_and_one_with_a_fault_goes_on_as_it_was() {
-    let desk = Desk::new(RULE, "lists: {leavers: leavers.csv}");
-    desk.write("leavers.csv", "value,until\nana,\n");
-    let running = desk.start(true).await;
-    desk.rule_is_in_force("leaver").await;
-    desk.record("ana", "192.0.2.9");
-    desk.record("bob", "192.0.2.9");
-    let alerts = desk.alerts(1, &running).await;
-    let first = alerts[0].versions["lists.leavers"].clone();
-    assert_eq!(alerts[0].title, "ana");
-
-    // The file changes: the daemon sees it by itself.
-    desk.write("leavers.csv", "value,until\nbob,\n");
-    until("bob", async || {
-        desk.record("bob", "192.0.2.9");
-        running.alerts().await.iter().any(|alert| alert.title == "bob").then_some(())
-    })
-    .await;
-    let second = running.alerts().await.last().unwrap().versions["lists.leavers"].clone();
-    assert_ne!(first, second);
-
-    // A fault: the list goes on as it was, and that is told.
-    desk.write("leavers.csv", "ana\n");
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
-    let own = async || {
-        let query = AlertQuery { tenant: Some("larum".into()), most: 10, ..AlertQuery::default() };
-        let own = running.store.alerts(query).await.unwrap();
-        own.iter()
-            .find(|alert| alert.now.rule.as_str() == "larum-rule-off")
-            .map(|alert| alert.now.title.clone())
-    };
-    let title = until("Larum's own alert", own).await;
-    assert!(
-        title.ends_with("leavers.csv does not load: line 1: the first line names no column `value`"),
-        "{title}"
-    );
-    let before = running.alerts().await.len();
-    desk.record("bob", "192.0.2.9");
-    desk.record("ana", "192.0.2.9");
-    desk.record("bob", "192.0.2.9");
-    let alerts = desk.alerts(before + 2, &running).await;
-    assert!(
-        alerts[before..]
-            .iter()
-            .all(|alert| alert.title == "bob" && alert.versions["lists.leavers"] == second)
-    );
-    running.end().await;
-    assert_eq!(desk.as_seen(), in_json(&alerts), "the journal knows what the lists held");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_does_not_start_with_a_list_that_cannot_be_used() {
-    let desk = Desk::new(RULE, "lists: {leavers: leavers.csv}");
-    let settings = Settings { watch: false, ..Settings::new(desk.path("larum.yaml")) };
-    let refused = Daemon::start(settings).await.unwrap_err().to_string();
-    assert!(refused.contains("the list `leavers` cannot be used: it cannot be read"), "{refused}");
-    assert!(refused.contains("larum.yaml:3:18"), "{refused}");
-}
-
-/// 2026-01-05 and a week later, in seconds.
-const BUILT: [u64; 2] = [1_767_571_200, 1_768_176_000];
-
-fn cities(built: u64, country: &'static str) -> Vec<u8> {
-    let places = [
-        ("192.0.2.0/24", mmdb::city(country, "Oslo", (59.9127, 10.7461), 20)),
-        ("2001:db8::/32", mmdb::city("SG", "Singapore", (1.2929, 103.8547), 5)),
-    ];
-    mmdb::file("Test-City", built, &places)
-}
-
-fn systems() -> Vec<u8> {
-    mmdb::file("Test-ASN", BUILT[0], &[("192.0.2.0/25", mmdb::asn(2_119, "Telenor Norge AS"))])
-}
-
-const PLACED: &str = "rule: abroad\ntitle: Somebody is abroad\nlevel: low\n\
-                      match: {outcome: success, geo.country: [NO, SE]}\nalert:\n  \
-                      title: \"{{ user }} is in {{ geo.city }}, {{ geo.country }} ({{ asn.name }})\"\n";
+const RATE: &str = "match: {outcome: failure}\nrate: {at_least: 3, drains_every: 10s, by: [user_name]}\n";
 
 #[test]
-fn a_replay_tells_where_addresses_are() {
-    let desk = Desk::new(PLACED, "");
-    desk.write("city.mmdb", cities(BUILT[0], "NO"));
-    desk.write("asn.mmdb", systems());
-    desk.record("ana", "192.0.2.9");
-    desk.record("bob", "::ffff:192.0.2.9");
-    desk.record("eve", "2001:db8::1");
-    desk.record("dan", "198.51.100.1");
-    desk.record("kim", "0.0.0.0");
-    let given = r#"{"id":"x","user_name":"pat","public_ip":"192.0.2.9","geo.country":"SE","start_time":"2026-03-09T11:00:00Z"}"#;
-    desk.write("given.ndjson", format!("{given}\n"));
-    let arguments = ["--geo-city", "city.mmdb", "--geo-asn", "asn.mmdb", "--output", "json"];
-    let replay = |file: &str, arguments: &[&str]| -> Vec<serde_json::Value> {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
-        command.arg("replay").args(arguments).arg(file).current_dir(desk.folder.path());
-        let done = command.output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let lines = String::from_utf8(done.stdout).unwrap();
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    let alerts = replay("in.ndjson", &arguments);
-    let titles: Vec<&str> = alerts.iter().map(|alert| alert["title"].as_str().unwrap()).collect();
-    assert_eq!(titles, ["ana is in Oslo, NO (Telenor Norge AS)", "bob is in Oslo, NO (Telenor Norge AS)"]);
-    let geo = &alerts[0]["evidence"]["first"][0]["geo"];
-    assert_eq!(
-        geo.to_string(),
-        r#"{"country":"NO","city":"Oslo","lat":59.9127,"lon":10.7461,"radius":20}"#,
-        "numbers are as exact as the file"
-    );
-    assert_eq!(alerts[0]["evidence"]["first"][0]["asn"]["number"], "2119");
-    let version = alerts[0]["versions"]["geo.city"].as_str().unwrap();
-    assert!(version.starts_with("Test-City 2026-01-05 "), "{version}");
-    // What a row tells itself stands; the rest is made.
-    let alerts = replay("given.ndjson", &arguments);
-    assert_eq!(alerts[0]["title"], "pat is in Oslo, SE (Telenor Norge AS)");
-    // Without files nobody is anywhere.
-    assert!(replay("in.ndjson", &["--output", "json"]).is_empty());
-    assert!(replay("in.ndjson", &["--output", "json", "--config", "larum.yaml"]).is_empty());
+fn a_bucket_fires_at_the_hit_that_makes_it_at_least_so_many() {
+    check(RATE, "0 ana | 0 ana | 0 bob | 0 ana", "0 ana 3");
+    check(RATE, "0 ana | 5 ana | 9.999 ana", "9.999 ana 3");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_journal_keeps_where_addresses_were_when_the_files_change() {
-    let desk = Desk::new(PLACED, "geo: {city: city.mmdb, asn: asn.mmdb}");
-    desk.write("city.mmdb", cities(BUILT[0], "NO"));
-    desk.write("asn.mmdb", systems());
-    let running = desk.start(false).await;
-    desk.rule_is_in_force("abroad").await;
-    desk.record("ana", "192.0.2.9");
-    desk.record("bob", "198.51.100.1");
-    let alerts = desk.alerts(1, &running).await;
-    assert_eq!(alerts[0].title, "ana is in Oslo, NO (Telenor Norge AS)");
-    // The same address is elsewhere now, says the new file.
-    desk.write("city.mmdb", cities(BUILT[1], "SE"));
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again");
-    desk.record("eve", "192.0.2.10");
-    let alerts = desk.alerts(2, &running).await;
-    assert_eq!(alerts[1].title, "eve is in Oslo, SE (Telenor Norge AS)");
-    assert!(alerts[1].versions["geo.city"].starts_with("Test-City 2026-01-12 "), "{:?}", alerts[1].versions);
-    // A file that is none: the old one goes on.
-    desk.write("city.mmdb", "nothing");
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
-    desk.record("kim", "192.0.2.11");
-    let alerts = desk.alerts(3, &running).await;
-    assert_eq!(alerts[2].title, "kim is in Oslo, SE (Telenor Norge AS)");
-    running.end().await;
-    assert_eq!(desk.as_seen(), in_json(&alerts));
+#[test]
+fn a_unit_has_drained_at_exactly_its_time() {
+    check(RATE, "0 ana | 0 ana | 9.999 ana", "9.999 ana 3");
+    check(RATE, "0 ana | 0 ana | 10 ana", "");
+    // The second unit drains after the first, not beside it.
+    check(RATE, "0 ana | 0 ana | 19.999 ana | 20 ana", "");
+    check(RATE, "0 ana | 0 ana | 10 ana | 19.999 ana", "19.999 ana 3");
+}
+
+#[test]
+fn hits_as_fast_as_the_bucket_drains_never_fire() {
+    let story: Vec<String> = (0..100).map(|n| format!("{} ana", n * 10)).collect();
+    check(RATE, &story.join(" | "), "");
+}
+
+#[test]
+fn a_millisecond_faster_fires_in_the_end_however_little_is_remembered() {
+    let body = "match: {outcome: failure}\nrate: {at_least: 2, drains_every: 100ms, by: [user_name]}\nlate_within: 1s\n";
+    // 99 ms apart, each hit finds 1 ms more than the one before; two units are there at the second.
+    check(body, "0 ana | 0.099 ana", "0.099 ana 2");
+    // Of three units, the bucket holds more than two when it has gained 100 ms.
+    let body = "match: {outcome: failure}\nrate: {at_least: 3, drains_every: 100ms, by: [user_name]}\nlate_within: 1s\n";
+    let story: Vec<String> =
+        (0..120).map(|n| format!("{}.{:03} ana", n * 99 / 1000, n * 99 % 1000)).collect();
+    check_live(body, &story.join(" | "), "9.999 ana 3");
+}
+
+#[test]
+fn firing_empties_the_bucket() {
+    let body = format!("{RATE}cooldown: off\n");
+    check(&body, "0 ana | 0 ana | 0 ana | 1 ana | 1 ana | 1 ana", "0 ana 3 | 1 ana 3");
+    check(&body, "0 ana | 0 ana | 0 ana | 1 ana | 1 ana", "0 ana 3");
+}
+
+#[test]
+fn a_bucket_that_fired_is_quiet_as_long_as_it_takes_to_drain() {
+    check(RATE, "0 ana | 0 ana | 0 ana | 29 ana | 29 ana | 29.999 ana", "0 ana 3");
+    check(RATE, "0 ana | 0 ana | 0 ana | 29 ana | 29 ana | 30 ana", "0 ana 3 | 30 ana 3");
+}
+
+#[test]
+fn a_full_bucket_lets_hits_go_by_while_its_group_is_held_back() {
+    let flood = "0 ana | 0 ana | 0 ana | 1 ana | 1 ana | 1 ana | 1 ana | 1 ana | 1 ana";
+    check(RATE, &format!("{flood} | 30 ana"), "0 ana 3");
+    check(RATE, &format!("{flood} | 10.999 ana | 30 ana"), "0 ana 3");
+    check(RATE, &format!("{flood} | 20 ana | 21 ana | 30 ana"), "0 ana 3 | 30 ana 3");
+}
+
+#[test]
+fn only_a_value_that_is_not_in_the_bucket_pours() {
+    let body = "match: {outcome: failure}\nrate: {at_least: 3, drains_every: 10s, distinct: user_name, by: [public_ip]}\n";
+    check(body, "0 a | 0 b | 1 a | 1 b | 2 a", "");
+    check(body, "0 a | 0 b | 1 a | 2 c", "2 203.0.113.1 3");
+    // `a` has drained at 10 and pours again.
+    check(body, "0 a | 0 b | 9.999 a | 10 a | 10 c", "10 203.0.113.1 3");
+}
+
+#[test]
+fn a_late_hit_pours_at_its_own_time() {
+    check_live(RATE, "0 ana | 2 ana | 1 ana > 60 | 100 bob", "2 ana 3 late");
+    // At 12 the first unit has drained with and without the late hit.
+    check_live(RATE, "0 ana | 12 ana | 1 ana > 60 | 100 bob", "");
+    // Its unit keeps the later ones in the bucket for longer, far beyond its own time.
+    let story = "0 ana | 9 ana | 18 ana | 27 ana | 36 ana | 45 ana | 1 ana > 90 | 200 bob";
+    check_live(RATE, story, "9 ana 3 late");
+    let story = "0 ana | 9 ana | 18 ana | 27 ana | 36 ana | 45 ana | 11 ana > 90 | 200 bob";
+    check_live(RATE, story, "18 ana 3 late");
+}
+
+#[test]
+fn a_late_hit_before_a_firing_finds_the_bucket_that_the_firing_emptied() {
+    check_live(RATE, "0 ana | 0 ana | 0 ana | 31 ana | 31 ana | 0 ana > 60 | 200 bob", "0 ana 3");
+}
+
+// --- absent
+
+const ABSENT: &str = "match: {outcome: failure}\nabsent: {for: 30s, by: [user_name]}\n";
+
+#[test]
+fn silence_is_told_so_long_after_the_last_hit_and_once() {
+    check(ABSENT, "0 ana | 10 ana", "40 ana 0");
+    check(ABSENT, "0 ana | 10 bob", "30 ana 0 | 40 bob 0");
+}
+
+#[test]
+fn a_hit_at_the_very_deadline_comes_before_it() {
+    check(ABSENT, "0 ana | 30 ana", "60 ana 0");
+    check(ABSENT, "0 ana | 30.001 ana", "30 ana 0 | = 30.001 ana resolved | 60.001 ana 0");
+}
+
+#[test]
+fn what_is_no_hit_does_not_end_a_silence() {
+    check(ABSENT, "0 ana | 20 ana ok", "30 ana 0");
+}
+
+#[test]
+fn a_group_that_retires_is_forgotten_and_begins_anew() {
+    let body =
+        "match: {outcome: failure}\nabsent: {for: 30s, by: [user_name], retire: 60s}\nlate_within: off\n";
+    let world = World::new(&[rule("r", body)]);
+    let mut run = world.run();
+    run.take(&logins("0 ana"));
+    run.progress(60 * SECOND);
+    let states: Vec<(i64, State)> = run
+        .told
+        .drafts
+        .iter()
+        .filter_map(|draft| match draft {
+            Draft::Changed(change) => Some((change.at.0 - START, change.state)),
+            Draft::Fired(_) => None,
+        })
+        .collect();
+    assert_eq!(states, [(60 * SECOND, State::Closed)]);
+    run.progress(61 * SECOND);
+    let id = run.engine.generation().programs.list[0].rule.id().clone();
+    assert_eq!(run.engine.groups(&id), 0);
+    let mut later = logins("100 ana");
+    later[0].id = "later".to_owned();
+    run.take(&later);
+    run.finish();
+    assert_eq!(table(&run.told), "30 ana 0 | 130 ana 0");
+}
+
+#[test]
+fn a_cooldown_puts_the_next_silence_off() {
+    let body = format!("{ABSENT}cooldown: 1m\n");
+    check(&body, "0 ana | 40 ana", "30 ana 0 | = 40 ana resolved | 90 ana 0");
+}
+
+#[test]
+fn a_late_hit_ends_a_silence_or_finds_it_told() {
+    check_live(ABSENT, "0 ana | 20 ana > 60 | 100 bob", "30 ana 0 | 130 bob 0");
+    let told = "30 ana 0 | = 40 ana resolved | 70 ana 0 late | 130 bob 0";
+    check_live(ABSENT, "0 ana | 40 ana > 60 | 100 bob", told);
+    check_live(
+        ABSENT,
+        "0 ana | 60 ana > 10 | 100 bob",
+        "30 ana 0 | = 60 ana resolved | 90 ana 0 | 130 bob 0",
+    );
+    let told = "30 ana 0 late | = 100 ana resolved | 130 ana 0 | 330 bob 0";
+    check_live(ABSENT, "100 ana | 0 ana > 150 | 300 bob", told);
+    check_live(ABSENT, "100 ana | 80 ana > 100 | 300 bob", "130 ana 0 | 330 bob 0");
+}
+
+#[test]
+fn nobody_is_silent_while_a_source_cannot_be_read() {
+    let world = World::new(&[rule("r", ABSENT)]);
+    let mut run = world.run();
+    let other = SourceId(1);
+    run.engine.add_source(other, None);
+    run.take(&logins("0 ana | 0 bob"));
+    let at = |seconds: i64| time(seconds * SECOND);
+    assert!(run.engine.progress(other, at(10), at(10)).drafts.is_empty());
+    assert!(run.engine.leave(other).drafts.is_empty());
+    // The other source goes on, its hits are judged, and silence cannot be told from blindness.
+    let mut later = logins("50 bob");
+    later[0].id = "later".to_owned();
+    run.take(&later);
+    assert!(run.engine.progress(SOURCE, at(200), at(200)).drafts.is_empty());
+    run.restart();
+    run.engine.add_source(other, None);
+    assert!(run.engine.progress(other, at(29), at(29)).drafts.is_empty());
+    // Whatever came in between from bob is known by now: it was a hit that ended the silence.
+    let told =
+        |outcome: larum::engine::Outcome| table(&Told { drafts: outcome.drafts, notes: outcome.notes });
+    assert_eq!(told(run.engine.progress(other, at(79), at(79))), "30 ana 0");
+    assert_eq!(told(run.engine.progress(other, at(80), at(80))), "80 bob 0");
+}
+
+#[test]
+fn a_source_that_was_removed_is_waited_for_no_more() {
+    let world = World::new(&[rule("r", ABSENT)]);
+    let mut run = world.run();
+    let (other, at) = (SourceId(1), |seconds: i64| time(seconds * SECOND));
+    run.engine.add_source(other, None);
+    run.take(&logins("0 ana"));
+    run.engine.progress(other, at(10), at(10));
+    run.engine.leave(other);
+    run.engine.progress(SOURCE, at(200), at(200));
+    let gone = run.engine.remove(other);
+    assert_eq!(table(&Told { drafts: gone.drafts, notes: gone.notes }), "30 ana 0");
+}
+
+// --- sequence
+
+const SEQUENCE: &str = "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {name: failures, match: {outcome: failure}, at_least: 3}\n    - {name: success, match: {outcome: success}}\n";
+
+#[test]
+fn a_sequence_fires_at_the_record_that_completes_its_last_step() {
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 3 ana ok", "3 ana 4");
+    check(SEQUENCE, "0 ana | 1 ana | 3 ana ok", "");
+    check(SEQUENCE, "0 ana ok | 1 ana | 2 ana | 3 ana", "");
+    check(SEQUENCE, "0 ana | 1 ana | 2 bob | 3 ana ok", "");
+}
+
+#[test]
+fn steps_need_not_be_adjacent_and_more_records_than_needed_are_counted() {
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana ok | 3 ana | 4 ana ok", "4 ana 4");
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 3 ana | 4 ana | 5 ana ok", "5 ana 6");
+}
+
+#[test]
+fn all_records_of_a_sequence_lie_in_its_window() {
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 30 ana ok", "");
+    check(SEQUENCE, "0 ana | 1 ana | 2 ana | 29.999 ana ok", "29.999 ana 4");
+}
+
+#[test]
+fn records_of_one_instant_may_stand_in_any_order() {
+    check(SEQUENCE, "0 ana | 5 ana | 5 ana | 5 ana ok", "5 ana 4");
+    check(SEQUENCE, "5 ana ok | 5 ana | 5 ana | 5 ana", "5 ana 4");
+    check(SEQUENCE, "5 ana ok | 0 ana | 1 ana | 5.001 ana", "");
+}
+
+#[test]
+fn a_record_completes_a_sequence_once_however_many_there_are_to_choose_from() {
+    let story = "0 ana | 1 ana | 2 ana | 2 ana | 3 ana ok | 4 ana ok";
+    check(SEQUENCE, story, "3 ana 5");
+    check(&format!("{SEQUENCE}cooldown: off\n"), story, "3 ana 5 | 4 ana 6");
+}
+
+#[test]
+fn until_clears_a_sequence() {
+    let body = format!("{SEQUENCE}  until: {{outcome: success, public_ip: 10.0.0.1}}\n");
+    check(&body, "0 ana | 1 ana | 2 ana | 3 ana ok 10.0.0.1 | 4 ana ok", "");
+    check(&body, "0 ana | 1 ana | 2 ana | 4 ana ok", "4 ana 4");
+}
+
+#[test]
+fn one_record_is_not_two_steps() {
+    let body = "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {match: {outcome: [failure, success]}}\n    - {match: {outcome: failure}}\n";
+    check(body, "0 ana", "");
+    check(body, "0 ana | 1 ana", "1 ana 2");
+    check(body, "0 ana ok | 0 ana", "0 ana 2");
+}
+
+#[test]
+fn a_late_record_completes_a_sequence_at_the_time_of_its_last_step() {
+    check_live(SEQUENCE, "0 ana | 1 ana | 3 ana ok | 2 ana > 60 | 100 bob", "3 ana 4 late");
+    check_live(SEQUENCE, "0 ana | 1 ana | 3 ana ok | 4 ana > 60 | 100 bob", "");
+    check_live(SEQUENCE, "0 ana | 1 ana | 2 ana | 3 ana ok > 60 | 100 bob", "3 ana 4 late");
+}
+
+const NEVER: &str = "sequence:\n  by: [user_name]\n  within: 30s\n  steps:\n    - {name: failures, match: {outcome: failure}, at_least: 2}\n    - {absent: {outcome: success}}\n";
+
+#[test]
+fn a_sequence_that_ends_in_an_absence_fires_when_its_window_is_over() {
+    check(NEVER, "0 ana | 10 ana", "30 ana 2");
+    check(NEVER, "0 ana | 10 ana | 20 ana ok", "");
+    check(NEVER, "0 ana", "");
+}
+
+#[test]
+fn what_comes_at_the_very_deadline_or_beside_the_last_record_has_come() {
+    check(NEVER, "0 ana | 10 ana | 30 ana ok", "");
+    check(NEVER, "0 ana | 10 ana | 30.001 ana ok", "30 ana 2");
+    check(NEVER, "0 ana | 10 ana | 10 ana ok", "");
+    check(NEVER, "10 ana ok | 0 ana | 10 ana", "");
+    // Between its records it is no matter.
+    check(NEVER, "0 ana | 5 ana ok | 10 ana", "30 ana 2");
+}
+
+#[test]
+fn each_completion_waits_for_itself_and_a_cooldown_holds_the_later_ones_back() {
+    check(NEVER, "0 ana | 10 ana | 20 ana", "30 ana 2");
+    check(&format!("{NEVER}cooldown: off\n"), "0 ana | 10 ana | 20 ana", "30 ana 2 | 40 ana 3");
+    check(&format!("{NEVER}cooldown: off\n"), "0 ana | 0 ana | 0 ana", "30 ana 3");
+}
+
+#[test]
+fn a_late_record_makes_an_absence_or_ends_one_that_is_not_told_yet() {
+    check_live(NEVER, "0 ana | 10 ana > 60 | 100 bob", "30 ana 2 late");
+    check_live(NEVER, "0 ana | 10 ana > 15 | 100 bob", "30 ana 2");
+    check_live(NEVER, "0 ana | 10 ana | 20 ana ok > 5 | 26 bob | 100 bob", "");
+    check_live(NEVER, "0 ana | 10 ana | 20 ana ok > 60 | 100 bob", "30 ana 2");
 }

@@ -85,6 +85,7 @@ impl Intake {
             Event::Known(_)
             | Event::Joined(_)
             | Event::Left { .. }
+            | Event::Gone { .. }
             | Event::Read { .. }
             | Event::Placed { .. } => {}
         }

@@ -50,6 +50,7 @@ impl Rebuild {
             Event::Known(_)
             | Event::Joined(_)
             | Event::Left { .. }
+            | Event::Gone { .. }
             | Event::Read { .. }
             | Event::Placed { .. } => {
                 let outcome = self.life.apply(entry)?;
@@ -127,6 +128,7 @@ impl Rehearsal {
             Event::Known(_)
             | Event::Joined(_)
             | Event::Left { .. }
+            | Event::Gone { .. }
             | Event::Read { .. }
             | Event::Placed { .. } => self.life.apply(entry).map(Some),
         }

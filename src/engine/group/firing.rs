@@ -1,7 +1,9 @@
 //! When a group fires: in event order, and again where a late hit changes what was judged.
 
+use std::borrow::Cow;
+
 use crate::alert::{AlertId, Finding, Fired, Sight};
-use crate::record::{Millis, Timestamp};
+use crate::record::{Datum, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Reach, Reason, Tally, Verb, Verdict, Window};
 
@@ -34,6 +36,7 @@ impl Group {
                 let id = self.fire(self.low, end, finding, false, around);
                 if around.program.restart {
                     self.narrow(end, verb);
+                    self.tally.iter_mut().for_each(|tally| tally.bucket.empty());
                 }
                 Decision::Fired { id, late: false }
             }
@@ -45,6 +48,15 @@ impl Group {
     pub(super) fn judge_late(&mut self, place: usize, around: &mut Surroundings<'_>) -> Decision {
         let (verb, restart) = (&around.program.verb, around.program.restart);
         let at = self.live()[place].at;
+        let mut poured = match verb.reach() {
+            Reach::Bucket(_) => Some(self.poured(place, verb)),
+            Reach::Time(_)
+            | Reach::Last(..)
+            | Reach::Records(_)
+            | Reach::Pair(_)
+            | Reach::Folded
+            | Reach::Alone => None,
+        };
         for end in place + 1..=self.live().len() {
             let last = &self.live()[end - 1];
             let reached = match verb.reach() {
@@ -52,26 +64,32 @@ impl Group {
                 Reach::Last(most, within) => last.at < at + within && end - place <= most,
                 Reach::Records(keep) => end - place <= keep,
                 Reach::Pair(within) => last.at < at + within && end - place <= 2,
-                Reach::Folded => true,
+                Reach::Folded | Reach::Bucket(_) => true,
                 Reach::Alone => end == place + 1,
             };
             if !reached {
                 break;
             }
+            if let Some(tally) = &mut poured {
+                self.pour(tally, last, verb);
+            }
             if last.clears || self.covered(last) {
                 continue;
             }
-            let start = self.window_start(end, verb, restart);
-            if start > place {
+            let start = match &poured {
+                Some(tally) => self.bucket_start(tally),
+                None => self.window_start(end, verb, restart),
+            };
+            if start > place && poured.is_none() {
                 // Something between cleared the group: no later hit looks back on this one.
                 break;
             }
             let hits = &self.live()[start..end];
             let window = Window { hits, base: &self.base, shared: around.shared, late: true };
-            let mut tally = Tally::default();
-            if verb.tallies() {
-                window.hits.iter().for_each(|hit| verb.push(&mut tally, hit));
-            }
+            let tally = match &poured {
+                Some(tally) => Cow::Borrowed(tally),
+                None => Cow::Owned(tally_of(window.hits, verb)),
+            };
             match verb.judge(&tally, window) {
                 (Verdict::Holds, finding) => {
                     let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
@@ -87,15 +105,16 @@ impl Group {
 
     /// An alert of the group tells of this hit already.
     pub(super) fn covered(&self, entry: &Entry) -> bool {
-        let covers = |firing: &Firing| {
-            let told = entry.at < firing.until || entry.at <= firing.at;
-            firing.tip == entry.id || (firing.from < entry.at && told)
-        };
-        self.firings.iter().any(covers)
+        self.tipped(entry) || self.covers(entry.at)
+    }
+
+    /// An alert of the group tells of this time already.
+    pub(super) fn covers(&self, at: Timestamp) -> bool {
+        self.firings.iter().any(|firing| firing.from < at && (at < firing.until || at <= firing.at))
     }
 
     /// Raises the alert that the window `start..end` makes.
-    pub(super) fn fire(
+    fn fire(
         &mut self,
         start: usize,
         end: usize,
@@ -106,25 +125,51 @@ impl Group {
         let program = around.program;
         let hits = &self.live()[start..end];
         let tip = &hits[hits.len() - 1];
-        let (tip_id, at, sight) = (tip.id, tip.at, sight(tip));
-        let id = AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip_id);
-        let (level, level_line) = program.level(tip.marks);
-        let from = self.told_from(start, at, program);
-        let count = finding.count;
-        let sights = match program.verb.reach() {
-            Reach::Folded | Reach::Alone => vec![sight],
-            Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) => sights(hits),
+        let (at, from) = (tip.at, self.told_from(start, tip.at, program));
+        let sights = match (program.verb.reach(), program.verb.chosen(hits)) {
+            (_, Some(chosen)) => sights(&chosen),
+            (Reach::Folded | Reach::Alone, None) => vec![sight(tip)],
+            (
+                Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_),
+                None,
+            ) => sights(&hits.iter().collect::<Vec<_>>()),
         };
         let of = match program.verb {
             Verb::Each => hits[hits.len() - 1].values.clone(),
-            Verb::Count(_)
+            Verb::Absent(_)
+            | Verb::Count(_)
             | Verb::Distinct(_)
             | Verb::FirstSeen(_)
             | Verb::Measure(_)
+            | Verb::Rate(_)
             | Verb::Risk(_)
             | Verb::Script(_)
+            | Verb::Sequence(_)
             | Verb::Travel(_) => std::sync::Arc::default(),
         };
+        let tipped = Tipped {
+            id: AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip.id),
+            at,
+            by: tip.id,
+            marks: tip.marks,
+            from,
+            covers: covers_from(from, at, program),
+            closes: (program.cooldown > Millis::ZERO).then_some(at + program.cooldown),
+            sights,
+            tip: sight(tip),
+            of,
+            finding,
+            late,
+        };
+        self.raise(tipped, around)
+    }
+
+    /// Raises an alert.
+    pub(super) fn raise(&mut self, tipped: Tipped, around: &mut Surroundings<'_>) -> AlertId {
+        let (program, id, at) = (around.program, tipped.id, tipped.at);
+        let (level, level_line) = program.level(tipped.marks);
+        let count = tipped.finding.count;
+        let last_seen = tipped.sights.last().map_or(at, |sight| sight.at);
         let fired = Fired {
             id,
             tenant: around.tenant.clone(),
@@ -134,32 +179,31 @@ impl Group {
             level_line,
             at,
             group: program.group(around.key),
-            finding,
-            from,
+            finding: tipped.finding,
+            from: tipped.from,
             to: at,
-            late,
+            late: tipped.late,
             standing: false,
             observe: program.rule.spec.mode == crate::rule::spec::Mode::Observe,
             held_by: Vec::new(),
-            of,
-            tip: sight,
-            sights,
+            of: tipped.of,
+            tip: tipped.tip,
+            sights: tipped.sights,
         };
         around.counters.alerts += 1;
-        let until = at + program.cooldown;
-        let firing = Firing { at, tip: tip_id, from: covers_from(from, at, program), until };
+        let firing = Firing { at, tip: tipped.by, from: tipped.covers, until: at + program.cooldown };
         let place = self.firings.partition_point(|other| other.at <= at);
         self.firings.insert(place, firing);
         let open = Open {
             id,
             at,
-            closes: (program.cooldown > Millis::ZERO).then_some(until),
+            closes: tipped.closes,
             revision: 1,
             level,
             level_line,
             count,
             repeats: 0,
-            last_seen: at,
+            last_seen,
             last: None,
             told: count.max(1),
         };
@@ -176,7 +220,7 @@ impl Group {
                 let cut = start > 0 && self.live()[start - 1].at > at - within;
                 if cut { first } else { at - within }
             }
-            Reach::Records(_) | Reach::Pair(_) => first,
+            Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_) => first,
             Reach::Folded | Reach::Alone => at - Millis(1),
         }
     }
@@ -186,18 +230,48 @@ impl Group {
 /// tell of the one record.
 fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
     match program.verb.reach() {
-        Reach::Time(_) | Reach::Last(..) => from,
+        Reach::Time(_) | Reach::Last(..) | Reach::Bucket(_) => from,
         Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => {
             at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }
 }
 
-/// The first and the last records of a window.
-fn sights(hits: &[Entry]) -> Vec<Sight> {
-    if hits.len() <= Fired::MAX_SIGHTS {
-        return hits.iter().map(sight).collect();
+/// What is counted of `hits`.
+fn tally_of(hits: &[Entry], verb: &Verb) -> Tally {
+    let mut tally = Tally::default();
+    if verb.tallies() {
+        for hit in hits {
+            verb.push(&mut tally, hit);
+        }
     }
+    tally
+}
+
+/// The first and the last of the records that an alert stands on.
+pub(super) fn sights(hits: &[&Entry]) -> Vec<Sight> {
     let half = Fired::MAX_SIGHTS / 2;
-    hits[..half].iter().chain(&hits[hits.len() - half..]).map(sight).collect()
+    let all = hits.len() <= Fired::MAX_SIGHTS;
+    let (first, last) = if all { (hits, &hits[..0]) } else { (&hits[..half], &hits[hits.len() - half..]) };
+    first.iter().chain(last).map(|entry| sight(entry)).collect()
+}
+
+/// What an alert is raised of.
+pub(super) struct Tipped {
+    pub id: AlertId,
+    pub at: Timestamp,
+    /// The record that tipped it, or whose deadline passed.
+    pub by: RecordId,
+    pub marks: u32,
+    /// Exclusive beginning of the window.
+    pub from: Timestamp,
+    /// From where on it tells of the group's hits already.
+    pub covers: Timestamp,
+    pub closes: Option<Timestamp>,
+    pub sights: Vec<Sight>,
+    pub tip: Sight,
+    /// See [`Fired::of`].
+    pub of: std::sync::Arc<[Datum]>,
+    pub finding: Finding,
+    pub late: bool,
 }

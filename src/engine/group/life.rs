@@ -118,5 +118,5 @@ pub(super) fn change(open: &Open, state: State, at: Timestamp, program: &Program
 /// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover.
 pub fn stays_open(program: &Program) -> bool {
     let recovers = matches!(&program.verb, Verb::Measure(measure) if measure.recover.is_some());
-    program.cooldown > Millis::ZERO || recovers
+    program.cooldown > Millis::ZERO || recovers || matches!(program.verb, Verb::Absent(_))
 }

@@ -2,9 +2,10 @@
 //!
 //! Hits come in event order behind the watermark, except late ones, which are put in at their own
 //! time. The same hits in the same order give the same alerts; nothing here reads a clock.
-//! `window` holds which hits are looked back on, `firing` when they fire, `life` what becomes of the
-//! alert.
+//! `window` holds which hits are looked back on, `firing` when they fire, `deadline` when the lack of
+//! them does, `life` what becomes of the alert.
 
+mod deadline;
 mod firing;
 mod life;
 mod window;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change, Draft, Sight, State};
 use crate::record::{Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Base, Entry, Reach, Reason, Shared, Tally};
+use crate::rule::verb::{Base, Entry, Reach, Reason, Shared, Tally, Verb};
 
 use super::Counters;
 use life::change;
@@ -105,6 +106,8 @@ pub struct Surroundings<'a> {
     pub program: &'a Program,
     /// The group's key.
     pub key: &'a [u8],
+    /// Up to when deadlines have been judged.
+    pub readable: Timestamp,
     /// What the rule remembers across its groups.
     pub shared: &'a Shared,
     /// What is counted.
@@ -134,19 +137,35 @@ impl Group {
         let at = entry.at;
         self.trim(at, around);
         if entry.clears {
+            self.stop_waiting();
             self.append(entry);
             self.narrow(self.live().len(), verb);
+            self.bound(around);
             return Decision::Cleared;
+        }
+        if verb.is_absence(&entry) {
+            self.stop_waiting();
+        }
+        if !verb.is_hit(&entry) {
+            self.append(entry);
+            self.bound(around);
+            return Decision::Short(Reason::Came);
         }
         self.hits += 1;
         self.last = Some(at);
+        if let Verb::Absent(_) = verb {
+            return self.is_present(entry, around);
+        }
         self.push(entry, verb);
         self.bound(around);
         self.make_room(at, around);
         let cooling = self.cooling(at);
+        let waits = if verb.waits() { self.wait(around) } else { None };
         let decision = if let Some(until) = cooling {
             self.fold_in(around);
             Decision::Cooldown { until }
+        } else if let Some(reason) = waits {
+            Decision::Short(reason)
         } else {
             self.judge_last(around)
         };
@@ -158,16 +177,27 @@ impl Group {
     /// most one alert comes of it.
     pub fn insert_late(&mut self, mut entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
+        if let Verb::Absent(_) = verb {
+            return self.was_present(entry, around);
+        }
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
+        let hit = verb.is_hit(&entry);
         verb.seat_late(&mut self.base, &mut entry);
         let place = self.live().partition_point(|other| other.order() <= order);
         self.entries.insert(self.head + place, entry);
-        if !clears {
+        if hit {
             self.hits += 1;
             self.last = self.last.max(Some(at));
         }
-        let decision = if clears { Decision::Cleared } else { self.judge_late(place, around) };
-        if !clears && matches!(decision, Decision::Late) {
+        let decision = if clears {
+            Decision::Cleared
+        } else if verb.waits() {
+            Decision::Late
+        } else {
+            self.judge_late(place, around)
+        };
+        let decision = if verb.waits() { self.wait_anew(decision, around) } else { decision };
+        if hit && matches!(decision, Decision::Late) {
             self.fold_late(place, around);
         }
         self.bound_late(around);
@@ -177,7 +207,7 @@ impl Group {
     }
 
     /// Closes what is over at `now`.
-    pub fn close_due(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
+    fn close_due(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
         if self.open.as_ref().is_some_and(|open| open.closes.is_some_and(|closes| closes <= now)) {
             let at = self.open.as_ref().and_then(|open| open.closes).unwrap_or(now);
             self.end(State::Closed, at, around);
@@ -216,19 +246,21 @@ impl Group {
     /// never.
     pub fn next_timer(&self, program: &Program) -> Option<Timestamp> {
         let closes = self.open.as_ref().and_then(|open| open.closes);
-        match (closes, self.expires(program)) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [closes, self.due(program), self.expires(program)].into_iter().flatten().min()
     }
 
     /// When nothing of the group can matter any more; none while something always can.
     pub fn expires(&self, program: &Program) -> Option<Timestamp> {
+        if let Verb::Absent(absent) = &program.verb {
+            return Some(self.last? + absent.retire? + program.late_within + Millis(1));
+        }
         if self.open.as_ref().is_some_and(|open| open.closes.is_none()) {
             return None;
         }
         let keeps = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) | Reach::Pair(within) => within,
+            Reach::Time(within) | Reach::Last(_, within) | Reach::Pair(within) | Reach::Bucket(within) => {
+                within
+            }
             Reach::Alone => Millis::ZERO,
             Reach::Records(_) | Reach::Folded => return None,
         };

@@ -11,12 +11,46 @@ impl Group {
     /// Makes the tally again where a snapshot or a late hit left none.
     pub(super) fn wake(&mut self, verb: &Verb) {
         if verb.tallies() && self.tally.is_none() {
-            let mut tally = Tally::default();
-            for entry in self.live()[self.low..].iter().filter(|entry| !entry.clears) {
-                verb.push(&mut tally, entry);
-            }
+            let tally = match verb.reach() {
+                Reach::Bucket(_) => self.poured(self.live().len(), verb),
+                Reach::Time(_)
+                | Reach::Last(..)
+                | Reach::Records(_)
+                | Reach::Pair(_)
+                | Reach::Folded
+                | Reach::Alone => {
+                    let mut tally = Tally::default();
+                    for entry in self.live()[self.low..].iter().filter(|entry| !entry.clears) {
+                        verb.push(&mut tally, entry);
+                    }
+                    tally
+                }
+            };
             self.tally = Some(Box::new(tally));
         }
+    }
+
+    /// What is in a bucket before entry number `end`, found from the entries and what older ones left.
+    pub(super) fn poured(&self, end: usize, verb: &Verb) -> Tally {
+        let mut tally = verb.tally_after(&self.base);
+        for entry in &self.live()[..end] {
+            self.pour(&mut tally, entry, verb);
+        }
+        tally
+    }
+
+    /// Pours one more entry; one that fired has emptied the bucket.
+    pub(super) fn pour(&self, tally: &mut Tally, entry: &Entry, verb: &Verb) {
+        verb.push(tally, entry);
+        if self.tipped(entry) {
+            tally.bucket.empty();
+        }
+    }
+
+    /// The first entry that is in the bucket.
+    pub(super) fn bucket_start(&self, tally: &Tally) -> usize {
+        let oldest = tally.bucket.oldest();
+        self.live().partition_point(|entry| oldest.is_none_or(|oldest| entry.order() < oldest))
     }
 
     pub(super) fn push(&mut self, entry: Entry, verb: &Verb) {
@@ -34,6 +68,7 @@ impl Group {
             Reach::Time(within) => self.first_after(at - within),
             Reach::Last(last, within) => self.first_after(at - within).max(end.saturating_sub(last)),
             Reach::Records(keep) => end.saturating_sub(keep),
+            Reach::Bucket(_) => self.tally.as_deref().map_or(0, |tally| self.bucket_start(tally)),
             Reach::Pair(within) => self.first_after(at - within).max(end.saturating_sub(2)),
             Reach::Folded => 0,
             Reach::Alone => end - 1,
@@ -83,7 +118,7 @@ impl Group {
         let late = program.late_within;
         // Of the hits up to the horizon, the newest so many are looked back on all the same.
         let (horizon, spared) = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) => (now - within - late, 0),
+            Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => (now - within - late, 0),
             Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
             Reach::Pair(_) => (now - late, 1),
             Reach::Folded => (now - late, 0),
@@ -94,7 +129,7 @@ impl Group {
         }
         let oldest = now - late - around.program.cooldown;
         let reach = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) => within,
+            Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
             Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
         };
         self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
@@ -105,6 +140,7 @@ impl Group {
 
     pub(super) fn pop_front(&mut self, around: &mut Surroundings<'_>) {
         let verb = &around.program.verb;
+        let fired = around.program.restart && self.tipped(&self.entries[self.head]);
         let entry = &mut self.entries[self.head];
         if self.low > 0 {
             self.low -= 1;
@@ -112,7 +148,7 @@ impl Group {
             verb.pop(tally, entry);
         }
         if !entry.clears {
-            verb.fold(&mut self.base, entry);
+            verb.fold(&mut self.base, entry, fired);
         }
         entry.values = Arc::default();
         self.head += 1;
@@ -153,6 +189,9 @@ impl Group {
 
     /// Where the window of the next hit cannot begin before, found from the entries alone.
     pub(super) fn next_window_start(&self, verb: &Verb, restart: bool) -> usize {
+        if let Reach::Bucket(_) = verb.reach() {
+            return 0;
+        }
         let live = self.live();
         let emptied = restart && live.last().is_some_and(|entry| self.tipped(entry));
         if emptied { live.len() } else { self.window_start(live.len(), verb, restart) }
@@ -178,7 +217,8 @@ impl Group {
             Reach::Last(last, within) => (at - within, last),
             Reach::Records(keep) => (Timestamp::MIN, keep),
             Reach::Pair(within) => (at - within, 2),
-            Reach::Folded => (Timestamp::MIN, usize::MAX),
+            // Where a bucket's window begins is found from the bucket.
+            Reach::Folded | Reach::Bucket(_) => (Timestamp::MIN, usize::MAX),
             Reach::Alone => (Timestamp::MIN, 1),
         };
         let restarts = |entry: &Entry| restart && self.tipped(entry);

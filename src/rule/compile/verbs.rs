@@ -4,7 +4,8 @@ use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
-    Verb, common::Common, count, distinct, first_seen, measure, risk, script::ScriptVerb, travel,
+    Verb, absent, common::Common, count, distinct, first_seen, measure, rate, risk, script::ScriptVerb,
+    sequence, travel,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -17,6 +18,9 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::Distinct(verb) => verb.group.clone(),
             spec::Verb::FirstSeen(verb) => verb.group.clone(),
             spec::Verb::Measure(verb) => verb.group.clone(),
+            spec::Verb::Rate(verb) => verb.group.clone(),
+            spec::Verb::Sequence(verb) => verb.group.clone(),
+            spec::Verb::Absent(verb) => verb.group.clone(),
             spec::Verb::Script(verb) => verb.group.clone(),
             spec::Verb::Risk(verb) => verb.group.clone(),
             spec::Verb::Travel(verb) => verb.group.clone(),
@@ -26,19 +30,36 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
     }
 }
 
+/// What clears a group.
+pub(super) fn clears(spec: &Spec) -> Option<&Expr> {
+    match &spec.verb {
+        Some(spec::Verb::Count(verb)) => verb.unless.as_ref(),
+        Some(spec::Verb::Sequence(verb)) => verb.until.as_ref(),
+        Some(_) | None => None,
+    }
+}
+
 /// How long a firing holds its group back, and whether it empties the window.
 pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
-    let restart = matches!(verb, Verb::Count(count) if count.restart);
+    let restart = matches!(verb, Verb::Rate(_)) || matches!(verb, Verb::Count(count) if count.restart);
     let lasts = match (&spec.cooldown, verb) {
         (Some(Cooldown::For { lasts, .. }), _) => *lasts,
         (None, Verb::Count(verb)) if !restart => verb.within,
         (None, Verb::Distinct(verb)) => verb.within,
         (None, Verb::Measure(verb)) => verb.within,
         (None, Verb::Risk(verb)) => verb.within,
+        (None, Verb::Rate(verb)) => verb.span(),
+        (None, Verb::Sequence(verb)) => verb.within,
         (Some(Cooldown::Off), _)
-        | (None, Verb::Each | Verb::Count(_) | Verb::FirstSeen(_) | Verb::Script(_) | Verb::Travel(_)) => {
-            Millis::ZERO
-        }
+        | (
+            None,
+            Verb::Each
+            | Verb::Absent(_)
+            | Verb::Count(_)
+            | Verb::FirstSeen(_)
+            | Verb::Script(_)
+            | Verb::Travel(_),
+        ) => Millis::ZERO,
     };
     (lasts, restart)
 }
@@ -97,6 +118,29 @@ pub(super) fn verb(
         Some(spec::Verb::Risk(spec)) => {
             let spec::RiskSpec { within, at_least, techniques, .. } = *spec;
             (Verb::Risk(risk::Risk { within, at_least, techniques }), Vec::new())
+        }
+        Some(spec::Verb::Rate(spec)) => {
+            let value = |field| carry(std::slice::from_ref(field), Form::Key, true, columns);
+            let carries = spec.distinct.iter().map(value).collect();
+            let verb = rate::Rate {
+                at_least: spec.at_least,
+                drains_every: spec.drains_every,
+                distinct: spec.distinct.is_some(),
+            };
+            (Verb::Rate(verb), carries)
+        }
+        Some(spec::Verb::Sequence(spec)) => {
+            let mut step = |step: &spec::StepSpec| sequence::Step {
+                name: step.name.clone(),
+                mark: mark(&step.matches, columns),
+                at_least: step.at_least,
+            };
+            let steps = spec.steps.iter().map(&mut step).collect();
+            let absence = spec.absent.as_ref().map(|absent| mark(absent, columns));
+            (Verb::Sequence(sequence::Sequence { within: spec.within, steps, absence }), Vec::new())
+        }
+        Some(spec::Verb::Absent(spec)) => {
+            (Verb::Absent(absent::Absent { lasts: spec.lasts, retire: spec.retire }), Vec::new())
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
         Some(spec::Verb::Script(spec)) => match script {

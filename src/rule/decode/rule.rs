@@ -37,6 +37,11 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let verb = verbs::verb(cx, &map);
     // Texts and tests use the verb's names: against half a verb they would be blamed for its faults.
     let verb_is_sure = !unknown_keys && cx.problems.errors() == before;
+    let matches = verb.as_ref().and_then(verbs::any_step).or(matches);
+    if let (Some(Verb::Sequence(_)), Some(entry)) = (&verb, map.get("match")) {
+        let hint = "put its conditions into the steps, and take `match` out";
+        cx.fault(entry.key.span, "the steps of a sequence match by themselves", hint);
+    }
     let except = map.maps(cx, "except", &EXCEPTION).iter().filter_map(|map| exception(cx, map)).collect();
     let levels = map.maps(cx, "levels", &LEVEL_LINE).iter().filter_map(|map| level_line(cx, map)).collect();
     let cooldown = cooldown(cx, &map, verb.as_ref());

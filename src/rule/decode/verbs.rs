@@ -1,14 +1,19 @@
 //! The stateful verbs, each in its file.
 
+mod absent;
 mod count;
 mod distinct;
 mod first_seen;
 mod measure;
+mod rate;
 mod risk;
 mod script;
+mod sequence;
 mod travel;
 
-use super::super::keys::{COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RISK, SCRIPT, TRAVEL, VERBS};
+use super::super::keys::{
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL, VERBS,
+};
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
 use super::Cx;
@@ -16,6 +21,8 @@ use super::taken::Taken;
 
 /// How a verb is read of its map.
 type Decode = fn(&mut Cx<'_>, &Taken<'_>) -> Option<Verb>;
+
+pub(super) use sequence::any_step;
 
 /// The verb of a rule, if it has one. More than one is a fault.
 pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
@@ -36,8 +43,11 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("distinct", &DISTINCT, |cx, map| distinct::distinct(cx, map).map(Verb::Distinct));
     take("first_seen", &FIRST_SEEN, |cx, map| first_seen::first_seen(cx, map).map(Verb::FirstSeen));
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
+    take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
     take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
     take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Verb::Risk));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
+    take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Verb::Sequence));
+    take("absent", &ABSENT, |cx, map| absent::absent(cx, map).map(Verb::Absent));
     found.into_iter().next()
 }

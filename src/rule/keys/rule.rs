@@ -1,7 +1,9 @@
 //! Keys of a rule, and of its maps that are neither verbs nor tests.
 
 use super::cases::TEST;
-use super::verbs::{BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RISK, SCRIPT, TRAVEL};
+use super::verbs::{
+    ABSENT, BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL,
+};
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
 /// A rule file.
@@ -63,8 +65,18 @@ pub static RULE: MapDoc = MapDoc {
             "a Rhai script over the group's last records",
             "script: {by: [user], keep: 3, when: …}",
         ),
-        later("rate", "a leaky bucket", "rate: {at_least: 6, drains_every: 10s, by: [public_ip]}"),
-        later("sequence", "steps in order", "sequence: {by: [user], within: 30m, steps: […]}"),
+        may(
+            "rate",
+            Takes::Map(&RATE),
+            "a leaky bucket",
+            "rate: {at_least: 6, drains_every: 10s, by: [public_ip]}",
+        ),
+        may(
+            "sequence",
+            Takes::Map(&SEQUENCE),
+            "steps in order; needs no `match`",
+            "sequence: {by: [user], within: 30m, steps: […]}",
+        ),
         later(
             "usual",
             "far from what is usual for the group",
@@ -76,7 +88,7 @@ pub static RULE: MapDoc = MapDoc {
             "points of other rules' alerts; such a rule has no `match`",
             "risk: {by: [user], within: 24h, at_least: 100}",
         ),
-        later("absent", "no hit for so long", "absent: {for: 30m}"),
+        may("absent", Takes::Map(&ABSENT), "no hit for so long", "absent: {for: 30m}"),
         later("overlap", "two open sessions of one group", "overlap: {by: [user], for: 5m}"),
         may(
             "travel",

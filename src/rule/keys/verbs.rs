@@ -185,6 +185,76 @@ pub static RECOVER: MapDoc = MapDoc {
     ],
 };
 
+/// `rate:`
+pub static RATE: MapDoc = MapDoc {
+    name: "`rate`",
+    about: "a leaky bucket: a hit pours one in, and one drains every so often",
+    open: Open::Closed,
+    keys: &[
+        need("at_least", AT_LEAST, "how many in the bucket fire", "at_least: 6"),
+        need("drains_every", Takes::Duration, "one drains in so long, evenly", "drains_every: 10s"),
+        BY,
+        MISSING,
+        may("distinct", Takes::Field, "only a value that is not in the bucket pours", "distinct: user"),
+    ],
+};
+
+/// `sequence:`
+pub static SEQUENCE: MapDoc = MapDoc {
+    name: "`sequence`",
+    about: "steps in order within a window; fires at the record that completes the last",
+    open: Open::Closed,
+    keys: &[
+        WITHIN,
+        BY,
+        MISSING,
+        need(
+            "steps",
+            Takes::Maps(&STEP),
+            "the steps, each matching by itself",
+            "steps: [{name: failures, match: {outcome: failure}, at_least: 5}, {match: {outcome: success}}]",
+        ),
+        may("until", Takes::Expression, "such a record of the group clears it", "until: {outcome: success}"),
+    ],
+};
+
+/// One entry of `steps:`.
+pub static STEP: MapDoc = MapDoc {
+    name: "a step of `sequence`",
+    about: "so many records, or at the end the lack of one",
+    open: Open::Closed,
+    keys: &[
+        may("name", Takes::Text, "its name in the alert's text: `steps.failures.count`", "name: failures"),
+        may("match", Takes::Expression, "what its records are", "match: {outcome: failure}"),
+        may("at_least", AT_LEAST, "how many it takes; 1 where not given", "at_least: 5"),
+        may(
+            "absent",
+            Takes::Expression,
+            "in the last step: no such record comes before the window is over",
+            "absent: {phase: end}",
+        ),
+    ],
+};
+
+/// `absent:`
+pub static ABSENT: MapDoc = MapDoc {
+    name: "`absent`",
+    about: "no hit for so long; told once, and again only after a hit",
+    open: Open::Closed,
+    keys: &[
+        need("for", Takes::Duration, "fires so long after the last hit", "for: 30m"),
+        BY,
+        MISSING,
+        may(
+            "retire",
+            Takes::OffOr(&Takes::Duration),
+            "a group without a hit for so long is forgotten",
+            "retire: 7d",
+        ),
+        later("from", "groups exist from a list, too", "from: desktops"),
+    ],
+};
+
 /// `script:`
 pub static SCRIPT: MapDoc = MapDoc {
     name: "`script`",

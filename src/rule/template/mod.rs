@@ -83,6 +83,13 @@ impl Scope {
                 scope.with(["threshold"]).with(names)
             }
             Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
+            Some(Verb::Sequence(sequence)) => {
+                let named = sequence.steps.iter().filter_map(|step| step.name.as_deref());
+                let names: Vec<String> = named.map(|name| format!("steps.{name}.count")).collect();
+                scope.with(names.iter().map(String::as_str))
+            }
+            Some(Verb::Absent(_)) => scope.with(["threshold", "silent"]),
+            Some(Verb::Rate(rate)) => scope.with(["threshold"]).with(rate.distinct.iter().map(|_| "values")),
             Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
             Some(Verb::Risk(_)) => scope.with(["threshold", "score", "techniques", "rules"]),
             Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),

@@ -9,12 +9,9 @@ use crate::alert::Finding;
 use crate::record::{Millis, Number};
 
 use super::{
-    Counted, Entry, Needed, Reason, Tally, Values, Verdict, Window, count_in, count_out, required, single,
-    text_of,
+    Counted, Entry, Needed, Reason, SHOWN_VALUES, Tally, Values, Verdict, Window, count_in, count_out,
+    required, single, text_of,
 };
-
-/// Values that an alert names; further ones are only counted.
-const SHOWN_VALUES: usize = 100;
 
 /// `distinct:`, compiled.
 #[derive(Debug)]

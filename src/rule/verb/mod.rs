@@ -6,13 +6,16 @@
 //!
 //! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
 
+pub mod absent;
 pub mod common;
 pub mod count;
 pub mod distinct;
 pub mod first_seen;
 pub mod measure;
+pub mod rate;
 pub mod risk;
 pub mod script;
+pub mod sequence;
 pub mod travel;
 
 use std::collections::HashMap;
@@ -30,6 +33,9 @@ use super::spec::{Limit, Stat};
 pub const MAX_RECORDS: usize = 10_000;
 /// Values a `first_seen` group remembers; past this the longest unused is forgotten and counted.
 pub const MAX_VALUES: usize = 10_000;
+
+/// Values that an alert names; further ones are only counted.
+const SHOWN_VALUES: usize = 100;
 
 /// Values of records and what is kept of each. Never iterated where order could be seen.
 pub type Values<T> = HashMap<Arc<str>, T, foldhash::fast::RandomState>;
@@ -70,6 +76,8 @@ impl Entry {
 pub enum Verb {
     /// No verb: every hit.
     Each,
+    /// `absent`
+    Absent(absent::Absent),
     /// `count`
     Count(count::Count),
     /// `distinct`
@@ -80,13 +88,17 @@ pub enum Verb {
     Measure(measure::Measure),
     /// `risk`
     Risk(risk::Risk),
+    /// `rate`
+    Rate(rate::Rate),
     /// `script`
     Script(Box<script::ScriptVerb>),
+    /// `sequence`
+    Sequence(sequence::Sequence),
     /// `travel`
     Travel(travel::Travel),
 }
 
-/// What a group remembers of hits that have left its window (`first_seen` only).
+/// What a group remembers besides its window, or of hits that have left it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Base {
     /// Time of the first record that left.
@@ -95,6 +107,10 @@ pub struct Base {
     pub records: u64,
     /// Every value that the group knows, by seat.
     pub values: first_seen::KnownValues,
+    /// What `rate` has in its bucket after them. Apart: few rules have one.
+    pub bucket: Option<Box<rate::Bucket>>,
+    /// What a `sequence` that ends in an absence waits for.
+    pub waits: Option<Box<sequence::Waits>>,
     /// What these values share with others, where `same_if` asks.
     pub same: Option<Box<first_seen::KnownValues>>,
 }
@@ -129,6 +145,8 @@ pub struct Tally {
     pub samples: Vec<Number>,
     /// Their sum.
     pub sum: Number,
+    /// What `rate` has in its bucket.
+    pub bucket: rate::Bucket,
 }
 
 /// What a verb says of the last hit of a window.
@@ -164,6 +182,15 @@ pub enum Reason {
         /// When it was last used.
         last: Timestamp,
     },
+    /// The group fires at this instant, unless something comes before.
+    Waiting {
+        /// The deadline.
+        until: Timestamp,
+    },
+    /// What must be absent came.
+    Came,
+    /// The record is of this step of a sequence, by its number, and completes none.
+    StepTaken(usize),
     /// Many show the value: it is no news.
     CommonValue {
         /// The hit's values, as they are compared.
@@ -196,6 +223,8 @@ pub enum Counted {
     Hits,
     /// Values that differ.
     DistinctValues,
+    /// Units in a bucket.
+    InBucket,
     /// Samples of the window.
     Samples,
     /// Points of its alerts.
@@ -206,6 +235,8 @@ pub enum Counted {
     Stat(Stat),
     /// A condition of `having`, by its number.
     Having(usize),
+    /// Records of a step, by its number.
+    Step(usize),
 }
 
 /// What it takes.
@@ -259,6 +290,9 @@ pub enum Reach {
     Last(usize, Millis),
     /// The last so many, however old.
     Records(usize),
+    /// Those that have not drained from a bucket, which none is in for longer than this. What is in
+    /// it depends on all hits before; older ones are folded into [`Base`].
+    Bucket(Millis),
     /// The hit and the one before it, if that is in (t − w, t]; nothing older matters.
     Pair(Millis),
     /// All that is remembered; older hits are folded into [`Base`].
@@ -272,12 +306,15 @@ impl Verb {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Each => "none",
+            Self::Absent(_) => "absent",
             Self::Count(_) => "count",
             Self::Distinct(_) => "distinct",
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
             Self::Risk(_) => "risk",
+            Self::Rate(_) => "rate",
             Self::Script(_) => "script",
+            Self::Sequence(_) => "sequence",
             Self::Travel(_) => "travel",
         }
     }
@@ -285,7 +322,8 @@ impl Verb {
     /// How far a hit reaches.
     pub fn reach(&self) -> Reach {
         match self {
-            Self::Each => Reach::Alone,
+            Self::Each | Self::Absent(_) => Reach::Alone,
+            Self::Sequence(verb) => Reach::Time(verb.within),
             Self::Count(verb) => Reach::Time(verb.within),
             Self::Distinct(verb) => Reach::Time(verb.within),
             Self::FirstSeen(_) => Reach::Folded,
@@ -294,6 +332,7 @@ impl Verb {
                 None => Reach::Time(verb.within),
             },
             Self::Risk(verb) => Reach::Time(verb.within),
+            Self::Rate(verb) => Reach::Bucket(verb.span()),
             Self::Script(verb) => Reach::Records(verb.keep),
             Self::Travel(verb) => Reach::Pair(verb.memory()),
         }
@@ -302,27 +341,45 @@ impl Verb {
     /// True when the verb keeps a tally; the others judge by the window alone.
     pub fn tallies(&self) -> bool {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => false,
+            Self::Each
+            | Self::Absent(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
-            Self::Distinct(_) | Self::Measure(_) | Self::Risk(_) => true,
+            Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) | Self::Risk(_) => true,
         }
     }
 
     /// Takes a hit into the tally.
     pub fn push(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => {}
+            Self::Each
+            | Self::Absent(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Travel(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
             Self::Measure(_) => measure::push(tally, entry),
             Self::Risk(_) => risk::Risk::push(tally, entry),
+            Self::Rate(verb) => verb.pour(&mut tally.bucket, entry),
         }
     }
 
     /// Takes the oldest hit out of the tally.
     pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match self {
-            Self::Each | Self::FirstSeen(_) | Self::Script(_) | Self::Travel(_) => {}
+            // A bucket drains by itself.
+            Self::Each
+            | Self::Absent(_)
+            | Self::FirstSeen(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Travel(_)
+            | Self::Rate(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
@@ -335,11 +392,15 @@ impl Verb {
     pub fn judge(&self, tally: &Tally, window: Window<'_>) -> (Verdict, Option<Finding>) {
         match self {
             Self::Each => (Verdict::Holds, None),
+            // Time judges it.
+            Self::Absent(_) => (Verdict::Short(Reason::Came), None),
+            Self::Sequence(verb) => (verb.judge(window.hits), None),
             Self::Count(verb) => (verb.judge(tally, window), None),
             Self::Distinct(verb) => (verb.judge(tally), None),
             Self::FirstSeen(verb) => (verb.judge(window), None),
             Self::Measure(verb) => (verb.judge(tally), None),
             Self::Risk(verb) => (verb.judge(tally), None),
+            Self::Rate(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
             Self::Travel(verb) => (verb.judge(window), None),
         }
@@ -350,11 +411,14 @@ impl Verb {
         match self {
             Self::Measure(verb) => verb.recovered(tally),
             Self::Each
+            | Self::Absent(_)
             | Self::Count(_)
             | Self::Distinct(_)
             | Self::FirstSeen(_)
+            | Self::Rate(_)
             | Self::Script(_)
             | Self::Risk(_)
+            | Self::Sequence(_)
             | Self::Travel(_) => false,
         }
     }
@@ -362,12 +426,14 @@ impl Verb {
     /// What an alert says of `window`.
     pub fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         match self {
-            Self::Each => Finding { count: 1, ..Finding::default() },
+            Self::Each | Self::Absent(_) => Finding { count: 1, ..Finding::default() },
+            Self::Sequence(verb) => verb.describe(window.hits),
             Self::Count(verb) => verb.describe(tally, window),
             Self::Distinct(verb) => verb.describe(tally, window),
             Self::FirstSeen(verb) => verb.describe(window),
             Self::Measure(verb) => verb.describe(tally),
             Self::Risk(verb) => verb.describe(tally, window),
+            Self::Rate(verb) => verb.describe(tally),
             Self::Travel(verb) => verb.describe(window),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
         }
@@ -386,7 +452,10 @@ impl Verb {
             | Self::Distinct(_)
             | Self::Measure(_)
             | Self::Script(_)
+            | Self::Absent(_)
+            | Self::Rate(_)
             | Self::Risk(_)
+            | Self::Sequence(_)
             | Self::Travel(_) => 0,
         }
     }
@@ -405,11 +474,84 @@ impl Verb {
         }
     }
 
-    /// A hit leaves the group's memory: what of it is kept.
-    pub fn fold(&self, base: &mut Base, entry: &Entry) {
-        if let Self::FirstSeen(verb) = self {
-            verb.fold(base, entry);
+    /// A hit leaves the group's memory: what of it is kept. `fired`: it emptied the window.
+    pub fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
+        match self {
+            Self::FirstSeen(verb) => verb.fold(base, entry),
+            Self::Rate(verb) => verb.fold(base, entry, fired),
+            Self::Each
+            | Self::Absent(_)
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::Measure(_)
+            | Self::Risk(_)
+            | Self::Script(_)
+            | Self::Sequence(_)
+            | Self::Travel(_) => {}
         }
+    }
+
+    /// Whether an entry is a hit; the others clear their group, or are what a sequence says is absent.
+    pub fn is_hit(&self, entry: &Entry) -> bool {
+        !entry.clears
+            && match self {
+                Self::Sequence(verb) => verb.is_step(entry),
+                Self::Each
+                | Self::Absent(_)
+                | Self::Count(_)
+                | Self::Distinct(_)
+                | Self::FirstSeen(_)
+                | Self::Measure(_)
+                | Self::Rate(_)
+                | Self::Risk(_)
+                | Self::Script(_)
+                | Self::Travel(_) => true,
+            }
+    }
+
+    /// Whether an entry is what a sequence says is absent.
+    pub fn is_absence(&self, entry: &Entry) -> bool {
+        matches!(self, Self::Sequence(verb) if verb.is_absence(entry))
+    }
+
+    /// True when time alone can make a group fire.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Sequence(verb) => verb.absence.is_some(),
+            Self::Each
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Measure(_)
+            | Self::Rate(_)
+            | Self::Risk(_)
+            | Self::Script(_)
+            | Self::Travel(_) => false,
+        }
+    }
+
+    /// The hits of a window that an alert stands on, where that is not all of them.
+    pub fn chosen<'a>(&self, hits: &'a [Entry]) -> Option<Vec<&'a Entry>> {
+        match self {
+            Self::Sequence(verb) => Some(verb.chosen(hits)),
+            Self::Each
+            | Self::Absent(_)
+            | Self::Count(_)
+            | Self::Distinct(_)
+            | Self::FirstSeen(_)
+            | Self::Measure(_)
+            | Self::Rate(_)
+            | Self::Risk(_)
+            | Self::Script(_)
+            | Self::Travel(_) => None,
+        }
+    }
+
+    /// What hits that have left the group's memory leave in the tally.
+    pub fn tally_after(&self, base: &Base) -> Tally {
+        let bucket = base.bucket.as_deref().cloned().unwrap_or_default();
+        Tally { bucket, ..Tally::default() }
     }
 
     /// Keeps what is kept of hits within bounds: how many values were lost, and where the seats of the
@@ -418,11 +560,14 @@ impl Verb {
         match self {
             Self::FirstSeen(verb) => verb.make_room(base, hits, now),
             Self::Each
+            | Self::Absent(_)
             | Self::Count(_)
             | Self::Distinct(_)
             | Self::Measure(_)
+            | Self::Rate(_)
             | Self::Script(_)
             | Self::Risk(_)
+            | Self::Sequence(_)
             | Self::Travel(_) => None,
         }
     }

@@ -25,6 +25,7 @@ pub(super) fn append(connection: &Connection, tenant: &str, entry: &Entry) -> Ou
         Event::Generation { .. }
         | Event::Adopted { .. }
         | Event::Left { .. }
+        | Event::Gone { .. }
         | Event::Read { .. }
         | Event::Placed { .. } => Ok(()),
     }

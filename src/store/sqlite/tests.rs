@@ -450,6 +450,7 @@ fn a_journal_of_a_hundred_megabytes_is_read_in_bounded_chunks() {
                 | Event::Known(_)
                 | Event::Joined(_)
                 | Event::Left { .. }
+                | Event::Gone { .. }
                 | Event::Placed { .. } => 0,
             })
             .sum();

@@ -48,6 +48,7 @@ fn slow(value: Value, same_asn: bool, common: Option<usize>, all: All) -> SlowRu
         cooldown_given: false,
         restart: false,
         recovered: None,
+        same: |_, _| false,
     }
 }
 

@@ -44,6 +44,7 @@ fn case() -> Case {
             cooldown_given: false,
             restart: false,
             recovered: None,
+            same: |_, _| false,
         },
     }
 }

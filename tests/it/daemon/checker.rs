@@ -12,11 +12,13 @@ use std::sync::Arc;
 use larum::engine::SourceId;
 use larum::record::Timestamp;
 use larum::route::{Body, Delivery, DeliveryId, ReceiverName, Standing};
+use larum::simulate::office;
 use larum::store::sqlite::Sqlite;
 use larum::store::{AlertQuery, DeliveryQuery, Event, KeptAlert, Store, StoreError, Watermark};
 
 use super::hook::Taken;
-use super::house::until;
+use super::house::{SETTLE, until};
+use super::steps::OVER;
 
 const TENANT: &str = "default";
 /// The receiver `picky` refuses what holds this word: somebody in the office.
@@ -55,9 +57,14 @@ pub async fn open(path: &Path) -> Sqlite {
 }
 
 /// The alerts that `store` holds, by time.
+///
+/// The office goes on after its stories: how much of that is read depends on when a daemon ends, and
+/// is left out.
 pub async fn alerts(store: &dyn Store) -> Vec<Told> {
     let query = AlertQuery { tenant: Some(TENANT.into()), most: ALL, ..AlertQuery::default() };
-    let mut told: Vec<Told> = store.alerts(query).await.unwrap().iter().map(Told::of).collect();
+    let over = office::START + OVER - SETTLE;
+    let kept = store.alerts(query).await.unwrap();
+    let mut told: Vec<Told> = kept.iter().filter(|kept| kept.fired.at <= over).map(Told::of).collect();
     told.sort_by_key(Told::order);
     told
 }

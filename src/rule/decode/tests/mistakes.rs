@@ -581,12 +581,12 @@ fn hours_that_are_none_are_told() {
 
 #[test]
 fn a_verb_of_a_later_version_is_told() {
-    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nsequence: {by: [user], within: 30m, steps: []}\n"), @r"
-    error: this version does not run `sequence` yet
-     --> rules/r.yaml:4:1
+    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nmatch: {outcome: success}\noverlap: {by: [user], for: 5m}\n"), @r"
+    error: this version does not run `overlap` yet
+     --> rules/r.yaml:5:1
       |
-    4 | sequence: {by: [user], within: 30m, steps: []}
-      | ^^^^^^^^
+    5 | overlap: {by: [user], for: 5m}
+      | ^^^^^^^
       |
       = help: take it out; what this version runs is in `larum schema rule`
     ");
