@@ -4,6 +4,7 @@
 //! those rows once and `engine::tell` makes the [`Alert`]. Ids are digests, so that a second life of
 //! the same journal raises the same alerts. Nothing here decides anything.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -352,6 +353,9 @@ pub struct Alert {
     pub evidence: Evidence,
     /// Digest of all that decides in this generation.
     pub generation: String,
+    /// Versions of what it was judged with besides: `lists.egress`, `geo.city`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
     /// Why a text could not be rendered; the rule's plain title stands instead. Not shown.
     #[serde(skip)]
     pub text_fault: Option<String>,

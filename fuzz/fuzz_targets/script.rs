@@ -64,7 +64,7 @@ fn in_yaml(script: &str) -> (ScriptText, String) {
         yaml.push_str(line);
         yaml.push('\n');
     }
-    (ScriptText { text: script.into(), lines, first_line: 3 }, yaml)
+    (ScriptText { text: script.into(), lines, first_line: 3, file: None }, yaml)
 }
 
 /// Records of the script's fields, a value from every few bytes.

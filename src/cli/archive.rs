@@ -144,13 +144,14 @@ impl Told {
 }
 
 fn rows_of(entry: &Entry) -> usize {
-    match &entry.event {
+    match entry.event.placed().0 {
         crate::store::Event::Read { rows, .. } => memchr::memchr_iter(b'\n', rows.as_bytes()).count(),
         crate::store::Event::Generation { .. }
         | crate::store::Event::Adopted { .. }
         | crate::store::Event::Known(_)
         | crate::store::Event::Joined(_)
         | crate::store::Event::Left { .. }
-        | crate::store::Event::Gone { .. } => 0,
+        | crate::store::Event::Gone { .. }
+        | crate::store::Event::Placed { .. } => 0,
     }
 }

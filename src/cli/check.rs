@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Secrets;
+use crate::config::geo::GeoFile;
 use crate::daemon::parts::{self, Parts};
 use crate::rule::problem::Problems;
 
-use super::load::{Loaded, RuleArguments, load};
+use super::load::{Around, Known, Loaded, RuleArguments, load};
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum check`.
@@ -19,11 +20,8 @@ pub struct Check {
     #[command(flatten)]
     rules: RuleArguments,
     /// Rule files or folders; instead of --rules
-    #[arg(value_name = "PATH", conflicts_with = "rules")]
+    #[arg(value_name = "PATH", conflicts_with_all = ["rules", "config"])]
     paths: Vec<PathBuf>,
-    /// A configuration: it is checked with its rules, its receivers and its sources
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rules", "paths", "zone"])]
-    config: Option<PathBuf>,
     /// Reads no secret: references to them are checked for their form only
     #[arg(long, requires = "config")]
     no_secrets: bool,
@@ -31,6 +29,10 @@ pub struct Check {
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("--config is checked with the rules, the zone and the lists that it names: leave the others out")]
+struct NotBoth;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the configuration `{path}`")]
@@ -41,11 +43,14 @@ struct Unreadable {
 
 impl Check {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        if let Some(path) = &self.config {
+        if let Some(path) = &self.rules.config {
+            let RuleArguments { rules, zone, lists, .. } = &self.rules;
+            if !rules.is_empty() || zone.is_some() || !lists.is_empty() {
+                return Err(NotBoth.into());
+            }
             return self.check_config(path);
         }
-        let paths = if self.paths.is_empty() { &self.rules.rules } else { &self.paths };
-        let loaded = load(paths, self.rules.zone, &[])?;
+        let loaded = self.rules.load(&self.paths, &[], Known::OfTests)?;
         self.print(&loaded.problems)?;
         show::note(&format!("{}, {}", of_rules(&loaded), found(&loaded.problems)));
         Ok(if loaded.has_errors() { Exit::Findings } else { Exit::Fine })
@@ -58,6 +63,9 @@ impl Check {
         secrets.dry = self.no_secrets;
         let (parts, mut problems) = parts::build(&path.display().to_string(), bytes, &secrets);
         let mut told = Vec::new();
+        if let Some(parts) = &parts {
+            places_of(parts, &mut problems);
+        }
         let loaded = parts.as_ref().and_then(|parts| rules_of(parts, &mut problems));
         let summary = summary(parts.as_ref(), loaded.as_ref());
         if !problems.is_empty() {
@@ -88,10 +96,27 @@ impl Check {
     }
 }
 
+/// Tells of files of places that cannot be used.
+fn places_of(parts: &Parts, problems: &mut Problems) {
+    for (kind, path, at) in &parts.config.geo {
+        if let Err(fault) = GeoFile::read(path, None) {
+            let message = format!("`{}` cannot be used: {fault}", kind.key());
+            problems.error_hint(*at, message, "name a file in MaxMind's format, or take it out");
+        }
+    }
+}
+
 /// The rules that a configuration names; what is wrong with where they stand is told of it.
 fn rules_of(parts: &Parts, problems: &mut Problems) -> Option<Loaded> {
     let config = &parts.config;
-    match load(&config.rules, config.zone, &config.declared) {
+    let around = Around {
+        zone: config.zone,
+        declared: config.declared.clone(),
+        of_tests: false,
+        facts: std::sync::Arc::default(),
+    };
+    let lists: Vec<_> = config.lists.iter().map(|list| (list.name.as_str(), list.path.as_path())).collect();
+    match load(&config.rules, &lists, &around) {
         Ok(loaded) => Some(loaded),
         Err(failure) => {
             let message = match failure.source() {

@@ -11,24 +11,28 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::alert::{AlertId, Draft};
-use crate::engine::{Engine, Fresh, Generation, Limits, Outcome, Step, Traced, links};
-use crate::record::scan::Origin;
-use crate::record::{Batch, Columns, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
+use crate::alert::{AlertId, Draft, Fired};
+use crate::engine::{Engine, Fresh, Generation, Outcome, Step, Traced, links};
+use crate::record::scan::{Mapping, Origin};
+use crate::record::{Batch, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
-use crate::rule::why::{Why, why};
+use crate::rule::why::{Why, hit};
 
 use super::feed::{FileArguments, Watcher};
-use super::load::{RuleArguments, load};
+use super::load::{GeoArguments, Known, RuleArguments};
+use super::replay::Kept;
 use super::{Exit, Failure, Output, reason, show};
 
+/// Digits of an alert's id that are enough to mean one.
+const LEAST_DIGITS: usize = 6;
 /// Records of the group that are told besides the one that is asked for.
 const TOLD_BEFORE: usize = 10;
 
 /// Arguments of `larum explain`.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// The rule's id
+    /// The rule's id; or an alert's, as `larum replay` shows it, for why that alert fired
+    #[arg(value_name = "RULE|ALERT")]
     rule: RuleId,
     /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
     #[arg(required = true, value_name = "FILE")]
@@ -38,9 +42,11 @@ pub struct Explain {
     group: Vec<(String, String)>,
     /// The time asked about: the last record of the group at or before it is explained
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    at: Timestamp,
+    at: Option<Timestamp>,
     #[command(flatten)]
     rules: RuleArguments,
+    #[command(flatten)]
+    geo: GeoArguments,
     #[command(flatten)]
     reading: FileArguments,
     /// How to print
@@ -68,6 +74,8 @@ enum ExplainError {
     Group { rule: RuleId, by: String, missing: String },
     #[error("rule `{rule}` does not group by `{field}`, but by {by}")]
     NoSuchField { rule: RuleId, field: String, by: String },
+    #[error("give --at TIME: which of the group's records is asked about")]
+    NoTime,
     #[error("rule `{0}` has one group of all records: leave --group out")]
     NoGroups(RuleId),
 }
@@ -101,22 +109,34 @@ struct Before {
 }
 
 impl Explain {
-    pub(super) fn run(self) -> Result<Exit, Failure> {
+    pub(super) fn run(mut self) -> Result<Exit, Failure> {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
-        let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
+        let loaded = self.rules.load(&[], &declared, Known::Given)?;
         let runs = loaded.rules.iter().any(|rule| *rule.rule().id() == self.rule);
         if !runs && loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
             loaded.complain();
             self.tell(&self.not_loaded())?;
             return Ok(Exit::Findings);
         }
+        if !runs && let Some(fired) = self.fired(&declared, &mapping)? {
+            self.at = Some(fired.at);
+            self.group = fired
+                .group
+                .into_iter()
+                .map(|(field, value)| (field.to_string(), value.unwrap_or_default()))
+                .collect();
+            self.rule = fired.rule;
+        }
         let known: Vec<String> = loaded.rules.iter().map(|rule| rule.rule().id().to_string()).collect();
+        let runs = known.iter().any(|id| *id == self.rule.as_str());
         let rules = links::with_heard(loaded.rules, &BTreeSet::from([self.rule.clone()]));
         if !runs {
             return Err(ExplainError::NoSuchRule(self.rule, known.join(", ")).into());
         }
-        let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+        let tables = self.rules.placed(loaded.tables, &self.geo)?;
+        let at = self.at.ok_or(ExplainError::NoTime)?;
+        let generation = Arc::new(tables.generation(rules));
         let number = generation.position(&self.rule).unwrap_or_default();
         let key = self.key(&generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
@@ -125,13 +145,13 @@ impl Explain {
             generation: &generation,
             number,
             key,
-            until: self.at,
+            until: at,
             records: BTreeMap::new(),
             traced: Vec::new(),
             held: BTreeMap::new(),
         };
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathering)?;
-        let mut explanation = gathering.explain(self.rule.as_str(), self.at);
+        let mut explanation = gathering.explain(self.rule.as_str(), at);
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
         }
@@ -145,6 +165,24 @@ impl Explain {
             show::failure(&**failure);
         }
         Ok(if fed.broken.is_empty() { Exit::Fine } else { Exit::CouldNotRun })
+    }
+
+    /// The alert whose id the first argument begins, if the rules raise one over the files.
+    fn fired(&self, declared: &[String], mapping: &Mapping) -> Result<Option<Fired>, Failure> {
+        let id = self.rule.as_str();
+        if id.len() < LEAST_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let loaded = self.rules.load(&[], declared, Known::Given)?;
+        let tables = self.rules.placed(loaded.tables, &self.geo)?;
+        let engine = Engine::new(Arc::new(tables.generation(loaded.rules)), "default");
+        let mut kept = Kept::default();
+        self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut kept)?;
+        let fired = kept.drafts.into_iter().filter_map(|draft| match draft {
+            Draft::Fired(fired) => Some(*fired),
+            Draft::Changed(_) => None,
+        });
+        Ok(fired.into_iter().find(|fired| fired.id.to_string().starts_with(id)))
     }
 
     fn tell(&self, explanation: &Explanation) -> Result<(), Failure> {
@@ -164,7 +202,7 @@ impl Explain {
         Explanation {
             rule: self.rule.to_string(),
             group: self.asked_group(),
-            asked: self.at.to_string(),
+            asked: self.at.map_or_else(String::new, |at| at.to_string()),
             fired: false,
             reason: "rule_disabled",
             detail: "the rule does not load; its faults are told above".to_owned(),
@@ -244,7 +282,9 @@ impl Watcher for Gathering<'_> {
                 continue;
             }
             let mut columns = (*self.generation.columns).clone();
-            let matched = why(&program.rule.spec.matches, record, &mut columns);
+            let spec = &program.rule.spec;
+            let asked = (&spec.matches, spec.hours.as_ref());
+            let matched = hit(asked, record, &mut columns, self.generation.lists());
             let order = (one.at, one.phase, record.id());
             self.records.insert(order, Looked { id: record.id(), matched });
             if self.records.len() > TOLD_BEFORE + 1 {

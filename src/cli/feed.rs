@@ -35,7 +35,6 @@ use crate::config::fields;
 use crate::engine::{Engine, Fresh, Generation, Guess, Hit, Outcome, Scratch, SourceId};
 use crate::record::batch::BadRow;
 use crate::record::describe::Describer;
-use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
 use crate::source::sort::{Sorted, sort};
@@ -274,7 +273,7 @@ impl FileArguments {
         if files.len() > usize::from(u16::MAX) {
             return Err(FeedError::TooManyFiles(files.len()).into());
         }
-        let (facts, origin) = (Arc::new(Facts::default()), origin.clone());
+        let (facts, origin) = (engine.generation().facts.clone(), origin.clone());
         let mut inputs = files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
         let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
         let mut sorted = if self.unsorted { Some(sort(&inputs, &scanner)?) } else { None };

@@ -15,10 +15,12 @@ mod export;
 mod feed;
 mod load;
 mod log;
+mod new;
 mod place;
 mod progress;
 mod reason;
 mod replay;
+mod rules;
 mod run;
 mod schema;
 mod send_test;
@@ -97,6 +99,10 @@ enum Command {
     Export(export::Export),
     /// Plays the vendor's service on a port of this machine, for tests and training
     Simulate(simulate::Simulate),
+    /// Lists the rules that are loaded, and what each has done and holds
+    Rules(rules::Rules),
+    /// Writes a rule to begin with
+    New(new::New),
     /// Prints a JSON Schema
     Schema(schema::Schema),
     /// Prints a completion script for a shell
@@ -132,6 +138,8 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Rules(command) => command.run(),
+        Command::New(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

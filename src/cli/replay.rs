@@ -11,13 +11,13 @@ use crate::daemon::build;
 
 use crate::alert::{Alert, AlertId, Draft, Fired, Sight};
 use crate::engine::seen;
-use crate::engine::{Counters, Engine, Generation, Limits, Note, Outcome, tell};
+use crate::engine::{Counters, Engine, Generation, Note, Outcome, tell};
 use crate::record::scan::{Fault, Origin, Provenance};
-use crate::record::{Columns, Locator, RuleId};
+use crate::record::{Locator, RuleId};
 
 use super::archive::Archived;
 use super::feed::{Archive, Fed, FileArguments, Watcher};
-use super::load::{Loaded, RuleArguments, load};
+use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
 
 /// Alerts whose evidence is fetched together: files are read again once for so many.
@@ -40,11 +40,10 @@ pub struct Replay {
     /// those that the daemon gives
     #[arg(long = "as", value_name = "LANE", requires = "config")]
     lane: Option<String>,
-    /// The daemon's configuration, for --as
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
     rules: RuleArguments,
+    #[command(flatten)]
+    geo: GeoArguments,
     #[command(flatten)]
     reading: FileArguments,
     /// How to print alerts
@@ -90,11 +89,12 @@ impl Replay {
         }
         let mapping = self.reading.mapping()?;
         let declared: Vec<String> = mapping.fields.iter().map(|map| map.field.to_string()).collect();
-        let loaded = load(&self.rules.rules, self.rules.zone, &declared)?;
+        let loaded = self.rules.load(&[], &declared, Known::Given)?;
         loaded.complain();
         let exit = if loaded.has_errors() { Exit::Findings } else { Exit::Fine };
-        let Loaded { rules, .. } = loaded;
-        let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+        let Loaded { rules, tables, .. } = loaded;
+        let tables = self.rules.placed(tables, &self.geo)?;
+        let generation = Arc::new(tables.generation(rules));
         if let Some(path) = &self.store {
             let (revisions, output) = (self.revisions, self.output);
             let done = Archived { path, generation: Some(generation), revisions, output }.replay()?;
@@ -132,7 +132,7 @@ enum LaneError {
 impl Replay {
     /// What `--as` lends: a lane's origin, and its tenant.
     fn lane(&self) -> Result<Option<(Origin, Arc<str>)>, Failure> {
-        let (Some(wanted), Some(path)) = (&self.lane, &self.config) else { return Ok(None) };
+        let (Some(wanted), Some(path)) = (&self.lane, &self.rules.config) else { return Ok(None) };
         let (parts, problems) = build::read(path, &Secrets::dry())?;
         let Some(parts) = parts else {
             return Err(LaneError::Faults(problems.render(show::colour_on_stderr())).into());

@@ -1,5 +1,7 @@
 //! `larum schema`: what editors complete and check from.
 
+use crate::daemon::parts;
+
 use super::{Exit, Failure, show};
 
 /// Arguments of `larum schema`.
@@ -13,12 +15,15 @@ pub struct Schema {
 enum What {
     /// A rule file
     Rule,
+    /// A configuration
+    Config,
 }
 
 impl Schema {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.what {
             What::Rule => show::line(&serde_json::to_string_pretty(&crate::rule::schema::rule_schema())?)?,
+            What::Config => show::line(&serde_json::to_string_pretty(&parts::schema())?)?,
         }
         Ok(Exit::Fine)
     }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::alert::{Alert, Draft, Sight, State};
-use crate::engine::{CheckedRule, Engine, Generation, Limits, Note, SourceId, Step, links, tell};
+use crate::engine::{CheckedRule, Engine, Generation, Note, SourceId, Step, links, tell};
 use crate::record::describe::Describer;
-use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
-use crate::record::{Batch, Columns, Locator, Millis, Number, Phase, Timestamp};
+use crate::record::{Batch, Locator, Millis, Number, Phase, Timestamp};
 use crate::rule::case::{Case, EventLine, Expected};
-use crate::rule::why::why;
+use crate::rule::lists::List;
+use crate::rule::why::hit;
 
 use super::feed::Feed;
-use super::load::{RuleArguments, load};
+use super::load::{Known, RuleArguments, Tables};
 use super::{Exit, Failure, Output, reason, show};
 
 /// Where the clock of a test starts: 2026-01-05T09:00:00Z, a Monday.
@@ -46,13 +46,21 @@ struct Outcome {
 
 impl Test {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let paths = if self.paths.is_empty() { &self.rules.rules } else { &self.paths };
-        let loaded = load(paths, self.rules.zone, &[])?;
-        loaded.complain();
+        let loaded = self.rules.load(&self.paths, &[], Known::OfTests)?;
+        match self.output {
+            Output::Text => loaded.complain(),
+            Output::Json => {
+                for problems in &loaded.problems {
+                    show::json(&json!({
+                        "file": problems.file, "loaded": !problems.has_errors(), "problems": problems.to_json(),
+                    }))?;
+                }
+            }
+        }
         let (mut tests, mut failed, rules) = (0, 0, loaded.rules.len());
         let broken = loaded.has_errors();
         for rule in &loaded.rules {
-            let (ran, bad) = test_rule(rule, &loaded.rules, self.output)?;
+            let (ran, bad) = test_rule(rule, (&loaded.rules, &loaded.tables), self.output)?;
             tests += ran;
             failed += bad;
         }
@@ -71,19 +79,24 @@ impl Test {
 
 /// Runs the tests of one rule, with those of `all` that it hears of: how many there are, and how many
 /// failed.
-fn test_rule(rule: &CheckedRule, all: &[CheckedRule], output: Output) -> Result<(usize, usize), Failure> {
+fn test_rule(
+    rule: &CheckedRule,
+    (all, tables): (&[CheckedRule], &Tables),
+    output: Output,
+) -> Result<(usize, usize), Failure> {
     let id = rule.rule().id();
     let name = id.to_string();
     let cases = rule.rule().spec.tests.clone();
     let rules = links::with_heard(all.to_vec(), &BTreeSet::from([id.clone()]));
-    let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
+    let generation = Arc::new(tables.generation(rules.clone()));
     let number = generation.position(id).unwrap_or_default();
     if output == Output::Text {
         show::line(&name)?;
     }
     let mut failed = 0;
     for case in &cases {
-        let outcome = run_case(&generation, number, case);
+        let own = with_lists(&rules, case, tables);
+        let outcome = run_case(own.as_ref().unwrap_or(&generation), number, case);
         failed += usize::from(!outcome.faults.is_empty());
         match output {
             Output::Text => print_text(case, &outcome)?,
@@ -94,6 +107,16 @@ fn test_rule(rule: &CheckedRule, all: &[CheckedRule], output: Output) -> Result<
         show::line("  no tests")?;
     }
     Ok((cases.len(), failed))
+}
+
+/// The rules with the lists that a test gives; none where it gives none.
+fn with_lists(rules: &[CheckedRule], case: &Case, tables: &Tables) -> Option<Arc<Generation>> {
+    if case.lists.is_empty() {
+        return None;
+    }
+    let lists = case.lists.iter().map(|(name, values)| (name.clone(), List::of(values)));
+    let tables = Tables { lists: tables.lists.with(lists), facts: tables.facts.clone() };
+    Some(Arc::new(tables.generation(rules.to_vec())))
 }
 
 fn print_text(case: &Case, outcome: &Outcome) -> Result<(), Failure> {
@@ -207,7 +230,7 @@ fn raise(
     end: Timestamp,
     (events_from, events_at): (Locator, Timestamp),
 ) -> Raised {
-    let (facts, origin) = (Arc::new(Facts::default()), Origin::file(Mapping::default()));
+    let (facts, origin) = (generation.facts.clone(), Origin::file(Mapping::default()));
     let describer = Describer::new(facts.clone(), origin.clone());
     let scanner = Scanner::new(generation.columns.clone(), facts, origin);
     let mut feed = Feed::new(Engine::new(generation.clone(), "default"));
@@ -278,8 +301,10 @@ fn why_not(
     let row = batch.rows.len().checked_sub(1)?;
     let phase = batch.rows[row].only.unwrap_or(Phase::Start);
     let mut columns = (*generation.columns).clone();
+    let spec = &program.rule.spec;
+    let asked = (&spec.matches, spec.hours.as_ref());
     let record = batch.record(row, phase);
-    let mut tree = why(&program.rule.spec.matches, record, &mut columns);
+    let mut tree = hit(asked, record, &mut columns, generation.lists());
     tree.answer(&reason::answers(&outcome.traced, record.id()));
     Some(format!("{count}; the last record: {}", reason::no_match(&tree)))
 }

@@ -29,8 +29,18 @@ pub static CONFIG: MapDoc = MapDoc {
             "rules: [rules/]",
         ),
         later("sigma", "folders of Sigma documents", "sigma: [sigma/]"),
-        later("lists", "lists that rules name", "lists: {egress: lists/egress.txt}"),
-        later("geo", "files that tell where an address is", "geo: {city: geo/city.mmdb}"),
+        may(
+            "lists",
+            Takes::Map(&LISTS),
+            "lists that rules name, and their files: one value a line, or CSV with `value,until`",
+            "lists: {egress: lists/egress.txt}",
+        ),
+        may(
+            "geo",
+            Takes::Map(&GEO),
+            "files that tell where an address is, in MaxMind's format",
+            "geo: {city: geo/city.mmdb, asn: geo/asn.mmdb}",
+        ),
         need(
             "sources",
             Takes::Maps(&SOURCE),
@@ -75,6 +85,25 @@ pub static CONFIG: MapDoc = MapDoc {
             "an address that is called while all is well: who watches it hears of Larum's death",
             "heartbeat: {url: env:HEARTBEAT_URL, every: 1m}",
         ),
+    ],
+};
+
+/// `lists:`
+pub static LISTS: MapDoc = MapDoc {
+    name: "`lists`",
+    about: "names of lists and the file of each, relative to this file",
+    open: Open::Names,
+    keys: &[],
+};
+
+/// `geo:`
+pub static GEO: MapDoc = MapDoc {
+    name: "`geo`",
+    about: "files that tell where an address is, relative to this file",
+    open: Open::Closed,
+    keys: &[
+        may("city", Takes::Text, "countries, cities and coordinates: `geo.*`", "city: geo/city.mmdb"),
+        may("asn", Takes::Text, "autonomous systems: `asn.*`", "asn: geo/asn.mmdb"),
     ],
 };
 
@@ -268,6 +297,8 @@ pub static HEARTBEAT: MapDoc = MapDoc {
 /// Every map of the file but those of kinds.
 pub static MAPS: &[&MapDoc] = &[
     &CONFIG,
+    &LISTS,
+    &GEO,
     &SOURCE,
     &RECEIVER,
     &AT_MOST,

@@ -16,17 +16,19 @@ use crate::record::Level;
 use crate::record::Millis;
 use crate::record::fact::FailureKind;
 use crate::route::{AtMost, ReceiverName};
+use crate::rule::lists::{MAX_LISTS, is_name};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::suggest;
 use crate::rule::yaml::{self, Kind, Node};
 
 use super::keys::{
-    ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, HEARTBEAT, KEEP,
-    RECEIVER, SOURCE,
+    ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, GEO, HEARTBEAT, KEEP,
+    LISTS, RECEIVER, SOURCE,
 };
 use super::part::{Kinds, Part};
 use super::{
-    Bytes, Config, Failures, Keep, Options, ReceiverConfig, SourceConfig, Text, folder_of, mask, routes,
+    Bytes, Config, Failures, GeoKind, Keep, ListFile, Options, ReceiverConfig, SourceConfig, Text, folder_of,
+    mask, routes,
 };
 
 /// Receivers or sources of one daemon: each holds a connection or two.
@@ -66,6 +68,8 @@ fn config(
     let store = top.text(problems, "store").map(|path| folder.join(path));
     let zone = top.text(problems, "zone").map_or(Tz::UTC, |name| zone(&top, &name, problems));
     let rules = paths(&top, problems).into_iter().map(|path| folder.join(path)).collect();
+    let lists = lists(&top, problems);
+    let geo = geo(&top, problems);
     let declared = declared(&top);
     let sources = sources(&top, kinds, problems);
     let (receivers, names) = receivers(&top, kinds, problems);
@@ -87,6 +91,11 @@ fn config(
         zone,
         rules,
         rules_at: top.place("rules"),
+        lists: lists
+            .into_iter()
+            .map(|(name, path, at)| ListFile { name, path: folder.join(path), at })
+            .collect(),
+        geo: geo.into_iter().map(|(kind, path, at)| (kind, folder.join(path), at)).collect(),
         declared,
         sources,
         receivers,
@@ -100,20 +109,10 @@ fn config(
 }
 
 fn zone(top: &Options<'_>, name: &str, problems: &mut Problems) -> Tz {
-    if let Ok(zone) = name.parse() {
-        return zone;
-    }
-    let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-    let same = |other: &&str| other.eq_ignore_ascii_case(name);
-    // `Shanghai` for `Asia/Shanghai`.
-    let city = |other: &&str| other.rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
-    let near = names().find(same).or_else(|| names().find(city)).or_else(|| suggest::nearest(name, names()));
-    let hint = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "write a name of the IANA time zone database, such as `Asia/Shanghai` or `UTC`".to_owned(),
-    };
-    top.fault(problems, "zone", format!("there is no time zone `{name}`"), hint);
-    Tz::UTC
+    suggest::zone(name).unwrap_or_else(|hint| {
+        top.fault(problems, "zone", format!("there is no time zone `{name}`"), hint);
+        Tz::UTC
+    })
 }
 
 fn paths(top: &Options<'_>, problems: &mut Problems) -> Vec<PathBuf> {
@@ -131,6 +130,41 @@ fn lists_something(top: &Options<'_>, key: &str, problems: &mut Problems) {
             top.fault(problems, key, message, "run several daemons, each with its own file and store");
         }
     }
+}
+
+/// Names of lists, and the file of each.
+fn lists(top: &Options<'_>, problems: &mut Problems) -> Vec<(String, String, Span)> {
+    let Some(map) = top.map(problems, "lists", &LISTS) else { return Vec::new() };
+    let mut lists: Vec<(String, String, Span)> = Vec::new();
+    for entry in map.rest() {
+        let name = entry.key.text.as_str();
+        let path = entry.value.scalar().filter(|_| !entry.value.is_null()).map(|scalar| scalar.text.trim());
+        if !is_name(name) {
+            let hint = "a list is called by up to 64 of a-z, 0-9 and _, such as `egress`";
+            problems.error_hint(entry.key.span, format!("`{name}` cannot be a list's name"), hint);
+        } else if let Some(path) = path.filter(|path| !path.is_empty()) {
+            lists.push((name.to_owned(), path.to_owned(), entry.value.span));
+        } else {
+            let message = format!("`{name}` is the file of a list, not {}", entry.value.what());
+            problems.error_hint(entry.key.span, message, format!("write `{name}: lists/{name}.txt`"));
+        }
+    }
+    if lists.len() > MAX_LISTS {
+        let message = format!("`lists` names more than {MAX_LISTS} lists");
+        top.fault(problems, "lists", message, "join lists that are used together");
+    }
+    lists.sort();
+    lists
+}
+
+/// Files that tell where addresses are.
+fn geo(top: &Options<'_>, problems: &mut Problems) -> Vec<(GeoKind, String, Span)> {
+    let Some(map) = top.map(problems, "geo", &GEO) else { return Vec::new() };
+    if GeoKind::ALL.iter().all(|kind| !map.has(kind.key())) {
+        top.fault(problems, "geo", "`geo` names no file", "write `geo: {city: geo/city.mmdb}`");
+    }
+    let file = |kind: GeoKind| Some((kind, map.text(problems, kind.key())?, map.place(kind.key())));
+    GeoKind::ALL.into_iter().filter_map(file).collect()
 }
 
 /// Fields that file sources declare under `fields:`.

@@ -7,13 +7,16 @@
 //! the line is shown without it.
 
 pub mod fields;
+pub mod geo;
 pub mod keys;
+pub mod lists;
 mod load;
 mod mask;
 mod options;
 mod part;
 mod routes;
 pub mod rules;
+pub mod schema;
 mod secret;
 mod values;
 
@@ -27,6 +30,7 @@ use crate::record::{Level, Millis};
 use crate::route::{AtMost, ReceiverName, Routes};
 use crate::rule::problem::{Problems, Span};
 
+pub use geo::GeoKind;
 pub use load::load;
 pub use options::Options;
 pub use part::{KindDoc, Kinds, Part};
@@ -47,6 +51,10 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where they stand in the file.
     pub rules_at: Span,
+    /// Lists that rules may name, in order of name.
+    pub lists: Vec<ListFile>,
+    /// Files that tell where addresses are, each with its place in the file.
+    pub geo: Vec<(GeoKind, PathBuf, Span)>,
     /// Fields that sources of files declare: rules may name them.
     pub declared: Vec<String>,
     /// Where records come from; at least one, names unique.
@@ -65,6 +73,17 @@ pub struct Config {
     pub admin: Option<Part>,
     /// Who is called while all is well.
     pub heartbeat: Option<Part>,
+}
+
+/// A list as the file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFile {
+    /// What rules call it.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// Where the file stands in the configuration.
+    pub at: Span,
 }
 
 /// What the file holds, for faults that are found later, and which bytes of it are never shown.

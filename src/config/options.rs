@@ -7,6 +7,7 @@ use crate::route::AtMost;
 use crate::rule::decode::{self, Cx, Taken};
 use crate::rule::keys::MapDoc;
 use crate::rule::problem::{Problems, Span};
+use crate::rule::spec::ListNames;
 use crate::rule::yaml::{Entry, Kind, Node};
 
 use super::keys::CONFIG_FILES;
@@ -246,6 +247,7 @@ fn with_cx<T>(problems: &mut Problems, read: impl FnOnce(&mut Cx<'_>) -> T) -> T
         options: &defaults,
         by: Vec::new(),
         language: &CONFIG_FILES,
+        lists: ListNames::default(),
     };
     let value = read(&mut cx);
     *problems = cx.problems;

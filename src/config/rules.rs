@@ -1,9 +1,10 @@
 //! Rule files on disk: which there are below a path, and their texts. What they mean is `rule`'s to say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::rule::problem::{Problems, Span};
+use crate::rule::script::is_script_name;
 
 /// Why rule files could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,35 @@ pub fn texts(paths: &[PathBuf]) -> Result<Texts, NoRules> {
     }
     Ok((texts, broken))
 }
+
+/// Scripts that stand beside the rules that name them: (path, text), each once, in order of path. One
+/// that cannot be read is left out: the rule tells that it is not there.
+pub fn scripts(rules: &[(String, String)]) -> Vec<(String, String)> {
+    let mut found = BTreeMap::new();
+    for (file, text) in rules {
+        let folder = Path::new(file).parent().unwrap_or_else(|| Path::new(""));
+        let names = text.split(|c: char| c.is_whitespace() || "\"'{},:[]".contains(c));
+        for name in names.filter(|name| is_script_name(name) && !name.contains('/')) {
+            let path = folder.join(name);
+            let shown = path.display().to_string();
+            if !found.contains_key(&shown)
+                && let Some(script) = script(&path)
+            {
+                found.insert(shown, script);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// A script's text, if it is one and not too long.
+fn script(path: &Path) -> Option<String> {
+    let text = String::from_utf8(read(path).ok()?).ok()?;
+    (text.len() <= MAX_SCRIPT).then_some(text)
+}
+
+/// Bytes of one script: as many as a rule file may have.
+const MAX_SCRIPT: usize = 1 << 20;
 
 /// Rule files at or below `path`, by name.
 fn collect(path: &Path, files: &mut Vec<PathBuf>, seen: &mut BTreeSet<PathBuf>) -> Result<(), NoRules> {

@@ -6,13 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::clock::Clock;
 use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
+use crate::config::geo::{Geo, GeoFile, GeoKind};
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
 use crate::record::scan::Provenance;
+use crate::rule::lists::ListText;
 use crate::rule::problem::Problems;
 use crate::source::LiveSource;
 
@@ -33,6 +36,8 @@ pub struct Built {
     pub routing: Routing,
     /// What decides.
     pub generation: GenerationText,
+    /// Where addresses are.
+    pub geography: Arc<Geo>,
     /// Rule files that do not load, with their first fault; some go on with an older text.
     pub rules_off: BTreeMap<String, String>,
     /// Every problem of rule files, for the operator.
@@ -85,14 +90,20 @@ pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
     config.map(|config| config.store).ok_or_else(|| BuildError::Faults(problems.render(false)))
 }
 
-/// Builds everything, or nothing. `last` is the generation in force: rules that do not load any more
-/// keep their text from there.
-pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> Result<Built, BuildError> {
+/// Builds everything, or nothing. `last` is what is in force: rules and lists that do not load any more
+/// keep their text from there, and files of places are what they were.
+pub fn build(
+    path: &Path,
+    secrets: &Secrets,
+    last: Option<(&GenerationText, &Geo)>,
+) -> Result<Built, BuildError> {
     let (parts, problems) = read(path, secrets)?;
     let Some(Parts { config, receivers, sources, admin, heartbeat }) = parts else {
         return Err(BuildError::Faults(problems.render(false)));
     };
-    let (generation, rules_off, problems) = rules(&config, last)?;
+    let (generation, mut rules_off, problems) = rules(&config, last.map(|(generation, _)| generation))?;
+    let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
+    rules_off.extend(geo_off);
     let names = |which: fn(&crate::deliver::Kind) -> bool| {
         receivers.iter().filter(|built| which(built.kind)).map(|built| built.name.clone()).collect()
     };
@@ -102,7 +113,80 @@ pub fn build(path: &Path, secrets: &Secrets, last: Option<&GenerationText>) -> R
         people: names(|kind| kind.human),
         ends: names(|kind| kind.ends),
     };
-    Ok(Built { config, sources, receivers, admin, heartbeat, routing, generation, rules_off, problems })
+    Ok(Built {
+        config,
+        sources,
+        receivers,
+        admin,
+        heartbeat,
+        routing,
+        generation,
+        geography,
+        rules_off,
+        problems,
+    })
+}
+
+/// The files of places as they can be used, and what is wrong with those that go on as they last were.
+fn geography(
+    config: &Config,
+    last: Option<&Geo>,
+) -> Result<(Arc<Geo>, BTreeMap<String, String>), BuildError> {
+    let (mut off, mut problems) = (BTreeMap::new(), config.problems());
+    let (mut city, mut asn) = (None, None);
+    for (kind, path, at) in &config.geo {
+        let old = last.and_then(|last| last.file(*kind)).filter(|old| old.path() == path);
+        let file = match GeoFile::read(path, old) {
+            Ok(file) => Some(file),
+            Err(fault) => {
+                if old.is_some() {
+                    off.insert(path.display().to_string(), fault.to_string());
+                } else {
+                    let message = format!("`{}` cannot be used: {fault}", kind.key());
+                    problems.error_hint(*at, message, "name a file in MaxMind's format, or take it out");
+                }
+                old.cloned()
+            }
+        };
+        match kind {
+            GeoKind::City => city = file,
+            GeoKind::Asn => asn = file,
+        }
+    }
+    if problems.has_errors() {
+        return Err(BuildError::Faults(problems.render(false)));
+    }
+    Ok((Arc::new(Geo::new(city, asn)), off))
+}
+
+type Lists = (Vec<ListText>, BTreeMap<String, String>);
+
+/// The lists as they can be put in force, and what is wrong with those that go on as they last were.
+/// One that never could be read is a fault of the configuration.
+fn lists(
+    config: &Config,
+    last: Option<&GenerationText>,
+    told: &mut Vec<Problems>,
+) -> Result<Lists, BuildError> {
+    let (mut texts, bad, warnings) = config::lists::all(&config.lists, config.zone);
+    told.extend(warnings);
+    let (mut off, mut problems) = (BTreeMap::new(), config.problems());
+    for (file, fault) in bad {
+        let path = file.path.display().to_string();
+        let same = |list: &&ListText| list.name == file.name && list.file == path;
+        if let Some(old) = last.and_then(|last| last.lists.iter().find(same)) {
+            off.insert(path, fault.first());
+            texts.push(old.clone());
+        } else {
+            let message = format!("the list `{}` cannot be used: {}", file.name, fault.first());
+            problems.error_hint(file.at, message, "mend its file, or take it out");
+        }
+    }
+    if problems.has_errors() {
+        return Err(BuildError::Faults(problems.render(false)));
+    }
+    texts.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok((texts, off))
 }
 
 impl Built {
@@ -138,6 +222,9 @@ type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);
 /// The rules as they can be put in force.
 fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildError> {
     let (texts, mut told) = config::rules::texts(&config.rules)?;
+    let (lists, lists_off) = lists(config, last, &mut told)?;
+    let script = |(file, text): (String, String)| RuleText { file, text };
+    let scripts = config::rules::scripts(&texts).into_iter().map(script).collect();
     let rules = texts.into_iter().map(|(file, text)| RuleText { file, text }).collect();
     let mut generation = GenerationText {
         rules,
@@ -150,25 +237,38 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
             .map(|(regex, kind)| (regex.as_str().to_owned(), *kind))
             .collect(),
         zone: config.zone,
+        lists,
+        scripts,
         ..GenerationText::default()
     };
     let compiled = generation.compile();
     told.extend(compiled.problems);
-    let mut off = BTreeMap::new();
+    let mut off = lists_off;
     for problems in told.iter().filter(|problems| problems.has_errors()) {
         let first = problems.sorted().first().map(|problem| problem.message.clone()).unwrap_or_default();
         off.insert(problems.file.clone(), first);
     }
     // A file with a fault goes on as it last loaded, or not at all.
     let old = |file: &str| last.and_then(|last| last.rules.iter().find(|rule| rule.file == file));
+    let mut kept: Vec<String> = Vec::new();
     generation.rules.retain_mut(|rule| {
         if !off.contains_key(&rule.file) {
             return true;
         }
         old(&rule.file).is_some_and(|old| {
             rule.text.clone_from(&old.text);
+            kept.push(old.text.clone());
             true
         })
     });
+    // Its script goes on with it.
+    for script in last.iter().flat_map(|last| &last.scripts) {
+        let name = script.file.rsplit('/').next().unwrap_or_default();
+        if kept.iter().any(|text| text.contains(name)) {
+            generation.scripts.retain(|other| other.file != script.file);
+            generation.scripts.push(script.clone());
+        }
+    }
+    generation.scripts.sort_by(|one, other| one.file.cmp(&other.file));
     Ok((generation, off, told))
 }

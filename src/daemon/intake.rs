@@ -14,7 +14,7 @@ mod learn;
 mod revive;
 mod telling;
 
-pub use revive::take_in;
+pub use revive::{revived, take_in};
 pub use telling::tell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,9 @@ use super::poll::Work;
 use super::routing::Routing;
 use super::status::Board;
 use super::step::{Step, Steps, Stopped};
+use crate::config::geo::Geo;
 use crate::engine::{Generation, GenerationText, SourceId};
+use crate::record::geography::Places;
 use crate::record::{Millis, Timestamp};
 use crate::source::Reading;
 use crate::store::{Change, Cursor, Event, Fence, Lane, Store, StoreError, Watermark};
@@ -48,6 +50,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Who hears of what.
     pub routing: watch::Receiver<Arc<Routing>>,
+    /// Where addresses are.
+    pub geography: watch::Receiver<Arc<Geo>>,
     /// Where it is shown.
     pub board: Board,
     /// Where trouble is told.
@@ -292,6 +296,8 @@ impl Intake {
             .collect();
         if let Some(Event::Read { watermark, .. }) = events.last_mut() {
             *watermark = moved;
+            let geography = self.around.geography.borrow().clone();
+            events = events.into_iter().map(|event| self.placed(event, &geography)).collect();
         } else if moved.is_some() {
             events.push(Event::Read { lane, rows: String::new(), twins: Vec::new(), watermark: moved });
         }
@@ -323,6 +329,18 @@ impl Intake {
             }
         });
         Ok(())
+    }
+
+    /// `event`, with what is known of the addresses in its rows.
+    fn placed(&self, event: Event, geography: &Geo) -> Event {
+        let Event::Read { lane, rows, .. } = &event else { return event };
+        if geography.is_empty() {
+            return event;
+        }
+        match Places::of(geography, self.life.addresses(*lane, rows)) {
+            Some(places) => Event::Placed { places, read: Box::new(event) },
+            None => event,
+        }
     }
 
     async fn command(&mut self, command: Command) -> Result<(), IntakeError> {

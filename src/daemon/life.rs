@@ -10,8 +10,9 @@ mod news;
 mod rebuild;
 mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use indexmap::IndexSet;
@@ -23,8 +24,9 @@ use crate::engine::{
 };
 use crate::record::batch::BadRow;
 use crate::record::describe::Describer;
+use crate::record::geography::{self, Geography, Places};
 use crate::record::scan::Scanner;
-use crate::record::{Batch, Locator, RuleId, Timestamp};
+use crate::record::{Batch, Columns, Locator, Phase, RuleId, Timestamp};
 use crate::store::{Checkpoint, Entry, Event, Lane, Quarantined, Watermark};
 
 use codes::Codes;
@@ -238,7 +240,8 @@ impl Life {
             return Err(Halt::Gap { expected, found: entry.seq });
         }
         let mut outcome = Outcome::of(entry.seq, self.generation().clone());
-        match &entry.event {
+        let (event, places) = entry.event.placed();
+        match event {
             Event::Generation { digest } => self.succeed(digest, &mut outcome)?,
             Event::Adopted { rules, from } => self.adopt(rules, *from, &mut outcome)?,
             Event::Known(lane) if self.learns => self.join(lane, &mut outcome),
@@ -253,11 +256,13 @@ impl Life {
                 outcome.add(left);
             }
             Event::Read { lane, rows, twins, watermark } => {
-                self.read(entry, *lane, rows, twins, &mut outcome)?;
+                self.read(entry, *lane, (rows, twins, places), &mut outcome)?;
                 if let Some(to) = watermark {
                     self.progress(*lane, *to, &mut outcome);
                 }
             }
+            // Only what was read is placed.
+            Event::Placed { .. } => {}
         }
         self.seq = Some(entry.seq);
         Ok(outcome)
@@ -289,6 +294,19 @@ impl Life {
         let adopted = self.engine.adopt(learnt, standing);
         outcome.add(adopted);
         Ok(())
+    }
+
+    /// The addresses in `rows`, read from `lane`, whose places are worth knowing.
+    pub fn addresses(&self, lane: SourceId, rows: &str) -> BTreeSet<IpAddr> {
+        let Some(reader) = self.lanes.get(&lane) else { return BTreeSet::new() };
+        let mut columns = Columns::default();
+        let placed = columns.want_known("public_ip");
+        let facts = self.engine.generation().facts.clone();
+        let scanner = Scanner::new(columns.freeze(), facts, reader.lane.origin.clone());
+        let batch = scanner.scan(rows.to_owned(), Locator(1));
+        let address =
+            |row: usize| batch.record(row, Phase::Start).get(placed).text().and_then(geography::address);
+        (0..batch.rows.len()).filter_map(address).collect()
     }
 
     /// A lane is read apart from here on; one that is known already goes on as it is.
@@ -335,8 +353,7 @@ impl Life {
         &mut self,
         entry: &Entry,
         lane: SourceId,
-        rows: &str,
-        twins: &[(u32, u32)],
+        (rows, twins, places): (&str, &[(u32, u32)], Option<&Places>),
         outcome: &mut Outcome,
     ) -> Result<(), Halt> {
         let (seq, bytes) = (entry.seq, rows.len());
@@ -349,7 +366,8 @@ impl Life {
             return Ok(());
         }
         let base = Locator(seq << OFFSET_BITS);
-        let mut batch = reader.scanner.scan(rows.to_owned(), base);
+        let places = places.map(|places| places as &dyn Geography);
+        let mut batch = reader.scanner.scan_placed(rows.to_owned(), base, places);
         number_twins(&mut batch, rows, base, twins);
         if joined {
             let fresh = self.engine.take_in_from(lane, &batch);

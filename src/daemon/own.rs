@@ -38,7 +38,7 @@ pub enum Kind {
     ReceiverPaused,
     /// A message could not be delivered.
     DeadLetter,
-    /// A rule file does not load.
+    /// A file of a rule or a list does not load.
     RuleOff,
     /// A rule's script breaks.
     ScriptFault,
@@ -239,6 +239,7 @@ fn alert(event: &Event, text: &str, now: Timestamp, version: &str) -> Option<Ale
         runbook: None,
         evidence: Evidence::default(),
         generation: version.to_owned(),
+        versions: std::collections::BTreeMap::new(),
         text_fault: None,
         scope: Map::new(),
     })

@@ -69,11 +69,22 @@ pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, P
 /// Reads the configuration that `text` holds and builds nothing: good for looking things up in one
 /// that has faults.
 pub fn look(file: &str, text: &str) -> (Option<Config>, Problems) {
-    let receivers: Vec<KindDoc> =
-        deliver::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
-    let sources: Vec<KindDoc> =
-        source::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect();
+    let (receivers, sources) = kinds();
     config::load(file, text, &Kinds { receivers: &receivers, sources: &sources })
+}
+
+/// JSON Schema of a configuration.
+pub fn schema() -> serde_json::Value {
+    let (receivers, sources) = kinds();
+    config::schema::config_schema(&Kinds { receivers: &receivers, sources: &sources })
+}
+
+/// The kinds of receivers and of sources.
+fn kinds() -> (Vec<KindDoc>, Vec<KindDoc>) {
+    (
+        deliver::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect(),
+        source::KINDS.iter().map(|kind| KindDoc { name: kind.name, keys: kind.keys }).collect(),
+    )
 }
 
 fn build_receivers(config: &Config, secrets: &Secrets, problems: &mut Problems) -> Vec<BuiltReceiver> {

@@ -32,6 +32,7 @@ use super::routing::Routing;
 use super::status::Board;
 use super::step::Steps;
 use super::watch::Watch;
+use crate::config::geo::Geo;
 use crate::config::{Config, Secrets};
 use crate::deliver::Receiver;
 use crate::engine::{GenerationText, SourceId};
@@ -138,6 +139,7 @@ pub struct Daemon {
     dispatch_events: (dispatch::Events, mpsc::Receiver<dispatch::Event>),
     receivers: BTreeMap<ReceiverName, Arc<dyn Receiver>>,
     routing: watch::Sender<Arc<Routing>>,
+    geography: watch::Sender<Arc<Geo>>,
     wake: Arc<Notify>,
     own: Own,
     own_events: (own::Voice, mpsc::Receiver<own::Event>),

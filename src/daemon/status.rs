@@ -118,6 +118,9 @@ pub struct RuleStatus {
     pub alerts: u64,
     /// Groups held.
     pub groups: u64,
+    /// Bytes of its state as a checkpoint writes it; of the last one.
+    #[serde(default)]
+    pub bytes: u64,
     /// True while it learns from the past and does not fire yet.
     pub learning: bool,
 }
@@ -135,9 +138,7 @@ impl Status {
         for (name, receiver) in &self.receivers {
             blind.extend(receiver.paused.iter().map(|why| format!("receiver {name} is paused: {why}")));
         }
-        blind.extend(
-            self.rules_off.iter().map(|(file, fault)| format!("rule file {file} does not load: {fault}")),
-        );
+        blind.extend(self.rules_off.iter().map(|(file, fault)| format!("{file} does not load: {fault}")));
         blind.extend(self.reload_refused.iter().map(|why| format!("the last reload was refused: {why}")));
         blind
     }

@@ -57,6 +57,7 @@ pub fn changed(change: impl FnOnce(&mut Alert)) -> Message {
         runbook: Some("https://wiki.example/burst".to_owned()),
         evidence: Evidence { first: vec![map(json!({"user": "ana"}))], last: Vec::new() },
         generation: "00".to_owned(),
+        versions: std::collections::BTreeMap::new(),
         text_fault: None,
         scope: map(json!({})),
     };

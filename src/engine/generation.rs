@@ -18,6 +18,7 @@ use crate::record::{Columns, Millis, Phase, RuleId};
 use crate::rule::SEMANTICS;
 use crate::rule::compile::{Program, Programs, Rule};
 use crate::rule::decode::{Options, decode};
+use crate::rule::lists::{ListText, Lists};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::script::Script;
 use crate::rule::spec::{Pattern, Spec};
@@ -38,7 +39,7 @@ impl Default for Limits {
 /// All that decides, besides the records: rules and bounds, compiled together.
 #[derive(Debug)]
 pub struct Generation {
-    /// The rules.
+    /// The rules, and the lists that they read.
     pub programs: Programs,
     /// The fields that batches must hold for them.
     pub columns: Arc<Columns>,
@@ -78,9 +79,14 @@ impl CheckedRule {
 impl Generation {
     /// Compiles `rules` together; facts are made by the defaults. `columns` holds what the source
     /// wants of each row for itself.
-    pub fn new(rules: Vec<CheckedRule>, mut columns: Columns, limits: Limits) -> Self {
+    pub fn new(rules: Vec<CheckedRule>, columns: Columns, limits: Limits) -> Self {
+        Self::among(rules, columns, limits, Lists::default())
+    }
+
+    /// The same with the lists that the rules read.
+    pub fn among(rules: Vec<CheckedRule>, mut columns: Columns, limits: Limits, lists: Lists) -> Self {
         let rules: Vec<_> = rules.into_iter().map(|checked| (checked.rule, checked.script)).collect();
-        let programs = Programs::compile(rules, &mut columns);
+        let programs = Programs::compile_among(rules, &mut columns, lists);
         if programs.list.iter().any(|program| program.accepts(Phase::Amended)) {
             // What changed is told of every field with a name.
             VOCABULARY.iter().filter(|info| !info.produced).for_each(|info| {
@@ -94,9 +100,14 @@ impl Generation {
             hasher.update(&program.rule.revision.0);
             hasher.update(program.rule.spec.level.as_str().as_bytes());
         }
+        let meaning = hasher.finalize().to_hex()[..16].to_owned();
+        // What lists hold decides, and is nobody's state.
+        for (name, list) in programs.predicates.lists().iter() {
+            hasher.update(name.as_bytes());
+            hasher.update(list.digest().as_bytes());
+        }
         let digest = hasher.finalize().to_hex()[..16].to_owned();
-        let (columns, meaning) = (columns.freeze(), digest.clone());
-        let helpers = BTreeSet::new();
+        let (columns, helpers) = (columns.freeze(), BTreeSet::new());
         Self { programs, columns, limits, facts: Arc::default(), digest, helpers, meaning }
     }
 
@@ -108,6 +119,11 @@ impl Generation {
     /// The number of the program of the rule called `id`.
     pub fn position(&self, id: &RuleId) -> Option<usize> {
         self.programs.list.binary_search_by(|program| program.rule.id().cmp(id)).ok()
+    }
+
+    /// Every list.
+    pub fn lists(&self) -> &Lists {
+        self.programs.predicates.lists()
     }
 
     /// The number of the program that means what `program` of another generation means.
@@ -152,6 +168,12 @@ pub struct GenerationText {
     pub zone: chrono_tz::Tz,
     /// The bounds.
     pub limits: Limits,
+    /// Scripts that stand beside their rules, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<RuleText>,
+    /// Lists by name. Their texts are kept apart, by digest: see [`Self::lacks`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListText>,
 }
 
 /// One rule file.
@@ -175,6 +197,8 @@ impl Default for GenerationText {
             settle: Millis::secs(60),
             zone: chrono_tz::Tz::UTC,
             limits: Limits::default(),
+            scripts: Vec::new(),
+            lists: Vec::new(),
         }
     }
 }
@@ -202,6 +226,20 @@ impl GenerationText {
         serde_json::from_str(text)
     }
 
+    /// Digests of the texts that it was read without.
+    pub fn lacks(&self) -> Vec<String> {
+        let empty = ListText::new("", "", "").digest;
+        let lacking = self.lists.iter().filter(|list| list.text.is_empty() && list.digest != empty);
+        lacking.map(|list| list.digest.clone()).collect()
+    }
+
+    /// Gives the text that has this digest.
+    pub fn give(&mut self, digest: &str, text: &Arc<str>) {
+        for list in self.lists.iter_mut().filter(|list| list.digest == digest) {
+            list.text = text.clone();
+        }
+    }
+
     /// Digest of the JSON text; 32 hexadecimal digits.
     pub fn digest(&self) -> String {
         blake3::hash(self.json().as_bytes()).to_hex()[..32].to_owned()
@@ -219,11 +257,22 @@ impl GenerationText {
 
     fn compile_where(&self, wanted: impl Fn(&RuleId) -> bool) -> Compiled {
         let texts = self.rules.iter().map(|rule| (rule.file.clone(), rule.text.clone())).collect();
-        let mut loaded = load(texts, &Options { declared: &self.declared, zone: self.zone });
+        let names: Vec<String> = self.lists.iter().map(|list| list.name.clone()).collect();
+        let script = |script: &RuleText| (script.file.clone(), script.text.clone());
+        let scripts: Vec<(String, String)> = self.scripts.iter().map(script).collect();
+        let options = Options {
+            declared: &self.declared,
+            zone: self.zone,
+            lists: &names,
+            scripts: &scripts,
+            lists_of_tests: false,
+        };
+        let mut loaded = load(texts, &options);
         let meant: BTreeSet<RuleId> =
             loaded.rules.iter().map(|rule| rule.rule().id().clone()).filter(|id| wanted(id)).collect();
         let rules = links::with_heard(loaded.rules, &meant);
-        let mut generation = Generation::new(rules, Columns::default(), self.limits);
+        let lists = Lists::read(&self.lists, self.zone, &mut loaded.problems);
+        let mut generation = Generation::among(rules, Columns::default(), self.limits, lists);
         let ids = generation.programs.list.iter().map(|program| program.rule.id().clone());
         generation.helpers = ids.filter(|id| !meant.contains(id)).collect();
         generation.facts = Arc::new(self.facts(&mut loaded.problems));

@@ -459,6 +459,13 @@ impl Engine {
         self.generation.position(rule).map_or(0, |number| self.states[number].groups())
     }
 
+    /// Bytes of the state of `rule` as a snapshot holds it. It is written to be measured.
+    pub fn bytes(&self, rule: &RuleId) -> u64 {
+        let state = self.generation.position(rule).map(|number| &self.states[number]);
+        let written = state.and_then(|state| postcard::to_stdvec(state).ok());
+        written.map_or(0, |written| written.len() as u64)
+    }
+
     /// The whole state. An error means that a part of it cannot be written: never restore from less.
     pub fn snapshot(&self) -> Result<Snapshot, BadSnapshot> {
         let Generation { digest, meaning, .. } = &*self.generation;

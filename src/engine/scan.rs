@@ -197,7 +197,7 @@ impl Programs {
             for number in &*found {
                 let number = *number as usize;
                 let input = &self.inputs[number];
-                let wanted = input.phases.contains(one.phase);
+                let wanted = input.phases.contains(one.phase) && self.in_time(input, one.at);
                 if wanted && input.role != Role::Learn && !self.list[input.program].questions.is_empty() {
                     self.open(input, batch, one, memo, interned, matched, first);
                     continue;
@@ -335,6 +335,19 @@ impl Programs {
         let outcome = HitOutcome::Open { key, entry, open: Box::new(open) };
         let (row, phase, seat, program) = (fresh.row, fresh.phase, fresh.seat, input.program);
         matched.push(Matched::Made(Some(Box::new(Hit { row, phase, seat, program, outcome }))));
+    }
+
+    /// Whether the rule's hours let a record of this time be a hit; what clears a group, or teaches what
+    /// is known, does so at any time.
+    fn in_time(&self, input: &Input, at: Timestamp) -> bool {
+        match input.role {
+            Role::Hit => {
+                let hours = self.list[input.program].rule.spec.hours.as_ref();
+                hours.is_none_or(|hours| hours.accept(at))
+            }
+            // What a lesson counts is no program.
+            Role::Clear | Role::Learn => true,
+        }
     }
 
     fn outcome(

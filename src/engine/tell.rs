@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
+use crate::record::describe::VERSIONS;
 use crate::record::{FieldName, Timestamp};
 use crate::rule::compile::Rule;
 use crate::rule::spec::Verb;
@@ -80,9 +81,23 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         runbook,
         evidence: evidence(rows),
         generation: generation.digest.clone(),
+        versions: versions(generation, rule.map(|rule| &**rule), tip),
         text_fault,
         scope: scope.into_iter().collect(),
     }
+}
+
+/// Versions of the lists that a rule reads, and of the files that the record's place is from.
+fn versions(generation: &Generation, rule: Option<&Rule>, tip: Option<&Told>) -> BTreeMap<String, String> {
+    let version =
+        |name: &String| Some((format!("lists.{name}"), generation.lists().get(name)?.digest().to_owned()));
+    let lists = rule.into_iter().flat_map(|rule| &rule.lists).filter_map(version);
+    let files = match tip.and_then(|tip| tip.get(VERSIONS)) {
+        Some(Json::Object(files)) => files.clone(),
+        Some(_) | None => Map::new(),
+    };
+    let text = |(name, version): (String, Json)| Some((name, version.as_str()?.to_owned()));
+    lists.chain(files.into_iter().filter_map(text)).collect()
 }
 
 /// `alert` as it is after `change`.
@@ -139,7 +154,8 @@ fn scope(fired: &Fired, tip: Option<&Told>) -> BTreeMap<String, Json> {
             scope.insert(field.as_str().to_owned(), value.clone().into());
         }
     }
-    scope.extend(tip.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    let of_record = tip.into_iter().flatten().filter(|(name, _)| *name != VERSIONS);
+    scope.extend(of_record.map(|(name, value)| (name.clone(), value.clone())));
     scope.extend(fired.finding.scope.iter().map(|(name, value)| (name.clone(), value.clone())));
     let threshold = match fired.finding.threshold.values().next() {
         Some(only) if fired.finding.threshold.len() == 1 => only.clone(),
@@ -188,7 +204,7 @@ fn evidence(rows: &[Option<Told>]) -> Evidence {
 /// `geo.country: NO` as `geo: {country: NO}`.
 fn nested(flat: &Told) -> Told {
     let mut whole = Map::new();
-    for (name, value) in flat {
+    for (name, value) in flat.iter().filter(|(name, _)| *name != VERSIONS) {
         match name.split_once('.') {
             None => {
                 whole.insert(name.clone(), value.clone());

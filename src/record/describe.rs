@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::fact::Facts;
 use super::field::{RAW, VOCABULARY, lookup};
+use super::geography::{self, Geography};
 use super::scan::{Origin, Scanner};
 use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value};
 
@@ -24,7 +25,13 @@ pub struct Describer {
     columns: Arc<Columns>,
     /// Keys of rows that the mapping reads under another name.
     mapped: BTreeSet<String>,
+    /// The address whose place is told.
+    placed: Column,
+    geography: Option<Arc<dyn Geography>>,
 }
+
+/// Under this name a told row says which versions of files its place is from; it is no field.
+pub const VERSIONS: &str = "larum.versions";
 
 impl Describer {
     /// For rows of `origin`.
@@ -37,27 +44,46 @@ impl Describer {
             columns.want(&map.field);
         }
         let mapped = origin.mapping.fields.iter().map(|map| map.key.clone()).collect();
-        let columns = columns.freeze();
-        Self { scanner: Scanner::new(columns.clone(), facts, origin), columns, mapped }
+        let placed = columns.want_known("public_ip");
+        let (columns, geography) = (columns.freeze(), facts.geography().cloned());
+        Self { scanner: Scanner::new(columns.clone(), facts, origin), columns, mapped, placed, geography }
     }
 
     /// The record that `line` is in `phase`: flat names, absent fields left out. None if the line
     /// makes no record.
     pub fn describe(&self, line: &str, phase: Phase) -> Option<Map<String, Json>> {
-        self.describe_twin(line, 0, phase)
+        self.describe_twin(line, (0, None), phase)
     }
 
-    /// The same of a line that is the `twin`-th further one of equal rows.
-    pub fn describe_twin(&self, line: &str, twin: u32, phase: Phase) -> Option<Map<String, Json>> {
-        let batch = self.scanner.scan(line.to_owned(), Locator(1));
+    /// The same of a line that is the `twin`-th further one of equal rows, and whose addresses are
+    /// where `places` says; none: where the facts' own say.
+    pub fn describe_twin(
+        &self,
+        line: &str,
+        (twin, places): (u32, Option<&dyn Geography>),
+        phase: Phase,
+    ) -> Option<Map<String, Json>> {
+        let batch = self.scanner.scan_placed(line.to_owned(), Locator(1), places);
         let row = batch.rows.first()?;
         let mut told = Map::new();
+        self.versions(&batch, places, &mut told);
         let record = batch.record(0, phase);
         told.insert("time".to_owned(), record.time().to_string().into());
         self.named(&batch, phase, &mut told);
         self.raw(line, &mut told);
         told.insert("record".to_owned(), super::RecordId::of(row.id.twin(twin), phase).to_string().into());
         Some(told)
+    }
+
+    /// Versions of the files that the row's place is from, as [`VERSIONS`].
+    fn versions(&self, batch: &Batch, places: Option<&dyn Geography>, told: &mut Map<String, Json>) {
+        let Some(geography) = places.or(self.geography.as_deref()) else { return };
+        let address = batch.record(0, Phase::Start).get(self.placed).text().and_then(geography::address);
+        if address.is_some_and(|address| geography.place(address).is_some()) {
+            let versions =
+                geography.versions().iter().map(|(name, text)| (name.clone(), text.clone().into()));
+            told.insert(VERSIONS.to_owned(), Json::Object(versions.collect()));
+        }
     }
 
     fn named(&self, batch: &Batch, phase: Phase, told: &mut Map<String, Json>) {

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::fold::fold;
+use super::geography::Geography;
 
 /// How an act ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -165,6 +167,8 @@ pub struct Facts {
     extra_codes: Vec<(String, FailureKind)>,
     extra_reasons: Vec<(Regex, FailureKind)>,
     reasons: Vec<(Regex, FailureKind)>,
+    /// Where addresses are, for rows that do not come with that.
+    geography: Option<Arc<dyn Geography>>,
 }
 
 impl Default for Facts {
@@ -182,7 +186,18 @@ impl Facts {
             Some((regex, kind))
         };
         let reasons = REASONS.into_iter().filter_map(built).collect();
-        Self { extra_codes: extra_codes.to_vec(), extra_reasons, reasons }
+        Self { extra_codes: extra_codes.to_vec(), extra_reasons, reasons, geography: None }
+    }
+
+    /// The same, with places of addresses.
+    #[must_use]
+    pub fn with_geography(self, geography: Arc<dyn Geography>) -> Self {
+        Self { geography: Some(geography), ..self }
+    }
+
+    /// Where addresses are.
+    pub fn geography(&self) -> Option<&Arc<dyn Geography>> {
+        self.geography.as_ref()
     }
 
     /// Why a failed act failed.

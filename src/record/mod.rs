@@ -10,6 +10,7 @@ pub mod describe;
 pub mod fact;
 pub mod field;
 pub mod fold;
+pub mod geography;
 pub mod number;
 pub mod place;
 pub mod scan;

@@ -68,6 +68,7 @@ pub(crate) mod sample {
             runbook: None,
             evidence: Evidence::default(),
             generation: "g".to_owned(),
+            versions: std::collections::BTreeMap::new(),
             text_fault: None,
             scope: Map::new(),
         }

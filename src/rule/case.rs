@@ -6,6 +6,9 @@ use super::problem::{Problems, Span};
 use super::suggest::nearest;
 use super::template::Scope;
 
+/// Values of a list, and until when each holds; none: for good.
+pub type ListValues = Vec<(String, Option<Timestamp>)>;
+
 /// One test of a rule.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -13,6 +16,8 @@ pub struct Case {
     pub name: String,
     /// Where it stands.
     pub span: Span,
+    /// Lists that it gives, by name: values, and until when each holds.
+    pub lists: Vec<(String, ListValues)>,
     /// Records before the events; alerts they raise are not asserted.
     pub history: Vec<EventLine>,
     /// Records whose alerts are asserted.

@@ -7,6 +7,7 @@
 mod verbs;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use crate::record::{
 
 use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
 use super::index::Index;
+use super::lists::Lists;
 use super::past::{Memory, Question};
 use super::problem::Problems;
 use super::revision_of;
@@ -50,6 +52,8 @@ pub struct Rule {
     pub title: Option<Text>,
     /// Template of the runbook.
     pub runbook: Option<Text>,
+    /// Lists that it reads, by name.
+    pub lists: BTreeSet<String>,
 }
 
 impl Rule {
@@ -239,9 +243,21 @@ pub struct Programs {
 /// Checks what decoding cannot: scripts and texts. The rule, if it may run.
 pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Arc<Script>>)> {
     let script = match &spec.verb {
-        Some(spec::Verb::Script(verb)) => Script::compile(&verb.when, problems).map(Arc::new),
+        Some(spec::Verb::Script(verb)) => {
+            if let Some(file) = &verb.when.file {
+                problems.enter(file, verb.when.text.clone());
+            }
+            let script = Script::compile(&verb.when, problems).map(Arc::new);
+            if let Some(script) = &script {
+                told_lists(script, &spec, problems);
+            }
+            problems.leave();
+            script
+        }
         Some(_) | None => None,
     };
+    let mut lists = spec.lists.read.clone();
+    lists.extend(script.iter().flat_map(|script| script.lists()).map(|(name, _)| name.clone()));
     let scope = scope(&spec, script.as_deref());
     let title =
         spec.alert.title.as_ref().and_then(|text| Text::compile(text, TextForm::Title, &scope, problems));
@@ -260,7 +276,14 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Ar
             return None;
         }
     };
-    Some((Arc::new(Rule { spec, revision, title, runbook }), script))
+    Some((Arc::new(Rule { spec, revision, title, runbook, lists }), script))
+}
+
+/// Tells of lists that a script reads and that there are not.
+fn told_lists(script: &Script, spec: &Spec, problems: &mut Problems) {
+    for (name, span) in script.lists().iter().filter(|(name, _)| !spec.lists.known.contains(name)) {
+        problems.error_hint(*span, format!("there is no list `{name}`"), spec.lists.way_out(name));
+    }
 }
 
 /// A hit has only so many bits.
@@ -295,9 +318,18 @@ fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
 impl Programs {
     /// Compiles `rules`, wanting their fields in `columns`. Sorted by id, so that the order of
     /// files decides nothing.
-    pub fn compile(mut rules: Vec<(Arc<Rule>, Option<Arc<Script>>)>, columns: &mut Columns) -> Self {
+    pub fn compile(rules: Vec<(Arc<Rule>, Option<Arc<Script>>)>, columns: &mut Columns) -> Self {
+        Self::compile_among(rules, columns, Lists::default())
+    }
+
+    /// The same with the lists that the rules read.
+    pub fn compile_among(
+        mut rules: Vec<(Arc<Rule>, Option<Arc<Script>>)>,
+        columns: &mut Columns,
+        lists: Lists,
+    ) -> Self {
         rules.sort_by(|a, b| a.0.id().cmp(b.0.id()));
-        let mut programs = Self::default();
+        let mut programs = Self { predicates: Predicates::among(lists), ..Self::default() };
         for (rule, _) in &rules {
             if let Some(spec::Verb::Risk(risk)) = &rule.spec.verb {
                 programs.risk_fields.extend(risk.group.by.iter().cloned());
@@ -323,6 +355,7 @@ impl Programs {
         if let Some(clears) = verbs::clears(spec) {
             reads = reads.or(self.input(number, Role::Clear, clears, columns));
         }
+        let lists = self.predicates.lists().clone();
         let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);
         let exceptions = spec.except.iter().map(|except| ExceptionProgram {
             condition: ready(&except.matches, columns),
@@ -330,7 +363,7 @@ impl Programs {
         });
         let exceptions = exceptions.collect();
         let mut marks: Vec<Condition> = spec.levels.iter().map(|line| ready(&line.when, columns)).collect();
-        let (verb, carries) = verb(spec, script, columns, &mut |expr, columns| {
+        let (verb, carries) = verb(spec, (script, lists), columns, &mut |expr, columns| {
             marks.push(ready(expr, columns));
             u8::try_from(marks.len() - 1).unwrap_or(u8::MAX)
         });

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
@@ -13,6 +14,7 @@ use crate::record::batch::{Slot, SlotKind};
 use crate::record::fold::{fold, folds_to};
 use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record, Timestamp, Value};
 
+use super::lists::{List, Lists};
 use super::past::{QuestionId, Rest};
 use super::spec::{Bound, Expr, Literal, Ordering, Past, Predicate, Test};
 
@@ -39,6 +41,8 @@ pub enum Condition {
 #[derive(Debug, Default)]
 pub struct Predicates {
     list: Vec<Ready>,
+    /// What `in` looks at.
+    lists: Lists,
     by_text: HashMap<String, PredicateId>,
     questions: Vec<(Past, FieldName, Vec<FieldName>)>,
     /// Questions of the program that is being compiled.
@@ -79,6 +83,7 @@ enum ReadyTest {
     Compare(Ordering, Bound),
     Exists(bool),
     FieldRef(Column),
+    In(Vec<Arc<List>>),
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +133,16 @@ impl Texts {
 }
 
 impl Predicates {
+    /// None yet; those that come look at `lists`.
+    pub fn among(lists: Lists) -> Self {
+        Self { lists, ..Self::default() }
+    }
+
+    /// Every list.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
     /// Makes `expr` ready, wanting its fields.
     pub fn ready(&mut self, expr: &Expr, columns: &mut Columns) -> Condition {
         match expr {
@@ -189,7 +204,7 @@ impl Predicates {
             return *id;
         }
         let id = PredicateId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-        self.list.push(Ready::of(predicate, columns));
+        self.list.push(Ready::of(predicate, columns, &self.lists));
         self.by_text.insert(text, id);
         id
     }
@@ -210,7 +225,9 @@ impl Predicates {
     fn holds_one(&self, id: PredicateId, record: Record<'_>, memo: &mut Memo) -> bool {
         let (number, ready) = (id.0 as usize, &self.list[id.0 as usize]);
         let slot = record.slot(ready.column);
-        if slot.kind != SlotKind::Text || matches!(ready.test, ReadyTest::FieldRef(_)) {
+        // What another field or a list says of it changes from record to record.
+        let alone = !matches!(ready.test, ReadyTest::FieldRef(_) | ReadyTest::In(_));
+        if slot.kind != SlotKind::Text || !alone {
             return ready.holds(record);
         }
         if memo.verdicts.len() <= number {
@@ -224,7 +241,7 @@ impl Predicates {
     }
 }
 
-fn ready_test(test: &Test, columns: &mut Columns) -> ReadyTest {
+fn ready_test(test: &Test, columns: &mut Columns, lists: &Lists) -> ReadyTest {
     match test {
         Test::Equals(literals) => ReadyTest::Equals(equals(literals)),
         Test::Contains(needles) => {
@@ -239,6 +256,8 @@ fn ready_test(test: &Test, columns: &mut Columns) -> ReadyTest {
         Test::Compare(ordering, bound) => ReadyTest::Compare(*ordering, *bound),
         Test::Exists(exists) => ReadyTest::Exists(*exists),
         Test::FieldRef(field) => ReadyTest::FieldRef(columns.want(field)),
+        // A list that is not there holds nothing; that it is there was checked when the rule was read.
+        Test::In(names) => ReadyTest::In(names.iter().filter_map(|name| lists.get(name).cloned()).collect()),
         // Asked of the past, never of the record: see `Condition::Asks`.
         Test::Past(..) => ReadyTest::Equals(Equals::default()),
     }
@@ -260,12 +279,12 @@ fn equals(literals: &[Literal]) -> Equals {
 }
 
 impl Ready {
-    fn of(predicate: &Predicate, columns: &mut Columns) -> Self {
+    fn of(predicate: &Predicate, columns: &mut Columns, lists: &Lists) -> Self {
         Self {
             column: columns.want(&predicate.field),
             kind: predicate.field.kind(),
             cased: predicate.cased,
-            test: ready_test(&predicate.test, columns),
+            test: ready_test(&predicate.test, columns, lists),
         }
     }
 
@@ -280,35 +299,37 @@ impl Ready {
             | ReadyTest::Regex(_)
             | ReadyTest::Cidr(_)
             | ReadyTest::Compare(..)
-            | ReadyTest::Exists(_) => self.holds_of(value),
+            | ReadyTest::Exists(_) => self.holds_of(value, Timestamp::MIN),
+            ReadyTest::In(_) => self.holds_of(value, record.time()),
         }
     }
 
-    /// Whether the field may be `value`; a test against another field never holds of it alone.
-    fn holds_of(&self, value: Value<'_>) -> bool {
+    /// Whether the field of a record of that time may be `value`; a test against another field never
+    /// holds of it alone. Lists alone look at the time.
+    fn holds_of(&self, value: Value<'_>, at: Timestamp) -> bool {
         match (&self.test, value) {
             (ReadyTest::Exists(wanted), _) => matches!(value, Value::Absent | Value::Null) != *wanted,
             (ReadyTest::Equals(equals), Value::Absent | Value::Null) => equals.null,
             (_, Value::Absent | Value::Null) => false,
-            (_, Value::Json(text)) => self.any_element(text),
-            (_, Value::Text(_) | Value::Number(_) | Value::Bool(_)) => self.holds_for(value),
+            (_, Value::Json(text)) => self.any_element(text, at),
+            (_, Value::Text(_) | Value::Number(_) | Value::Bool(_)) => self.holds_for(value, at),
         }
     }
 
     /// An array matches by any element; an object matches nothing.
-    fn any_element(&self, text: &str) -> bool {
+    fn any_element(&self, text: &str, at: Timestamp) -> bool {
         let Ok(serde_json::Value::Array(items)) = serde_json::from_str(text) else { return false };
         items.iter().any(|item| match item {
-            serde_json::Value::String(text) => self.holds_for(Value::Text(text)),
-            serde_json::Value::Number(number) => self.holds_for(Value::Number(&number.to_string())),
-            serde_json::Value::Bool(value) => self.holds_for(Value::Bool(*value)),
+            serde_json::Value::String(text) => self.holds_for(Value::Text(text), at),
+            serde_json::Value::Number(number) => self.holds_for(Value::Number(&number.to_string()), at),
+            serde_json::Value::Bool(value) => self.holds_for(Value::Bool(*value), at),
             serde_json::Value::Null => matches!(&self.test, ReadyTest::Equals(equals) if equals.null),
             serde_json::Value::Array(_) | serde_json::Value::Object(_) => false,
         })
     }
 
     /// For a string, number or boolean.
-    fn holds_for(&self, value: Value<'_>) -> bool {
+    fn holds_for(&self, value: Value<'_>, at: Timestamp) -> bool {
         let text = value.text().unwrap_or_default();
         let folded = || if self.cased { text.into() } else { fold(text) };
         match &self.test {
@@ -330,6 +351,7 @@ impl Ready {
                 address(text).is_some_and(|address| nets.iter().any(|net| net.contains(&address)))
             }
             ReadyTest::Compare(ordering, bound) => compare(*ordering, *bound, value, text),
+            ReadyTest::In(lists) => lists.iter().any(|list| list.contains(value, self.kind, self.cased, at)),
             ReadyTest::Exists(_) | ReadyTest::FieldRef(_) => false,
         }
     }
@@ -461,11 +483,11 @@ fn settled(expr: &Expr, known: Known<'_>) -> Option<bool> {
         Expr::Not(part) => settled(part, known).map(|holds| !holds),
         Expr::Is(predicate) => {
             let value = known(&predicate.field)?;
-            if matches!(predicate.test, Test::FieldRef(_) | Test::Past(..)) {
+            if matches!(predicate.test, Test::FieldRef(_) | Test::In(_) | Test::Past(..)) {
                 return None;
             }
             let mut columns = Columns::default();
-            Some(Ready::of(predicate, &mut columns).holds_of(value))
+            Some(Ready::of(predicate, &mut columns, &Lists::default()).holds_of(value, Timestamp::MIN))
         }
     }
 }

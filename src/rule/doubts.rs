@@ -19,13 +19,6 @@ const OF_LAUNCHES: [&str; 7] = [
 pub fn note(spec: &Spec, problems: &mut Problems) {
     let mut looks = Vec::new();
     collect(&spec.matches, &mut looks);
-    for look in &looks {
-        if is_place(&look.field) {
-            let message =
-                format!("`{}` is absent from every record that does not give it itself", look.field);
-            problems.warn(look.span, message, "this version reads no geography files yet");
-        }
-    }
     let only_logins = looks.iter().any(|look| {
         let login = Literal::Text("login".to_owned());
         look.field.as_str() == "kind" && look.test == Test::Equals(vec![login])
@@ -42,10 +35,6 @@ pub fn note(spec: &Spec, problems: &mut Problems) {
         let message = format!("logins have no `{field}`: this rule looks at `kind: login`");
         problems.warn(spec.id_span, message, "write `kind: app_launch` in `match`");
     }
-}
-
-fn is_place(field: &FieldName) -> bool {
-    field.as_str().starts_with("geo.") || field.as_str().starts_with("asn.")
 }
 
 fn collect<'a>(expr: &'a Expr, looks: &mut Vec<&'a Predicate>) {

@@ -7,8 +7,8 @@ mod cases;
 mod rule;
 mod verbs;
 
-pub use cases::{EACH, EVENT, EXPECTED, TEST};
-pub use rule::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE};
+pub use cases::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
+pub use rule::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
 pub use verbs::{
     ABSENT, COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RATE, RECOVER, RISK, SAME_NET,
     SCRIPT, SEQUENCE, STEP, TRAVEL, UNLESS_COMMON,
@@ -257,8 +257,11 @@ pub static MAPS: &[&MapDoc] = &[
     &EXCEPTION,
     &LEVEL_LINE,
     &COOLDOWN,
+    &HOURS,
     &ALERT,
     &TEST,
+    &TEST_LISTS,
+    &TEST_VALUE,
     &EVENT,
     &EACH,
     &EXPECTED,

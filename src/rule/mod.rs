@@ -11,10 +11,13 @@ pub mod compile;
 pub mod condition;
 pub mod decode;
 mod doubts;
+pub mod hours;
 pub mod index;
 pub mod keys;
+pub mod lists;
 pub mod past;
 pub mod problem;
+pub mod reference;
 pub mod schema;
 pub mod script;
 pub mod spec;
@@ -40,6 +43,9 @@ pub fn revision_of(spec: &Spec) -> Result<Revision, postcard::Error> {
         (SEMANTICS, &spec.matches, &spec.verb, &spec.except, &spec.levels, &spec.cooldown, spec.late_within);
     let mut hasher = blake3::Hasher::new();
     postcard::to_io(&meaning, &mut hasher)?;
+    if let Some(hours) = &spec.hours {
+        postcard::to_io(hours, &mut hasher)?;
+    }
     if !spec.quiet_while.is_empty() {
         let names: Vec<&str> = spec.quiet_while.iter().map(|(rule, _)| rule.as_str()).collect();
         postcard::to_io(&("quiet_while", names), &mut hasher)?;

@@ -52,6 +52,15 @@ pub struct Problem {
     pub hint: Option<String>,
     /// A second place that has to do with it, and what stands there.
     pub also: Option<(Span, String)>,
+    /// The file that it stands in, where that is another one: a script's.
+    elsewhere: Option<Arc<Elsewhere>>,
+}
+
+/// A file that the file at hand names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Elsewhere {
+    file: String,
+    source: Arc<str>,
 }
 
 /// The faults of one file, collected while it is decoded.
@@ -63,12 +72,29 @@ pub struct Problems {
     pub source: Arc<str>,
     list: Vec<Problem>,
     masked: Vec<Span>,
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 impl Problems {
     /// None yet, for `file` holding `source`.
     pub fn new(file: impl Into<String>, source: impl Into<Arc<str>>) -> Self {
-        Self { file: file.into(), source: source.into(), list: Vec::new(), masked: Vec::new() }
+        Self {
+            file: file.into(),
+            source: source.into(),
+            list: Vec::new(),
+            masked: Vec::new(),
+            elsewhere: None,
+        }
+    }
+
+    /// What is noted from here on stands in another file.
+    pub fn enter(&mut self, file: &str, source: Arc<str>) {
+        self.elsewhere = Some(Arc::new(Elsewhere { file: file.to_owned(), source }));
+    }
+
+    /// What is noted from here on stands in the file itself again.
+    pub fn leave(&mut self) {
+        self.elsewhere = None;
     }
 
     /// Shows `***` for these bytes of the source from now on: a secret may stand there.
@@ -111,13 +137,14 @@ impl Problems {
     }
 
     fn push(&mut self, severity: Severity, span: Span, message: String, hint: Option<String>) {
-        self.list.push(Problem { severity, span, message, hint, also: None });
+        let elsewhere = self.elsewhere.clone();
+        self.list.push(Problem { severity, span, message, hint, also: None, elsewhere });
     }
 
-    /// All of them, in the order of the file.
+    /// All of them, in the order of the file; those of other files last.
     pub fn sorted(&self) -> Vec<&Problem> {
         let mut list: Vec<&Problem> = self.list.iter().collect();
-        list.sort_by_key(|problem| problem.span);
+        list.sort_by_key(|problem| (problem.elsewhere.is_some(), problem.span));
         list
     }
 
@@ -147,7 +174,14 @@ impl Problems {
         let file = printable(&self.file);
         let mut text = String::new();
         for problem in self.sorted().into_iter().take(MAX_SHOWN) {
-            text.push_str(&self.render_one(problem, &file, &lines, &renderer));
+            let told = match &problem.elsewhere {
+                None => self.render_one(problem, &file, (&self.source, &lines), &renderer),
+                Some(other) => {
+                    let lines = Lines::of(&other.source);
+                    self.render_one(problem, &printable(&other.file), (&other.source, &lines), &renderer)
+                }
+            };
+            text.push_str(&told);
             text.push_str("\n\n");
         }
         if self.list.len() > MAX_SHOWN {
@@ -156,7 +190,13 @@ impl Problems {
         text
     }
 
-    fn render_one(&self, problem: &Problem, file: &str, lines: &Lines, renderer: &Renderer) -> String {
+    fn render_one(
+        &self,
+        problem: &Problem,
+        file: &str,
+        (source, lines): (&str, &Lines),
+        renderer: &Renderer,
+    ) -> String {
         let level = match problem.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -175,7 +215,8 @@ impl Problems {
                 note = Some(format!("{}: line {}", printable(label), line + 1));
             }
         }
-        let excerpt = Excerpt::of(&self.source, lines, (first, last), &self.masked);
+        let masked: &[Span] = if problem.elsewhere.is_some() { &[] } else { &self.masked };
+        let excerpt = Excerpt::of(source, lines, (first, last), masked);
         let mut snippet = Snippet::source(excerpt.text.as_str())
             .path(file)
             .line_start(first + 1)
@@ -203,8 +244,13 @@ impl Problems {
         self.sorted()
             .into_iter()
             .map(|problem| {
-                let (line, column) = lines.position(&self.source, problem.span.start);
-                let (end_line, end_column) = lines.position(&self.source, problem.span.end);
+                let other = problem.elsewhere.as_ref().map(|other| (other, Lines::of(&other.source)));
+                let (file, source, lines) = match &other {
+                    None => (file.clone(), &self.source, &lines),
+                    Some((other, lines)) => (printable(&other.file), &other.source, lines),
+                };
+                let (line, column) = lines.position(source, problem.span.start);
+                let (end_line, end_column) = lines.position(source, problem.span.end);
                 json!({
                     "file": file,
                     "line": line,

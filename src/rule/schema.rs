@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::decode::literal::WORDS;
 use super::decode::predicate::{MODIFIERS, Op};
-use super::keys::{EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, Takes};
+use super::keys::{EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, TEST_LISTS, TEST_VALUE, Takes};
 use crate::record::FieldKind;
 use crate::record::field::{FieldInfo, VOCABULARY};
 
@@ -49,7 +49,7 @@ pub fn rule_schema() -> Value {
 }
 
 /// `` an entry of `except` `` as `an_entry_of_except`.
-fn def_name(doc: &MapDoc) -> String {
+pub(crate) fn def_name(doc: &MapDoc) -> String {
     doc.name.replace('`', "").replace(' ', "_")
 }
 
@@ -66,6 +66,7 @@ fn map_schema(doc: &MapDoc) -> Value {
         Open::Conditions => conditions(&properties, &required),
         Open::Fields => fields(properties),
         Open::Names if std::ptr::eq(doc, &raw const EXPECTED) => json!({ "type": "object" }),
+        Open::Names if std::ptr::eq(doc, &raw const TEST_LISTS) => test_lists(),
         Open::Secrets => json!({ "type": "object" }),
         Open::Names => json!({
             "type": "object",
@@ -82,7 +83,21 @@ fn map_schema(doc: &MapDoc) -> Value {
     schema
 }
 
-fn key_schema(key: &KeyDoc) -> Value {
+/// Lists by name, of plain values and of values that end.
+fn test_lists() -> Value {
+    let value = json!({ "anyOf": [
+        { "type": ["string", "number", "boolean"] },
+        reference(&def_name(&TEST_VALUE)),
+    ]});
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z_][a-z0-9_]*$" },
+        "additionalProperties": { "type": "array", "items": value },
+    })
+}
+
+/// The schema of a key's value.
+pub(crate) fn key_schema(key: &KeyDoc) -> Value {
     let mut schema = takes_schema(key.takes);
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".into(), format!("{}; {}", key.about, key.example).into());
@@ -130,7 +145,8 @@ fn takes_schema(takes: Takes) -> Value {
     }
 }
 
-fn duration() -> Value {
+/// The schema of a duration.
+pub(crate) fn duration() -> Value {
     json!({
         "type": "string",
         "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
@@ -139,7 +155,7 @@ fn duration() -> Value {
 }
 
 /// A field of the vocabulary by name or alias, or `raw.<name>`.
-fn field_name() -> Value {
+pub(crate) fn field_name() -> Value {
     let names: Vec<&str> = VOCABULARY.iter().flat_map(spellings).collect();
     json!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": "^raw\\..+$" }] })
 }
@@ -242,7 +258,7 @@ fn modified_value(op: Op) -> Value {
         Op::Compare(_) => json!({ "type": ["number", "string"] }),
         Op::UnseenFor => reference("duration"),
         Op::FieldRef => reference("field"),
-        Op::Equals | Op::Contains | Op::StartsWith | Op::EndsWith | Op::Regex | Op::Cidr => {
+        Op::Equals | Op::Contains | Op::StartsWith | Op::EndsWith | Op::Regex | Op::Cidr | Op::In => {
             json!({ "anyOf": one_or_list(&["string", "number"]) })
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! What changes a rule's meaning is `Serialize` (spans are not): its digest is the rule's revision.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use serde::{Serialize, Serializer};
 use crate::record::{FieldName, Level, Millis, Number, RuleId, Timestamp};
 
 use super::case::Case;
+use super::hours::Hours;
 use super::problem::Span;
+use super::suggest::nearest;
 
 /// One rule file.
 #[derive(Debug, Clone)]
@@ -30,6 +33,10 @@ pub struct Spec {
     pub matches: Expr,
     /// Fields that have a name only because a source's map gives them one.
     pub declared: Vec<String>,
+    /// Lists that it may name, and those that it does.
+    pub lists: ListNames,
+    /// When records are hits; none: always.
+    pub hours: Option<Hours>,
     /// The stateful verb, if any.
     pub verb: Option<Verb>,
     /// Records that are no hits although they match.
@@ -52,6 +59,27 @@ pub struct Spec {
     pub about: About,
     /// The rule's own tests.
     pub tests: Vec<Case>,
+}
+
+/// Lists by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListNames {
+    /// Those that there are.
+    pub known: Vec<String>,
+    /// Those that the rule's conditions read.
+    pub read: BTreeSet<String>,
+}
+
+impl ListNames {
+    /// What to do about a list that there is not.
+    pub fn way_out(&self, name: &str) -> String {
+        match nearest(name, self.known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "name its file under `lists:` in the configuration, or with `--lists {name}=FILE`; a test gives its values with `lists: {{{name}: […]}}`"
+            ),
+        }
+    }
 }
 
 /// What a rule file says about itself.
@@ -128,6 +156,8 @@ pub enum Test {
     Exists(bool),
     /// Equal to another field of the same record.
     FieldRef(FieldName),
+    /// A value of one of these lists.
+    In(Vec<String>),
     /// Used so before this record, by successes of its kind that have the same values of these
     /// fields; none of them: of the tenant. Depends on state.
     Past(Past, Vec<FieldName>),
@@ -545,6 +575,9 @@ pub struct ScriptText {
     /// Line of the YAML file, from 1, on which the first line of `text` stands.
     #[serde(skip)]
     pub first_line: usize,
+    /// The file that it stands in, where that is not the rule's.
+    #[serde(skip)]
+    pub file: Option<Arc<str>>,
 }
 
 /// `except:`, one entry.

@@ -26,6 +26,22 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     best.map(|(_, candidate)| candidate).or(part)
 }
 
+/// The time zone called `name`, or what to write instead.
+pub fn zone(name: &str) -> Result<chrono_tz::Tz, String> {
+    if let Ok(zone) = name.parse() {
+        return Ok(zone);
+    }
+    let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let same = |other: &&str| other.eq_ignore_ascii_case(name);
+    // `Shanghai` for `Asia/Shanghai`.
+    let city = |other: &&str| other.rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
+    let near = names().find(same).or_else(|| names().find(city)).or_else(|| nearest(name, names()));
+    Err(match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write a name of the IANA time zone database, such as `Asia/Shanghai` or `UTC`".to_owned(),
+    })
+}
+
 /// Words longer than this are no slip of the fingers, and cost a table of their length squared.
 const MAX_WORD: usize = 64;
 

@@ -6,6 +6,8 @@ use serde::Serialize;
 use crate::record::{Columns, FieldName, Record, Value};
 
 use super::condition::{Memo, Predicates};
+use super::hours::Hours;
+use super::lists::Lists;
 use super::spec::{Bound, Expr, Literal, Ordering, Past, Predicate, Test};
 
 /// One part of a condition and whether it held.
@@ -24,9 +26,9 @@ pub struct Why {
 }
 
 /// How `expr` went for `record`. `columns` must hold its fields (those of the batch do).
-pub fn why(expr: &Expr, record: Record<'_>, columns: &mut Columns) -> Why {
+pub fn why(expr: &Expr, record: Record<'_>, columns: &mut Columns, lists: &Lists) -> Why {
     let parts = |list: &[Expr], columns: &mut Columns| -> Vec<Why> {
-        list.iter().map(|part| why(part, record, columns)).collect()
+        list.iter().map(|part| why(part, record, columns, lists)).collect()
     };
     match expr {
         Expr::All(list) => {
@@ -38,17 +40,38 @@ pub fn why(expr: &Expr, record: Record<'_>, columns: &mut Columns) -> Why {
             Why { held: parts.iter().any(|part| part.held), what: "any of".to_owned(), actual: None, parts }
         }
         Expr::Not(part) => {
-            let part = why(part, record, columns);
+            let part = why(part, record, columns, lists);
             Why { held: !part.held, what: "not".to_owned(), actual: None, parts: vec![part] }
         }
         Expr::Is(predicate) => {
-            let mut predicates = Predicates::default();
+            let mut predicates = Predicates::among(lists.clone());
             let condition = predicates.ready(expr, columns);
             let held = predicates.holds(&condition, record, &mut Memo::default());
             let actual = columns.get(&predicate.field).map_or(Value::Absent, |column| record.get(column));
             Why { held, what: look(predicate), actual: Some(shown(actual)), parts: Vec::new() }
         }
     }
+}
+
+/// Why a record is a hit of a rule, or none: what it must be, and when.
+pub fn hit(
+    (expr, hours): (&Expr, Option<&Hours>),
+    record: Record<'_>,
+    columns: &mut Columns,
+    lists: &Lists,
+) -> Why {
+    let matched = why(expr, record, columns, lists);
+    let Some(hours) = hours else { return matched };
+    let at = record.time();
+    let in_time = Why {
+        held: hours.accept(at),
+        what: format!("the time is {hours}"),
+        actual: Some(hours.clock(at)),
+        parts: Vec::new(),
+    };
+    let mut parts = if matched.what == "all of" { matched.parts } else { vec![matched] };
+    parts.push(in_time);
+    Why { held: parts.iter().all(|part| part.held), what: "all of".to_owned(), actual: None, parts }
 }
 
 /// What was answered to a question of the past.
@@ -117,6 +140,7 @@ fn look(predicate: &Predicate) -> String {
         Test::Compare(ordering, bound) => format!("{field} {} {}", word(*ordering), self::bound(*bound)),
         Test::Exists(true) => format!("{field} is there"),
         Test::Exists(false) => format!("{field} is not there"),
+        Test::In(names) => format!("{field} is in the list {}{cased}", list(names, quoted)),
         Test::Past(past, _) => question(*past, field),
         Test::FieldRef(other) => format!("{field} is the same as {other}{cased}"),
     }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertId, State};
 use crate::engine::SourceId;
+use crate::record::geography::Places;
 use crate::record::scan::Origin;
 use crate::record::{Level, RuleId, Timestamp};
 use crate::route::{Delivery, DeliveryId, ReceiverName, Silence, SilenceId};
@@ -136,6 +137,29 @@ pub enum Event {
         /// Which.
         lane: SourceId,
     },
+    /// Rows whose addresses are where this says; [`Event::Read`] is within.
+    Placed {
+        /// What was known of the addresses when the rows were taken in.
+        places: Places,
+        /// What was read.
+        read: Box<Self>,
+    },
+}
+
+impl Event {
+    /// What happened, and what was known of the addresses in it.
+    pub fn placed(&self) -> (&Self, Option<&Places>) {
+        match self {
+            Self::Placed { places, read } => (read, Some(places)),
+            Self::Generation { .. }
+            | Self::Adopted { .. }
+            | Self::Known(_)
+            | Self::Joined(_)
+            | Self::Left { .. }
+            | Self::Gone { .. }
+            | Self::Read { .. } => (self, None),
+        }
+    }
 }
 
 /// Up to when a lane is complete, by phase.

@@ -126,6 +126,7 @@ pub(crate) fn alert(id: u8, revision: u32, state: State, at: i64) -> Alert {
         runbook: None,
         evidence: Evidence { first: vec![map("user_name", json!("Ana"))], last: Vec::new() },
         generation: "0".repeat(32),
+        versions: std::collections::BTreeMap::new(),
         text_fault: None,
         scope: Map::new(),
     }

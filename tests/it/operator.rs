@@ -271,7 +271,7 @@ async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
                cooldown: {for: 1h, by: [user]}\n";
     std::fs::write(place.path("rules/any-failure.yaml"), new).unwrap();
     let words = place.done(Order::Reload).await;
-    assert_eq!(words, "configuration and rules are read again; 1 rule file does not load");
+    assert_eq!(words, "configuration and rules are read again; 1 file does not load");
     let both = async || {
         let status = place.status().await;
         let rules = status.rules.clone();

@@ -133,6 +133,7 @@ pub fn alert(text: &str) -> Alert {
         runbook: Some(text.to_owned()),
         evidence: Evidence { first: vec![map(json!({"user_name": text}))], last: Vec::new() },
         generation: "00".to_owned(),
+        versions: std::collections::BTreeMap::new(),
         text_fault: None,
         scope: map(json!({})),
     }

@@ -245,7 +245,11 @@ async fn taken(store: &dyn Store) -> (Rows, usize, usize) {
                     rows.insert((list, id), ends);
                 }
             }
-            Event::Generation { .. } | Event::Adopted { .. } | Event::Left { .. } | Event::Gone { .. } => {}
+            Event::Generation { .. }
+            | Event::Adopted { .. }
+            | Event::Left { .. }
+            | Event::Gone { .. }
+            | Event::Placed { .. } => {}
         }
     }
     let amended = all - rows.len();

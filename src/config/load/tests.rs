@@ -210,8 +210,18 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("rules: [rules/]", "rules: []", "3:8 `rules` lists nothing; write `rules: [rules/]`"),
     (
         "rules: [",
-        "lists: {a: b}\nrules: [",
-        "3:1 this version does not run `lists` yet; take it out; a later version will run it",
+        "sigma: [a]\nrules: [",
+        "3:1 this version does not run `sigma` yet; take it out; a later version will run it",
+    ),
+    (
+        "rules: [",
+        "lists: {Egress: a.txt}\nrules: [",
+        "3:9 `Egress` cannot be a list's name; a list is called by up to 64 of a-z, 0-9 and _, such as `egress`",
+    ),
+    (
+        "rules: [",
+        "lists: {egress: [a]}\nrules: [",
+        "3:9 `egress` is the file of a list, not a list; write `egress: lists/egress.txt`",
     ),
     ("kind: vendor", "kind: vendr", "5:24 there is no kind `vendr`; did you mean `vendor`? known: vendor"),
     ("kind: vendor, ", "", "5:6 a source needs `kind`; add `kind: huawei`"),

@@ -32,7 +32,7 @@ impl Intake {
         let (mut bytes, count, mut owed) = (0, events.len(), false);
         for event in events {
             let entry = Entry { seq: self.life.seq().unwrap_or(0) + 1, at: now, event };
-            if let Event::Read { rows, .. } = &entry.event {
+            if let Event::Read { rows, .. } = entry.event.placed().0 {
                 bytes += rows.len();
             }
             self.hand_over(&entry.event);
@@ -86,7 +86,8 @@ impl Intake {
             | Event::Joined(_)
             | Event::Left { .. }
             | Event::Gone { .. }
-            | Event::Read { .. } => {}
+            | Event::Read { .. }
+            | Event::Placed { .. } => {}
         }
     }
 
@@ -145,6 +146,7 @@ impl Intake {
         }
         self.since = (0, 0);
         self.show_rules();
+        self.show_bytes();
         self.around.steps.pass(Step::AfterCheckpoint)?;
         Ok(())
     }
@@ -180,6 +182,18 @@ impl Intake {
         }
         let low = low.max(by_size);
         Ok((low > first).then(|| Change::Forget { seq: low - 1, before }))
+    }
+
+    /// Shows how much rules hold. It costs as much as a checkpoint.
+    fn show_bytes(&self) {
+        let engine = self.life.engine();
+        let bytes: Vec<_> =
+            engine.counters().map(|(rule, _)| (rule.to_string(), engine.bytes(rule))).collect();
+        self.around.board.write(|status| {
+            for (rule, bytes) in bytes {
+                status.rules.entry(rule).or_default().bytes = bytes;
+            }
+        });
     }
 
     /// Shows what rules did.

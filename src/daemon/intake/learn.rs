@@ -13,6 +13,7 @@ use super::{Event, Intake, IntakeError, Wish, revive};
 use crate::daemon::life::Rebuild;
 use crate::engine::GenerationText;
 use crate::record::RuleId;
+use crate::rule::lists::ListText;
 use crate::store::{Change, Lane, Store};
 
 /// Bytes of rows that a learner reads at a time.
@@ -111,6 +112,9 @@ impl Intake {
         let digest = text.digest();
         if self.life.generation().digest != digest {
             changes.push(Change::Text { digest: digest.clone(), text: text.json() });
+            let list =
+                |list: &ListText| Change::Text { digest: list.digest.clone(), text: list.text.to_string() };
+            changes.extend(text.lists.iter().map(list));
             events.push(Event::Generation { digest: digest.clone() });
         }
         let joining: Vec<Lane> = self

@@ -48,6 +48,11 @@ pub(super) async fn revive(store: &dyn Store, tenant: &Arc<str>) -> Result<Reviv
     Ok(Revived { life, lanes, tail })
 }
 
+/// The same, to look at: nothing is written.
+pub async fn revived(store: &dyn Store, tenant: &Arc<str>) -> Result<Life, IntakeError> {
+    Ok(revive(store, tenant).await?.life)
+}
+
 /// The life at the checkpoint, where there is one that can be read.
 async fn restored(store: &dyn Store, tenant: &Arc<str>) -> Result<Option<Life>, IntakeError> {
     let Some(checkpoint) = store.checkpoint(tenant.clone()).await? else { return Ok(None) };
@@ -74,7 +79,12 @@ pub(super) async fn text(store: &dyn Store, digest: &str) -> Result<GenerationTe
     }
     let damaged = |fault: &str| StoreError::Corrupt(format!("generation {digest}: {fault}"));
     let text = store.text(digest.to_owned()).await?.ok_or_else(|| damaged("its text is missing"))?;
-    GenerationText::from_json(&text).map_err(|error| damaged(&error.to_string()).into())
+    let mut text = GenerationText::from_json(&text).map_err(|error| damaged(&error.to_string()))?;
+    for list in text.lacks() {
+        let held = store.text(list.clone()).await?.ok_or_else(|| damaged("a list of it is missing"))?;
+        text.give(&list, &held.into());
+    }
+    Ok(text)
 }
 
 /// Judges one entry of the journal, with what it needs of earlier ones.

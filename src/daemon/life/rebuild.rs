@@ -51,7 +51,8 @@ impl Rebuild {
             | Event::Joined(_)
             | Event::Left { .. }
             | Event::Gone { .. }
-            | Event::Read { .. } => {
+            | Event::Read { .. }
+            | Event::Placed { .. } => {
                 let outcome = self.life.apply(entry)?;
                 self.standing.swallow(&outcome.generation, outcome.drafts);
             }
@@ -128,7 +129,8 @@ impl Rehearsal {
             | Event::Joined(_)
             | Event::Left { .. }
             | Event::Gone { .. }
-            | Event::Read { .. } => self.life.apply(entry).map(Some),
+            | Event::Read { .. }
+            | Event::Placed { .. } => self.life.apply(entry).map(Some),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::alert::{Alert, AlertId, Draft, Sight};
 use crate::engine::tell;
 use crate::record::Locator;
+use crate::record::geography::Geography;
 use crate::store::{Entry, Event};
 
 use super::{Life, OFFSET_BITS, Outcome, line_at, line_number, offset};
@@ -72,10 +73,12 @@ impl Life {
     /// The record that stands at `sight`, in the vocabulary.
     fn row(&self, sight: &Sight, entries: &BTreeMap<u64, Entry>) -> Option<tell::Told> {
         let entry = entries.get(&(sight.locator.0 >> OFFSET_BITS))?;
-        let Event::Read { lane, rows, twins, .. } = &entry.event else { return None };
+        let (event, places) = entry.event.placed();
+        let Event::Read { lane, rows, twins, .. } = event else { return None };
         let at = offset(sight.locator, Locator(entry.seq << OFFSET_BITS));
         let number = line_number(rows.get(..at)?);
         let twin = twins.iter().find(|(line, _)| *line == number).map_or(0, |(_, twin)| *twin);
-        self.lanes.get(lane)?.describer.describe_twin(line_at(rows, at), twin, sight.phase)
+        let places = places.map(|places| places as &dyn Geography);
+        self.lanes.get(lane)?.describer.describe_twin(line_at(rows, at), (twin, places), sight.phase)
     }
 }

@@ -8,7 +8,9 @@ impl Daemon {
     /// Reads configuration and rules again. What was refused is told, and everything stays as it was.
     pub(super) async fn reload(&mut self) -> Result<Result<String, String>, DaemonError> {
         alive::reloading();
-        let mut built = build::build(&self.settings.config, &self.settings.secrets, Some(&self.generation));
+        let last = self.geography.borrow().clone();
+        let last = Some((&self.generation, &*last));
+        let mut built = build::build(&self.settings.config, &self.settings.secrets, last);
         if let Ok(sound) = &mut built
             && let Err(error) = sound.prepare(&self.settings.clock).await
         {
@@ -49,12 +51,12 @@ impl Daemon {
         self.say(own::Event { kind: Kind::ReloadRefused, subject, text }).await
     }
 
-    /// Tells of rule files that do not load, and of those that do again.
+    /// Tells of files of rules and lists that do not load, and of those that do again.
     pub(super) fn show_rules_off(&mut self, off: &BTreeMap<String, String>) {
         let before = self.board.write(|status| std::mem::replace(&mut status.rules_off, off.clone()));
         let again = before.keys().filter(|file| !off.contains_key(*file)).map(|file| (file.clone(), None));
         let told = off.iter().map(|(file, fault)| {
-            tracing::error!(file, fault, "the rule file does not load");
+            tracing::error!(file, fault, "the file does not load");
             (file.clone(), Some(format!("{file} does not load: {fault}")))
         });
         for (subject, text) in again.chain(told) {
@@ -67,7 +69,7 @@ impl Daemon {
 fn words(off: &BTreeMap<String, String>) -> String {
     match off.len() {
         0 => "configuration and rules are read again".to_owned(),
-        1 => "configuration and rules are read again; 1 rule file does not load".to_owned(),
-        many => format!("configuration and rules are read again; {many} rule files do not load"),
+        1 => "configuration and rules are read again; 1 file does not load".to_owned(),
+        many => format!("configuration and rules are read again; {many} files do not load"),
     }
 }

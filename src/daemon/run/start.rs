@@ -61,7 +61,6 @@ impl Daemon {
             steps: settings.steps.clone(),
             meters: meters.clone(),
         };
-        let config_file = settings.config.clone();
         let mut daemon = Self {
             control: control::listen(&control::socket_of(&store_path))?,
             watch: None,
@@ -78,6 +77,7 @@ impl Daemon {
             dispatch_events,
             receivers: BTreeMap::new(),
             routing,
+            geography: watch::channel(Arc::default()).0,
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
             own_events: own::Voice::channel(),
@@ -90,9 +90,6 @@ impl Daemon {
             fences,
             board,
         };
-        if daemon.settings.watch {
-            daemon.watch = Some(Watch::begin(&[config_file], &built.config.rules));
-        }
         daemon.open_admin(built.admin.clone()).await?;
         daemon.put_in_force(built).await?;
         super::super::alive::ready("reading and telling");
@@ -108,8 +105,16 @@ impl Daemon {
         self.generation = built.generation.clone();
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
+        let _ = self.geography.send_replace(built.geography);
         self.show_rules_off(&built.rules_off);
         if changed {
+            if self.settings.watch {
+                let lists = built.config.lists.iter().map(|list| list.path.clone());
+                let places = built.config.geo.iter().map(|(_, path, _)| path.clone());
+                let config = std::iter::once(self.settings.config.clone());
+                let files: Vec<_> = config.chain(lists).chain(places).collect();
+                self.watch = Some(Watch::begin(&files, &built.config.rules));
+            }
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);
             let _ = self.pollers.stop.send(true);
@@ -241,6 +246,7 @@ impl Daemon {
             fences: self.fences.clone(),
             clock: self.settings.clock.clone(),
             routing: self.routing.subscribe(),
+            geography: self.geography.subscribe(),
             board: self.board.clone(),
             own: self.own_events.0.clone(),
             wake: self.wake.clone(),

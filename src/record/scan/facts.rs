@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::identity::Parts;
-use super::row::{Maker, Times, is_given, text};
+use super::row::{Found, Maker, Times, is_given, text};
 use super::shape::{Kind, Shape};
 use super::sink::Sink;
 use crate::record::batch::{Slot, SlotKind};
 use crate::record::fact::{self, FailureKind, Outcome};
 use crate::record::fold::fold;
+use crate::record::geography;
 use crate::record::{Number, Phase, Timestamp};
 
 /// Reasons whose kind is remembered: patterns are slow. Hostile reasons may be all different.
@@ -83,6 +84,25 @@ impl Maker {
             && is_given(block, sink, number).is_none()
         {
             sink.values[number] = self.duration(block, sink, times);
+        }
+    }
+
+    /// Facts of the place of the row's address, where somebody wants them and the row does not tell.
+    pub(super) fn places(&self, found: Found<'_>, sink: &mut Sink) {
+        let (Some(geography), false) = (found.geography, self.at.geography.is_empty()) else { return };
+        let block = found.block;
+        let address = text(block, sink, self.at.placed).and_then(geography::address);
+        let Some(place) = address.and_then(|address| geography.place(address)) else { return };
+        for (fact, number) in &self.at.geography {
+            if is_given(block, sink, *number).is_some() {
+                continue;
+            }
+            if let Some((told, is_number)) = place.fact(*fact) {
+                let tail = sink.tail.len();
+                sink.tail.push(&told);
+                let kind = if is_number { SlotKind::Number } else { SlotKind::Text };
+                sink.values[*number] = Slot { kind, ..sink.tail.since(tail) };
+            }
         }
     }
 

@@ -38,6 +38,7 @@ pub use shape::endpoint_of;
 
 use super::batch::BadRow;
 use super::fact::Facts;
+use super::geography::Geography;
 use super::{Batch, Columns, Locator};
 use facts::Memo;
 use fast::{Learnt, Line};
@@ -199,21 +200,34 @@ impl Scanner {
     /// Reads a block of whole lines, whose first byte is `base`. Blank lines are skipped; a
     /// byte-order mark is accepted where `base` is 0.
     pub fn scan(&self, block: String, base: Locator) -> Batch {
-        self.scan_marked(block, base, Vec::new())
+        self.scan_placed(block, base, None)
+    }
+
+    /// The same of rows whose addresses are where `places` says; none: where the facts' own say.
+    pub fn scan_placed(&self, block: String, base: Locator, places: Option<&dyn Geography>) -> Batch {
+        let own = || self.maker.facts.geography().map(|geography| &**geography);
+        self.scan_marked(block, base, Vec::new(), places.or_else(own))
     }
 
     /// The same of bytes that may be no text: lines that are not UTF-8 are quarantined.
     pub fn scan_bytes(&self, block: Vec<u8>, base: Locator) -> Batch {
         match String::from_utf8(block) {
-            Ok(text) => self.scan_marked(text, base, Vec::new()),
+            Ok(text) => self.scan(text, base),
             Err(error) => {
                 let (text, faults) = blank_bad_lines(error.into_bytes(), base);
-                self.scan_marked(text, base, faults)
+                let places = self.maker.facts.geography().map(|geography| &**geography);
+                self.scan_marked(text, base, faults, places)
             }
         }
     }
 
-    fn scan_marked(&self, block: String, base: Locator, faults: Vec<BadRow>) -> Batch {
+    fn scan_marked(
+        &self,
+        block: String,
+        base: Locator,
+        faults: Vec<BadRow>,
+        places: Option<&dyn Geography>,
+    ) -> Batch {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut batch = spare.unwrap_or_else(|| Batch::new(Arc::clone(&self.columns)));
         batch.read = faults.len() as u64;
@@ -226,7 +240,7 @@ impl Scanner {
         let mut scratch = self.idle().pop().unwrap_or_else(|| self.scratch());
         batch.rows.reserve(scratch.rows);
         batch.slots.reserve(scratch.rows * self.columns.len());
-        self.read_lines(&block, base, &mut scratch, &mut batch);
+        self.read_lines((&block, places), base, &mut scratch, &mut batch);
         scratch.rows = batch.rows.len();
         batch.text = block;
         batch.text.push_str(scratch.sink.tail.as_str());
@@ -263,7 +277,13 @@ impl Scanner {
         }
     }
 
-    fn read_lines(&self, block: &str, base: Locator, scratch: &mut Scratch, batch: &mut Batch) {
+    fn read_lines(
+        &self,
+        (block, geography): (&str, Option<&dyn Geography>),
+        base: Locator,
+        scratch: &mut Scratch,
+        batch: &mut Batch,
+    ) {
         let plan = self.maker.plan();
         let Scratch { stops, learnt, sink, memo, .. } = scratch;
         stops.find(block.as_bytes());
@@ -290,8 +310,9 @@ impl Scanner {
             let made = if line.next - at - newline > MAX_LINE {
                 Err(Fault::TooLong)
             } else {
-                read.map_err(|bad| Fault::of(bad, line.start))
-                    .and_then(|()| self.maker.row(Found { block, line, locator }, sink, memo, batch))
+                read.map_err(|bad| Fault::of(bad, line.start)).and_then(|()| {
+                    self.maker.row(Found { block, line, locator, geography }, sink, memo, batch)
+                })
             };
             if let Err(fault) = made {
                 sink.tail.truncate(tail);

@@ -18,6 +18,7 @@ use crate::record::batch::{Slot, SlotKind};
 use crate::record::fact::{Facts, FailureKind, Outcome};
 use crate::record::field::{Columns, FieldKind};
 use crate::record::fold::fold;
+use crate::record::geography::{FACTS, Geography};
 use crate::record::{Batch, FieldName, Locator, Phase, Row, RowId, Timestamp};
 
 /// Fields that every row is read for.
@@ -59,7 +60,19 @@ const EVENT_KEY: [&str; 7] = [
 /// How a user event says whether it went well; other rows say it by code and reason.
 const IS_SUCCESS: &str = "raw.is_success";
 /// What a fact is made of, besides [`ALWAYS`].
-const INPUTS: [(&str, &[&str]); 2] = [("user", &["user_name"]), ("device", &["client_mac", "client_name"])];
+const INPUTS: [(&str, &[&str]); 9] = [
+    ("user", &["user_name"]),
+    ("device", &["client_mac", "client_name"]),
+    ("geo.country", &[PLACED]),
+    ("geo.city", &[PLACED]),
+    ("geo.lat", &[PLACED]),
+    ("geo.lon", &[PLACED]),
+    ("geo.radius", &[PLACED]),
+    ("asn.number", &[PLACED]),
+    ("asn.name", &[PLACED]),
+];
+/// The field whose place is told.
+pub(super) const PLACED: &str = "public_ip";
 /// Longest spelling of a time that a fault quotes.
 const MAX_QUOTED: usize = 64;
 
@@ -127,6 +140,9 @@ pub(super) struct Places {
     pub(super) user: Option<(usize, usize)>,
     pub(super) device: Option<(usize, usize, usize)>,
     pub(super) duration: Option<usize>,
+    /// Facts of a place: (which of [`FACTS`], the field).
+    pub(super) geography: Vec<(usize, usize)>,
+    pub(super) placed: usize,
 }
 
 impl Places {
@@ -149,6 +165,12 @@ impl Places {
             user: plan.number("user").map(|user| (user, at("user_name"))),
             device: plan.number("device").map(|device| (device, at("client_mac"), at("client_name"))),
             duration: plan.number("duration"),
+            geography: FACTS
+                .iter()
+                .enumerate()
+                .filter_map(|(fact, name)| Some((fact, plan.number(name)?)))
+                .collect(),
+            placed: at(PLACED),
         }
     }
 }
@@ -159,6 +181,8 @@ pub(super) struct Found<'a> {
     pub(super) block: &'a str,
     pub(super) line: Line,
     pub(super) locator: Locator,
+    /// Where addresses are.
+    pub(super) geography: Option<&'a dyn Geography>,
 }
 
 impl<'a> Found<'a> {
@@ -238,6 +262,7 @@ impl Maker {
         let id = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink, shape);
         self.wanted_facts(block, sink, memo, &times, outcome);
+        self.places(found, sink);
         self.forget_unknowns(block, sink);
         let open = times.only.is_none()
             && times.end.is_none()

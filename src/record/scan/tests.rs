@@ -436,7 +436,7 @@ impl Scanner {
         let spaced: Vec<String> = block.split('\n').map(|line| format!(" {line}")).collect();
         let spaced = spaced.join("\n");
         let mut batch = Batch::new(Arc::clone(&self.columns));
-        self.read_lines(&spaced, base, &mut scratch, &mut batch);
+        self.read_lines((&spaced, None), base, &mut scratch, &mut batch);
         batch.text = spaced;
         batch.text.push_str(scratch.sink.tail.as_str());
         for (number, row) in batch.rows.iter_mut().enumerate() {

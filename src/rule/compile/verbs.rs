@@ -1,5 +1,6 @@
 //! What the compiler needs to know of each verb: its group, its cooldown, its values.
 
+use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
@@ -66,7 +67,7 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
 /// The verb and the values it wants. `mark` adds a condition to the rule's marks and says its bit.
 pub(super) fn verb(
     spec: &Spec,
-    script: Option<std::sync::Arc<Script>>,
+    (script, lists): (Option<std::sync::Arc<Script>>, Lists),
     columns: &mut Columns,
     mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
 ) -> (Verb, Vec<Carry>) {
@@ -147,7 +148,7 @@ pub(super) fn verb(
                 let wants =
                     |field: &FieldName| carry(std::slice::from_ref(field), Form::Typed, false, columns);
                 let carries = script.fields().iter().map(wants).collect();
-                (Verb::Script(Box::new(ScriptVerb { script, keep: spec.keep as usize })), carries)
+                (Verb::Script(Box::new(ScriptVerb { script, keep: spec.keep as usize, lists })), carries)
             }
             // `rule` compiles the script of every rule that has one.
             None => (Verb::Each, Vec::new()),

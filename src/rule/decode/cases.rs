@@ -5,10 +5,11 @@
 
 use serde_json::Value;
 
-use super::super::case::{Case, EventLine, Expected};
-use super::super::keys::{EACH, EVENT, EXPECTED, TEST};
+use super::super::case::{Case, EventLine, Expected, ListValues};
+use super::super::keys::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 use super::super::problem::Span;
 use super::super::yaml::{Entry, Kind, Node, Scalar, Style};
+use super::rule::until;
 use super::taken::{Taken, first_key, place};
 use super::{Cx, values};
 use crate::record::{FieldKind, FieldName, Number, Timestamp};
@@ -21,6 +22,7 @@ pub(super) fn cases(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for map in rule.maps(cx, "tests", &TEST) {
         let name = map.text(cx, "name");
+        let lists = lists(cx, &map);
         let history = lines(cx, &map, "history");
         let events = lines(cx, &map, "events");
         let alerts = expected(cx, &map);
@@ -35,9 +37,59 @@ pub(super) fn cases(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Vec<Case> {
                 also,
             );
         }
-        cases.push(Case { name, span, history, events, alerts });
+        cases.push(Case { name, span, lists, history, events, alerts });
     }
     cases
+}
+
+/// The names of lists that tests give, wherever they stand in the file.
+pub(super) fn lists_given(root: &Node) -> Vec<String> {
+    fn under<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+        node.map()?.iter().find(|entry| entry.key.text == key).map(|entry| &entry.value)
+    }
+    let Some(Node { kind: Kind::List(tests), .. }) = under(root, "tests") else { return Vec::new() };
+    let lists = tests.iter().filter_map(|test| under(test, "lists")?.map());
+    let mut names: Vec<String> = lists.flatten().map(|entry| entry.key.text.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The lists of one test.
+fn lists(cx: &mut Cx<'_>, test: &Taken<'_>) -> Vec<(String, ListValues)> {
+    let Some(map) = test.map(cx, "lists", &TEST_LISTS) else { return Vec::new() };
+    let mut lists = Vec::new();
+    for entry in map.rest() {
+        let name = entry.key.text.clone();
+        // A name that a condition reads is told there.
+        if !cx.lists.known.contains(&name) && !cx.lists.read.contains(&name) {
+            let hint = cx.lists.way_out(&name);
+            cx.fault(entry.key.span, format!("there is no list `{name}`"), hint);
+        }
+        let Kind::List(nodes) = &entry.value.kind else {
+            let message = format!("`{name}` is a list of values, not {}", entry.value.what());
+            cx.fault(place(entry), message, format!("write `lists: {{{name}: [a, b]}}`"));
+            continue;
+        };
+        let values = nodes.iter().filter_map(|node| listed(cx, &name, node)).collect();
+        lists.push((name, values));
+    }
+    lists
+}
+
+/// One value of a list.
+fn listed(cx: &mut Cx<'_>, name: &str, node: &Node) -> Option<(String, Option<Timestamp>)> {
+    if let Some(scalar) = node.scalar().filter(|scalar| !scalar.is_null()) {
+        return Some((scalar.text.clone(), None));
+    }
+    let example = format!("{name}: [ana, {{value: bob, until: 2026-01-31}}]");
+    let map = Taken::open(cx, node, &TEST_VALUE, first_key(node), &example)?;
+    let value = map.text(cx, "value")?;
+    if !map.has("until") {
+        return Some((value, None));
+    }
+    let until = until(cx, &map)?;
+    Some((value, Some(until)))
 }
 
 fn lines(cx: &mut Cx<'_>, test: &Taken<'_>, name: &str) -> Vec<EventLine> {

@@ -45,7 +45,8 @@ pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)])
         | Op::Cidr
         | Op::Compare(_)
         | Op::Exists
-        | Op::FieldRef => test_of_value(cx, asked, scalars).map(|test| (test, false)),
+        | Op::FieldRef
+        | Op::In => test_of_value(cx, asked, scalars).map(|test| (test, false)),
     }
 }
 
@@ -108,6 +109,12 @@ fn test_of_value(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -
         Op::FieldRef => {
             let (scalar, node) = single(cx, asked, scalars)?;
             cx.field(&scalar.text, node.span, &[]).map(Test::FieldRef)
+        }
+        Op::In => {
+            let known: Vec<bool> =
+                scalars.iter().map(|(scalar, node)| cx.list(&scalar.text, node.span)).collect();
+            let names = || scalars.iter().map(|(scalar, _)| scalar.text.clone()).collect();
+            known.into_iter().all(|known| known).then(|| Test::In(names()))
         }
         // `test` has dealt with them.
         Op::New | Op::Known | Op::UnseenFor => None,

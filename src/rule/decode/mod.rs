@@ -14,7 +14,7 @@ mod selection;
 mod taken;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(super) mod values;
 mod verbs;
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use chrono_tz::Tz;
 
 use super::keys::{Language, RULE_FILES};
 use super::problem::{Problems, Span};
-use super::spec::Spec;
+use super::spec::{ListNames, Spec};
 use super::suggest;
 use super::yaml::{self, Node};
 use crate::record::FieldName;
@@ -38,12 +38,18 @@ pub struct Options<'a> {
     pub declared: &'a [String],
     /// The zone in which `until: 2027-01-31` ends.
     pub zone: Tz,
+    /// Names of the lists that there are.
+    pub lists: &'a [String],
+    /// Scripts in files of their own: (path, text).
+    pub scripts: &'a [(String, String)],
+    /// Lists that the rule's own tests give are known too: nobody has said which there are.
+    pub lists_of_tests: bool,
 }
 
 impl Default for Options<'_> {
-    /// No declared fields, UTC.
+    /// No declared fields, no lists, UTC.
     fn default() -> Self {
-        Self { declared: &[], zone: Tz::UTC }
+        Self { declared: &[], zone: Tz::UTC, lists: &[], scripts: &[], lists_of_tests: false }
     }
 }
 
@@ -55,7 +61,8 @@ pub fn decode(file: &str, source: &str, options: &Options<'_>) -> (Option<Spec>,
     let mut problems = Problems::new(file, source.clone());
     let Some(root) = yaml::parse(&mut problems) else { return (None, problems) };
     let by = rule::group_of_facts(&root, options);
-    let mut cx = Cx { problems, source, options, language: &RULE_FILES, by };
+    let lists = ListNames::default();
+    let mut cx = Cx { problems, source, options, language: &RULE_FILES, by, lists };
     let spec = rule::rule(&mut cx, &root);
     (spec, cx.problems)
 }
@@ -67,6 +74,8 @@ pub(crate) struct Cx<'a> {
     pub options: &'a Options<'a>,
     /// What is decoded.
     pub language: &'static Language,
+    /// Lists that may be named, and those that are.
+    pub lists: ListNames,
     /// Whose past `new`, `known` and `unseen_for` ask about.
     pub by: Vec<FieldName>,
 }
@@ -83,6 +92,17 @@ impl Cx<'_> {
     /// Where a part of a scalar's text stands.
     fn inside(&self, node: &Node, start: usize, end: usize) -> Span {
         yaml::inside(&self.source, node, start, end)
+    }
+
+    /// Notes that the rule reads the list called `name`; false, and told, where there is none.
+    fn list(&mut self, name: &str, span: Span) -> bool {
+        self.lists.read.insert(name.to_owned());
+        if self.lists.known.iter().any(|known| known == name) {
+            return true;
+        }
+        let hint = self.lists.way_out(name);
+        self.fault(span, format!("there is no list `{name}`"), hint);
+        false
     }
 
     /// The field that `spelling` means. `others` are words that could have been meant at this place.

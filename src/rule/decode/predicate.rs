@@ -22,7 +22,7 @@ pub(in crate::rule) const MODIFIERS: &[(&str, bool)] = &[
     ("exists", true),
     ("cased", true),
     ("fieldref", true),
-    ("in", false),
+    ("in", true),
     ("new", true),
     ("known", true),
     ("unseen_for", true),
@@ -40,6 +40,7 @@ pub(in crate::rule) enum Op {
     Compare(Ordering),
     Exists,
     FieldRef,
+    In,
     New,
     Known,
     UnseenFor,
@@ -60,6 +61,7 @@ impl Op {
             "lte" => Self::Compare(Ordering::AtMost),
             "exists" => Self::Exists,
             "fieldref" => Self::FieldRef,
+            "in" => Self::In,
             "new" => Self::New,
             "known" => Self::Known,
             "unseen_for" => Self::UnseenFor,
@@ -81,6 +83,9 @@ impl Op {
                 matches!(kind, FieldKind::Text | FieldKind::Address | FieldKind::Time)
             }
             (Self::Cidr, kind) => kind == FieldKind::Address,
+            (Self::In, kind) => {
+                matches!(kind, FieldKind::Text | FieldKind::Address | FieldKind::Number)
+            }
             (Self::Compare(_), kind) => {
                 matches!(kind, FieldKind::Number | FieldKind::Time | FieldKind::Duration)
             }
@@ -171,6 +176,7 @@ fn one_each(test: Test) -> Vec<Test> {
         | Test::Compare(..)
         | Test::Exists(_)
         | Test::FieldRef(_)
+        | Test::In(_)
         | Test::Past(..) => vec![test],
     }
 }
@@ -220,7 +226,7 @@ fn asked(cx: &mut Cx<'_>, key: &Key, others: &[&str]) -> Option<Asked> {
         );
         return None;
     }
-    if cased && !(op.is_text() || (matches!(op, Op::Equals | Op::FieldRef) && is_text(kind))) {
+    if cased && !(op.is_text() || (matches!(op, Op::Equals | Op::FieldRef | Op::In) && is_text(kind))) {
         cx.fault(key.span, "`cased` only means something where text is compared", "take `cased` out");
         return None;
     }
@@ -243,11 +249,7 @@ fn parts_of(cx: &Cx<'_>, key: &Key) -> Vec<(String, Span)> {
 
 fn unknown_modifier(cx: &mut Cx<'_>, word: &str, span: Span) {
     if MODIFIERS.iter().any(|(known, built)| *known == word && !built) {
-        cx.fault(
-            span,
-            format!("the modifier `{word}` is not supported by this version yet"),
-            if word == "in" { "list the values here" } else { "take it out" },
-        );
+        cx.fault(span, format!("the modifier `{word}` is not supported by this version yet"), "take it out");
         return;
     }
     let known: Vec<&str> = MODIFIERS.iter().filter(|(_, built)| *built).map(|(known, _)| *known).collect();

@@ -1,6 +1,7 @@
 //! The top level of a rule file.
 
-use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, LEVEL_LINE, RULE, VERBS};
+use super::super::hours::{BadSpan, DAYS, Hours, MAX_SPANS, WeekSpan};
+use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
 use super::super::problem::Span;
 use super::super::spec::{
     About, AlertText, Cooldown, Exception, Expr, Grouping, LevelLine, Mode, Spec, Verb,
@@ -23,6 +24,10 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         return None;
     }
     let map = Taken::open(cx, root, &RULE, first_key(root), "rule: failure-burst")?;
+    cx.lists.known = cx.options.lists.to_vec();
+    if cx.options.lists_of_tests {
+        cx.lists.known.extend(cases::lists_given(root));
+    }
     let unknown_keys = cx.problems.has_errors();
     let id = id(cx, &map);
     let title = map.text(cx, "title");
@@ -48,6 +53,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let alert = alert(cx, &map);
     let about = about(cx, &map);
     let tests = cases::cases(cx, &map);
+    let hours = hours(cx, &map);
     let (id, id_span) = id.filter(|_| verb_is_sure)?;
     // What is missing here is told already; the rest of the rule can still be looked at.
     let title = title.unwrap_or_default();
@@ -65,6 +71,8 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         level,
         matches,
         declared: cx.options.declared.to_vec(),
+        lists: cx.lists.clone(),
+        hours,
         verb,
         except,
         levels,
@@ -149,7 +157,8 @@ fn exception(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Exception> {
     }
 }
 
-fn until(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Timestamp> {
+/// The instant at which `until` of a map is over.
+pub(super) fn until(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Timestamp> {
     let text = map.text(cx, "until")?;
     let until = values::day_end(&text, cx.options.zone);
     if until.is_none() {
@@ -193,6 +202,76 @@ fn cooldown(cx: &mut Cx<'_>, rule: &Taken<'_>, verb: Option<&Verb>) -> Option<Co
         cx.fault(by.key.span, message, "write `cooldown: 1h`; it holds for each group of the verb");
     }
     Some(Cooldown::For { lasts: lasts?, group })
+}
+
+fn hours(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Hours> {
+    let map = rule.map(cx, "hours", &HOURS)?;
+    let zone = match map.text(cx, "zone") {
+        None => cx.options.zone,
+        Some(name) => match suggest::zone(&name) {
+            Ok(zone) => zone,
+            Err(hint) => {
+                let span = map.get("zone").map_or(map.at, |entry| entry.value.span);
+                cx.fault(span, format!("there is no time zone `{name}`"), hint);
+                return None;
+            }
+        },
+    };
+    let (inside, spelt) = match (map.get("inside"), map.get("outside")) {
+        (Some(entry), None) => (true, entry),
+        (None, Some(entry)) => (false, entry),
+        (Some(_), Some(other)) => {
+            let hint = "keep one of them: `outside` is every time that its spans leave out";
+            cx.fault(other.key.span, "`inside` and `outside` do not go together", hint);
+            return None;
+        }
+        (None, None) => {
+            let hint = "add `outside: \"Mon-Fri 08:00-19:00\"`, or the same with `inside`";
+            cx.fault(map.at, "`hours` needs `inside` or `outside`", hint);
+            return None;
+        }
+    };
+    let nodes = match &spelt.value.kind {
+        Kind::List(nodes) if (1..=MAX_SPANS).contains(&nodes.len()) => nodes.as_slice(),
+        Kind::List(nodes) => {
+            let (message, hint) = if nodes.is_empty() {
+                ("it lists no span".to_owned(), "write `\"Mon-Fri 08:00-19:00\"`")
+            } else {
+                (format!("it lists more than {MAX_SPANS} spans"), "join days: `Mon,Wed,Fri 08:00-19:00`")
+            };
+            cx.fault(spelt.value.span, message, hint);
+            return None;
+        }
+        Kind::Scalar(_) | Kind::Map(_) => std::slice::from_ref(&spelt.value),
+    };
+    let before = cx.problems.errors();
+    let spans = nodes.iter().filter_map(|node| span_of(cx, node, &spelt.key.text)).collect();
+    (cx.problems.errors() == before).then_some(Hours { zone, inside, spans })
+}
+
+fn span_of(cx: &mut Cx<'_>, node: &Node, key: &str) -> Option<WeekSpan> {
+    let hint = |bad: &BadSpan| match bad {
+        BadSpan::Day(_) => format!("days are {}; several are `Mon-Fri` or `Mon,Wed`", DAYS.join(", ")),
+        BadSpan::Time(_) => "times are 00:00 to 23:59, and 24:00 for the end of a day".to_owned(),
+        BadSpan::Empty(_) => "the whole day is `00:00-24:00`".to_owned(),
+        BadSpan::Unreadable(_) => format!("write `{key}: \"Mon-Fri 08:00-19:00\"`"),
+    };
+    let text = match node.scalar() {
+        Some(scalar) if !scalar.is_null() => scalar.text.as_str(),
+        Some(_) | None => "",
+    };
+    match WeekSpan::parse(text) {
+        Ok(span) => Some(span),
+        Err(bad) => {
+            let at = if node.span.start == node.span.end {
+                Span { start: node.span.start.saturating_sub(1), end: node.span.end }
+            } else {
+                node.span
+            };
+            cx.fault(at, bad.to_string(), hint(&bad));
+            None
+        }
+    }
 }
 
 /// The rules that `quiet_while` names; whether there are such rules is seen when all are loaded.

@@ -39,7 +39,7 @@ pub(super) fn instant(text: &str) -> Option<Timestamp> {
 }
 
 /// The end of a day in `zone`, that is the first instant of the next; or an instant as it stands.
-pub(super) fn day_end(text: &str, zone: Tz) -> Option<Timestamp> {
+pub(in crate::rule) fn day_end(text: &str, zone: Tz) -> Option<Timestamp> {
     if let Some(at) = instant(text) {
         return Some(at);
     }

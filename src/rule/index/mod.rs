@@ -249,6 +249,7 @@ fn gate(expr: &Expr, columns: &mut Columns) -> Option<Gate> {
                 | Test::Cidr(_)
                 | Test::Compare(..)
                 | Test::FieldRef(_)
+                | Test::In(_)
                 | Test::Past(..) => present(),
             }
         }

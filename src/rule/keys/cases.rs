@@ -10,6 +10,12 @@ pub static TEST: MapDoc = MapDoc {
     keys: &[
         need("name", Takes::Text, "the claim", "name: five failures in eight minutes raise one alert"),
         may(
+            "lists",
+            Takes::Map(&TEST_LISTS),
+            "values of lists, in the place of those of the configuration",
+            "lists: {egress: [203.0.113.0/24]}",
+        ),
+        may(
             "history",
             Takes::Maps(&EVENT),
             "records before the events; their alerts are not asserted",
@@ -27,6 +33,25 @@ pub static TEST: MapDoc = MapDoc {
             "the alerts in order; each names only what it asserts",
             "alerts: none",
         ),
+    ],
+};
+
+/// `lists:` of a test.
+pub static TEST_LISTS: MapDoc = MapDoc {
+    name: "`lists` of a test",
+    about: "lists by name, each a list of values; a value that ends is `{value: ana, until: 2026-01-31}`",
+    open: Open::Names,
+    keys: &[],
+};
+
+/// A value of a list that ends.
+pub static TEST_VALUE: MapDoc = MapDoc {
+    name: "a value of a list",
+    about: "a value, and until when it holds",
+    open: Open::Closed,
+    keys: &[
+        need("value", Takes::Text, "the value", "value: ana"),
+        may("until", Takes::Day, "until the end of that day in the configured zone", "until: 2026-01-31"),
     ],
 };
 

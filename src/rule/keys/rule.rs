@@ -126,8 +126,9 @@ pub static RULE: MapDoc = MapDoc {
             "rules; while one has an open alert, alerts below high are held back",
             "quiet_while: [service-outage]",
         ),
-        later(
+        may(
             "hours",
+            Takes::Map(&HOURS),
             "records at other times are no hits",
             "hours: {zone: Asia/Shanghai, outside: \"Mon-Fri 08:00-19:00\"}",
         ),
@@ -183,6 +184,30 @@ pub static COOLDOWN: MapDoc = MapDoc {
     open: Open::Closed,
     keys: &[need("for", Takes::Duration, "how long", "for: 1h"), BY, MISSING],
 };
+
+/// `hours:`
+pub static HOURS: MapDoc = MapDoc {
+    name: "`hours`",
+    about: "when records are hits: within spans of the week, or without",
+    open: Open::Closed,
+    keys: &[
+        may("zone", Takes::Text, "whose clocks; the configured zone unless told", "zone: Asia/Shanghai"),
+        may(
+            "outside",
+            TEXT_OR_TEXTS,
+            "records within these spans are no hits",
+            "outside: \"Mon-Fri 08:00-19:00\"",
+        ),
+        may(
+            "inside",
+            TEXT_OR_TEXTS,
+            "records without these spans are no hits",
+            "inside: [\"Fri 22:00-06:00\", \"Sat,Sun 00:00-24:00\"]",
+        ),
+    ],
+};
+
+const TEXT_OR_TEXTS: Takes = Takes::Or(&Takes::Text, &Takes::Texts);
 
 /// `alert:`
 pub static ALERT: MapDoc = MapDoc {

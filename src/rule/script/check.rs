@@ -40,6 +40,8 @@ pub(super) struct Findings {
     pub(super) patterns: Patterns,
     /// Names of the values that `alert(#{..})` is called with, as far as they are spelt out.
     pub(super) alert_names: BTreeSet<String>,
+    /// Lists that are read by name, and where first.
+    pub(super) lists: Vec<(String, Position)>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -121,13 +123,41 @@ impl Visitor for Checker<'_> {
             Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.call(call, 1, *at),
             Some(ASTNode::Expr(expr)) if is_chain_root(path) => {
                 self.race(expr);
-                for run in runs(expr) {
-                    self.properties(&run);
+                let of_lists = is_lists(expr);
+                for (number, run) in runs(expr).into_iter().enumerate() {
+                    let run = if of_lists && number == 0 { self.list(&run) } else { &run };
+                    self.properties(run);
                 }
+            }
+            Some(ASTNode::Expr(Expr::Variable(variable, _, at)))
+                if variable.1.as_str() == LISTS && !is_chain_start(path) =>
+            {
+                self.bare_lists(*at);
             }
             _ => {}
         }
     }
+}
+
+/// The map of lists.
+const LISTS: &str = "lists";
+
+/// True for a chain that begins with the map of lists and a name: `lists.egress`.
+fn is_lists(chain: &Expr) -> bool {
+    let (Expr::Dot(x, ..) | Expr::Index(x, ..)) = chain else { return false };
+    let first = match &x.rhs {
+        Expr::Dot(next, ..) | Expr::Index(next, ..) if matches!(chain, Expr::Dot(..)) => &next.lhs,
+        last => last,
+    };
+    let named = matches!(first, Expr::Property(..) | Expr::StringConstant(..));
+    named && matches!(&x.lhs, Expr::Variable(variable, ..) if variable.1.as_str() == LISTS)
+}
+
+/// True where the node at the end of `path` is what a chain of [`is_lists`] begins with.
+fn is_chain_start(path: &[ASTNode]) -> bool {
+    let [.., ASTNode::Expr(parent), ASTNode::Expr(node)] = path else { return false };
+    let (Expr::Dot(x, ..) | Expr::Index(x, ..)) = parent else { return false };
+    std::ptr::eq(&raw const x.lhs, *node) && is_lists(parent)
 }
 
 impl Checker<'_> {
@@ -193,6 +223,21 @@ impl Checker<'_> {
             let message = format!("the closure reads `{name}` while `{}` runs over it", call.name);
             self.fault(*at, message, Some(format!("copy it first: `let copy = {name};`")));
         }
+    }
+
+    /// A list that is read by its name; what follows the name.
+    fn list<'r, 'n>(&mut self, run: &'r [(&'n str, Position)]) -> &'r [(&'n str, Position)] {
+        let Some(((name, at), rest)) = run.split_first() else { return run };
+        if !self.findings.lists.iter().any(|(known, _)| known == name) {
+            self.findings.lists.push(((*name).to_owned(), *at));
+        }
+        rest
+    }
+
+    /// The map of lists as a whole, or a method of it.
+    fn bare_lists(&mut self, at: Position) {
+        let hint = "name the list: `record.public_ip in lists.egress`".to_owned();
+        self.fault(at, "`lists` is read by the name of a list".to_owned(), Some(hint));
     }
 
     fn function_hint(&self, name: &str) -> String {

@@ -8,6 +8,7 @@
 mod check;
 mod helpers;
 pub mod limits;
+mod listed;
 mod view;
 
 use std::cell::Cell;
@@ -18,10 +19,11 @@ use std::sync::Arc;
 
 use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, LexError, Map, ParseErrorType, Position, Scope};
 
+use super::lists::Lists;
 use super::problem::{Problems, Span};
 use super::spec::ScriptText;
 use super::suggest::nearest;
-use crate::record::{Datum, FieldName};
+use crate::record::{Datum, FieldName, Timestamp};
 use limits::{MAX_ARRAY, MAX_CALL_DEPTH, MAX_MAP, MAX_OPERATIONS, MAX_STRING, MAX_VARIABLES, SCOPE};
 pub use view::ScriptRecord;
 use view::{Layout, View};
@@ -35,7 +37,14 @@ pub struct Script {
     ast: AST,
     layout: Arc<Layout>,
     alert_names: BTreeSet<String>,
+    /// Lists that it reads, each where it first does.
+    lists: Vec<(String, Span)>,
     text: ScriptText,
+}
+
+/// Whether a file of this name holds a script.
+pub fn is_script_name(name: &str) -> bool {
+    name.strip_suffix(".rhai").is_some_and(|stem| !stem.is_empty())
 }
 
 /// What a script says of a record.
@@ -51,7 +60,7 @@ pub enum Answer {
 
 /// A run that gave no answer. It is no hit; the rule stays on, else a hostile name could end it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("script failed{}: {message}", line.map_or(String::new(), |line| format!(" at line {line}")))]
+#[error("script failed{}: {message}", self.place())]
 pub struct ScriptFault {
     /// What went wrong.
     pub message: String,
@@ -59,6 +68,16 @@ pub struct ScriptFault {
     pub span: Span,
     /// On which line of it, from 1, where that is known.
     pub line: Option<usize>,
+    /// The file that the script stands in, where that is not the rule's.
+    pub file: Option<Arc<str>>,
+}
+
+impl ScriptFault {
+    fn place(&self) -> String {
+        let line = self.line.map_or(String::new(), |line| format!(" at line {line}"));
+        let name = |file: &Arc<str>| file.rsplit('/').next().map(|name| format!(" of {name}"));
+        format!("{line}{}", self.file.as_ref().and_then(name).unwrap_or_default())
+    }
 }
 
 /// What `alert` returns: a value of its own, so that nothing else can be taken for it.
@@ -99,6 +118,7 @@ impl Script {
                 return None;
             }
         };
+        listed::register(&mut engine);
         helpers::register(&mut engine, &Arc::default());
         let findings = check::check(&ast, &limits::known(&engine));
         for fault in &findings.faults {
@@ -111,7 +131,8 @@ impl Script {
         helpers::register(&mut engine, &Arc::new(findings.patterns));
         view::register(&mut engine, &findings.layout);
         let (layout, alert_names) = (Arc::new(findings.layout), findings.alert_names);
-        Some(Self { engine, ast, layout, alert_names, text: text.clone() })
+        let lists = findings.lists.into_iter().map(|(name, at)| (name, span(text, at))).collect();
+        Some(Self { engine, ast, layout, alert_names, lists, text: text.clone() })
     }
 
     /// The fields that the script reads: what its records hold, in this order.
@@ -124,13 +145,30 @@ impl Script {
         &self.alert_names
     }
 
-    /// Runs over `history`, oldest first and the record that is judged last.
+    /// Lists that the script reads by name, each where it first does.
+    pub fn lists(&self) -> &[(String, Span)] {
+        &self.lists
+    }
+
+    /// Runs over `history`, oldest first and the record that is judged last; lists hold nothing.
     pub fn run(&self, history: &[ScriptRecord]) -> Result<Answer, ScriptFault> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.evaluate(history)));
+        self.run_among(history, &Lists::default(), Timestamp::MIN)
+    }
+
+    /// The same with `lists` as they are at the time of the record.
+    pub fn run_among(
+        &self,
+        history: &[ScriptRecord],
+        lists: &Lists,
+        at: Timestamp,
+    ) -> Result<Answer, ScriptFault> {
+        let lists = listed::map(lists, self.lists.iter().map(|(name, _)| name.as_str()), at);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.evaluate(history, lists)));
         let fault = |message: &str| ScriptFault {
             message: message.to_owned(),
             span: span(&self.text, Position::NONE),
             line: None,
+            file: self.text.file.clone(),
         };
         match outcome {
             Ok(Ok(value)) => answer(value).map_err(|message| fault(&message)),
@@ -139,14 +177,14 @@ impl Script {
         }
     }
 
-    fn evaluate(&self, history: &[ScriptRecord]) -> Result<Dynamic, Box<EvalAltResult>> {
+    fn evaluate(&self, history: &[ScriptRecord], lists: Map) -> Result<Dynamic, Box<EvalAltResult>> {
         limits::start_counting();
         ALERTED.set(false);
         let views = || history.iter().map(|record| Dynamic::from(View::new(&self.layout, record)));
         let mut scope = Scope::new();
         scope.push_constant_dynamic("record", views().next_back().unwrap_or_default());
         scope.push_constant_dynamic("history", views().collect::<Array>().into());
-        scope.push_constant_dynamic("lists", Map::new().into());
+        scope.push_constant_dynamic("lists", lists.into());
         self.engine.eval_ast_with_scope(&mut scope, &self.ast)
     }
 
@@ -159,7 +197,7 @@ impl Script {
             message.push('…');
         }
         let line = at.line().map(|line| self.text.first_line + line - 1);
-        ScriptFault { message, span: span(&self.text, at), line }
+        ScriptFault { message, span: span(&self.text, at), line, file: self.text.file.clone() }
     }
 }
 
@@ -350,6 +388,7 @@ fn kind(name: &str) -> &str {
         "map" => "a map",
         "Fn" => "a function",
         other if other.ends_with("View") => "a record",
+        other if other.ends_with("Listed") => "a list",
         other => other,
     }
 }

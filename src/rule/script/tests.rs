@@ -1,5 +1,6 @@
 use super::*;
 use crate::record::Number;
+use crate::rule::lists::List;
 
 /// The YAML that a script stands in; its first line is line 3.
 const HEAD: &str = "script:\n  when: |\n";
@@ -13,7 +14,7 @@ fn text_of(script: &str) -> (ScriptText, String) {
         yaml.push_str(line);
         yaml.push('\n');
     }
-    (ScriptText { text: script.into(), lines, first_line: 3 }, yaml)
+    (ScriptText { text: script.into(), lines, first_line: 3, file: None }, yaml)
 }
 
 fn compile(script: &str) -> Result<Script, Vec<String>> {
@@ -605,7 +606,24 @@ mod helping {
     }
 
     #[test]
-    fn lists_are_empty() {
-        yes("lists.is_empty()");
+    fn lists_hold_what_they_do_at_the_time_of_the_record() {
+        let values = [("203.0.113.0/24", None), ("Ana", Some(Timestamp(1_000))), ("042", None)];
+        let list = List::of(&values.map(|(value, until)| (value.to_owned(), until)));
+        let lists = Lists::default().with([("egress".to_owned(), list)]);
+        for (when, at, holds) in [
+            ("\"203.0.113.9\" in lists.egress", 0, true),
+            ("lists.egress.contains(\"203.0.114.9\")", 0, false),
+            ("\"ANA\" in lists.egress", 999, true),
+            ("\"ANA\" in lists.egress", 1_000, false),
+            ("42 in lists.egress && 42.0 in lists[\"egress\"]", 0, true),
+            ("() in lists.egress", 0, false),
+            ("\"x\" in lists.egress", 0, false),
+        ] {
+            let script = compile(when).unwrap();
+            assert_eq!(script.lists()[0].0, "egress");
+            let record = ScriptRecord::new(Vec::new());
+            let answer = script.run_among(&[record], &lists, Timestamp(at)).unwrap();
+            assert_eq!(answer, if holds { Answer::Yes } else { Answer::No }, "{when} at {at}");
+        }
     }
 }

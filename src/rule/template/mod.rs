@@ -115,13 +115,16 @@ impl Scope {
     }
 }
 
+/// How a text is spelt, for one that is not.
+const SYNTAX: &str = "a value is written `{{ user }}`, a choice `{% if count > 10 %}many{% endif %}`, braces of your own `{{ '{{' }}`";
+
 impl Text {
     /// Compiles `template`, noting every name, filter and statement that there is not.
     pub fn compile(template: &Template, form: Form, names: &Scope, problems: &mut Problems) -> Option<Self> {
         let mut environment = ENVIRONMENT.clone();
         if let Err(error) = environment.add_template_owned(NAME, template.text.clone()) {
             let message = error.detail().unwrap_or("syntax error").replace('\'', "`");
-            problems.error(locate(template, error.range(), problems), message);
+            problems.error_hint(locate(template, error.range(), problems), message, SYNTAX);
             return None;
         }
         let words = words(&template.text);
@@ -435,9 +438,12 @@ mod tests {
 
     #[test]
     fn syntax_faults_are_told_in_place() {
-        faults("{{ user", &["[user] unexpected end of input, expected end of variable block"]);
-        faults("{{ user }} {% include 'x' %}", &["[include] unknown statement include"]);
-        faults("{% macro m() %}{% endmacro %}", &["[macro] unknown statement macro"]);
+        faults(
+            "{{ user",
+            &[&format!("[user] unexpected end of input, expected end of variable block; {SYNTAX}")],
+        );
+        faults("{{ user }} {% include 'x' %}", &[&format!("[include] unknown statement include; {SYNTAX}")]);
+        faults("{% macro m() %}{% endmacro %}", &[&format!("[macro] unknown statement macro; {SYNTAX}")]);
         assert_eq!(compile("a {% if user %} b", Form::Title, &scope()).unwrap_err().len(), 1);
         assert_eq!(compile(&"{{ (".repeat(1000), Form::Title, &scope()).unwrap_err().len(), 1);
     }

@@ -6,8 +6,9 @@
 use serde_json::{Map, Value as Json};
 
 use crate::alert::Finding;
-use crate::record::Datum;
+use crate::record::{Datum, Timestamp};
 
+use super::super::lists::Lists;
 use super::super::script::{Answer, Script, ScriptRecord};
 use super::{Reason, Verdict, Window, json_number};
 
@@ -18,13 +19,16 @@ pub struct ScriptVerb {
     pub script: std::sync::Arc<Script>,
     /// How many records it may look back on, the last one included.
     pub keep: usize,
+    /// Every list.
+    pub lists: Lists,
 }
 
 impl ScriptVerb {
     pub(super) fn judge(&self, window: Window<'_>) -> (Verdict, Option<Finding>) {
         let history: Vec<ScriptRecord> =
             window.hits.iter().map(|entry| ScriptRecord::new(entry.values.clone())).collect();
-        match self.script.run(&history) {
+        let at = window.hits.last().map_or(Timestamp::MIN, |entry| entry.at);
+        match self.script.run_among(&history, &self.lists, at) {
             Ok(Answer::No) => (Verdict::Short(Reason::ScriptSaidNo), None),
             Ok(Answer::Yes) => (Verdict::Holds, None),
             Ok(Answer::Alert(values)) => {

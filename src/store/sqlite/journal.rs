@@ -26,7 +26,8 @@ pub(super) fn append(connection: &Connection, tenant: &str, entry: &Entry) -> Ou
         | Event::Adopted { .. }
         | Event::Left { .. }
         | Event::Gone { .. }
-        | Event::Read { .. } => Ok(()),
+        | Event::Read { .. }
+        | Event::Placed { .. } => Ok(()),
     }
 }
 

@@ -450,7 +450,8 @@ fn a_journal_of_a_hundred_megabytes_is_read_in_bounded_chunks() {
                 | Event::Known(_)
                 | Event::Joined(_)
                 | Event::Left { .. }
-                | Event::Gone { .. } => 0,
+                | Event::Gone { .. }
+                | Event::Placed { .. } => 0,
             })
             .sum();
         assert!(len <= 4_000_000, "{len}");

@@ -32,6 +32,7 @@ fn test(test: &Test) -> String {
         Test::Compare(ordering, bound) => format!("{ordering:?} {bound:?}"),
         Test::Exists(flag) => format!("exists {flag}"),
         Test::FieldRef(field) => format!("fieldref {field}"),
+        Test::In(lists) => format!("in {}", texts(lists)),
         Test::Past(past, by) => {
             let by: Vec<&str> = by.iter().map(crate::record::FieldName::as_str).collect();
             format!("{past:?} by {}", by.join(","))
@@ -234,13 +235,66 @@ fn conditions_join_selections() {
 #[test]
 fn declared_fields_are_fields() {
     let declared = ["badge".to_owned()];
-    let options = super::super::Options { declared: &declared, zone: chrono_tz::Tz::Asia__Shanghai };
+    let zone = chrono_tz::Tz::Asia__Shanghai;
+    let options = super::super::Options { declared: &declared, zone, ..Default::default() };
     let source =
         format!("{HEAD}match: {{badge|gt: 5}}\nexcept: [{{user: a, because: x, until: 2027-01-31}}]\n");
     let (spec, problems) = super::super::decode("r.yaml", &source, &options);
     assert!(problems.is_empty(), "{}", problems.render(false));
     let until = spec.unwrap().except[0].until.unwrap();
     assert_eq!(until.to_string(), "2027-01-31T16:00:00.000Z");
+}
+
+/// The rule of `body` where these lists are known.
+fn with_lists(
+    body: &str,
+    lists: &[String],
+    lists_of_tests: bool,
+) -> (Option<crate::rule::spec::Spec>, String) {
+    let options = super::super::Options { lists, lists_of_tests, ..Default::default() };
+    let (spec, problems) = super::super::decode("r.yaml", &format!("{HEAD}{body}"), &options);
+    (spec, problems.render(false))
+}
+
+#[test]
+fn lists_are_read_by_name() {
+    let lists = ["egress".to_owned(), "leavers".to_owned()];
+    let body =
+        "match: {kind: login, phase: start, public_ip|in: egress, user_name|cased|in: [leavers, egress]}\n";
+    let (spec, told) = with_lists(body, &lists, false);
+    assert_eq!(told, "");
+    let spec = spec.unwrap();
+    assert_eq!(
+        line(&spec.matches),
+        "(kind = 'login' & phase = 'start' & public_ip in egress & user_name cased in leavers,egress)"
+    );
+    assert_eq!(spec.lists.read.into_iter().collect::<Vec<_>>(), ["egress", "leavers"]);
+}
+
+#[test]
+fn lists_of_tests_are_known_where_nobody_says_which_there_are() {
+    let body = "match: {public_ip|in: egress}\ntests:\n  - name: n\n    \
+                lists: {egress: [203.0.113.0/24, {value: ana, until: 2026-01-05}]}\n    events: [{user: a}]\n    alerts: none\n";
+    let (spec, told) = with_lists(body, &[], true);
+    assert_eq!(told, "");
+    let lists = &spec.unwrap().tests[0].lists;
+    assert_eq!((lists[0].0.as_str(), lists[0].1[0].0.as_str()), ("egress", "203.0.113.0/24"));
+    assert_eq!(lists[0].1[1].1.unwrap().to_string(), "2026-01-06T00:00:00.000Z");
+    let (_, told) = with_lists(body, &[], false);
+    assert_eq!(told.matches("there is no list `egress`").count(), 1, "{told}");
+}
+
+#[test]
+fn hours_are_spans_in_a_zone() {
+    let shown = |hours: &str| good_body(&format!("match: {{}}\nhours: {hours}\n")).hours.unwrap().to_string();
+    assert_eq!(
+        shown("{zone: Asia/Shanghai, outside: \"Mon-Fri 08:00-19:00\"}"),
+        "outside Mon-Fri 08:00-19:00 in Asia/Shanghai"
+    );
+    assert_eq!(
+        shown("{inside: [22:00-06:00, \"Sat,Sun 00:00-24:00\"]}"),
+        "inside 22:00-06:00 and Sat-Sun 00:00-24:00 in UTC"
+    );
 }
 
 #[test]

@@ -365,19 +365,6 @@ fn an_unknown_modifier_is_told() {
 }
 
 #[test]
-fn a_modifier_of_a_later_version_is_told() {
-    insta::assert_snapshot!(told("match: {public_ip|in: egress}\n"), @r"
-    error: the modifier `in` is not supported by this version yet
-     --> rules/r.yaml:4:19
-      |
-    4 | match: {public_ip|in: egress}
-      |                   ^^
-      |
-      = help: list the values here
-    ");
-}
-
-#[test]
 fn what_is_asked_of_the_past_is_a_flag_or_a_length() {
     insta::assert_snapshot!(told("match: {public_ip|new: 45d, device|known: maybe, user|unseen_for: 45}\n"), @r"
     error: `new` takes `true` or `false`, not `45d`
@@ -521,6 +508,75 @@ fn except_without_because_is_told() {
       |
       = help: add `because: head office`
     ");
+}
+
+#[test]
+fn a_list_that_is_not_there_is_told() {
+    insta::assert_snapshot!(told("match: {public_ip|in: egress}\n"), @r"
+    error: there is no list `egress`
+     --> rules/r.yaml:4:23
+      |
+    4 | match: {public_ip|in: egress}
+      |                       ^^^^^^
+      |
+      = help: name its file under `lists:` in the configuration, or with `--lists egress=FILE`; a test gives its values with `lists: {egress: […]}`
+    ");
+}
+
+#[test]
+fn a_list_that_a_script_reads_is_one_that_there_is() {
+    let lists = ["egress".to_owned()];
+    let options = super::super::Options { lists: &lists, ..Default::default() };
+    let faults = |when: &str| {
+        let source = format!("{}match: {{}}\nscript: {{keep: 2, when: \"{when}\"}}\n", super::HEAD);
+        let (spec, mut problems) = super::super::decode("rules/r.yaml", &source, &options);
+        assert!(!problems.has_errors(), "{}", problems.render(false));
+        crate::rule::compile::rule(spec.unwrap(), &mut problems);
+        problems.sorted().iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        faults("record.public_ip in lists.egress || lists.egress.contains('x')"),
+        Vec::<String>::new()
+    );
+    assert_eq!(faults("record.public_ip in lists.egres"), ["there is no list `egres`"]);
+    assert_eq!(faults("lists.len() > 0"), ["`lists` is read by the name of a list"]);
+    assert_eq!(faults("let all = lists; true"), ["`lists` is read by the name of a list"]);
+}
+
+#[test]
+fn a_list_named_in_a_rule_is_told() {
+    insta::assert_snapshot!(told("match: {}\nlists: {egress: egress.txt}\n"), @r"
+    error: lists are named in the configuration, not in a rule
+     --> rules/r.yaml:5:1
+      |
+    5 | lists: {egress: egress.txt}
+      | ^^^^^
+      |
+      = help: take this out; a test gives values with `lists` of its own
+    ");
+}
+
+#[test]
+fn hours_that_are_none_are_told() {
+    let told = |hours: &str| messages(&format!("match: {{}}\nhours: {hours}\n"));
+    assert_eq!(
+        told("{zone: Shanghai, outside: \"Mon-Fri 08:00-19:00\"}"),
+        ["there is no time zone `Shanghai`"]
+    );
+    assert_eq!(told("{zone: UTC}"), ["`hours` needs `inside` or `outside`"]);
+    assert_eq!(
+        told("{inside: \"Mon 08:00-19:00\", outside: \"Sat 00:00-24:00\"}"),
+        ["`inside` and `outside` do not go together"]
+    );
+    assert_eq!(
+        told("{inside: [\"Mon 8:00-19:00\", Monday, \"Montag 08:00-09:00\", \"Mon 09:00-09:00\"]}"),
+        [
+            "`8:00` is no time of day",
+            "`Monday` is no span of hours",
+            "`Montag` is no day of the week",
+            "`Mon 09:00-09:00` starts when it ends",
+        ]
+    );
 }
 
 #[test]

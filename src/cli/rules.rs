@@ -1,0 +1,111 @@
+//! `larum rules`: which rules are loaded, and what each has done and holds.
+//!
+//! Of a running daemon it tells what the daemon shows; of a stopped one it judges the journal's tail
+//! as a start would, and writes nothing.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use crate::daemon::intake;
+use crate::daemon::orders::{Order, Reply};
+use crate::daemon::own::TENANT;
+use crate::daemon::status::RuleStatus;
+use crate::store::Store;
+
+use super::place::{Place, wait_for};
+use super::{Exit, Failure, Output, show};
+
+/// Arguments of `larum rules`.
+#[derive(Debug, clap::Args)]
+pub struct Rules {
+    #[command(flatten)]
+    place: Place,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What there is to tell.
+#[derive(Debug, Default)]
+struct Told {
+    rules: BTreeMap<String, RuleStatus>,
+    /// Files that do not load, with the first fault.
+    off: BTreeMap<String, String>,
+    running: bool,
+}
+
+impl Rules {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let told = wait_for(async {
+            match self.place.ask(&Order::Status).await? {
+                Some(Reply::Status(status)) => {
+                    Ok(Told { rules: status.rules, off: status.rules_off, running: true })
+                }
+                Some(Reply::Done(words) | Reply::Refused(words)) => Err(words.into()),
+                None => stopped(&self.place).await,
+            }
+        })?;
+        match self.output {
+            Output::Json => {
+                for (rule, status) in &told.rules {
+                    show::json(&line(rule, status))?;
+                }
+            }
+            Output::Text => {
+                for text in table(&told.rules) {
+                    show::line(&text)?;
+                }
+            }
+        }
+        for (file, fault) in &told.off {
+            show::note(&show::safe(&format!("{file} does not load: {fault}")));
+        }
+        let whose = if told.running { "as the daemon shows them" } else { "no daemon runs; from the store" };
+        show::note(&format!("{}, {whose}", show::many(told.rules.len(), "rule")));
+        Ok(if told.off.is_empty() { Exit::Fine } else { Exit::Findings })
+    }
+}
+
+/// The rules in force at the end of the journal, all tenants together.
+async fn stopped(place: &Place) -> Result<Told, Failure> {
+    let store = place.look()?;
+    let mut told = Told::default();
+    for tenant in store.tenants().await?.into_iter().filter(|tenant| &**tenant != TENANT) {
+        let life = intake::revived(&store, &tenant).await?;
+        let engine = life.engine();
+        for (rule, counters) in engine.counters() {
+            let shown = told.rules.entry(rule.to_string()).or_default();
+            shown.hits += counters.hits;
+            shown.alerts += counters.alerts;
+            shown.groups += engine.groups(rule) as u64;
+            shown.bytes += engine.bytes(rule);
+        }
+    }
+    Ok(told)
+}
+
+fn line(rule: &str, status: &RuleStatus) -> Json {
+    json!({
+        "rule": rule, "hits": status.hits, "alerts": status.alerts, "groups": status.groups,
+        "bytes": status.bytes, "learning": status.learning,
+    })
+}
+
+/// Columns, numbers to the right.
+fn table(rules: &BTreeMap<String, RuleStatus>) -> Vec<String> {
+    let width = rules.keys().map(String::len).max().unwrap_or(0).max(4);
+    let mut lines =
+        vec![format!("{:width$}  {:>12}  {:>9}  {:>9}  {:>13}", "rule", "hits", "alerts", "groups", "bytes")];
+    for (rule, status) in rules {
+        let learning = if status.learning { "  learning" } else { "" };
+        lines.push(format!(
+            "{rule:width$}  {:>12}  {:>9}  {:>9}  {:>13}{learning}",
+            show::thousands(status.hits),
+            show::thousands(status.alerts),
+            show::thousands(status.groups),
+            show::thousands(status.bytes)
+        ));
+    }
+    lines
+}
