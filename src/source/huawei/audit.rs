@@ -13,6 +13,9 @@ use crate::record::Millis;
 
 /// How long an hour is over before it is compared: what comes later still is met by no request.
 const AFTER: Millis = Millis::hours(1);
+/// How long after a row was met its hour may be read again: the hour itself, [`AFTER`], and as long
+/// again for a sweep to get its turn.
+pub(super) const REACH: Millis = Millis::hours(3);
 /// Readings in a row that found nothing, after which totals are no longer looked at.
 const PATIENCE: u8 = 3;
 

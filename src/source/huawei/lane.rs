@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::api::Ask;
-use super::audit::{Audit, Check, Counts};
+use super::audit::{self, Audit, Check, Counts};
 use super::budget::Purpose;
 use super::known::{Found, Known, Scope};
 use super::lateness::Late;
@@ -472,7 +472,9 @@ impl Lane {
             }
             place.count(&met);
             place.forget(date);
-            self.known.forget(date, self.pace.lookback + self.pace.settle + self.pace.every);
+            // Until its hour has been compared, and perhaps read again, a row is known.
+            let within = self.pace.lookback + self.pace.settle + self.pace.every;
+            self.known.forget(date, within + audit::REACH);
             if self.known.has_overflowed() {
                 self.unsure.extend(place.open());
             }
