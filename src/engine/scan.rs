@@ -1,6 +1,6 @@
 //! Scan: records to hits. Pure and in any order, so chunks may be scanned in parallel.
 //!
-//! Where a rule asks of the past, a hit comes with a verdict that is open: see [`super::open`].
+//! Where a rule asks of the past, a hit comes with a verdict that is open: see `engine::open`.
 
 use std::sync::Arc;
 
