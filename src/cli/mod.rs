@@ -7,6 +7,7 @@ mod archive;
 mod backup;
 mod check;
 mod completions;
+mod convert;
 mod deliveries;
 mod demo;
 mod doctor;
@@ -103,6 +104,8 @@ enum Command {
     Rules(rules::Rules),
     /// Writes a rule to begin with
     New(new::New),
+    /// Writes a rule in the words of another tool, and tells what those cannot say
+    Convert(convert::Convert),
     /// Prints a JSON Schema
     Schema(schema::Schema),
     /// Prints a completion script for a shell
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::New(command) => command.run(),
+        Command::Convert(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

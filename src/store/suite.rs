@@ -353,7 +353,7 @@ pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
     };
     let words = vec![("ok".to_owned(), "success".to_owned())];
     let fields = vec![field("outcome", "a.b", words), field("user_name", "who", Vec::new())];
-    let mapping = Mapping { fields };
+    let mapping = Mapping { fields, time: None };
     let watermark = Some(Watermark { start: Timestamp(i64::MIN), end: Timestamp(i64::MAX) });
     let events = [
         Event::Generation { digest: "ab".repeat(16) },

@@ -113,7 +113,8 @@ impl Daemon {
                 let places = built.config.geo.iter().map(|(_, path, _)| path.clone());
                 let config = std::iter::once(self.settings.config.clone());
                 let files: Vec<_> = config.chain(lists).chain(places).collect();
-                self.watch = Some(Watch::begin(&files, &built.config.rules));
+                let folders = [&*built.config.rules, &*built.config.sigma].concat();
+                self.watch = Some(Watch::begin(&files, &folders));
             }
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);

@@ -32,10 +32,13 @@
 //!   a row's end is no second record unless the document asks for `phase`.
 //! - **Parts of an instant** (`hour` and its kin) are in UTC.
 //!
+//! `convert` goes the other way: native rules in Sigma's words.
+//!
 //! What cannot be read is a fault with its place and never a rule that is quietly gone; the others load.
 //! Nothing here opens a file.
 
 mod asked;
+pub mod convert;
 mod correlation;
 mod detection;
 mod document;
