@@ -329,6 +329,7 @@ impl Programs {
             locator: record.row().locator,
             marks,
             clears: false,
+            aside: false,
             seat: 0,
             values: values.unwrap_or_default(),
         };
@@ -377,7 +378,7 @@ impl Programs {
         };
         let Seat { at, id, locator } = seat;
         let (phase, marks) = (fresh.phase, accepted.marks);
-        let entry = Entry { at, phase, id, locator, marks, clears, seat: 0, values };
+        let entry = Entry { at, phase, id, locator, marks, clears, aside: false, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
 }
