@@ -162,6 +162,10 @@ pub enum Test {
     FieldRef(FieldName),
     /// A value of one of these lists.
     In(Vec<String>),
+    /// Used so before this record, by successes of its kind that have the same values of these
+    /// fields; none of them: of the tenant. Depends on state.
+    Past(Past, Vec<FieldName>),
+    // What Sigma documents ask stands last: rules keep the revision that they had before there were any.
     /// The line has the key, be its value null (`true`), or has not (`false`).
     There(bool),
     /// This part of it is the value of another field of the same record; for lists, any of their elements.
@@ -170,9 +174,6 @@ pub enum Test {
     Clock(ClockPart, Option<Ordering>, Vec<Number>),
     /// This part of it is a value of the list between these texts.
     Filled(Filling),
-    /// Used so before this record, by successes of its kind that have the same values of these
-    /// fields; none of them: of the tenant. Depends on state.
-    Past(Past, Vec<FieldName>),
 }
 
 /// Which part of a text is looked at.

@@ -2,6 +2,7 @@
 
 mod agree;
 mod agreed;
+mod converted;
 mod decisions;
 mod naive;
 mod sets;

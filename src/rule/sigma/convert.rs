@@ -34,15 +34,7 @@ pub fn convert(spec: &Spec) -> Converted {
         Some(Verb::Count(count)) => writer.count(count),
         Some(Verb::Distinct(distinct)) => writer.distinct(distinct),
         Some(Verb::Sequence(sequence)) => writer.sequence(sequence),
-        Some(
-            verb @ (Verb::FirstSeen(_)
-            | Verb::Measure(_)
-            | Verb::Risk(_)
-            | Verb::Rate(_)
-            | Verb::Absent(_)
-            | Verb::Script(_)
-            | Verb::Travel(_)),
-        ) => {
+        Some(verb) => {
             writer.lose(format!("the verb `{}`", word_of(verb)));
             let body = writer.detection(&spec.matches);
             writer.document(spec.id.as_str(), &body);
@@ -64,6 +56,7 @@ fn word_of(verb: &Verb) -> &'static str {
         Verb::Absent(_) => "absent",
         Verb::Script(_) => "script",
         Verb::Travel(_) => "travel",
+        Verb::Usual(_) => "usual",
     }
 }
 
@@ -231,14 +224,21 @@ impl Writer<'_> {
 
     fn detection(&mut self, expr: &Expr) -> String {
         let mut selections = Selections { list: Vec::new(), lost: Vec::new() };
-        let condition = selections.condition(&starts(expr), true);
+        let alone = self.spec.except.is_empty();
+        let condition = selections.condition(&starts(expr), alone);
+        let excepts = self.spec.except.iter();
         let excepted: Vec<String> =
-            self.spec.except.iter().map(|except| selections.condition(&except.matches, false)).collect();
+            excepts.filter_map(|except| selections.condition(&except.matches, false)).collect();
         for except in self.spec.except.iter().filter(|except| except.until.is_some()) {
             self.lose(format!("`until` of the exception “{}”", except.because));
         }
-        let condition = std::iter::once(condition).chain(excepted.iter().map(|name| format!("not {name}")));
-        let condition = condition.collect::<Vec<_>>().join(" and ");
+        let condition = condition.into_iter().chain(excepted.iter().map(|part| format!("not {part}")));
+        let mut condition = condition.collect::<Vec<_>>().join(" and ");
+        if condition.is_empty() {
+            // Whatever is in a line, it has a value.
+            selections.list.push(("anything".to_owned(), "    - '*'\n".to_owned()));
+            condition.push_str("anything");
+        }
         selections.lost.drain(..).for_each(|what| self.lose(what));
         let mut body = String::from("detection:\n");
         for (name, items) in &selections.list {
@@ -270,43 +270,47 @@ struct Selections {
 }
 
 impl Selections {
-    /// The condition that says `expr`; `bare` where nothing binds closer than it.
-    fn condition(&mut self, expr: &Expr, bare: bool) -> String {
-        let parts = match expr {
-            Expr::Not(part) => return format!("not {}", self.condition(part, false)),
-            Expr::Is(predicate) => return self.selection(&[predicate]),
+    /// The condition that says `expr`, as far as it can be said; `bare` where nothing binds closer than it.
+    fn condition(&mut self, expr: &Expr, bare: bool) -> Option<String> {
+        let (words, join) = match expr {
+            Expr::Not(part) => return Some(format!("not {}", self.condition(part, false)?)),
+            Expr::Is(look) => {
+                let words = self.selections(&[look]);
+                return words.into_iter().next();
+            }
             Expr::All(parts) => {
-                let (alone, others): (Vec<&Expr>, Vec<&Expr>) = parts
-                    .iter()
-                    .partition(|part| matches!(part, Expr::Is(predicate) if !is_negated(predicate)));
-                let mut words = Vec::new();
-                let looks: Vec<&Predicate> = alone
-                    .into_iter()
-                    .filter_map(|part| match part {
-                        Expr::Is(predicate) => Some(predicate),
-                        Expr::All(_) | Expr::Any(_) | Expr::Not(_) => None,
-                    })
-                    .collect();
-                if !looks.is_empty() || others.is_empty() {
-                    words.extend(self.selections(&looks));
-                }
-                words.extend(others.into_iter().map(|part| self.condition(part, false)));
+                let look = |part: &'_ &Expr| matches!(part, Expr::Is(look) if !is_negated(look));
+                let (alone, others): (Vec<&Expr>, Vec<&Expr>) = parts.iter().partition(look);
+                let looks = alone.into_iter().filter_map(|part| match part {
+                    Expr::Is(look) => Some(look),
+                    Expr::All(_) | Expr::Any(_) | Expr::Not(_) => None,
+                });
+                let mut words = self.selections(&looks.collect::<Vec<_>>());
+                words.extend(others.into_iter().filter_map(|part| self.condition(part, false)));
                 (words, " and ")
             }
-            Expr::Any(parts) => (parts.iter().map(|part| self.condition(part, false)).collect(), " or "),
+            Expr::Any(parts) => {
+                let words = parts.iter().filter_map(|part| self.condition(part, false)).collect::<Vec<_>>();
+                (words, " or ")
+            }
         };
-        let (words, join) = parts;
-        if words.is_empty() {
-            self.lost.push("a condition that holds for every record".to_owned());
-        }
         let text = words.join(join);
-        if words.len() == 1 || bare { text } else { format!("({text})") }
+        match words.len() {
+            0 => None,
+            1 => Some(text),
+            _ if bare => Some(text),
+            _ => Some(format!("({text})")),
+        }
     }
 
     /// Selections for looks that all must hold: a key stands once in a map.
     fn selections(&mut self, looks: &[&Predicate]) -> Vec<String> {
         let mut maps: Vec<(Vec<String>, Vec<&Predicate>)> = Vec::new();
         for look in looks {
+            if values(look).is_none() {
+                self.lost.push(format!("`{}`", look.spelt));
+                continue;
+            }
             let key = key_of(look);
             match maps.iter_mut().find(|(keys, _)| !keys.contains(&key)) {
                 Some((keys, list)) => {
@@ -323,7 +327,7 @@ impl Selections {
     fn selection(&mut self, looks: &[&Predicate]) -> String {
         let mut items = String::new();
         for look in looks {
-            items.push_str(&self.item(look));
+            items.push_str(&item(look));
         }
         let known = self.list.iter().find(|(_, other)| *other == items).map(|(name, _)| name.clone());
         let name = known.unwrap_or_else(|| {
@@ -339,47 +343,41 @@ impl Selections {
         }
         name
     }
+}
 
-    fn item(&mut self, look: &Predicate) -> String {
-        let values = match self.values(look) {
-            Some(values) => values,
-            None => {
-                self.lost.push(format!("`{}`", look.spelt));
-                vec!["null".to_owned()]
-            }
-        };
-        let key = scalar(&key_of(look));
-        match &*values {
-            [value] => format!("    {key}: {value}\n"),
-            values => {
-                values.iter().fold(format!("    {key}:\n"), |text, value| text + "      - " + value.as_str() + "\n")
-            }
+/// One key of a selection.
+fn item(look: &Predicate) -> String {
+    let key = scalar(&key_of(look));
+    match &*values(look).unwrap_or_default() {
+        [value] => format!("    {key}: {value}\n"),
+        values => values
+            .iter()
+            .fold(format!("    {key}:\n"), |text, value| text + "      - " + value.as_str() + "\n"),
+    }
+}
+
+/// The values of a look as YAML; none if Sigma cannot say it.
+fn values(look: &Predicate) -> Option<Vec<String>> {
+    let texts = |texts: &[String]| texts.iter().map(|text| quoted(&escaped(text))).collect();
+    Some(match &look.test {
+        Test::Equals(literals) => literals.iter().map(literal).collect(),
+        Test::Contains(list) | Test::StartsWith(list) | Test::EndsWith(list) => texts(list),
+        Test::Regex(patterns) => patterns.iter().map(|pattern| quoted(&pattern.text)).collect(),
+        Test::Cidr(nets) => nets.iter().map(|net| quoted(&net.to_string())).collect(),
+        Test::Compare(_, Bound::Number(number)) => vec![number.to_string()],
+        Test::Compare(_, Bound::Length(length)) => vec![length.0.to_string()],
+        Test::Compare(_, Bound::Time(_)) | Test::Past(..) => return None,
+        // Negated: see `is_negated`.
+        Test::Exists(_) => vec!["null".to_owned()],
+        Test::There(there) => vec![there.to_string()],
+        Test::FieldRef(field) | Test::Refers(_, field) => vec![quoted(field.as_str())],
+        Test::In(lists) => lists.iter().map(|list| quoted(&format!("%{list}%"))).collect(),
+        Test::Clock(_, _, numbers) => numbers.iter().map(ToString::to_string).collect(),
+        Test::Filled(filling) => {
+            let (before, after) = (escaped(&filling.before), escaped(&filling.after));
+            vec![quoted(&format!("{before}%{}%{after}", filling.list))]
         }
-    }
-
-    /// The values of a look as YAML; none if Sigma cannot say it.
-    fn values(&mut self, look: &Predicate) -> Option<Vec<String>> {
-        let texts = |texts: &[String]| texts.iter().map(|text| quoted(&escaped(text))).collect();
-        Some(match &look.test {
-            Test::Equals(literals) => literals.iter().map(literal).collect(),
-            Test::Contains(list) | Test::StartsWith(list) | Test::EndsWith(list) => texts(list),
-            Test::Regex(patterns) => patterns.iter().map(|pattern| quoted(&pattern.text)).collect(),
-            Test::Cidr(nets) => nets.iter().map(|net| quoted(&net.to_string())).collect(),
-            Test::Compare(_, Bound::Number(number)) => vec![number.to_string()],
-            Test::Compare(_, Bound::Length(length)) => vec![length.0.to_string()],
-            Test::Compare(_, Bound::Time(_)) | Test::Past(..) => return None,
-            // Negated: see `is_negated`.
-            Test::Exists(_) => vec!["null".to_owned()],
-            Test::There(there) => vec![there.to_string()],
-            Test::FieldRef(field) | Test::Refers(_, field) => vec![quoted(field.as_str())],
-            Test::In(lists) => lists.iter().map(|list| quoted(&format!("%{list}%"))).collect(),
-            Test::Clock(_, _, numbers) => numbers.iter().map(ToString::to_string).collect(),
-            Test::Filled(filling) => {
-                let (before, after) = (escaped(&filling.before), escaped(&filling.after));
-                vec![quoted(&format!("{before}%{}%{after}", filling.list))]
-            }
-        })
-    }
+    })
 }
 
 /// Whether a look is said by what it is not: present and not null is not null.

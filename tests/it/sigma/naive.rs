@@ -153,7 +153,8 @@ fn holds_value(
     if has("exists") {
         return found.is_some() == (*value == Value::Bool(true));
     }
-    if value.is_null() && modifiers.iter().all(|modifier| *modifier == "neq") && !field.is_empty() {
+    let as_text = ["contains", "startswith", "endswith", "base64", "base64offset", "wide", "windash"];
+    if value.is_null() && !as_text.iter().any(|word| has(word)) && !field.is_empty() {
         return match found {
             None | Some(Value::Null) => true,
             Some(Value::Array(list)) => list.iter().any(Value::is_null),
