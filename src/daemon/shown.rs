@@ -39,7 +39,7 @@ pub fn delivery(delivery: &Delivery) -> Json {
         Standing::Dead { at, reason } | Standing::Discarded { at, reason } => {
             (Some(at.to_string()), Some(reason.clone()))
         }
-        Standing::Folded { into } => (None, Some(format!("digest {into}"))),
+        Standing::Folded { into } => (None, Some(format!("told by delivery {into}"))),
     };
     shown["at"] = at.into();
     shown["reason"] = reason.into();

@@ -265,7 +265,7 @@ pub enum Standing {
         /// Why.
         reason: String,
     },
-    /// A digest stands for it.
+    /// Another stands for it: a digest, or a later revision of its alert.
     Folded {
         /// Which.
         into: DeliveryId,

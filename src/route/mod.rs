@@ -10,6 +10,7 @@
 pub mod delivery;
 pub mod digest;
 pub mod limit;
+pub mod order;
 pub mod pattern;
 pub mod plan;
 pub mod retry;
