@@ -26,6 +26,7 @@ pub fn delivery(delivery: &Delivery) -> Json {
         "rule": delivery.rule,
         "level": delivery.level,
         "state": delivery.standing.word(),
+        "why": delivery.why().word(),
         "created": delivery.created.to_string(),
         "due": delivery.due.to_string(),
         "tries": delivery.tries,

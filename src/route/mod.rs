@@ -19,7 +19,7 @@ pub mod tree;
 
 pub use delivery::{
     Attempt, Body, Delivery, DeliveryId, Digest, DigestLine, Group, ReceiverName, Silence, SilenceId,
-    Standing, Terms,
+    Standing, Terms, Why,
 };
 pub use limit::{AtMost, Limits};
 pub use pattern::Pattern;

@@ -43,6 +43,7 @@ mod simulate;
 mod slow;
 mod tables;
 mod tale;
+mod told;
 mod transcripts;
 mod traps;
 mod vendor;

@@ -204,6 +204,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
         ("standing", message(8, Content::Digest(Arc::new(standing)))),
         ("plain", plain),
         ("probe", message(9, Content::Probe)),
+        ("watchdog", message(9, Content::Watchdog(Millis::hours(24)))),
     ]
 }
 

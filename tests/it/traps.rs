@@ -19,7 +19,7 @@ use larum::deliver::{KINDS, Receiver};
 use larum::record::{Millis, Timestamp};
 use larum::route::{Delivery, Limits, ReceiverName, Route, Routes, Standing};
 use larum::store::sqlite::Sqlite;
-use larum::store::{Change, DeliveryQuery, Store};
+use larum::store::{Change, DeliveryQuery};
 
 use super::receivers::{AT, Http, Play, Say, Smtp, Step, TOPIC, alert, fine, services, try_receiver, usual};
 

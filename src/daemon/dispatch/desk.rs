@@ -9,6 +9,7 @@ use super::super::tokens::Tokens;
 use super::{Ended, Office, Target};
 use crate::alert::{Alert, AlertId, State};
 use crate::record::{Level, Millis, Timestamp};
+use crate::route::delivery::{BY_GROUP, BY_LIMIT};
 use crate::route::digest::{self, Member, group_line};
 use crate::route::plan::{self, Held, Plan, Tried, Turns, Unit, Waiting, plan};
 use crate::route::retry::{Gate, Health};
@@ -219,7 +220,7 @@ impl Desk {
             return Ok(Admitted::aside(Delivery { standing, ..delivery }));
         }
         if let Some(until) = self.group_rests(&delivery, now).await? {
-            let last_reason = Some("waits for others of its group".to_owned());
+            let last_reason = Some(BY_GROUP.to_owned());
             return Ok(Admitted::aside(Delivery { due: until, last_reason, ..delivery }));
         }
         let mut changes = Vec::new();
@@ -357,7 +358,7 @@ impl Desk {
                     (format!("level {}", delivery.level), limits.of(delivery.level))
                 };
                 let limit = limit.map_or_else(String::new, |at_most| at_most.to_string());
-                let last_reason = Some(format!("held back by the limit of {whose}: {limit}"));
+                let last_reason = Some(format!("{BY_LIMIT}{whose}: {limit}"));
                 let due = held.map_or(delivery.due, |held| held.until);
                 Delivery { due, last_reason, standing: Standing::Waiting, ..delivery }
             })

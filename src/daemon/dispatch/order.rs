@@ -8,6 +8,7 @@ use super::desk::{Desk, LOOK_AGAIN};
 use crate::alert::{Alert, AlertId, State};
 use crate::deliver::Content;
 use crate::record::{Millis, Timestamp};
+use crate::route::delivery::BY_ORDER;
 use crate::route::order::{Place, Sibling, Stands, place};
 use crate::route::plan::Unit;
 use crate::route::{Body, Delivery, DeliveryId, Standing};
@@ -65,7 +66,7 @@ impl Desk {
             Place::Now { with } => with,
             Place::After { until } => {
                 self.drop_item(id);
-                let last_reason = Some("waits for what came before it of its alert".to_owned());
+                let last_reason = Some(BY_ORDER.to_owned());
                 let due = until.max(now + LOOK_AGAIN);
                 self.commit(vec![Delivery { due, last_reason, standing: Standing::Waiting, ..delivery }])
                     .await?;

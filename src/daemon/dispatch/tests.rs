@@ -400,6 +400,7 @@ async fn a_silence_holds_messages_back_and_what_is_still_open_when_it_ends_is_se
     assert_eq!(fake.taken(), ["0:00 ana10", "0:00 ana11"]);
     let held = &world.deliveries().await[0];
     assert_eq!(held.last_reason.as_deref(), Some("held back by silence 0707070707070707"));
+    assert_eq!(held.why().word(), "silenced");
     let over = Alert { revision: 2, state: State::Closed, level: Level::Critical, ..sample::alert(8) };
     world.commit(vec![Change::Alert(Box::new(over))]).await;
     until(&mut desk, 60).await.unwrap();

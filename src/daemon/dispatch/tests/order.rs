@@ -1,6 +1,7 @@
 //! The revisions of an alert at one receiver, some of whose tries fail.
 
 use super::*;
+use crate::route::Why;
 
 fn revisions() -> [Alert; 3] {
     let of = |revision, state, title: &str| Alert {
@@ -34,6 +35,8 @@ async fn an_end_is_not_told_before_the_beginning() {
     assert_eq!(told(&fake), [""; 0]);
     let waiting = &world.deliveries().await[1];
     assert_eq!(waiting.last_reason.as_deref(), Some("waits for what came before it of its alert"));
+    let why: Vec<Why> = world.deliveries().await.iter().map(Delivery::why).collect();
+    assert_eq!(why, [Why::Delayed, Why::Ordered]);
     fake.answers(|_| Attempt::Delivered);
     until(&mut desk, 120).await.unwrap();
     assert_eq!(told(&fake), ["fired", "over"]);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::daemon::routing::Routing;
-use crate::route::{Escalate, Match, Route, Routes, Together};
+use crate::route::{Escalate, Match, Route, Routes, Together, Why};
 
 fn route(to: &[&str]) -> Route {
     Route { matches: Match::default(), to: to.iter().map(|text| name(text)).collect(), ..Route::default() }
@@ -99,6 +99,7 @@ async fn a_rule_sends_no_more_than_it_may_and_the_rest_is_its_digest() {
             let held =
                 world.deliveries().await.into_iter().find(|of| of.standing == Standing::Waiting).unwrap();
             assert_eq!(held.last_reason.as_deref(), Some("held back by the limit of rule noisy: 2 in 1h"));
+            assert_eq!(held.why(), Why::Limited);
         }
     }
     let mut taken = fake.taken();
