@@ -88,7 +88,7 @@ impl Writer<'_> {
         }
         let base = self.base("records", &self.spec.matches.clone());
         let (least, field) = (distinct.at_least, &distinct.field);
-        let condition = format!("  condition:\n    gte: {least}\n    field: {}\n", scalar(field.as_str()));
+        let condition = format!("  condition:\n    gte: {least}\n    field: {}\n", scalar(field_of(field)));
         self.correlation("value_count", &[base], (&distinct.group, distinct.within), &condition);
     }
 
@@ -133,7 +133,7 @@ impl Writer<'_> {
         if !group.by.is_empty() {
             body.push_str("  group-by:\n");
             for field in &group.by {
-                let _ = writeln!(body, "    - {}", scalar(field.as_str()));
+                let _ = writeln!(body, "    - {}", scalar(field_of(field)));
             }
         }
         if group.missing_own {

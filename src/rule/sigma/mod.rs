@@ -46,9 +46,6 @@ mod set;
 mod transform;
 mod value;
 
-#[cfg(test)]
-mod tests;
-
 use super::problem::Span;
 use super::spec::Expr;
 use super::yaml::Node;
