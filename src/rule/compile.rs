@@ -223,6 +223,8 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
+    /// Programs that judge for themselves when their watermark passes; most of many judge on arrival.
+    pub alone: Vec<usize>,
     /// Programs that judge together, instant by instant, because they share memories or hear of each
     /// other: those that are heard of first.
     pub linked: Vec<usize>,
@@ -430,6 +432,8 @@ impl Programs {
         let (risks, others): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|number| self.list[*number].is_risk());
         self.risks = risks;
+        let alone = |program: &Program| !program.on_arrival && !program.linked() && !program.is_risk();
+        self.alone = (0..self.list.len()).filter(|number| alone(&self.list[*number])).collect();
         self.linked = others.into_iter().filter(|number| self.list[*number].linked()).collect();
     }
 

@@ -146,14 +146,41 @@ impl Predicates {
     /// Makes `expr` ready, wanting its fields.
     pub fn ready(&mut self, expr: &Expr, columns: &mut Columns) -> Condition {
         match expr {
-            Expr::All(parts) => Condition::All(parts.iter().map(|part| self.ready(part, columns)).collect()),
-            Expr::Any(parts) => Condition::Any(parts.iter().map(|part| self.ready(part, columns)).collect()),
+            Expr::All(parts) => Condition::All(self.ready_parts(parts, columns)),
+            Expr::Any(parts) => Condition::Any(self.ready_parts(parts, columns)),
             Expr::Not(part) => Condition::Not(Box::new(self.ready(part, columns))),
             Expr::Is(Predicate { field, test: Test::Past(past, by), .. }) => {
                 columns.want(field);
                 Condition::Asks(self.question((*past, field.clone(), by.clone())))
             }
             Expr::Is(predicate) => Condition::Is(self.intern(predicate, columns)),
+        }
+    }
+
+    /// All of `parts`, what is sooner looked at first.
+    fn ready_parts(&mut self, parts: &[Expr], columns: &mut Columns) -> Vec<Condition> {
+        let mut ready: Vec<Condition> = parts.iter().map(|part| self.ready(part, columns)).collect();
+        ready.sort_by_key(|part| self.cost(part));
+        ready
+    }
+
+    /// How long a look takes, in no unit.
+    fn cost(&self, condition: &Condition) -> u32 {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => {
+                1 + parts.iter().map(|part| self.cost(part)).sum::<u32>()
+            }
+            Condition::Not(part) => self.cost(part),
+            // What the past is asked stays in its order.
+            Condition::Asks(_) => u32::from(u16::MAX),
+            Condition::Is(id) => match &self.list[id.0 as usize].test {
+                ReadyTest::Exists(_) => 1,
+                ReadyTest::Equals(_) => 2,
+                ReadyTest::Compare(..) | ReadyTest::FieldRef(_) => 4,
+                ReadyTest::StartsWith(_) | ReadyTest::EndsWith(_) | ReadyTest::In(_) => 8,
+                ReadyTest::Contains(_) | ReadyTest::Cidr(_) => 16,
+                ReadyTest::Regex(_) => 100,
+            },
         }
     }
 
