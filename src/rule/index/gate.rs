@@ -90,7 +90,10 @@ fn of_predicate(predicate: &Predicate, columns: &mut Columns, keys: &mut Keys) -
     };
     let of = match &predicate.test {
         Test::Equals(literals) if literals.contains(&Literal::Null) => return None,
-        Test::Exists(false) => return None,
+        // A key that is there may hold null.
+        Test::Exists(false) | Test::There(_) => return None,
+        // Any value of the line will do; to look all of them up takes as long as to ask.
+        _ if predicate.field.is_line() => vec![present],
         Test::Equals(literals) => literals.iter().filter_map(|literal| equal(column, literal)).collect(),
         Test::Contains(texts) => has(Place::Anywhere, texts),
         Test::StartsWith(texts) => has(Place::Start, texts),
@@ -108,7 +111,13 @@ fn of_predicate(predicate: &Predicate, columns: &mut Columns, keys: &mut Keys) -
             }
             return Some(Needs::Any(any));
         }
-        Test::Exists(true) | Test::FieldRef(_) | Test::In(_) | Test::Past(..) => vec![present],
+        Test::Exists(true)
+        | Test::FieldRef(_)
+        | Test::Refers(..)
+        | Test::Clock(..)
+        | Test::Filled(_)
+        | Test::In(_)
+        | Test::Past(..) => vec![present],
     };
     Some(Needs::Keys(ids(of, keys)))
 }

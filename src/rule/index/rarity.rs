@@ -33,15 +33,13 @@ pub(super) fn guessed(keys: &Keys, columns: &Columns) -> Vec<f32> {
     }
     let share = |key: &Key| match key {
         Key::Equals(column, text) => {
-            let field = columns.name(*column).as_str();
-            if field == "outcome" && text == "failure" {
-                0.05
-            } else if COMMON.contains(&field) {
-                0.6
-            } else if CLASSES.contains(&field) {
-                0.1
-            } else {
-                0.002 + 0.04 / named.get(column).copied().unwrap_or(1.0)
+            let name = columns.name(*column);
+            match name.as_str() {
+                _ if name.is_spelt() => 0.002 + 0.04 / named.get(column).copied().unwrap_or(1.0),
+                "outcome" if text == "failure" => 0.05,
+                field if COMMON.contains(&field) => 0.6,
+                field if CLASSES.contains(&field) => 0.1,
+                _ => 0.002 + 0.04 / named.get(column).copied().unwrap_or(1.0),
             }
         }
         Key::Number(..) | Key::Address(..) => 0.005,

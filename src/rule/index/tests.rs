@@ -12,7 +12,7 @@ use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{FieldName, Locator, Number, Phase};
 use crate::rule::condition::{Memo, Predicates, address};
 use crate::rule::problem::Span;
-use crate::rule::spec::{Bound, Literal, Ordering, Pattern, Predicate, Test};
+use crate::rule::spec::{Bound, Literal, Ordering, Part, Pattern, Predicate, Test};
 
 const FIELDS: [&str; 7] =
     ["user_name", "public_ip", "e2e_rtt", "is_reconnect", "raw.colour", "phase", "failed_reason"];
@@ -121,6 +121,9 @@ fn test() -> impl Strategy<Value = Test> {
             Test::Compare(all[ordering], Bound::Number(Number::whole(number)))
         }),
         1 => any::<bool>().prop_map(Test::Exists),
+        1 => any::<bool>().prop_map(Test::There),
+        1 => (0..FIELDS.len())
+            .prop_map(|field| Test::Refers(Part::Anywhere, FieldName::resolve(FIELDS[field]).unwrap())),
         1 => (0..FIELDS.len())
             .prop_map(|field| Test::FieldRef(FieldName::resolve(FIELDS[field]).unwrap())),
     ]
@@ -128,7 +131,7 @@ fn test() -> impl Strategy<Value = Test> {
 
 /// Needles are folded where case does not count, as decoding leaves them.
 fn predicate() -> impl Strategy<Value = Expr> {
-    (0..FIELDS.len(), test(), any::<bool>()).prop_map(|(field, mut test, cased)| {
+    (0..FIELDS.len() + 2, test(), any::<bool>()).prop_map(|(field, mut test, cased)| {
         let fold_all = |texts: &mut Vec<String>| {
             texts.iter_mut().for_each(|text| *text = crate::record::fold::fold(text).into_owned());
         };
@@ -147,11 +150,19 @@ fn predicate() -> impl Strategy<Value = Expr> {
                 | Test::Compare(..)
                 | Test::Exists(_)
                 | Test::FieldRef(_)
+                | Test::Refers(..)
+                | Test::There(_)
+                | Test::Clock(..)
+                | Test::Filled(_)
                 | Test::In(_)
                 | Test::Past(..) => {}
             }
         }
-        let field = FieldName::resolve(FIELDS[field]).unwrap();
+        let field = match FIELDS.get(field) {
+            Some(field) => FieldName::resolve(field).unwrap(),
+            None if field == FIELDS.len() => FieldName::spelt("colour"),
+            None => FieldName::line(),
+        };
         Expr::Is(Predicate { field, test, cased, spelt: String::new(), span: Span::default() })
     })
 }
