@@ -282,7 +282,7 @@ mod tests {
             declared in prop::sample::select(vec!["colour", "raw.shade", "a.b", "raw", "outcome"]),
         ) {
             let map = FieldMap { field: FieldName::declared(declared), key: "status".to_owned(), values: Vec::default() };
-            let origin = Origin::file(Mapping { fields: vec![map] });
+            let origin = Origin::file(Mapping { fields: vec![map], time: None });
             let describer = Describer::new(Arc::new(Facts::default()), origin);
             let line = |fields: &Vec<(String, Json)>| {
                 let time = ("start_time".to_owned(), json!("2026-01-05T09:00:00Z"));
