@@ -224,8 +224,10 @@ impl Writer<'_> {
 
     fn detection(&mut self, expr: &Expr) -> String {
         let mut selections = Selections { list: Vec::new(), lost: Vec::new() };
-        let alone = self.spec.except.is_empty();
-        let condition = selections.condition(&starts(expr), alone);
+        let expr = starts(expr);
+        // `and` binds as closely as the exceptions' own.
+        let bare = self.spec.except.is_empty() || !matches!(expr, Expr::Any(_));
+        let condition = selections.condition(&expr, bare);
         let excepts = self.spec.except.iter();
         let excepted: Vec<String> =
             excepts.filter_map(|except| selections.condition(&except.matches, false)).collect();
@@ -345,10 +347,16 @@ impl Selections {
     }
 }
 
-/// One key of a selection.
+/// One key of a selection; two where a number that means unknown is to be left out.
 fn item(look: &Predicate) -> String {
     let key = scalar(&key_of(look));
     match &*values(look).unwrap_or_default() {
+        [value]
+            if is_round_trip(look)
+                && matches!(look.test, Test::Compare(Ordering::Below | Ordering::AtMost, _)) =>
+        {
+            format!("    {key}: {value}\n    {}|gt: 0\n", look.field)
+        }
         [value] => format!("    {key}: {value}\n"),
         values => values
             .iter()
@@ -367,7 +375,11 @@ fn values(look: &Predicate) -> Option<Vec<String>> {
         Test::Compare(_, Bound::Number(number)) => vec![number.to_string()],
         Test::Compare(_, Bound::Length(length)) => vec![length.0.to_string()],
         Test::Compare(_, Bound::Time(_)) | Test::Past(..) => return None,
-        // Negated: see `is_negated`.
+        // Negated: see `is_negated`. Here some values mean unknown; there they are what they are.
+        Test::Exists(_) if is_round_trip(look) => vec!["0".to_owned()],
+        Test::Exists(_) if look.field.kind() == FieldKind::Address => {
+            vec!["null".to_owned(), quoted("0.0.0.0")]
+        }
         Test::Exists(_) => vec!["null".to_owned()],
         Test::There(there) => vec![there.to_string()],
         Test::FieldRef(field) | Test::Refers(_, field) => vec![quoted(field.as_str())],
@@ -380,9 +392,15 @@ fn values(look: &Predicate) -> Option<Vec<String>> {
     })
 }
 
-/// Whether a look is said by what it is not: present and not null is not null.
+/// Whether a look is said by what it is not: present and not null is not null, and of a round trip not
+/// there is not above zero.
 fn is_negated(look: &Predicate) -> bool {
-    look.test == Test::Exists(true)
+    look.test == Test::Exists(!is_round_trip(look))
+}
+
+/// Round trips of zero and less are unknown.
+fn is_round_trip(look: &Predicate) -> bool {
+    look.field.is("network_rtt") || look.field.is("e2e_rtt")
 }
 
 /// The key of a look: the field and its modifiers.
@@ -404,6 +422,7 @@ fn key_of(look: &Predicate) -> String {
         Test::Equals(literals) if literals.iter().any(|one| matches!(one, Literal::Address(_))) => {
             "|cidr".to_owned()
         }
+        Test::Exists(_) if is_round_trip(look) => "|gt".to_owned(),
         Test::Equals(_) | Test::Exists(_) | Test::Past(..) => String::new(),
         Test::Contains(_) => "|contains".to_owned(),
         Test::StartsWith(_) => "|startswith".to_owned(),
