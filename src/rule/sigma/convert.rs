@@ -234,7 +234,7 @@ impl Writer<'_> {
         for except in self.spec.except.iter().filter(|except| except.until.is_some()) {
             self.lose(format!("`until` of the exception “{}”", except.because));
         }
-        let condition = condition.into_iter().chain(excepted.iter().map(|part| format!("not {part}")));
+        let condition = condition.into_iter().chain(excepted.iter().map(|part| not(part)));
         let mut condition = condition.collect::<Vec<_>>().join(" and ");
         if condition.is_empty() {
             // Whatever is in a line, it has a value.
@@ -250,6 +250,11 @@ impl Writer<'_> {
         let _ = writeln!(body, "  condition: {condition}");
         body
     }
+}
+
+/// The contrary of a part of a condition.
+fn not(part: &str) -> String {
+    part.strip_prefix("not ").map_or_else(|| format!("not {part}"), str::to_owned)
 }
 
 /// `expr` without `phase: start`: a row is one record to a document.
@@ -275,7 +280,7 @@ impl Selections {
     /// The condition that says `expr`, as far as it can be said; `bare` where nothing binds closer than it.
     fn condition(&mut self, expr: &Expr, bare: bool) -> Option<String> {
         let (words, join) = match expr {
-            Expr::Not(part) => return Some(format!("not {}", self.condition(part, false)?)),
+            Expr::Not(part) => return Some(not(&self.condition(part, false)?)),
             Expr::Is(look) => {
                 let words = self.selections(&[look]);
                 return words.into_iter().next();
@@ -313,13 +318,13 @@ impl Selections {
                 self.lost.push(format!("`{}`", look.spelt));
                 continue;
             }
-            let key = key_of(look);
-            match maps.iter_mut().find(|(keys, _)| !keys.contains(&key)) {
+            let of_look = keys_of(look);
+            match maps.iter_mut().find(|(keys, _)| !of_look.iter().any(|key| keys.contains(key))) {
                 Some((keys, list)) => {
-                    keys.push(key);
+                    keys.extend(of_look);
                     list.push(look);
                 }
-                None => maps.push((vec![key], vec![look])),
+                None => maps.push((of_look, vec![look])),
             }
         }
         maps.into_iter().map(|(_, list)| self.selection(&list)).collect()
@@ -351,12 +356,7 @@ impl Selections {
 fn item(look: &Predicate) -> String {
     let key = scalar(&key_of(look));
     match &*values(look).unwrap_or_default() {
-        [value]
-            if is_round_trip(look)
-                && matches!(look.test, Test::Compare(Ordering::Below | Ordering::AtMost, _)) =>
-        {
-            format!("    {key}: {value}\n    {}|gt: 0\n", look.field)
-        }
+        [value] if is_short(look) => format!("    {key}: {value}\n    {}|gt: 0\n", look.field),
         [value] => format!("    {key}: {value}\n"),
         values => values
             .iter()
@@ -401,6 +401,17 @@ fn is_negated(look: &Predicate) -> bool {
 /// Round trips of zero and less are unknown.
 fn is_round_trip(look: &Predicate) -> bool {
     look.field.is("network_rtt") || look.field.is("e2e_rtt")
+}
+
+/// Whether a look is at round trips below a limit: that of zero is none.
+fn is_short(look: &Predicate) -> bool {
+    is_round_trip(look) && matches!(look.test, Test::Compare(Ordering::Below | Ordering::AtMost, _))
+}
+
+/// The keys that a look takes up.
+fn keys_of(look: &Predicate) -> Vec<String> {
+    let more = is_short(look).then(|| format!("{}|gt", look.field));
+    std::iter::once(key_of(look)).chain(more).collect()
 }
 
 /// The key of a look: the field and its modifiers.
