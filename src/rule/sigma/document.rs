@@ -7,7 +7,7 @@ use super::super::keys::Language;
 use super::super::problem::{Problems, Span};
 use super::super::spec::ListNames;
 use super::super::suggest;
-use super::super::yaml::{self, Entry, Kind, Node};
+use super::super::yaml::{self, Entry, Kind, Node, Scalar};
 use super::detection::expression;
 use super::{Body, Document, Filter, Head, LogSource, Section, Word};
 use crate::record::Level;
@@ -315,7 +315,7 @@ pub(super) fn words(cx: &mut Cx<'_>, entry: &Entry) -> Vec<Word> {
 }
 
 fn flag(cx: &mut Cx<'_>, entry: &Entry) -> Option<bool> {
-    let flag = entry.value.scalar().and_then(|scalar| scalar.boolean());
+    let flag = entry.value.scalar().and_then(Scalar::boolean);
     if flag.is_none() {
         let name = &entry.key.text;
         cx.fault(entry.value.span, format!("`{name}` is true or false"), format!("write `{name}: true`"));

@@ -178,8 +178,7 @@ impl Head {
         let is = |word: &Option<Word>, same: fn(&str, &str) -> bool| {
             word.as_ref().is_some_and(|word| same(&word.text, reference))
         };
-        is(&self.name, |ours, theirs| ours == theirs)
-            || is(&self.id, |ours, theirs| ours.eq_ignore_ascii_case(theirs))
+        is(&self.name, |ours, theirs| ours == theirs) || is(&self.id, str::eq_ignore_ascii_case)
     }
 }
 
