@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::api::Ask;
-use super::audit::{self, Audit, Check, Counts};
+use super::audit::{Again, Audit, Check, Counts};
 use super::budget::Purpose;
 use super::known::{Found, Known, Scope};
 use super::lateness::Late;
@@ -24,6 +24,8 @@ use crate::source::Reading;
 const PAGE: u32 = 100;
 /// A window with more rows is split: what was read is kept before it is lost to a failure.
 const MAX_WINDOW_ROWS: u64 = 10_000;
+/// Polls in a row that may miss rows, after which reading goes on all the same: later ones look back.
+const PATIENCE: u32 = 5;
 /// How far ahead of now a row may be dated.
 const AHEAD: Millis = Millis::mins(5);
 /// How far within the kept days windows begin: the service's clock goes on while it is asked.
@@ -75,15 +77,19 @@ pub(super) struct Lane {
     late: Late,
     /// Rows of the poll under way are read as they appear: they were not there a moment ago.
     live: bool,
-    /// A poll of this life has been read whole.
+    /// A poll of this life has been read whole, up to its own now.
     awake: bool,
     poll: Option<Walk>,
     sweep: Option<(Swept, Walk)>,
     audit: Audit,
     /// While catching up: how much is read at a time.
     width: Option<Millis>,
+    /// The last poll took more than one page.
+    wide: bool,
     /// Rows that were missing at the last poll, once told.
     missing: u64,
+    /// Polls in a row of which nobody is sure that all rows came.
+    unsure_polls: u32,
     /// Pages that were read.
     pages: u64,
     remarks: Vec<String>,
@@ -112,7 +118,9 @@ impl Lane {
             sweep: None,
             audit: Audit::default(),
             width: None,
+            wide: false,
             missing: 0,
+            unsure_polls: 0,
             pages: 0,
             remarks: Vec::new(),
         }
@@ -208,6 +216,11 @@ impl Lane {
         self.pace.round(now - KEPT + EDGE)
     }
 
+    fn walk(&self, from: Timestamp, to: Timestamp, began: Timestamp, limit: u32) -> Walk {
+        let resolution = self.pace.resolution;
+        Walk::new((from, to.max(from + resolution)), resolution, began, limit)
+    }
+
     fn plan_poll(&mut self, now: Timestamp) -> Walk {
         let oldest = self.oldest(now);
         let end = self.pace.round(now);
@@ -225,7 +238,11 @@ impl Lane {
         }
         let from = self.pace.round(place.start - self.pace.lookback).max(oldest);
         let to = self.width.map_or(end, |width| end.min(self.pace.round(place.to + width)));
-        Walk::new(from, to.max(from + self.pace.resolution), now, PAGE)
+        let mut walk = self.walk(from, to, now, PAGE);
+        if self.wide {
+            walk.apart_from(self.pace.round(to - self.pace.settle));
+        }
+        walk
     }
 
     fn plan_sweep(&mut self, now: Timestamp) -> Option<(Swept, Walk)> {
@@ -239,7 +256,8 @@ impl Lane {
                 Check::Total(..) => (hour.end() - self.pace.resolution, 1),
                 Check::Rows(..) => (hour.end(), PAGE),
             };
-            let walk = Walk::new(from, to.max(from + self.pace.resolution), now, limit);
+            let mut walk = self.walk(from, to, now, limit);
+            walk.scope = Scope::Began(hour);
             return Some((Swept::Compared(check), walk));
         }
         let (hour, _) = place.stalest()?;
@@ -248,7 +266,7 @@ impl Lane {
         let scope = whole_at.map_or(Scope::Open, |at| Scope::OpenSince(at - self.pace.settle));
         let from = self.pace.round(hour.start() - self.pace.resolution).max(self.oldest(now));
         let to = hour.end().min(self.pace.round(now));
-        let mut walk = Walk::new(from, to.max(from + self.pace.resolution), now, PAGE);
+        let mut walk = self.walk(from, to, now, PAGE);
         walk.scope = scope;
         Some((Swept::Open(hour), walk))
     }
@@ -308,7 +326,7 @@ impl Lane {
         let to = self.pace.round(place.to + half);
         (half > self.pace.resolution && to > place.to && to < walk.to).then(|| {
             self.width = Some(half);
-            Walk::new(walk.from, to, walk.began, walk.limit)
+            self.walk(walk.from, to, walk.began, walk.limit)
         })
     }
 
@@ -357,7 +375,7 @@ impl Lane {
             let before = if keyed { 0 } else { walk.count_like(id, version) };
             let line = (!self.known.is_old(id, version, before)).then_some(line);
             let found = Found { id, version, start, end, open, keyed, page: self.pages, line };
-            read.push(Read { found, nth: if keyed { 0 } else { *nth }, ahead: start > date + AHEAD });
+            read.push(Read { found, nth: *nth, ahead: start > date + AHEAD });
             *nth += 1;
         }
         read
@@ -376,6 +394,14 @@ impl Lane {
     fn end_poll(&mut self, mut walk: Walk, date: Timestamp) -> Reading {
         let news = walk.finish(&mut self.known, date);
         let (settle, missing) = (self.pace.settle, news.missing);
+        self.tell_missing(&walk, missing);
+        self.wide = walk.is_wide();
+        if news.unsure && self.unsure_polls < PATIENCE {
+            // The watermark stands, and the window is read again.
+            self.unsure_polls += 1;
+            return self.reading(news, false, date);
+        }
+        self.unsure_polls = 0;
         // The window may have ended ahead of the service's clock.
         let to = walk.to.min(self.pace.round(walk.began));
         if let Some(place) = &mut self.place {
@@ -383,14 +409,15 @@ impl Lane {
                 place.opened(*hour, walk.began);
             }
             for hour in place.open_since(walk.from) {
-                place.checked(hour, walk.began, walk.open.contains(&hour), missing > 0, settle);
-                if missing == 0 {
+                place.checked(hour, walk.began, walk.open.contains(&hour), news.unsure, settle);
+                if !news.unsure {
                     self.unsure.remove(&hour);
                 }
             }
             place.advance(to, settle);
         }
-        if !self.awake && self.width.is_none() && !self.is_behind(date) {
+        // All that was there when it was begun; reading it may have taken long.
+        if !self.awake && walk.to >= self.pace.round(walk.began) {
             self.awake = true;
             if let Some(place) = &mut self.place {
                 place.begin_counting();
@@ -400,6 +427,10 @@ impl Lane {
             self.follow(self.late.settle(self.pace.settle));
         }
         self.width = self.width.map(|width| Millis(width.0 * 2)).filter(|_| self.is_behind(date));
+        self.reading(news, true, date)
+    }
+
+    fn tell_missing(&mut self, walk: &Walk, missing: u64) {
         if missing > 0 && missing != self.missing {
             self.remarks.push(format!(
                 "{missing} {} missing against the total of the window from {} to {}",
@@ -409,7 +440,6 @@ impl Lane {
             ));
         }
         self.missing = missing;
-        self.reading(news, true, date)
     }
 
     fn end_sweep(&mut self, swept: Swept, mut walk: Walk, date: Timestamp) -> Reading {
@@ -422,7 +452,7 @@ impl Lane {
             for open in &walk.open {
                 place.opened(*open, walk.began);
             }
-            let missed = news.missing > 0;
+            let missed = news.unsure;
             // A poll may have met open rows of the hour that began after this window.
             let cut = walk.to < hour.end() && walk.to < place.to;
             place.checked(hour, walk.began, cut || !walk.open.is_empty(), missed, self.pace.settle);
@@ -440,8 +470,9 @@ impl Lane {
                 place.opened(*open, walk.began);
             }
         }
-        let rows = u32::try_from(walk.within(hour)).unwrap_or(u32::MAX);
-        self.remarks.extend(self.audit.read(hour, count, rows));
+        let late = news.met.iter().filter(|start| Hour::of(**start) == hour).count();
+        let again = Again { rows: walk.within(hour), late, unsure: news.unsure };
+        self.remarks.extend(self.audit.read(hour, count, again));
         self.reading(news, true, date)
     }
 
@@ -462,6 +493,7 @@ impl Lane {
             now: Some(date),
             ahead: news.ahead,
             lateness: self.late.shown(self.pace.settle),
+            behind: !self.awake,
             remarks: std::mem::take(&mut self.remarks),
             ..Reading::default()
         };
@@ -472,9 +504,16 @@ impl Lane {
             }
             place.count(&met);
             place.forget(date);
+            if self.known.was_crowded() {
+                let text = "more rows came than are remembered; the totals of their hours are not compared";
+                self.remarks.push(text.to_owned());
+                place.forget_counts();
+                self.audit.restart();
+            }
             // Until its hour has been compared, and perhaps read again, a row is known.
+            let pinned = self.audit.oldest(place).map(Hour::start);
             let within = self.pace.lookback + self.pace.settle + self.pace.every;
-            self.known.forget(date, within + audit::REACH);
+            self.known.forget(date, within, pinned);
             if self.known.has_overflowed() {
                 self.unsure.extend(place.open());
             }

@@ -22,6 +22,7 @@ mod known;
 mod lane;
 mod lateness;
 mod page;
+mod part;
 mod place;
 mod project;
 mod region;
