@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::record::fold::fold;
@@ -45,7 +46,9 @@ enum Line {
 struct Attack {
     attack: usize,
     kind: String,
+    #[serde(deserialize_with = "time")]
     from: Timestamp,
+    #[serde(deserialize_with = "time")]
     to: Timestamp,
     users: Vec<String>,
     public_ip: String,
@@ -59,6 +62,7 @@ struct Attack {
 struct Alert {
     rule: String,
     revision: u32,
+    #[serde(deserialize_with = "time")]
     at: Timestamp,
     group: Map<String, Value>,
     evidence: Evidence,
@@ -68,6 +72,12 @@ struct Alert {
 struct Evidence {
     first: Vec<Map<String, Value>>,
     last: Vec<Map<String, Value>>,
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(from)?;
+    Timestamp::parse(&text)
+        .ok_or_else(|| D::Error::custom("a time is expected, such as 2026-01-05T09:00:00Z"))
 }
 
 /// A row as its evidence shows it: by its key, else by list, account and time.
@@ -147,7 +157,9 @@ fn each_line(
             if !line.trim().is_empty()
                 && let Err(error) = heed(line)
             {
-                return Ok(Err(format!("line {number} cannot be read: {}", show::safe(&error.to_string()))));
+                let error = error.to_string();
+                let fault = error.split(" at line").next().unwrap_or_default();
+                return Ok(Err(format!("line {number} cannot be read: {}", show::safe(fault))));
             }
         }
         if let Some(fault) = block.faults.first() {
@@ -250,11 +262,8 @@ impl Truth {
 
     fn show_json(&self) -> Result<(), Failure> {
         for attack in &self.attacks {
-            let found: Vec<Value> = attack
-                .found
-                .iter()
-                .map(|(rule, at)| json!({"rule": rule, "at": at.to_string(), "after_ms": (*at - attack.from).0}))
-                .collect();
+            let shown = |(at, rule): (Timestamp, &str)| json!({"rule": rule, "at": at.to_string(), "after_ms": (at - attack.from).0});
+            let found: Vec<Value> = attack.soonest().into_iter().map(shown).collect();
             show::json(&json!({"score": "attack", "attack": attack.attack, "kind": attack.kind,
                 "from": attack.from.to_string(), "to": attack.to.to_string(), "found": found}))?;
         }
@@ -267,11 +276,14 @@ impl Truth {
 }
 
 impl Attack {
-    /// Who found it and how long after it began, soonest first.
+    /// Who found it and when, soonest first.
+    fn soonest(&self) -> BTreeSet<(Timestamp, &str)> {
+        self.found.iter().map(|(rule, at)| (*at, rule.as_str())).collect()
+    }
+
+    /// Who found it, and how long after it began.
     fn told(&self) -> String {
-        let soonest: BTreeSet<(Timestamp, &str)> =
-            self.found.iter().map(|(rule, at)| (*at, rule.as_str())).collect();
-        let words = soonest.into_iter().map(|(at, rule)| {
+        let words = self.soonest().into_iter().map(|(at, rule)| {
             let after = Millis((at - self.from).0.max(0));
             format!("{} after {after}", show::safe(rule))
         });

@@ -13,6 +13,9 @@ pub(super) const MAX_DULL: u32 = 20;
 const MAX_ROWS: u64 = 2_000_000;
 /// Passes through what cannot be split: one moment that has more rows than a page.
 pub(super) const MAX_PASSES: u32 = 4;
+/// Empty answers in a row that are believed, though the total promises more: after a page that was not
+/// full, and else. A list that is not there by a slip is there at another look.
+const BELIEVED: (u32, u32) = (2, 4);
 /// How full pages of parts are planned to be, in ten: rows are not spread evenly.
 const FULL: u64 = 7;
 /// Most parts that one is split into.
@@ -51,14 +54,18 @@ struct Pass {
     total: Option<u64>,
     moved: bool,
     fell: bool,
-    /// The last page was empty.
-    empty: bool,
+    /// Rows of the last page that had any.
+    last: u64,
+    /// Pages in a row that were empty.
+    empty: u32,
 }
 
 /// A page, as far as a part must know of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Met {
     pub total: Option<u64>,
+    /// Rows that were asked for at most, and those that came.
+    pub limit: u32,
     pub rows: u64,
     /// Rows that this pass, and any pass, has not met before.
     pub new_to_pass: u64,
@@ -92,21 +99,32 @@ impl Part {
             pass.moved = true;
             pass.fell |= met.total < pass.total;
         }
-        let twice = pass.empty && met.rows == 0;
         pass.total = met.total;
         pass.pages += 1;
         pass.full += u32::from(met.rows > 0);
         pass.longest = pass.longest.max(met.rows);
         pass.read += met.rows;
         pass.distinct += met.new_to_pass;
-        pass.empty = met.rows == 0;
+        if met.rows == 0 {
+            pass.empty += 1;
+        } else {
+            (pass.last, pass.empty) = (met.rows, 0);
+        }
         pass.dull = if met.new_to_pass > 0 { 0 } else { pass.dull + 1 };
         self.offset += met.rows;
         self.found += met.new_to_part;
         let total = met.total.unwrap_or_default();
         let reached = met.total.is_some_and(|total| self.offset >= total);
-        // A list that is not there by a slip is there at the second look.
-        let ended = pass.empty && (twice || met.total.is_none());
+        let short =
+            pass.full > 0 && pass.last < u64::from(met.limit) && (pass.full == 1 || pass.last < pass.longest);
+        let believed = if met.total.is_none() {
+            1
+        } else if short {
+            BELIEVED.0
+        } else {
+            BELIEVED.1
+        };
+        let ended = pass.empty >= believed;
         if reached || ended || pass.dull >= MAX_DULL || self.offset >= MAX_ROWS {
             self.judge(total, resolution)
         } else {
@@ -122,8 +140,12 @@ impl Part {
         if (missing == 0 && (one_page || !pass.fell)) || (one_page && pass.read >= total) {
             return Verdict::Whole(0);
         }
+        // Nothing came at all, though something should.
+        if pass.full == 0 {
+            return Verdict::Unsure(missing);
+        }
         // Every row came once, and then there was none: the total is wrong.
-        if pass.empty && !pass.moved && pass.distinct == pass.read {
+        if pass.empty > 0 && !pass.moved && pass.distinct == pass.read {
             return Verdict::Whole(missing);
         }
         let moments = (self.to - self.own).0 / resolution.0.max(1);
@@ -199,7 +221,7 @@ mod tests {
             let (rows, total) = page.split_once('/').unwrap();
             let (rows, new) = rows.split_once('+').unwrap_or((rows, rows));
             let (rows, new): (u64, u64) = (rows.parse().unwrap(), new.parse().unwrap());
-            let met = Met { total: total.parse().ok(), rows, new_to_pass: new, new_to_part: new };
+            let met = Met { total: total.parse().ok(), limit: 10, rows, new_to_pass: new, new_to_part: new };
             let verdict = part.take(met, MINUTE);
             if verdict == Verdict::Again {
                 part.again();
@@ -229,8 +251,10 @@ mod tests {
         check(15, "7/9 0/9 0/9", &[Verdict::Ask, Verdict::Ask, Verdict::Whole(2)]);
         let ask = Verdict::Ask;
         check(15, "10/15 3/15 0/15 0/15", &[ask, ask, ask, Verdict::Whole(2)]);
-        // The list was not there by a slip.
-        check(15, "0/7 7/7", &[Verdict::Ask, Verdict::Whole(0)]);
+        // The list was not there by a slip, or by three.
+        check(15, "0/7 7/7", &[ask, Verdict::Whole(0)]);
+        check(15, "10/17 0/17 0/17 0/17 7/17", &[ask, ask, ask, ask, Verdict::Whole(0)]);
+        check(15, "0/7 0/7 0/7 0/7", &[ask, ask, ask, Verdict::Unsure(7)]);
     }
 
     #[test]
@@ -246,7 +270,7 @@ mod tests {
     fn a_moment_with_more_rows_than_a_page_is_gone_through_again_and_then_left() {
         let (ask, again) = (Verdict::Ask, Verdict::Again);
         check(1, "10/20 10+8/20 10+2/20 10+0/20", &[ask, again, ask, Verdict::Whole(0)]);
-        let met = |rows, new| Met { total: Some(40), rows, new_to_pass: rows, new_to_part: new };
+        let met = |rows, new| Met { total: Some(40), limit: 20, rows, new_to_pass: rows, new_to_part: new };
         let mut part = part(1);
         for _ in 1..MAX_PASSES {
             assert_eq!(part.take(met(20, 5), MINUTE), Verdict::Ask);

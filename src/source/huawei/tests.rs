@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::rule::problem::Span;
 use crate::rule::yaml;
-use crate::source::{LiveSource, Reading};
+use crate::source::{LiveSource, Reading, Trouble};
 
 /// What the service's clock says, and ours unless a test sets it wrong.
 pub(super) const NOW: Timestamp = Timestamp(1_767_603_600_000);

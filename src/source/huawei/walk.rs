@@ -182,7 +182,8 @@ impl Walk {
     /// Takes in a page.
     pub fn take(&mut self, total: Option<u64>, rows: Vec<Read>) -> Next {
         self.pages = self.pages.saturating_add(1);
-        let mut met = Met { total, rows: rows.len() as u64, new_to_pass: 0, new_to_part: 0 };
+        let (limit, count) = (self.limit, rows.len() as u64);
+        let mut met = Met { total, limit, rows: count, new_to_pass: 0, new_to_part: 0 };
         for row in rows {
             let before = self.distinct.insert((row.found.id, row.nth), self.pass);
             met.new_to_pass += u64::from(before != Some(self.pass));
@@ -212,7 +213,8 @@ impl Walk {
 
     /// Does what is to be done after a page; false when nothing is left.
     fn heed(&mut self, verdict: Verdict) -> bool {
-        if self.pages >= self.allowed {
+        let done = matches!(verdict, Verdict::Whole(_)) && self.todo.is_empty();
+        if self.pages >= self.allowed && !done {
             (self.unsure, self.missing) = (true, self.missing.max(1));
             return false;
         }

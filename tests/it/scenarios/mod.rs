@@ -9,7 +9,6 @@ mod day;
 mod lives;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use larum::config::Secrets;
@@ -83,7 +82,7 @@ impl Stage {
         Self {
             scenario: scenario.to_owned(),
             source: "every: 2m\n    requests: {per_second: 5, burst: 20}".to_owned(),
-            rules: vec![include_str!("../../rules/identity/failure-burst.yaml")],
+            rules: vec![include_str!("../../../rules/identity/failure-burst.yaml")],
             credentials: KEY,
             apart: false,
             lists: "desktop_logins, app_logins, app_launches, sessions, user_events",
