@@ -44,7 +44,8 @@ enum Line {
 /// An attack, and who found it.
 #[derive(Debug, Deserialize)]
 struct Attack {
-    attack: usize,
+    #[serde(rename = "attack")]
+    number: usize,
     kind: String,
     #[serde(deserialize_with = "time")]
     from: Timestamp,
@@ -203,7 +204,7 @@ impl Truth {
         tally.alerts += 1;
         let Some(attack) = attack else { return };
         tally.of_attacks += 1;
-        if let Some(attack) = self.attacks.iter_mut().find(|known| known.attack == attack) {
+        if let Some(attack) = self.attacks.iter_mut().find(|known| known.number == attack) {
             let first = attack.found.entry(alert.rule.clone()).or_insert(alert.at);
             *first = alert.at.min(*first);
         }
@@ -219,7 +220,7 @@ impl Truth {
                 };
                 (attack.from..=attack.to + SOON).contains(&alert.at) && alert.group.values().any(names)
             };
-            return self.attacks.iter().find(named).map(|attack| attack.attack);
+            return self.attacks.iter().find(named).map(|attack| attack.number);
         }
         let mut rows_of: BTreeMap<usize, usize> = BTreeMap::new();
         for row in rows() {
@@ -264,7 +265,7 @@ impl Truth {
         for attack in &self.attacks {
             let shown = |(at, rule): (Timestamp, &str)| json!({"rule": rule, "at": at.to_string(), "after_ms": (at - attack.from).0});
             let found: Vec<Value> = attack.soonest().into_iter().map(shown).collect();
-            show::json(&json!({"score": "attack", "attack": attack.attack, "kind": attack.kind,
+            show::json(&json!({"score": "attack", "attack": attack.number, "kind": attack.kind,
                 "from": attack.from.to_string(), "to": attack.to.to_string(), "found": found}))?;
         }
         for (rule, tally) in &self.rules {

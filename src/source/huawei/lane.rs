@@ -79,9 +79,8 @@ pub(super) struct Lane {
     audit: Audit,
     /// While catching up: how much is read at a time.
     width: Option<Millis>,
-    /// The last poll that looked back took more than one page.
-    wide: bool,
-    /// Where the watermark stood at that poll, and when that was.
+    /// Where the watermark stood at the last poll that looked back, and when that was, if it took more
+    /// than one page.
     looked: Option<(Timestamp, Timestamp)>,
     /// The poll under way looks back.
     looks_back: bool,
@@ -107,7 +106,6 @@ impl Lane {
             sweep: None,
             audit: Audit::default(),
             width: None,
-            wide: false,
             looked: None,
             looks_back: true,
             missing: 0,
@@ -281,8 +279,8 @@ impl Lane {
             self.unsure_polls = 0;
         }
         if self.looks_back {
-            self.wide = walk.is_wide();
-            self.looked = self.place.as_ref().map(|place| (place.start, walk.began));
+            let wide = self.place.as_ref().filter(|_| walk.is_wide());
+            self.looked = wide.map(|place| (place.start, walk.began));
         }
         // The window may have ended ahead of the service's clock.
         let to = walk.to.min(self.pace.round(walk.began));

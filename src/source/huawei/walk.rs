@@ -50,22 +50,19 @@ pub(super) struct Walk {
     pass: u32,
     /// The first one of this part.
     first_pass: u32,
-    /// It is read in several parts.
+    /// It is read in several parts, or some of its rows were given already: nobody sees all at once.
     in_parts: bool,
-    /// Something did not fit: it is read once more, or in smaller parts.
-    again: bool,
-    /// The total before that.
+    /// The total before something did not fit.
     total: u64,
-    /// Pages that were taken, and how many may be.
+    /// Pages that were taken, and how many may be: bounded once something did not fit, and it is read once
+    /// more or in smaller parts.
     pages: u32,
-    allowed: u32,
+    allowed: Option<u32>,
     /// Rows, and the pass that met them last.
     distinct: HashMap<(RowId, u32), u32>,
     /// What is not given yet, with its pass.
     rows: Vec<(u32, Found)>,
     bytes: usize,
-    /// Some rows were given already.
-    given: bool,
     /// Rows of this pass without a key, by content.
     like: HashMap<(RowId, u64), usize>,
     /// Of one pass before this one: every row came once.
@@ -120,14 +117,12 @@ impl Walk {
             pass: 0,
             first_pass: 0,
             in_parts: false,
-            again: false,
             total: 0,
             pages: 0,
-            allowed: u32::MAX,
+            allowed: None,
             distinct: HashMap::new(),
             rows: Vec::new(),
             bytes: 0,
-            given: false,
             like: HashMap::new(),
             came_once: false,
             missing: 0,
@@ -164,7 +159,7 @@ impl Walk {
 
     /// True as long as it was not begun once more.
     pub fn is_first_pass(&self) -> bool {
-        !self.again
+        self.allowed.is_none()
     }
 
     /// Passes over the row at the offset, which cannot be read.
@@ -214,7 +209,7 @@ impl Walk {
     /// Does what is to be done after a page; false when nothing is left.
     fn heed(&mut self, verdict: Verdict) -> bool {
         let done = matches!(verdict, Verdict::Whole(_)) && self.todo.is_empty();
-        if self.pages >= self.allowed && !done {
+        if self.allowed.is_some_and(|allowed| self.pages >= allowed) && !done {
             (self.unsure, self.missing) = (true, self.missing.max(1));
             return false;
         }
@@ -222,20 +217,18 @@ impl Walk {
             Verdict::Ask => return true,
             Verdict::Again if self.is_the_same_again() => {}
             Verdict::Again => {
-                self.again = true;
+                self.bound();
                 self.came_once = self.part.came_once();
                 self.part.again();
                 self.next_pass();
                 return true;
             }
             Verdict::Split(parts) => {
-                if !self.again {
-                    self.allowed = ALLOWANCE.0.saturating_add(self.pages.saturating_mul(ALLOWANCE.1));
-                }
+                self.bound();
                 if !self.in_parts {
                     self.total = self.part.total().unwrap_or_default();
                 }
-                (self.again, self.in_parts) = (true, true);
+                self.in_parts = true;
                 let parts = self.part.split(parts, self.resolution);
                 self.todo.extend(parts.into_iter().rev());
             }
@@ -252,6 +245,11 @@ impl Walk {
         true
     }
 
+    fn bound(&mut self) {
+        let pages = ALLOWANCE.0.saturating_add(self.pages.saturating_mul(ALLOWANCE.1));
+        self.allowed.get_or_insert(pages);
+    }
+
     fn next_pass(&mut self) {
         self.pass = self.pass.saturating_add(1);
         self.like.clear();
@@ -264,7 +262,7 @@ impl Walk {
 
     /// Gives what is held, so that the walk can go on in bounded memory.
     pub fn give(&mut self, known: &mut Known, now: Timestamp) -> News {
-        (self.given, self.bytes) = (true, 0);
+        (self.in_parts, self.bytes) = (true, 0);
         let rows = std::mem::take(&mut self.rows).into_iter().map(|(_, row)| row).collect();
         self.spell(rows, false, known, now)
     }
@@ -272,10 +270,7 @@ impl Walk {
     /// What the walk found, once it is over.
     pub fn finish(&mut self, known: &mut Known, now: Timestamp) -> News {
         // Equal rows of different pages are different rows only if nothing moved.
-        let whole = !self.in_parts
-            && !self.given
-            && self.part.came_once()
-            && (self.pass == 0 || self.is_the_same_again());
+        let whole = !self.in_parts && self.part.came_once() && (self.pass == 0 || self.is_the_same_again());
         let mut rows = std::mem::take(&mut self.rows);
         if whole {
             rows.retain(|(pass, _)| *pass == self.pass);
@@ -314,7 +309,6 @@ impl Walk {
     fn is_the_same_again(&self) -> bool {
         let Some(before) = self.pass.checked_sub(1) else { return false };
         !self.in_parts
-            && !self.given
             && self.came_once
             && self.part.came_once()
             && census(&self.rows, before) == census(&self.rows, self.pass)
@@ -404,7 +398,7 @@ mod tests {
     /// The service's rows, one each five seconds, and in which order a request finds them.
     fn stirred(asked: usize, every: usize) -> Vec<u8> {
         let mut rows: Vec<u8> = (0..180).collect();
-        if asked % every == 0 {
+        if asked.is_multiple_of(every) {
             rows.sort_by_key(|row| u32::from(*row).wrapping_mul(2_654_435_761));
         }
         rows

@@ -43,7 +43,7 @@ impl Lane {
         }
         // Where much is read again and again, most polls leave it at what is new; what appears late is met
         // by the next one that looks back, as far as the one before it did.
-        let looked = self.looked.filter(|_| self.wide && self.awake);
+        let looked = self.looked.filter(|_| self.awake);
         self.looks_back = looked.is_none_or(|(_, at)| at + Millis(self.pace.lookback.0 / LOOKS) <= now);
         let from = if self.looks_back {
             looked.map_or(place.start, |(start, _)| start.min(place.start)) - self.pace.lookback
@@ -53,7 +53,7 @@ impl Lane {
         let from = self.pace.round(from).max(oldest);
         let to = self.width.map_or(end, |width| end.min(self.pace.round(place.to + width)));
         let mut walk = self.walk(from, to, now, PAGE);
-        if self.wide {
+        if self.looked.is_some() {
             walk.apart_from(self.pace.round(to - self.pace.settle));
         }
         walk
