@@ -1,11 +1,12 @@
 //! When a group fires: in event order, and again where a late hit changes what was judged.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::alert::{AlertId, Finding, Fired, Sight};
-use crate::record::{Datum, Millis, RecordId, Timestamp};
+use crate::record::{Datum, Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Entry, Reach, Reason, Tally, Verb, Verdict, Window};
+use crate::rule::verb::{Entry, Judge as _, Reach, Reason, Tally, Verb, Verdict, Window};
 
 use super::{Decision, Firing, Group, Open, Surroundings, sight};
 
@@ -22,25 +23,23 @@ impl Group {
         let hits = &self.entries[self.head + self.low..];
         let window = Window { hits, base: &self.base, shared: around.shared, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
-        let (verdict, finding) = verb.judge(tally, window);
-        match verdict {
+        let finding = match verb.judge(tally, window) {
             Verdict::Short(reason) => {
                 if let Reason::ScriptFault { fault } = &reason {
                     *around.fault = Some(fault.clone());
                 }
-                Decision::Short(reason)
+                return Decision::Short(reason);
             }
-            Verdict::Holds => {
-                let finding = finding.unwrap_or_else(|| verb.describe(tally, window));
-                let end = self.live().len();
-                let id = self.fire(self.low, end, finding, false, around);
-                if around.program.restart {
-                    self.narrow(end, verb);
-                    self.tally.iter_mut().for_each(|tally| tally.bucket.empty());
-                }
-                Decision::Fired { id, late: false }
-            }
+            Verdict::Holds => verb.describe(tally, window),
+            Verdict::Tells(finding) => *finding,
+        };
+        let end = self.live().len();
+        let id = self.fire(self.low, end, finding, false, around);
+        if around.program.restart {
+            self.narrow(end, verb);
+            self.tally.iter_mut().for_each(|tally| tally.bucket.empty());
         }
+        Decision::Fired { id, late: false }
     }
 
     /// Judges the late hit at `place` and the hits after it whose windows it is in, until one fires
@@ -49,7 +48,7 @@ impl Group {
         let (verb, restart) = (&around.program.verb, around.program.restart);
         let at = self.live()[place].at;
         let mut poured = match verb.reach() {
-            Reach::Bucket(_) => Some(self.poured(place, verb)),
+            Reach::Bucket(_) | Reach::Learned => Some(self.poured(place, verb)),
             Reach::Time(_)
             | Reach::Last(..)
             | Reach::Records(_)
@@ -64,21 +63,21 @@ impl Group {
                 Reach::Last(most, within) => last.at < at + within && end - place <= most,
                 Reach::Records(keep) => end - place <= keep,
                 Reach::Pair(within) => last.at < at + within && end - place <= 2,
-                Reach::Folded | Reach::Bucket(_) => true,
+                Reach::Folded | Reach::Learned | Reach::Bucket(_) => true,
                 Reach::Alone => end == place + 1,
             };
             if !reached {
                 break;
             }
-            if let Some(tally) = &mut poured {
+            if let Some(tally) = poured.as_mut().filter(|_| !last.clears) {
                 self.pour(tally, last, verb);
             }
             if last.clears || self.covered(last) {
                 continue;
             }
-            let start = match &poured {
-                Some(tally) => self.bucket_start(tally),
-                None => self.window_start(end, verb, restart),
+            let start = match (verb.reach(), &poured) {
+                (Reach::Bucket(_), Some(tally)) => self.bucket_start(tally),
+                (_, _) => self.window_start(end, verb, restart),
             };
             if start > place && poured.is_none() {
                 // Something between cleared the group: no later hit looks back on this one.
@@ -90,15 +89,19 @@ impl Group {
                 Some(tally) => Cow::Borrowed(tally),
                 None => Cow::Owned(tally_of(window.hits, verb)),
             };
-            match verb.judge(&tally, window) {
-                (Verdict::Holds, finding) => {
-                    let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
-                    let id = self.fire(start, end, finding, true, around);
-                    return Decision::Fired { id, late: true };
+            let finding = match verb.judge(&tally, window) {
+                Verdict::Holds => verb.describe(&tally, window),
+                Verdict::Tells(finding) => *finding,
+                Verdict::Short(reason) => {
+                    if let Reason::ScriptFault { fault } = reason {
+                        *around.fault = Some(fault);
+                    }
+                    continue;
                 }
-                (Verdict::Short(Reason::ScriptFault { fault }), _) => *around.fault = Some(fault),
-                (Verdict::Short(_), _) => {}
-            }
+            };
+            let id = self.fire(start, end, finding, true, around);
+            self.set_aside(end - 1, verb);
+            return Decision::Fired { id, late: true };
         }
         Decision::Late
     }
@@ -126,27 +129,20 @@ impl Group {
         let hits = &self.live()[start..end];
         let tip = &hits[hits.len() - 1];
         let (at, from) = (tip.at, self.told_from(start, tip.at, program));
-        let sights = match (program.verb.reach(), program.verb.chosen(hits)) {
+        let chosen = program.verb.chosen(hits);
+        let from = match (program.verb.reach(), chosen.as_ref().and_then(|chosen| chosen.first())) {
+            (Reach::Learned, Some(first)) => first.at - Millis(1),
+            (_, _) => from,
+        };
+        let sights = match (program.verb.reach(), chosen) {
             (_, Some(chosen)) => sights(&chosen),
-            (Reach::Folded | Reach::Alone, None) => vec![sight(tip)],
+            (Reach::Folded | Reach::Learned | Reach::Alone, None) => vec![sight(tip)],
             (
                 Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_),
                 None,
             ) => sights(&hits.iter().collect::<Vec<_>>()),
         };
-        let of = match program.verb {
-            Verb::Each => hits[hits.len() - 1].values.clone(),
-            Verb::Absent(_)
-            | Verb::Count(_)
-            | Verb::Distinct(_)
-            | Verb::FirstSeen(_)
-            | Verb::Measure(_)
-            | Verb::Rate(_)
-            | Verb::Risk(_)
-            | Verb::Script(_)
-            | Verb::Sequence(_)
-            | Verb::Travel(_) => std::sync::Arc::default(),
-        };
+        let of = if let Verb::Each(_) = program.verb { tip.values.clone() } else { Arc::default() };
         let tipped = Tipped {
             id: AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip.id),
             at,
@@ -191,7 +187,8 @@ impl Group {
             sights: tipped.sights,
         };
         around.counters.alerts += 1;
-        let firing = Firing { at, tip: tipped.by, from: tipped.covers, until: at + program.cooldown };
+        let (until, grave) = (at + program.cooldown, (level >= Level::High).then_some(at));
+        let firing = Firing { at, tip: tipped.by, from: tipped.covers, until, grave };
         let place = self.firings.partition_point(|other| other.at <= at);
         self.firings.insert(place, firing);
         let open = Open {
@@ -221,7 +218,7 @@ impl Group {
                 if cut { first } else { at - within }
             }
             Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_) => first,
-            Reach::Folded | Reach::Alone => at - Millis(1),
+            Reach::Folded | Reach::Learned | Reach::Alone => at - Millis(1),
         }
     }
 }
@@ -231,7 +228,7 @@ impl Group {
 fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
     match program.verb.reach() {
         Reach::Time(_) | Reach::Last(..) | Reach::Bucket(_) => from,
-        Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => {
+        Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Learned | Reach::Alone => {
             at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }
@@ -271,7 +268,7 @@ pub(super) struct Tipped {
     pub sights: Vec<Sight>,
     pub tip: Sight,
     /// See [`Fired::of`].
-    pub of: std::sync::Arc<[Datum]>,
+    pub of: Arc<[Datum]>,
     pub finding: Finding,
     pub late: bool,
 }

@@ -4,7 +4,8 @@
 //! joined), what it shares with others (`same_if`) and who shows it (`unless_common`), where asked.
 //! A group keeps each value it knows once, in its [`Base`], and an entry the value's seat there; so
 //! a hit costs one look-up. What the group knew at a late hit is found from the hits of the last
-//! `late_within`, and from what older ones left.
+//! `late_within`, and from what older ones left. Nothing is learnt from hits of a grave alert that is
+//! open (see [`super::Entry::aside`]).
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::record::{Millis, Timestamp};
 use super::super::spec::Learn;
 use super::common::Common;
 use super::{
-    Base, Entry, Learning, MAX_VALUES, Reason, Seats, Values, Verdict, Window, required, single, text_of,
+    Base, Entry, Judge, Learning, MAX_VALUES, NO_SEAT, Reach, Reason, Seats, Shared, Tally, Values, Verdict,
+    Window, common, required, single, text_of,
 };
 
 /// Known values an alert names, the latest used first.
@@ -121,6 +123,18 @@ impl KnownValues {
         self.seats = (self.list.len() > FEW_VALUES).then(|| Box::new(seats()));
     }
 
+    /// Takes a use back; what is left are `uses` and those that have left. True if the value goes.
+    fn take_back(&mut self, seat: usize, uses: Option<Timestamp>) -> bool {
+        let Some((_, known)) = self.list.get_mut(seat) else { return false };
+        if let Some(last) = uses.max(known.folded) {
+            (known.last, known.before) = (last, None);
+            return false;
+        }
+        let goes: Vec<bool> = (0..self.list.len()).map(|other| other == seat).collect();
+        self.let_go(&goes);
+        true
+    }
+
     /// Keeps the values whose seats `goes` does not name.
     fn let_go(&mut self, goes: &[bool]) {
         let mut seat = 0;
@@ -132,53 +146,13 @@ impl KnownValues {
     }
 }
 
-impl FirstSeen {
-    /// Seats the value of a hit that comes in event order.
-    pub(super) fn seat(&self, base: &mut Base, entry: &mut Entry) {
-        let new = Known { last: entry.at, before: None, folded: None };
-        let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
-        if let Some(same) = self.same_of(entry) {
-            base.same.get_or_insert_default().seat(same, again, new);
-        }
-        if let Some(value) = text_of(&entry.values[0]) {
-            entry.seat = base.values.seat(value, again, new);
-        }
-    }
-
-    /// Seats the value of a hit that comes late: later uses stay the last ones.
-    pub(super) fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
-        let new = Known { last: entry.at, before: None, folded: None };
-        let again = |known: &mut Known| known.last = known.last.max(entry.at);
-        if let Some(same) = self.same_of(entry) {
-            base.same.get_or_insert_default().seat(same, again, new);
-        }
-        if let Some(value) = text_of(&entry.values[0]) {
-            entry.seat = base.values.seat(value, again, new);
-        }
-    }
-
-    /// A hit leaves the window: its value and time are what is kept.
-    pub(super) fn fold(&self, base: &mut Base, entry: &Entry) {
-        base.first.get_or_insert(entry.at);
-        base.records += 1;
-        let same = base.same.as_mut().zip(self.same_of(entry));
-        let same = same.and_then(|(known, same)| {
-            let seat = known.seat_of(same)?;
-            known.list.get_mut(seat)
-        });
-        let value = base.values.list.get_mut(entry.seat as usize);
-        for (_, known) in [same, value].into_iter().flatten() {
-            known.folded = known.folded.max(Some(entry.at));
-        }
-    }
-
-    /// What `entry` shares with others of its kind, where the rule asks and the record says.
-    fn same_of<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<str>> {
-        self.same.and_then(|slot| entry.values.get(slot)).and_then(text_of)
+impl Judge for FirstSeen {
+    fn reach(&self) -> Reach {
+        Reach::Folded
     }
 
     /// Judges the last hit.
-    pub(super) fn judge(&self, window: Window<'_>) -> Verdict {
+    fn judge(&self, _tally: &Tally, window: Window<'_>) -> Verdict {
         let hit = window.last();
         let used = [(0, last_use(hit, window)), (self.same.unwrap_or(0), self.last_same(hit, window))];
         for (slot, last) in used {
@@ -187,7 +161,8 @@ impl FirstSeen {
                 return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), slot, last });
             }
         }
-        let before = window.base.records + (window.hits.len() as u64 - 1);
+        let recent = window.hits[..window.hits.len() - 1].iter().filter(|other| !other.aside);
+        let before = window.base.records + recent.count() as u64;
         if before == 0 && !self.first_value_alerts {
             return Verdict::Short(Reason::Learning(Learning::FirstValue));
         }
@@ -195,40 +170,7 @@ impl FirstSeen {
         learning.or_else(|| self.common(hit, window)).map_or(Verdict::Holds, Verdict::Short)
     }
 
-    /// When what the hit shares with others was used before.
-    fn last_same(&self, hit: &Entry, window: Window<'_>) -> Option<Timestamp> {
-        let same = self.same_of(hit)?;
-        let values = window.base.same.as_ref()?;
-        let known = values.get(values.seat_of(same)?)?;
-        if !window.late {
-            return known.before;
-        }
-        let before = &window.hits[..window.hits.len() - 1];
-        let recent = before.iter().rev().find(|entry| self.same_of(entry) == Some(same));
-        recent.map(|entry| entry.at).or(known.folded)
-    }
-
-    /// Whether many show the value.
-    fn common(&self, hit: &Entry, window: Window<'_>) -> Option<Reason> {
-        let common = self.common.as_ref()?;
-        let shown_by = window.shared.commons.shown_by(hit, common);
-        let values = || hit.values.clone();
-        (shown_by >= common.at_least).then(|| Reason::CommonValue { values: values(), shown_by })
-    }
-
-    fn still_learning(&self, before: u64, at: Timestamp, window: Window<'_>) -> Option<Reason> {
-        let learn = self.learn?;
-        let first = window.base.first.unwrap_or(window.hits[0].at);
-        if at < first + learn.lasts {
-            return Some(Reason::Learning(Learning::Until(first + learn.lasts)));
-        }
-        if before < u64::from(learn.records) {
-            return Some(Reason::Learning(Learning::Records(before, learn.records)));
-        }
-        None
-    }
-
-    pub(super) fn describe(&self, window: Window<'_>) -> Finding {
+    fn describe(&self, _tally: &Tally, window: Window<'_>) -> Finding {
         let hit = window.last();
         let own = required(&hit.values[0]);
         let mut known: Vec<(Timestamp, &str)> = Vec::new();
@@ -252,10 +194,86 @@ impl FirstSeen {
         Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
     }
 
+    fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+        let take = |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES);
+        self.common.as_ref().map_or(0, take)
+    }
+
+    /// Seats the value of a hit that comes in event order.
+    fn seat(&self, base: &mut Base, entry: &mut Entry) {
+        if entry.aside {
+            entry.seat = NO_SEAT;
+            return;
+        }
+        let new = Known { last: entry.at, before: None, folded: None };
+        let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
+        if let Some(same) = self.same_of(entry) {
+            base.same.get_or_insert_default().seat(same, again, new);
+        }
+        if let Some(value) = text_of(&entry.values[0]) {
+            entry.seat = base.values.seat(value, again, new);
+        }
+    }
+
+    /// Seats the value of a hit that comes late: later uses stay the last ones.
+    fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
+        if entry.aside {
+            entry.seat = NO_SEAT;
+            return;
+        }
+        let new = Known { last: entry.at, before: None, folded: None };
+        let again = |known: &mut Known| known.last = known.last.max(entry.at);
+        if let Some(same) = self.same_of(entry) {
+            base.same.get_or_insert_default().seat(same, again, new);
+        }
+        if let Some(value) = text_of(&entry.values[0]) {
+            entry.seat = base.values.seat(value, again, new);
+        }
+    }
+
+    fn learns(&self) -> bool {
+        true
+    }
+
+    fn unlearn(&self, base: &mut Base, _tally: Option<&mut Tally>, hits: &mut [Entry], place: usize) {
+        let seat = std::mem::replace(&mut hits[place].seat, NO_SEAT);
+        let uses = hits.iter().filter(|hit| hit.seat == seat).map(|hit| hit.at).max();
+        if base.values.take_back(seat as usize, uses) {
+            for hit in hits.iter_mut().filter(|hit| hit.seat != NO_SEAT && hit.seat > seat) {
+                hit.seat -= 1;
+            }
+        }
+        let same = base.same.as_mut().zip(self.same_of(&hits[place]));
+        if let Some((values, same)) = same
+            && let Some(seat) = values.seat_of(same)
+        {
+            let taught = hits.iter().filter(|hit| !hit.aside && self.same_of(hit) == Some(same));
+            values.take_back(seat, taught.map(|hit| hit.at).max());
+        }
+    }
+
+    /// A hit leaves the window: its value and time are what is kept.
+    fn fold(&self, base: &mut Base, entry: &Entry, _fired: bool) {
+        if entry.aside {
+            return;
+        }
+        base.first.get_or_insert(entry.at);
+        base.records += 1;
+        let same = base.same.as_mut().zip(self.same_of(entry));
+        let same = same.and_then(|(known, same)| {
+            let seat = known.seat_of(same)?;
+            known.list.get_mut(seat)
+        });
+        let value = base.values.list.get_mut(entry.seat as usize);
+        for (_, known) in [same, value].into_iter().flatten() {
+            known.folded = known.folded.max(Some(entry.at));
+        }
+    }
+
     /// Makes room when a group knows more values than [`MAX_VALUES`]: those longest unused go, but
     /// none that a remembered hit has. Returns how many were lost that a hit at `now` would still
     /// know, and where each seat is now.
-    pub(super) fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
+    fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
         let lost_same = self.make_room_same(base, now);
         if base.values.len() <= MAX_VALUES {
             return lost_same.map(|lost| (lost, Seats::new()));
@@ -288,6 +306,48 @@ impl FirstSeen {
         }
         base.values.let_go(&goes);
         Some((lost, seats))
+    }
+}
+
+impl FirstSeen {
+    /// What `entry` shares with others of its kind, where the rule asks and the record says.
+    fn same_of<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<str>> {
+        self.same.and_then(|slot| entry.values.get(slot)).and_then(text_of)
+    }
+
+    /// When what the hit shares with others was used before.
+    fn last_same(&self, hit: &Entry, window: Window<'_>) -> Option<Timestamp> {
+        let same = self.same_of(hit)?;
+        let values = window.base.same.as_ref()?;
+        let known = values.get(values.seat_of(same)?)?;
+        if !window.late {
+            return known.before;
+        }
+        let before = &window.hits[..window.hits.len() - 1];
+        let taught = |entry: &&Entry| !entry.aside && self.same_of(entry) == Some(same);
+        let recent = before.iter().rev().find(taught);
+        recent.map(|entry| entry.at).or(known.folded)
+    }
+
+    /// Whether many show the value.
+    fn common(&self, hit: &Entry, window: Window<'_>) -> Option<Reason> {
+        let common = self.common.as_ref()?;
+        let shown_by = window.shared.commons.shown_by(hit, common);
+        let values = || hit.values.clone();
+        (shown_by >= common.at_least).then(|| Reason::CommonValue { values: values(), shown_by })
+    }
+
+    fn still_learning(&self, before: u64, at: Timestamp, window: Window<'_>) -> Option<Reason> {
+        let learn = self.learn?;
+        let recent = window.hits.iter().find(|other| !other.aside).map(|other| other.at);
+        let first = window.base.first.or(recent).unwrap_or(at);
+        if at < first + learn.lasts {
+            return Some(Reason::Learning(Learning::Until(first + learn.lasts)));
+        }
+        if before < u64::from(learn.records) {
+            return Some(Reason::Learning(Learning::Records(before, learn.records)));
+        }
+        None
     }
 
     /// The same for what values share: those longest unused go.
