@@ -60,8 +60,8 @@ fn starts(journal: &[Entry]) -> BTreeMap<String, BTreeMap<String, Timestamp>> {
                 );
                 let batch = scanner.scan(rows.clone(), Locator(1));
                 for (row, line) in batch.rows.iter().zip(rows.lines()) {
-                    let row_: serde_json::Value = serde_json::from_str(line).unwrap();
-                    let key = row_.get("id").or(row_.get("transaction_id")).unwrap().as_str().unwrap();
+                    let fields: serde_json::Value = serde_json::from_str(line).unwrap();
+                    let key = fields.get("id").or(fields.get("transaction_id")).unwrap().as_str().unwrap();
                     starts.entry(lane.name.clone()).or_default().insert(key.to_owned(), row.start);
                 }
             }
@@ -163,10 +163,9 @@ async fn a_back_fill_goes_on_beside_live_polling_and_ends_in_one_digest_a_rule()
 
     // While the past was read, so was the present.
     let journal = journal(&*store).await;
-    let app = |event: &Event| match event {
-        Event::Known(lane) => (lane.name == "prod/app_logins").then_some((lane.id, false)),
-        Event::Joined(lane) => (lane.name == "prod/app_logins").then_some((lane.id, true)),
-        _ => None,
+    let app = |event: &Event| {
+        let (Event::Known(lane) | Event::Joined(lane)) = event else { return None };
+        (lane.name == "prod/app_logins").then_some((lane.id, matches!(event, Event::Joined(_))))
     };
     let known =
         journal.iter().position(|entry| app(&entry.event).is_some_and(|(_, joined)| !joined)).unwrap();
@@ -174,13 +173,11 @@ async fn a_back_fill_goes_on_beside_live_polling_and_ends_in_one_digest_a_rule()
         journal.iter().position(|entry| app(&entry.event).is_some_and(|(_, joined)| joined)).unwrap();
     let (id, _) = app(&journal[known].event).unwrap();
     let rows = |of_it: bool| {
-        let of = |entry: &&Entry| matches!(&entry.event, Event::Read { lane, .. } if (*lane == id) == of_it);
-        let read = journal[known..joined].iter().filter(of);
-        read.map(|entry| match &entry.event {
-            Event::Read { rows, .. } => rows.lines().count(),
-            _ => 0,
-        })
-        .sum::<usize>()
+        let read = journal[known..joined].iter().map(|entry| {
+            let Event::Read { lane, rows, .. } = &entry.event else { return 0 };
+            if (*lane == id) == of_it { rows.lines().count() } else { 0 }
+        });
+        read.sum::<usize>()
     };
     let past = world.rows(List::AppLogins).iter().filter(|row| row.at < Some(scenario.start)).count();
     assert!(rows(true) >= past, "it joins when the past is read: {} of {past}", rows(true));
