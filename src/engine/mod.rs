@@ -145,7 +145,7 @@ pub enum Step {
     GroupFieldMissing,
     /// It lacks the verb's value.
     ValueMissing,
-    /// An exception holds, by its number in the file.
+    /// An exception holds, by its number in the file; past the last of those, the verb's own.
     Excepted(usize),
     /// It came too late to be put in at its time.
     TooLate,
