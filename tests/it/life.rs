@@ -471,7 +471,7 @@ fn a_changed_rule_has_learnt_and_says_nothing_where_nothing_holds() {
     assert!(told.alerts.iter().all(|(seq, alert)| *seq > adopted && !alert.standing));
 }
 
-const USUAL: &str = "match: {e2e_rtt|exists: true, outcome: failure}\nusual: {field: e2e_rtt, by: [user], above: {times: 3}, learn: {days: 2, samples: 3}}\n";
+const USUAL: &str = "match: {service: desktop, e2e_rtt|exists: true, outcome: failure}\nusual: {field: e2e_rtt, by: [user], above: {times: 3}, learn: {days: 2, samples: 3}}\n";
 
 /// A tale in which ana's usual round trip takes 50 ms, and takes so long at some hours after two days.
 fn usual_tale(later: &[(i64, u32)]) -> Tale {
