@@ -48,7 +48,8 @@ fn collect<'a>(expr: &'a Expr, looks: &mut Vec<&'a Predicate>) {
 /// The fields that a rule's verb wants.
 fn fields_of(spec: &Spec) -> Vec<&FieldName> {
     match &spec.verb {
-        None | Some(Verb::Script(_)) => Vec::new(),
+        // What a Sigma document names is told of where it is decoded.
+        None | Some(Verb::Script(_) | Verb::Correlate(_)) => Vec::new(),
         Some(Verb::Count(verb)) => {
             let distinct = verb.having.iter().filter_map(|having| match &having.test {
                 HavingTest::Distinct { field, .. } => Some(field),

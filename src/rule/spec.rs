@@ -3,6 +3,8 @@
 //!
 //! What changes a rule's meaning is `Serialize` (spans are not): its digest is the rule's revision.
 
+pub mod correlate;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -17,6 +19,7 @@ use super::case::Case;
 use super::hours::Hours;
 use super::problem::Span;
 use super::suggest::nearest;
+pub use correlate::CorrelateSpec;
 
 /// One rule file.
 #[derive(Debug, Clone)]
@@ -292,6 +295,8 @@ pub enum Verb {
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
     Travel(TravelSpec),
+    /// What other rules find, as a Sigma document correlates it.
+    Correlate(CorrelateSpec),
 }
 
 /// `count:`. At least one of `at_least` and `having` is given.
@@ -621,6 +626,8 @@ pub enum Mode {
     Live,
     /// Alerts are kept and none is sent.
     Observe,
+    /// Only the correlations that refer to it hear of what it finds.
+    Heard,
 }
 
 /// `alert:`

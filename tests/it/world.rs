@@ -138,7 +138,10 @@ impl World {
             spec.and_then(|spec| CheckedRule::new(spec, &mut problems))
                 .unwrap_or_else(|| panic!("{problems:?}\n{}", text.as_ref()))
         };
-        let rules = rules.iter().map(checked).collect();
+        Self::of(rules.iter().map(checked).collect(), limits)
+    }
+
+    pub fn of(rules: Vec<CheckedRule>, limits: Limits) -> Self {
         let generation = Arc::new(Generation::new(rules, Columns::default(), limits));
         let origin = Origin::file(Mapping::default());
         let scanner = Scanner::new(generation.columns.clone(), Arc::new(Facts::default()), origin);

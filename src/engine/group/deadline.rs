@@ -48,7 +48,8 @@ impl Group {
                 | Verb::Rate(_)
                 | Verb::Risk(_)
                 | Verb::Script(_)
-                | Verb::Travel(_) => self.wait_is_over(around),
+                | Verb::Travel(_)
+                | Verb::Correlate(_) => self.wait_is_over(around),
             });
         }
         self.close_due(now, around);

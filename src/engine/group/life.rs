@@ -115,8 +115,10 @@ pub(super) fn change(open: &Open, state: State, at: Timestamp, program: &Program
     }
 }
 
-/// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover.
+/// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover. What is
+/// told to nobody is not.
 pub fn stays_open(program: &Program) -> bool {
     let recovers = matches!(&program.verb, Verb::Measure(measure) if measure.recover.is_some());
-    program.cooldown > Millis::ZERO || recovers || matches!(program.verb, Verb::Absent(_))
+    let stays = program.cooldown > Millis::ZERO || recovers || matches!(program.verb, Verb::Absent(_));
+    stays && !program.is_silent()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::record::{Millis, Timestamp};
 use crate::rule::verb::{Entry, MAX_RECORDS, Reach, Tally, Verb};
 
-use super::{Group, Surroundings};
+use super::{Firing, Group, Surroundings};
 
 impl Group {
     /// Makes the tally again where a snapshot or a late hit left none.
@@ -132,7 +132,11 @@ impl Group {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
             Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
         };
-        self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
+        // In order of time: mostly none has to go. One that a recovery cut short may stay a while.
+        let over = |firing: &Firing| firing.until.max(firing.at) <= oldest - reach;
+        if self.firings.first().is_some_and(over) {
+            self.firings.retain(|firing| !over(firing));
+        }
         if self.firings.len() > MAX_RECORDS {
             self.firings.remove(0);
         }

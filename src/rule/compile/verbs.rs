@@ -24,6 +24,7 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::Script(verb) => verb.group.clone(),
             spec::Verb::Risk(verb) => verb.group.clone(),
             spec::Verb::Travel(verb) => verb.group.clone(),
+            spec::Verb::Correlate(verb) => Grouping { by: verb.by.clone(), missing_own: false },
         },
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
         (None, Some(Cooldown::Off) | None) => Grouping::default(),
@@ -58,7 +59,9 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
             | Verb::Count(_)
             | Verb::FirstSeen(_)
             | Verb::Script(_)
-            | Verb::Travel(_),
+            | Verb::Travel(_)
+            // Sigma fires at every event at which the condition holds.
+            | Verb::Correlate(_),
         ) => Millis::ZERO,
     };
     (lasts, restart)
@@ -143,6 +146,7 @@ pub(super) fn verb(
             (Verb::Absent(absent::Absent { lasts: spec.lasts, retire: spec.retire }), Vec::new())
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
+        Some(spec::Verb::Correlate(spec)) => super::correlate::verb(spec, columns, mark),
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {
                 let wants =

@@ -94,6 +94,7 @@ impl Scope {
             Some(Verb::Risk(_)) => scope.with(["threshold", "score", "techniques", "rules"]),
             Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
+            Some(Verb::Correlate(_)) => scope.with(["threshold", "value", "values"]),
         }
     }
 

@@ -42,7 +42,8 @@ pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
     }
 }
 
-fn sample(entry: &Entry) -> Number {
+/// The number of an entry.
+pub(super) fn sample(entry: &Entry) -> Number {
     match entry.values[0] {
         Datum::Number(number) => number,
         Datum::Absent | Datum::Text(_) | Datum::Bool(_) => Number::default(),

@@ -8,6 +8,7 @@
 
 pub mod absent;
 pub mod common;
+pub mod correlate;
 pub mod count;
 pub mod distinct;
 pub mod first_seen;
@@ -18,7 +19,7 @@ pub mod script;
 pub mod sequence;
 pub mod travel;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,8 @@ pub enum Verb {
     Sequence(sequence::Sequence),
     /// `travel`
     Travel(travel::Travel),
+    /// `correlation` of a Sigma document
+    Correlate(correlate::Correlate),
 }
 
 /// What a group remembers besides its window, or of hits that have left it.
@@ -147,6 +150,8 @@ pub struct Tally {
     pub sum: Number,
     /// What `rate` has in its bucket.
     pub bucket: rate::Bucket,
+    /// Per rule of an ordered correlation, the times of its events.
+    pub times: Vec<VecDeque<Timestamp>>,
 }
 
 /// What a verb says of the last hit of a window.
@@ -207,6 +212,8 @@ pub enum Reason {
     },
     /// Too near, or slow enough.
     Travelled(travel::Journey),
+    /// The window is short of what a correlation asks.
+    Correlation(correlate::Shortfall),
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -316,6 +323,7 @@ impl Verb {
             Self::Script(_) => "script",
             Self::Sequence(_) => "sequence",
             Self::Travel(_) => "travel",
+            Self::Correlate(_) => "correlation",
         }
     }
 
@@ -335,6 +343,7 @@ impl Verb {
             Self::Rate(verb) => Reach::Bucket(verb.span()),
             Self::Script(verb) => Reach::Records(verb.keep),
             Self::Travel(verb) => Reach::Pair(verb.memory()),
+            Self::Correlate(verb) => Reach::Time(verb.within),
         }
     }
 
@@ -348,6 +357,7 @@ impl Verb {
             | Self::Sequence(_)
             | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
+            Self::Correlate(verb) => verb.tallies(),
             Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) | Self::Risk(_) => true,
         }
     }
@@ -366,6 +376,7 @@ impl Verb {
             Self::Measure(_) => measure::push(tally, entry),
             Self::Risk(_) => risk::Risk::push(tally, entry),
             Self::Rate(verb) => verb.pour(&mut tally.bucket, entry),
+            Self::Correlate(verb) => verb.push(tally, entry),
         }
     }
 
@@ -384,6 +395,7 @@ impl Verb {
             Self::Distinct(verb) => verb.pop(tally, entry),
             Self::Measure(_) => measure::pop(tally, entry),
             Self::Risk(_) => risk::Risk::pop(tally, entry),
+            Self::Correlate(verb) => verb.pop(tally, entry),
         }
     }
 
@@ -403,6 +415,7 @@ impl Verb {
             Self::Rate(verb) => (verb.judge(tally), None),
             Self::Script(verb) => verb.judge(window),
             Self::Travel(verb) => (verb.judge(window), None),
+            Self::Correlate(verb) => (verb.judge(tally, window.hits), None),
         }
     }
 
@@ -419,7 +432,8 @@ impl Verb {
             | Self::Script(_)
             | Self::Risk(_)
             | Self::Sequence(_)
-            | Self::Travel(_) => false,
+            | Self::Travel(_)
+            | Self::Correlate(_) => false,
         }
     }
 
@@ -435,6 +449,7 @@ impl Verb {
             Self::Risk(verb) => verb.describe(tally, window),
             Self::Rate(verb) => verb.describe(tally),
             Self::Travel(verb) => verb.describe(window),
+            Self::Correlate(verb) => verb.describe(tally, window),
             Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
         }
     }
@@ -456,7 +471,8 @@ impl Verb {
             | Self::Rate(_)
             | Self::Risk(_)
             | Self::Sequence(_)
-            | Self::Travel(_) => 0,
+            | Self::Travel(_)
+            | Self::Correlate(_) => 0,
         }
     }
 
@@ -487,7 +503,8 @@ impl Verb {
             | Self::Risk(_)
             | Self::Script(_)
             | Self::Sequence(_)
-            | Self::Travel(_) => {}
+            | Self::Travel(_)
+            | Self::Correlate(_) => {}
         }
     }
 
@@ -505,7 +522,8 @@ impl Verb {
                 | Self::Rate(_)
                 | Self::Risk(_)
                 | Self::Script(_)
-                | Self::Travel(_) => true,
+                | Self::Travel(_)
+                | Self::Correlate(_) => true,
             }
     }
 
@@ -527,7 +545,8 @@ impl Verb {
             | Self::Rate(_)
             | Self::Risk(_)
             | Self::Script(_)
-            | Self::Travel(_) => false,
+            | Self::Travel(_)
+            | Self::Correlate(_) => false,
         }
     }
 
@@ -544,7 +563,8 @@ impl Verb {
             | Self::Rate(_)
             | Self::Risk(_)
             | Self::Script(_)
-            | Self::Travel(_) => None,
+            | Self::Travel(_)
+            | Self::Correlate(_) => None,
         }
     }
 
@@ -568,7 +588,8 @@ impl Verb {
             | Self::Script(_)
             | Self::Risk(_)
             | Self::Sequence(_)
-            | Self::Travel(_) => None,
+            | Self::Travel(_)
+            | Self::Correlate(_) => None,
         }
     }
 }
