@@ -6,6 +6,7 @@
 mod admin;
 mod baselines;
 mod bounds;
+mod correlate;
 mod daemon;
 mod demo;
 mod doctor;
