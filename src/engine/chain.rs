@@ -94,20 +94,7 @@ fn event(source: &Program, program: &Program, heard: &Heard, fired: &Fired) -> H
             Datum::Absent | Datum::Number(_) | Datum::Bool(_) => return Hears::NoGroup,
         }
     }
-    let form = match &program.verb {
-        Verb::Correlate(verb) => value_form(&verb.asks),
-        Verb::Each
-        | Verb::Absent(_)
-        | Verb::Count(_)
-        | Verb::Distinct(_)
-        | Verb::FirstSeen(_)
-        | Verb::Measure(_)
-        | Verb::Risk(_)
-        | Verb::Rate(_)
-        | Verb::Script(_)
-        | Verb::Sequence(_)
-        | Verb::Travel(_) => None,
-    };
+    let form = if let Verb::Correlate(verb) = &program.verb { value_form(&verb.asks) } else { None };
     let mut values: Vec<Datum> = Vec::new();
     if let Some(form) = form {
         let parts = || heard.fields.iter().map(|field| told(source, fired, field, form));

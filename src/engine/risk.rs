@@ -73,7 +73,7 @@ impl Engine {
 /// The group of `program` that an alert is about; none where it does not say.
 fn key_of(program: &Program, source: &Program, programs: &Programs, fired: &Fired) -> Option<GroupKey> {
     // What others say of their record is for those that hear of them.
-    let alone = matches!(source.verb, Verb::Each);
+    let alone = matches!(source.verb, Verb::Each(_));
     let named = |field: &FieldName| {
         let of_group =
             fired.group.iter().find(|(name, _)| name == field).and_then(|(_, value)| value.clone());

@@ -117,7 +117,7 @@ impl Set {
         let verb = CorrelateSpec {
             asks: corr.asks.clone(),
             of: of.collect(),
-            by: fields(&corr.names()),
+            group: Grouping { by: fields(&corr.names()), missing_own: false },
             timespan: Millis(corr.timespan),
         };
         let mut spec = decoded(id_of(number).as_str(), "match: {outcome: failure}\nlate_within: 5m\n");

@@ -3,7 +3,7 @@
 use crate::alert::{Change, Draft, Fired, Sight, State};
 use crate::record::{Level, Millis, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::Verb;
+use crate::rule::verb::{Judge as _, Verb};
 
 use super::{Group, Open, Surroundings, sight};
 
@@ -118,7 +118,6 @@ pub(super) fn change(open: &Open, state: State, at: Timestamp, program: &Program
 /// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover. What is
 /// told to nobody is not.
 pub fn stays_open(program: &Program) -> bool {
-    let recovers = matches!(&program.verb, Verb::Measure(measure) if measure.recover.is_some());
-    let stays = program.cooldown > Millis::ZERO || recovers || matches!(program.verb, Verb::Absent(_));
-    stays && !program.is_silent()
+    let lasts = program.cooldown > Millis::ZERO || program.verb.recovers();
+    (lasts || matches!(program.verb, Verb::Absent(_))) && !program.is_silent()
 }

@@ -89,7 +89,7 @@ pub(super) fn namings(
     columns: &mut Columns,
 ) -> Vec<Naming> {
     let namings = spec.namings();
-    if namings.iter().all(|(naming, _)| naming.by == spec.by) && namings.len() <= 1 {
+    if namings.iter().all(|(naming, _)| naming.by == spec.group.by) && namings.len() <= 1 {
         return Vec::new();
     }
     let bit = |number: &usize| verb.rules.get(*number).map_or(0, |rule| 1_u32 << rule.mark);

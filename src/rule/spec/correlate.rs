@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::Expr;
+use super::{Expr, Grouping};
 use crate::record::{FieldName, Millis, Number, RuleId};
 
 /// A correlation.
@@ -14,8 +14,8 @@ pub struct CorrelateSpec {
     pub asks: Asks,
     /// What is correlated, in the order of `rules`.
     pub of: Vec<Correlated>,
-    /// `group-by`, as alerts name it: an alias by its own name. Empty: one group a tenant.
-    pub by: Vec<FieldName>,
+    /// `group-by`, as alerts name it: an alias by its own name.
+    pub group: Grouping,
     /// `timespan`. Both of its edges are in the window: [t − timespan, t].
     pub timespan: Millis,
 }

@@ -36,8 +36,8 @@ use crate::record::{Millis, Number, Timestamp};
 
 use super::super::spec::correlate::{Aggregate, Asks, Comparator, Comparison, Named, Occurrence};
 use super::{
-    Entry, Reason, SHOWN_VALUES, Tally, Values, Verdict, Window, count_in, count_out, json_number, measure,
-    single, text_of,
+    Entry, Judge, Reach, Reason, SHOWN_VALUES, Tally, Values, Verdict, Window, count_in, count_out,
+    json_number, measure, single, text_of,
 };
 
 /// Events that are looked through, the latest first, for the values that an alert names.
@@ -128,17 +128,17 @@ impl Named {
     }
 }
 
-impl Correlate {
-    /// Whether it keeps a tally: a count of events needs none.
-    pub(super) fn tallies(&self) -> bool {
+impl Judge for Correlate {
+    fn reach(&self) -> Reach {
+        Reach::Time(self.within)
+    }
+
+    /// A count of events needs no tally.
+    fn tallies(&self) -> bool {
         !matches!(self.asks, Asks::Events(_))
     }
 
-    fn is_of(entry: &Entry, rule: &Rule) -> bool {
-        entry.marks >> rule.mark & 1 == 1
-    }
-
-    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
         match &self.asks {
             Asks::Events(_) => {}
             Asks::Values(_) => {
@@ -166,12 +166,11 @@ impl Correlate {
             Asks::Number(Aggregate::Sum | Aggregate::Average, _) => {
                 tally.sum = tally.sum + measure::sample(entry);
             }
-            Asks::Number(Aggregate::Percentile(_) | Aggregate::Median, _) => measure::push(tally, entry),
+            Asks::Number(Aggregate::Percentile(_) | Aggregate::Median, _) => measure::take_in(tally, entry),
         }
     }
 
-    /// Takes out the oldest event.
-    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
         match &self.asks {
             Asks::Events(_) => {}
             Asks::Values(_) => {
@@ -195,19 +194,70 @@ impl Correlate {
             Asks::Number(Aggregate::Sum | Aggregate::Average, _) => {
                 tally.sum = tally.sum - measure::sample(entry);
             }
-            Asks::Number(Aggregate::Percentile(_) | Aggregate::Median, _) => measure::pop(tally, entry),
+            Asks::Number(Aggregate::Percentile(_) | Aggregate::Median, _) => measure::take_out(tally, entry),
         }
     }
 
-    pub(super) fn judge(&self, tally: &Tally, hits: &[Entry]) -> Verdict {
+    fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
         let short = match &self.asks {
             Asks::Rules(occurrence) | Asks::Ordered(occurrence) => self.occurred(occurrence, tally),
             Asks::Events(bounds) | Asks::Values(bounds) | Asks::Number(_, bounds) => {
-                let actual = self.actual(tally, hits);
+                let actual = self.actual(tally, window.hits);
                 if actual.meets(bounds) { None } else { Some(Shortfall::Compared(actual.shown())) }
             }
         };
         short.map_or(Verdict::Holds, |short| Verdict::Short(Reason::Correlation(short)))
+    }
+
+    fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        let hits = window.hits;
+        let actual = self.actual(tally, hits);
+        let (events, number) = (hits.len(), json_number(actual.shown()));
+        let mut finding = Finding { count: events as u64, ..Finding::default() };
+        match &self.asks {
+            Asks::Events(bounds) => {
+                finding.threshold = shown(bounds);
+                finding.actual = single("count", events);
+            }
+            Asks::Values(bounds) => {
+                finding.count = tally.values.first().map_or(0, Values::len) as u64;
+                finding.threshold = shown(bounds);
+                finding.actual = single("distinct", number);
+                finding.actual.insert("events".to_owned(), events.into());
+                finding.scope = single("values", latest_values(hits));
+            }
+            Asks::Rules(occurrence) | Asks::Ordered(occurrence) => {
+                finding.threshold = match occurrence {
+                    Occurrence::All => single("rules", self.rules.len()),
+                    Occurrence::Many(bounds) => shown(bounds),
+                    Occurrence::Named(named) => single("condition", self.spelt(named)),
+                };
+                finding.actual = single("rules", number);
+                finding.actual.insert("events".to_owned(), events.into());
+                for (place, rule) in self.rules.iter().enumerate() {
+                    let count = match self.asks {
+                        Asks::Ordered(_) => tally.times.get(place).map_or(0, VecDeque::len),
+                        Asks::Events(_) | Asks::Values(_) | Asks::Rules(_) | Asks::Number(..) => {
+                            tally.shares.get(place).map_or(0, |count| *count as usize)
+                        }
+                    };
+                    finding.values.insert(rule.name.clone(), count.into());
+                }
+            }
+            Asks::Number(aggregate, bounds) => {
+                finding.threshold = shown(bounds);
+                finding.actual = single(&aggregate.to_string(), number.clone());
+                finding.actual.insert("events".to_owned(), events.into());
+                finding.scope = single("value", number);
+            }
+        }
+        finding
+    }
+}
+
+impl Correlate {
+    fn is_of(entry: &Entry, rule: &Rule) -> bool {
+        entry.marks >> rule.mark & 1 == 1
     }
 
     /// What is compared; of temporal types, how many rules have occurred.
@@ -279,51 +329,6 @@ impl Correlate {
                 (!in_order).then_some(Shortfall::Disorder)
             }
         }
-    }
-
-    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
-        let hits = window.hits;
-        let actual = self.actual(tally, hits);
-        let (events, number) = (hits.len(), json_number(actual.shown()));
-        let mut finding = Finding { count: events as u64, ..Finding::default() };
-        match &self.asks {
-            Asks::Events(bounds) => {
-                finding.threshold = shown(bounds);
-                finding.actual = single("count", events);
-            }
-            Asks::Values(bounds) => {
-                finding.count = tally.values.first().map_or(0, Values::len) as u64;
-                finding.threshold = shown(bounds);
-                finding.actual = single("distinct", number);
-                finding.actual.insert("events".to_owned(), events.into());
-                finding.scope = single("values", latest_values(hits));
-            }
-            Asks::Rules(occurrence) | Asks::Ordered(occurrence) => {
-                finding.threshold = match occurrence {
-                    Occurrence::All => single("rules", self.rules.len()),
-                    Occurrence::Many(bounds) => shown(bounds),
-                    Occurrence::Named(named) => single("condition", self.spelt(named)),
-                };
-                finding.actual = single("rules", number);
-                finding.actual.insert("events".to_owned(), events.into());
-                for (place, rule) in self.rules.iter().enumerate() {
-                    let count = match self.asks {
-                        Asks::Ordered(_) => tally.times.get(place).map_or(0, VecDeque::len),
-                        Asks::Events(_) | Asks::Values(_) | Asks::Rules(_) | Asks::Number(..) => {
-                            tally.shares.get(place).map_or(0, |count| *count as usize)
-                        }
-                    };
-                    finding.values.insert(rule.name.clone(), count.into());
-                }
-            }
-            Asks::Number(aggregate, bounds) => {
-                finding.threshold = shown(bounds);
-                finding.actual = single(&aggregate.to_string(), number.clone());
-                finding.actual.insert("events".to_owned(), events.into());
-                finding.scope = single("value", number);
-            }
-        }
-        finding
     }
 
     /// An extended condition as a person reads it.

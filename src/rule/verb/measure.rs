@@ -6,7 +6,9 @@ use crate::alert::Finding;
 use crate::record::{Datum, Millis, Number};
 
 use super::super::spec::{Limit, Stat};
-use super::{Counted, Entry, Needed, Reason, Tally, Verdict, json_limit, json_number, single};
+use super::{
+    Counted, Entry, Judge, Needed, Reach, Reason, Tally, Verdict, Window, json_limit, json_number, single,
+};
 
 /// `measure:`, compiled.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub struct Measure {
 }
 
 /// Takes a sample in.
-pub(super) fn push(tally: &mut Tally, entry: &Entry) {
+pub(super) fn take_in(tally: &mut Tally, entry: &Entry) {
     let sample = sample(entry);
     let place = tally.samples.partition_point(|other| *other <= sample);
     tally.samples.insert(place, sample);
@@ -34,7 +36,7 @@ pub(super) fn push(tally: &mut Tally, entry: &Entry) {
 }
 
 /// Takes a sample out.
-pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
+pub(super) fn take_out(tally: &mut Tally, entry: &Entry) {
     let sample = sample(entry);
     if let Ok(place) = tally.samples.binary_search(&sample) {
         tally.samples.remove(place);
@@ -87,8 +89,33 @@ impl Measure {
             Stat::Sum => tally.sum,
         }
     }
+}
 
-    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+impl Judge for Measure {
+    fn reach(&self) -> Reach {
+        match self.last {
+            Some(last) => Reach::Last(last, self.within),
+            None => Reach::Time(self.within),
+        }
+    }
+
+    fn cooldown(&self) -> Millis {
+        self.within
+    }
+
+    fn tallies(&self) -> bool {
+        true
+    }
+
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
+        take_in(tally, entry);
+    }
+
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        take_out(tally, entry);
+    }
+
+    fn judge(&self, tally: &Tally, _window: Window<'_>) -> Verdict {
         if !self.enough(tally) {
             return Verdict::Short(Reason::BelowThreshold {
                 what: Counted::Samples,
@@ -106,11 +133,11 @@ impl Measure {
         })
     }
 
-    pub(super) fn recovered(&self, tally: &Tally) -> bool {
+    fn recovered(&self, tally: &Tally) -> bool {
         self.recover.is_some_and(|limit| self.enough(tally) && self.beyond(limit, tally))
     }
 
-    pub(super) fn describe(&self, tally: &Tally) -> Finding {
+    fn describe(&self, tally: &Tally, _window: Window<'_>) -> Finding {
         let samples = tally.samples.len();
         let value = json_number(self.value(tally));
         let (word, bound) = json_limit(self.limit);
