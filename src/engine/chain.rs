@@ -2,7 +2,7 @@
 //! the instant at which it happened.
 //!
 //! A firing is of the group that the hearer's `group-by` makes of it: a field of the firing's own group, else
-//! of the record that tipped it. What only others hear of (`generate` is false) is told to nobody else.
+//! of what tipped it, which is a record or a firing in its turn. What only others hear of (`generate` is false) is told to nobody else.
 
 use std::sync::Arc;
 

@@ -165,6 +165,12 @@ impl Set {
                         group: group.clone(),
                         count,
                         tip: event.login.clone(),
+                        known: event
+                            .known
+                            .iter()
+                            .map(|(name, value)| (*name, value.clone()))
+                            .chain(corr.names().into_iter().zip(group.clone()))
+                            .collect(),
                     });
                 }
             }
@@ -188,16 +194,14 @@ impl Set {
         for (place, rule) in corr.rules.iter().enumerate() {
             let Ref::Correlation(number) = rule else { continue };
             for firing in &fired[*number] {
-                let names = self.0[*number].names();
-                let value = |name: &str| match names.iter().position(|other| *other == name) {
-                    Some(named) => Some(firing.group[named].clone()),
-                    None => value_of(&firing.tip, name),
-                };
+                let value =
+                    |name: &str| firing.known.get(name).cloned().or_else(|| value_of(&firing.tip, name));
                 let group: Option<Vec<String>> = corr.names().into_iter().map(&value).collect();
                 let values: Option<Vec<String>> = corr.fields.iter().map(|name| value(name)).collect();
                 let (Some(group), Some(values)) = (group, values) else { continue };
-                let (at, id, login) = (firing.at, firing.id.0, firing.tip.clone());
-                events.push(Event { at, id, group, rules: BTreeSet::from([place]), values, login });
+                let (at, id, login, known) =
+                    (firing.at, firing.id.0, firing.tip.clone(), firing.known.clone());
+                events.push(Event { at, id, group, rules: BTreeSet::from([place]), values, login, known });
             }
         }
         events
@@ -222,7 +226,8 @@ impl Set {
                 }
                 None => {
                     let rules = BTreeSet::from([place]);
-                    events.push(Event { at: login.at, id, group, rules, values, login: login.clone() });
+                    let (login, known) = (login.clone(), BTreeMap::new());
+                    events.push(Event { at: login.at, id, group, rules, values, login, known });
                 }
             }
         }
@@ -263,6 +268,8 @@ struct Event {
     rules: BTreeSet<usize>,
     values: Vec<String>,
     login: Login,
+    /// Of a firing: the groups that it and those below it are of.
+    known: BTreeMap<&'static str, String>,
 }
 
 impl Hit for Event {
@@ -288,6 +295,7 @@ struct Firing {
     group: Vec<String>,
     count: u64,
     tip: Login,
+    known: BTreeMap<&'static str, String>,
 }
 
 /// What is counted, if the condition holds for a window.
@@ -408,7 +416,7 @@ fn occurrence(rules: usize) -> impl Strategy<Value = Occurrence> {
     ];
     prop_oneof![
         2 => Just(Occurrence::All),
-        1 => bounds(0..=3).prop_map(Occurrence::Many),
+        1 => bounds(0..=3_i64).prop_map(Occurrence::Many),
         2 => named.prop_map(Occurrence::Named),
     ]
 }
@@ -427,8 +435,8 @@ fn asks(rules: usize) -> impl Strategy<Value = (Asks, Vec<&'static str>)> {
     ]);
     let rtts = (0..12_i64).prop_map(|step| step * 50);
     prop_oneof![
-        bounds(0..=5).prop_map(|bounds| (Asks::Events(bounds), Vec::new())),
-        (values, bounds(0..=4)).prop_map(|(fields, bounds)| (Asks::Values(bounds), fields)),
+        bounds(0..=5_i64).prop_map(|bounds| (Asks::Events(bounds), Vec::new())),
+        (values, bounds(0..=4_i64)).prop_map(|(fields, bounds)| (Asks::Values(bounds), fields)),
         occurrence(rules).prop_map(|occurrence| (Asks::Rules(occurrence), Vec::new())),
         occurrence(rules).prop_map(|occurrence| (Asks::Ordered(occurrence), Vec::new())),
         (aggregate, bounds(rtts))
