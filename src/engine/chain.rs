@@ -100,7 +100,7 @@ fn event(source: &Program, program: &Program, heard: &Heard, fired: &Fired) -> H
         let parts = || heard.fields.iter().map(|field| told(source, fired, field, form));
         let value = match form {
             Form::Number => parts().next().unwrap_or(Datum::Absent),
-            Form::Key | Form::Net(_) | Form::Typed | Form::Degrees(_) => tuple(parts().collect()),
+            Form::Key | Form::Net(_) | Form::Typed | Form::Degrees(_) => tuple(&parts().collect::<Vec<_>>()),
         };
         if value == Datum::Absent {
             return Hears::NoValue;

@@ -381,7 +381,7 @@ impl Programs {
         }
         programs.risk_fields.sort();
         programs.risk_fields.dedup();
-        let mut tells = correlate::tells(rules.iter().map(|(rule, _)| &**rule));
+        let mut tells = correlate::tells(&rules.iter().map(|(rule, _)| &**rule));
         for (rule, script) in rules {
             let tells = tells.remove(rule.id()).unwrap_or_default();
             programs.add(rule, script, tells, columns);
@@ -565,7 +565,8 @@ impl Carry {
         if let [(column, kind)] = *self.columns {
             return self.single(record.get(column), kind);
         }
-        tuple(self.columns.iter().map(|(column, kind)| self.single(record.get(*column), *kind)).collect())
+        let parts = self.columns.iter().map(|(column, kind)| self.single(record.get(*column), *kind));
+        tuple(&parts.collect::<Vec<_>>())
     }
 
     fn single(&self, value: Value<'_>, kind: FieldKind) -> Datum {
@@ -595,7 +596,7 @@ pub fn values(carries: &[Carry], record: Record<'_>) -> Option<Arc<[Datum]>> {
 }
 
 /// A tuple of texts; what one text alone is. None if one of them is none.
-pub fn tuple(parts: Vec<Datum>) -> Datum {
+pub fn tuple(parts: &[Datum]) -> Datum {
     let mut joined = String::new();
     for (number, part) in parts.iter().enumerate() {
         match part {

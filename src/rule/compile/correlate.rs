@@ -21,7 +21,7 @@ pub fn form(asks: &Asks) -> Option<Form> {
 /// Of every correlation that others hear of, what they want of its firings: what makes their groups and
 /// their values, and what those want that hear of them in turn.
 pub(super) fn tells<'a>(
-    rules: impl Iterator<Item = &'a Rule> + Clone,
+    rules: &(impl Iterator<Item = &'a Rule> + Clone),
 ) -> BTreeMap<RuleId, Vec<(FieldName, Form)>> {
     let mut tells: BTreeMap<RuleId, Vec<(FieldName, Form)>> = BTreeMap::new();
     loop {

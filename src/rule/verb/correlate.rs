@@ -122,7 +122,9 @@ impl Named {
             Self::Rule(_) => {}
             Self::Not(part) => part.wanted(!negated, wanted),
             Self::All(parts) | Self::Any(parts) => {
-                parts.iter().for_each(|part| part.wanted(negated, wanted));
+                for part in parts {
+                    part.wanted(negated, wanted);
+                }
             }
         }
     }
