@@ -3,7 +3,7 @@
 //! As for rule files: one table says what is taken, what is suggested and what the reference lists.
 //! The keys of each kind of receiver and source stand with the kind. Never reads a value.
 
-use crate::rule::keys::{KeyDoc, LEVELS, Language, MapDoc, Open, Takes, later, may, need};
+use crate::rule::keys::{KeyDoc, LEVELS, Language, MapDoc, Open, Takes, may, need};
 
 /// Words for why an act failed, as facts name them.
 pub const FAILURE_KINDS: &[&str] =
@@ -28,7 +28,18 @@ pub static CONFIG: MapDoc = MapDoc {
             "rule files and folders of them, relative to this file",
             "rules: [rules/]",
         ),
-        later("sigma", "folders of Sigma documents", "sigma: [sigma/]"),
+        may(
+            "sigma",
+            Takes::Texts,
+            "files and folders of Sigma documents, relative to this file",
+            "sigma: [sigma/]",
+        ),
+        may(
+            "logsources",
+            Takes::Maps(&LOGSOURCE),
+            "whose records the logsources of Sigma documents are; the first line that fits; none: everybody's",
+            "logsources: [{product: vdi, kinds: [login]}]",
+        ),
         may(
             "lists",
             Takes::Map(&LISTS),
@@ -84,6 +95,35 @@ pub static CONFIG: MapDoc = MapDoc {
             Takes::Map(&HEARTBEAT),
             "an address that is called while all is well: who watches it hears of Larum's death",
             "heartbeat: {url: env:HEARTBEAT_URL, every: 1m}",
+        ),
+    ],
+};
+
+/// One line of `logsources:`.
+pub static LOGSOURCE: MapDoc = MapDoc {
+    name: "a line of `logsources`",
+    about: "documents with this logsource are about records of these kinds and services",
+    open: Open::Closed,
+    keys: &[
+        may(
+            "category",
+            Takes::Text,
+            "the logsource's category; any unless given",
+            "category: authentication",
+        ),
+        may("product", Takes::Text, "the logsource's product; any unless given", "product: vdi"),
+        may("service", Takes::Text, "the logsource's service; any unless given", "service: audit"),
+        may(
+            "kinds",
+            Takes::Texts,
+            "kinds of records: login, app_launch, session, user_event; any unless given",
+            "kinds: [login, session]",
+        ),
+        may(
+            "services",
+            Takes::Texts,
+            "services of records: desktop, app; any unless given",
+            "services: [desktop]",
         ),
     ],
 };
@@ -353,6 +393,7 @@ pub static CONFIG_FILES: Language = Language {
     split: ("rules and lists stand in files of their own", "rules and lists stand in files of their own"),
     second: "put it into a file of its own, and take the `---` away",
     star: "put text that begins with `*` in quotes",
+    count: "take it out",
     not_yet: "take it out; a later version will run it",
     maps: MAPS,
     synonyms: SYNONYMS,

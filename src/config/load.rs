@@ -15,15 +15,17 @@ use regex::{Regex, RegexBuilder};
 use crate::record::Level;
 use crate::record::Millis;
 use crate::record::fact::FailureKind;
+use crate::record::scan::Endpoint;
 use crate::route::{AtMost, ReceiverName};
 use crate::rule::lists::{MAX_LISTS, is_name};
 use crate::rule::problem::{Problems, Span};
+use crate::rule::sigma::{LogSource, LogSourceLine, LogSourceMap};
 use crate::rule::suggest;
 use crate::rule::yaml::{self, Kind, Node};
 
 use super::keys::{
     ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, GEO, HEARTBEAT, KEEP,
-    LISTS, RECEIVER, SOURCE,
+    LISTS, LOGSOURCE, RECEIVER, SOURCE,
 };
 use super::part::{Kinds, Part};
 use super::{
@@ -68,6 +70,9 @@ fn config(
     let store = top.text(problems, "store").map(|path| folder.join(path));
     let zone = top.text(problems, "zone").map_or(Tz::UTC, |name| zone(&top, &name, problems));
     let rules = paths(&top, problems).into_iter().map(|path| folder.join(path)).collect();
+    lists_something(&top, "sigma", problems);
+    let sigma = top.texts(problems, "sigma").into_iter().map(|path| folder.join(path)).collect();
+    let logsources = logsources(&top, problems);
     let lists = lists(&top, problems);
     let geo = geo(&top, problems);
     let declared = declared(&top);
@@ -91,6 +96,9 @@ fn config(
         zone,
         rules,
         rules_at: top.place("rules"),
+        sigma,
+        sigma_at: top.place("sigma"),
+        logsources,
         lists: lists
             .into_iter()
             .map(|(name, path, at)| ListFile { name, path: folder.join(path), at })
@@ -130,6 +138,47 @@ fn lists_something(top: &Options<'_>, key: &str, problems: &mut Problems) {
             top.fault(problems, key, message, "run several daemons, each with its own file and store");
         }
     }
+}
+
+/// Whose records the logsources of Sigma documents are.
+fn logsources(top: &Options<'_>, problems: &mut Problems) -> LogSourceMap {
+    let mut lines = Vec::new();
+    for node in entries(top, "logsources", problems) {
+        let at = node.map().and_then(|entries| entries.first()).map_or(node.span, |entry| entry.key.span);
+        let Some(line) = Options::open(node, &LOGSOURCE, at, problems) else { continue };
+        let part = |name: &str, problems: &mut Problems| line.text(problems, name);
+        let logsource = LogSource {
+            category: part("category", problems),
+            product: part("product", problems),
+            service: part("service", problems),
+        };
+        let kinds = known(&line, "kinds", Endpoint::ALL.map(|endpoint| Some(endpoint.kind())), problems);
+        let services = known(&line, "services", Endpoint::ALL.map(Endpoint::service), problems);
+        if kinds.is_empty() && services.is_empty() {
+            let hint = "add `kinds: [login]` or `services: [desktop]`, or take the line out";
+            problems.error_hint(at, "this line does not say whose records they are", hint);
+        }
+        lines.push(LogSourceLine { logsource, kinds, services });
+    }
+    LogSourceMap(lines)
+}
+
+/// The words under `key`, of which these are known.
+fn known<'w>(
+    line: &Options<'_>,
+    key: &str,
+    words: impl IntoIterator<Item = Option<&'w str>>,
+    problems: &mut Problems,
+) -> Vec<String> {
+    let mut known: Vec<&str> = words.into_iter().flatten().collect();
+    known.sort_unstable();
+    known.dedup();
+    let spelt = line.texts(problems, key);
+    for word in spelt.iter().filter(|word| !known.contains(&word.as_str())) {
+        let hint = format!("known: {}", known.join(", "));
+        line.fault(problems, key, format!("`{key}` cannot hold `{word}`"), hint);
+    }
+    spelt
 }
 
 /// Names of lists, and the file of each.

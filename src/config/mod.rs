@@ -29,6 +29,7 @@ use crate::record::fact::{Facts, FailureKind};
 use crate::record::{Level, Millis};
 use crate::route::{AtMost, ReceiverName, Routes};
 use crate::rule::problem::{Problems, Span};
+use crate::rule::sigma::LogSourceMap;
 
 pub use geo::GeoKind;
 pub use load::load;
@@ -51,6 +52,12 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where they stand in the file.
     pub rules_at: Span,
+    /// Files and folders of Sigma documents.
+    pub sigma: Vec<PathBuf>,
+    /// Where they stand in the file.
+    pub sigma_at: Span,
+    /// Whose records the logsources of documents are.
+    pub logsources: LogSourceMap,
     /// Lists that rules may name, in order of name.
     pub lists: Vec<ListFile>,
     /// Files that tell where addresses are, each with its place in the file.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::record::{Batch, Locator, Phase, Record, RecordId, Timestamp};
 use crate::rule::compile::{self, Input, Program, Programs, Role};
-use crate::rule::condition::{Condition, Memo};
+use crate::rule::condition::{Condition, Memo, Phases};
 use crate::rule::index::Looked;
 use crate::rule::past::{QuestionId, Rest};
 use crate::rule::verb::Entry;
@@ -208,7 +208,8 @@ impl Programs {
             for number in &*found {
                 let number = *number as usize;
                 let input = &self.inputs[number];
-                let wanted = input.phases.contains(one.phase) && self.in_time(input, one.at);
+                let phases = if input.per_row { own_phase(batch, one) } else { input.phases };
+                let wanted = phases.contains(one.phase) && self.in_time(input, one.at);
                 if wanted && input.role != Role::Learn && !self.list[input.program].questions.is_empty() {
                     self.open(input, batch, one, memo, interned, matched, first);
                     continue;
@@ -395,6 +396,7 @@ impl Programs {
     }
 }
 
+<<<<<<< HEAD
 /// What a record is to a correlation whose rules have names of their own for its fields. Where two name
 /// the same group, it is one event of both.
 fn several(program: &Program, record: Record<'_>, marks: u32, (seat, phase): (Seat, Phase)) -> HitOutcome {
@@ -420,6 +422,11 @@ fn several(program: &Program, record: Record<'_>, marks: u32, (seat, phase): (Se
         hits.push((key, Entry { at, phase, id, locator, marks, clears: false, seat: 0, values }));
     }
     HitOutcome::Several { seat, hits, ungrouped, valueless }
+}
+
+/// The phase of the one record that a row is to whoever does not ask for phases.
+fn own_phase(batch: &Batch, fresh: &Fresh) -> Phases {
+    Phases::only(batch.rows[fresh.row].only.unwrap_or(Phase::Start))
 }
 
 impl HitOutcome {

@@ -63,6 +63,11 @@ impl Number {
         if self.0 % SCALE == 0 { i64::try_from(self.0 / SCALE).ok() } else { None }
     }
 
+    /// The whole part of a number that is not negative, if it fits.
+    pub fn floor(self) -> Option<i64> {
+        if self.0 < 0 { None } else { i64::try_from(self.0 / SCALE).ok() }
+    }
+
     /// This number times `factor`, exactly; capped at the range of the representation.
     #[must_use]
     pub fn times(self, factor: u32) -> Self {

@@ -282,6 +282,8 @@ pub struct Language {
     pub second: &'static str,
     /// What to do where a value begins with `*`.
     pub star: &'static str,
+    /// What to do to count.
+    pub count: &'static str,
     /// What to do with a word that is not run yet.
     pub not_yet: &'static str,
     /// Every map, to say where a misplaced key belongs.
@@ -301,6 +303,7 @@ pub static RULE_FILES: Language = Language {
     ),
     second: "put each rule in its own file, and take the `---` away",
     star: "put text in quotes; to match a part of a field use `|contains`, `|startswith` or `|endswith`",
+    count: "to count, give the rule a verb: `count: {at_least: 5, within: 10m}`",
     not_yet: "take it out; what this version runs is in `larum schema rule`",
     maps: MAPS,
     synonyms: SYNONYMS,

@@ -34,6 +34,8 @@ pub struct Spec {
     pub level: Level,
     /// What a record must be to be a hit.
     pub matches: Expr,
+    /// A row is one record, whatever phases it has: so it is to Sigma documents that do not ask.
+    pub per_row: bool,
     /// Fields that have a name only because a source's map gives them one.
     pub declared: Vec<String>,
     /// Lists that it may name, and those that it does.
@@ -161,9 +163,103 @@ pub enum Test {
     FieldRef(FieldName),
     /// A value of one of these lists.
     In(Vec<String>),
+    /// The line has the key, be its value null (`true`), or has not (`false`).
+    There(bool),
+    /// This part of it is the value of another field of the same record; for lists, any of their elements.
+    Refers(Part, FieldName),
+    /// A part of an instant, in UTC: one of these numbers, or so compared with the one.
+    Clock(ClockPart, Option<Ordering>, Vec<Number>),
+    /// This part of it is a value of the list between these texts.
+    Filled(Filling),
     /// Used so before this record, by successes of its kind that have the same values of these
     /// fields; none of them: of the tenant. Depends on state.
     Past(Past, Vec<FieldName>),
+}
+
+/// Which part of a text is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its beginning.
+    Start,
+    /// Its end.
+    End,
+    /// Any part of it.
+    Anywhere,
+}
+
+impl Part {
+    /// Whether this part of `text` is `other`.
+    pub fn is(self, text: &str, other: &str) -> bool {
+        match self {
+            Self::Whole => text == other,
+            Self::Start => text.starts_with(other),
+            Self::End => text.ends_with(other),
+            Self::Anywhere => text.contains(other),
+        }
+    }
+}
+
+/// A text with a value of a list in it: Sigma's `%name%`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Filling {
+    /// Which part of the field's text it is.
+    pub part: Part,
+    /// What stands before the value; folded unless the predicate is cased.
+    pub before: String,
+    /// The list.
+    pub list: String,
+    /// What stands behind it.
+    pub after: String,
+}
+
+/// Parts of an instant, as Sigma's modifiers name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum ClockPart {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// Of the month, from 1.
+    Day,
+    /// Of the year, by ISO 8601, from 1.
+    Week,
+    /// From 1.
+    Month,
+    /// Of our era.
+    Year,
+}
+
+impl ClockPart {
+    /// Every part and its word.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("minute", Self::Minute),
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("year", Self::Year),
+    ];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, part)| *part == self).map_or("", |(word, _)| word)
+    }
+
+    /// What it is at that instant, in UTC.
+    pub fn of(self, at: Timestamp) -> Option<i64> {
+        use chrono::{Datelike, Timelike};
+        let time = chrono::DateTime::from_timestamp_millis(at.0)?;
+        Some(match self {
+            Self::Minute => time.minute().into(),
+            Self::Hour => time.hour().into(),
+            Self::Day => time.day().into(),
+            Self::Week => time.iso_week().week().into(),
+            Self::Month => time.month().into(),
+            Self::Year => time.year().into(),
+        })
+    }
 }
 
 /// What is asked of a value's past.

@@ -601,7 +601,7 @@ fn a_sigma_document_is_told() {
     3 | detection:
       | ^^^^^^^^^
       |
-      = help: this version does not read Sigma documents: take the file out of this folder, or write it as a rule with `match:`
+      = help: put it into the folder of the Sigma documents (`sigma:` in the configuration, or `--sigma`)
     ");
 }
 
