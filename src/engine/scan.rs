@@ -396,7 +396,6 @@ impl Programs {
     }
 }
 
-<<<<<<< HEAD
 /// What a record is to a correlation whose rules have names of their own for its fields. Where two name
 /// the same group, it is one event of both.
 fn several(program: &Program, record: Record<'_>, marks: u32, (seat, phase): (Seat, Phase)) -> HitOutcome {

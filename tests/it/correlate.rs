@@ -1,6 +1,8 @@
 //! Correlations against the specification as slow, obvious code: for every event, all events of its group
 //! in the timespan before it are gathered anew and the condition is read off them.
 
+mod documents;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use larum::alert::{AlertId, Draft};

@@ -142,7 +142,10 @@ impl World {
     }
 
     pub fn of(rules: Vec<CheckedRule>, limits: Limits) -> Self {
-        let generation = Arc::new(Generation::new(rules, Columns::default(), limits));
+        Self::under(Arc::new(Generation::new(rules, Columns::default(), limits)))
+    }
+
+    pub fn under(generation: Arc<Generation>) -> Self {
         let origin = Origin::file(Mapping::default());
         let scanner = Scanner::new(generation.columns.clone(), Arc::new(Facts::default()), origin);
         Self { generation, scanner }

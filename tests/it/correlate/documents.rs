@@ -1,0 +1,422 @@
+//! Correlations as Sigma documents: their faults and where they stand, the specification's own examples,
+//! what is told and what is only heard of, and a thousand documents against slow code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::Arc;
+
+use larum::engine::{Generation, GenerationText, RuleText};
+use larum::record::Timestamp;
+use larum::rule::problem::Severity;
+
+use super::super::world::{HOUR, Login, MINUTE, SECOND, START, World, time};
+
+const BASES: &str = "title: A failed login
+name: failed
+detection:
+  selection: {outcome: failure}
+  condition: selection
+---
+title: A login
+name: succeeded
+id: 4d0a2c83-c62c-4ed4-b475-c7e23a9269b8
+detection:
+  selection: {outcome: success}
+  condition: selection
+";
+
+/// A document; its body's first line is line 5.
+fn correlation(name: &str, body: &str) -> String {
+    let body: String = body.lines().map(|line| format!("  {line}\n")).collect();
+    format!("title: {name}\nname: {name}\nlevel: high\ncorrelation:\n{body}")
+}
+
+/// The rules of documents, and what there is to tell of them.
+fn compiled(documents: &[String]) -> (Arc<Generation>, Vec<String>) {
+    let sigma = vec![RuleText { file: "doc.yml".to_owned(), text: documents.join("---\n") }];
+    let compiled = GenerationText { sigma, ..GenerationText::default() }.compile();
+    let mut told = Vec::new();
+    for problems in &compiled.problems {
+        for problem in problems.sorted() {
+            let (line, column) = problems.position(problem.span.start);
+            let word = if problem.severity == Severity::Error { "" } else { "warning: " };
+            let hint = problem.hint.as_deref().unwrap_or_default();
+            told.push(format!("{line}:{column} {word}{} -> {hint}", problem.message));
+        }
+    }
+    (compiled.generation, told)
+}
+
+/// What there is to tell of a correlation with this body.
+fn told(body: &str) -> String {
+    compiled(&[correlation("many", body), BASES.to_owned()]).1.join("\n")
+}
+
+fn world(documents: &[String]) -> World {
+    let (generation, told) = compiled(documents);
+    assert!(told.iter().all(|told| told.contains("warning: ")), "{told:#?}");
+    World::under(generation)
+}
+
+/// Which rules fired when.
+fn fired(world: &World, logins: &[Login]) -> Vec<(String, i64)> {
+    world.told(logins).fired().map(|fired| (fired.rule.to_string(), fired.at.0 - START)).collect()
+}
+
+fn failures(times: &[i64]) -> Vec<Login> {
+    (0..).zip(times).map(|(number, at)| Login::failure(number, *at, "ana")).collect()
+}
+
+const COUNT: &str = "type: event_count\nrules: [failed]\ngroup-by: [user_name]\ntimespan: 1m\n";
+
+#[test]
+fn zz_print() {
+    let bodies = [
+        "type: event_cont\nrules: [faild, succeeded, succeeded]\ntimespan: 10\ncondition: {gte: many}\n".to_owned(),
+        "aliases: {}\n".to_owned(),
+        format!("{COUNT}condition: {{gte: many}}\n"),
+        format!("{COUNT}condition: {{gt3: 3}}\n"),
+        format!("{COUNT}condition: {{}}\n"),
+        format!("{COUNT}condition: failed and succeeded\n"),
+        format!("{COUNT}conditon: {{gte: 1}}\n"),
+        format!("{COUNT}condition: {{gte: 1, field: user_name, percentile: 10}}\n"),
+        format!("{COUNT}condition: {{lt: 1}}\n"),
+        "type: value_count\nrules: failed\ntimespan: 1h30m\ncondition: {gte: 1}\n".to_owned(),
+        "type: value_sum\nrules: failed\ntimespan: 1H\ncondition: {gte: 1, field: [a, b]}\n".to_owned(),
+        "type: value_percentile\nrules: failed\ntimespan: 20y\ncondition: {gte: 1, field: e2e_rtt, percentile: 101}\n".to_owned(),
+        "type: value_percentile\nrules: failed\ntimespan: 0m\ncondition: {gte: 1, field: e2e_rtt}\n".to_owned(),
+        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ngroup-by: [who, who]\naliases:\n  who: {faild: user_name, succeeded: ''}\n  where: {failed: public_ip}\n  odd: x\n".to_owned(),
+        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed and (other\n".to_owned(),
+        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed and (succeeded\n".to_owned(),
+        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed AND succeeded\n".to_owned(),
+        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed or\n".to_owned(),
+        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: not failed\n".to_owned(),
+        "type: temporal\nrules: []\ntimespan: m\n".to_owned(),
+        "type: temporal\nrules: [many]\ntimespan: 1m\ntimeframe: 1m\n".to_owned(),
+    ];
+    for body in bodies {
+        println!("=====\n{body}-----\n{}", told(&body));
+    }
+    let circle = [
+        correlation("one", "type: temporal\nrules: [two, failed]\ntimespan: 1m\n"),
+        correlation("two", "type: temporal\nrules: [one, failed]\ntimespan: 1m\n"),
+        correlation("three", "type: temporal\nrules: [two, failed]\ntimespan: 1m\n"),
+        BASES.to_owned(),
+    ];
+    println!("=====circle\n{}", compiled(&circle).1.join("\n"));
+    let larum = [
+        format!("{}larum: {{cooldwn: 1h}}\n", correlation("one", &format!("{COUNT}condition: {{gte: 1}}\n"))),
+        format!("{}larum: {{cooldown: 1}}\n", correlation("two", &format!("{COUNT}condition: {{gte: 1}}\n"))),
+        BASES.to_owned(),
+    ];
+    println!("=====larum\n{}", compiled(&larum).1.join("\n"));
+}
+
+#[test]
+fn the_example_of_the_specification_fires_at_the_success_behind_many_failures() {
+    let documents = "title: Correlation - Multiple Failed Logins Followed by Successful Login
+id: b180ead8-d58f-40b2-ae54-c8940995b9b6
+status: experimental
+description: Detects multiple failed logins by a single user followed by a successful login of that user
+references:
+    - https://reference.com
+author: Florian Roth (Nextron Systems)
+date: 2023-06-16
+correlation:
+    type: temporal_ordered
+    rules:
+        - multiple_failed_login
+        - successful_login
+    group-by:
+        - User
+    timespan: 10m
+falsepositives:
+    - Unlikely
+level: high
+---
+title: Multiple failed logons
+id: a8418a5a-5fc4-46b5-b23b-6c73beb19d41
+description: Detects multiple failed logins within a certain amount of time
+name: multiple_failed_login
+correlation:
+    type: event_count
+    rules:
+        - failed_login
+    group-by:
+        - User
+    timespan: 10m
+    condition:
+        gte: 10
+---
+title: Single failed login
+id: 53ba33fd-3a50-4468-a5ef-c583635cfa92
+name: failed_login
+logsource:
+    product: windows
+    service: security
+detection:
+    selection:
+        EventID:
+            - 529
+            - 4625
+    condition: selection
+---
+title: Successful login
+id: 4d0a2c83-c62c-4ed4-b475-c7e23a9269b8
+name: successful_login
+logsource:
+    product: windows
+    service: security
+detection:
+    selection:
+        EventID:
+            - 528
+            - 4624
+    condition: selection
+";
+    let world = world(&[documents.to_owned()]);
+    let line = |number: i64, event: u32, at: i64| {
+        format!(r#"{{"id":"{number}","start_time":"{}","EventID":{event},"User":"Ana"}}"#, time(at))
+    };
+    let mut lines: Vec<String> = (0..10).map(|number| line(number, 4625, number * SECOND)).collect();
+    lines.push(line(10, 4624, 9 * SECOND + 10 * MINUTE));
+    lines.push(line(11, 4624, 9 * SECOND + 10 * MINUTE + 1));
+    let mut run = world.run();
+    run.take_lines(&lines);
+    run.finish();
+    let alerts: Vec<_> = run.told.fired().collect();
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
+    assert_eq!(alerts[0].rule.as_str(), "b180ead8-d58f-40b2-ae54-c8940995b9b6");
+    assert_eq!(alerts[0].at, time(9 * SECOND + 10 * MINUTE));
+    assert_eq!(format!("{:?}", alerts[0].group), "[(`=User`, Some(\"ana\"))]");
+}
+
+#[test]
+fn what_is_correlated_is_told_only_where_that_is_asked_for() {
+    let logins = failures(&[0, SECOND]);
+    let document = |more: &str| {
+        vec![correlation("many", &format!("{COUNT}condition: {{gte: 2}}\n{more}")), BASES.to_owned()]
+    };
+    let many = ("many".to_owned(), SECOND);
+    assert_eq!(fired(&world(&document("")), &logins), [many.clone()]);
+    let all = [("failed".to_owned(), 0), ("failed".to_owned(), SECOND), many];
+    assert_eq!(fired(&world(&document("generate: true\n")), &logins), all);
+    let mut root = document("");
+    root[0].push_str("generate: true\n");
+    assert_eq!(fired(&world(&root), &logins), all);
+    // One that is referred to twice is told if one of them asks for it.
+    let mut twice = document("");
+    twice.push(correlation("other", &format!("{COUNT}condition: {{gte: 3}}\ngenerate: true\n")));
+    assert_eq!(fired(&world(&twice), &logins), all);
+}
+
+#[test]
+fn a_document_may_ask_for_one_alert_in_so_long() {
+    let logins = failures(&[0, SECOND, 2 * SECOND, HOUR, HOUR + SECOND]);
+    let mut document =
+        vec![correlation("many", &format!("{COUNT}condition: {{gte: 2}}\n")), BASES.to_owned()];
+    let times = |document: &[String]| {
+        fired(&world(document), &logins).into_iter().map(|(_, at)| at).collect::<Vec<_>>()
+    };
+    assert_eq!(times(&document), [SECOND, 2 * SECOND, HOUR + SECOND]);
+    document[0].push_str("larum: {cooldown: 1h}\n");
+    assert_eq!(times(&document), [SECOND, HOUR + SECOND]);
+}
+
+#[test]
+fn rules_are_named_by_an_extended_condition_where_there_is_no_list() {
+    let body = "type: temporal\ngroup-by: user_name\ntimespan: 1m\ncondition: failed and not succeeded\n";
+    let document = [correlation("only", body), BASES.to_owned()];
+    let logins = [
+        Login::failure(0, 0, "ana"),
+        Login::success(1, 30 * SECOND, "ana"),
+        Login::failure(2, 40 * SECOND, "ana"),
+        Login::failure(3, 3 * MINUTE, "ana"),
+    ];
+    let only = |at| ("only".to_owned(), at);
+    assert_eq!(fired(&world(&document), &logins), [only(0), only(3 * MINUTE)]);
+}
+
+#[test]
+fn an_alias_joins_fields_of_different_names_and_stands_for_itself_elsewhere() {
+    let body = "type: temporal\nrules: [failed, succeeded]\ngroup-by: [who]\ntimespan: 1m\naliases:\n  who:\n    failed: user_name\n    4d0a2c83-c62c-4ed4-b475-c7e23a9269b8: client_name\n";
+    let many = correlation("many", body);
+    let above = correlation(
+        "above",
+        "type: event_count\nrules: [many]\ngroup-by: [who]\ntimespan: 1m\ncondition: {gte: 2}\ngenerate: true\n",
+    );
+    let world = world(&[above, many, BASES.to_owned()]);
+    let told = world.told(&[
+        Login::failure(0, 0, "ana"),
+        Login::success(1, SECOND, "bob").client("ana"),
+        Login::success(2, 2 * SECOND, "ana").client("cat"),
+        Login::success(3, 3 * SECOND, "bob").client("ana"),
+    ]);
+    let fired: Vec<_> = told
+        .fired()
+        .map(|fired| (fired.rule.to_string(), fired.at.0 - START, format!("{:?}", fired.group)))
+        .collect();
+    let line = |rule: &str, at| (rule.to_owned(), at, "[(`=who`, Some(\"ana\"))]".to_owned());
+    assert_eq!(fired, [line("many", SECOND), line("above", 3 * SECOND), line("many", 3 * SECOND)]);
+}
+
+#[test]
+fn a_row_is_one_event_whether_it_has_ended_or_not() {
+    let world = world(&[
+        correlation("many", &format!("{COUNT}condition: {{gte: 2}}\n").replace("failed", "succeeded")),
+        BASES.to_owned(),
+    ]);
+    assert_eq!(fired(&world, &[Login::success(0, 0, "ana").ends(10 * SECOND)]), []);
+}
+
+// --- a thousand documents
+
+/// What the generator makes, read by the line: a base's selection, or a correlation.
+#[derive(Debug)]
+struct Generated {
+    id: String,
+    kind: String,
+    base: String,
+    by: String,
+    at_least: usize,
+    field: Option<String>,
+}
+
+/// The folder of the generators; none where it is not there.
+#[expect(clippy::disallowed_methods, reason = "the generators lie beside the repository")]
+fn generators() -> Option<std::path::PathBuf> {
+    let beside = || std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let folder =
+        std::env::var("LARUM_SHARED").map_or_else(|_| beside(), std::path::PathBuf::from).join("bench");
+    let found = folder.join("gen_records.py").is_file();
+    if !found {
+        eprintln!("NOT TESTED: there are no generators at {}", folder.display());
+    }
+    found.then_some(folder)
+}
+
+fn generate(program: &std::path::Path, args: &[&str]) -> String {
+    let python = std::env::var("LARUM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let made = Command::new(python).arg(program).args(args).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap()
+}
+
+#[test]
+fn a_thousand_documents_fire_where_slow_code_says() {
+    let Some(folder) = generators() else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    generate(&folder.join("gen_sigma_rules.py"), &["--count", "1000", "--seed", "7", "--out", path]);
+    let records =
+        generate(&folder.join("gen_records.py"), &["--count", "20000", "--users", "2000", "--seed", "1"]);
+    let text = std::io::read_to_string(file).unwrap();
+    let (bases, correlations) = parted(&text);
+    assert_eq!(correlations.len(), 49);
+    let compiled = GenerationText {
+        sigma: vec![RuleText { file: "all.yml".to_owned(), text }],
+        ..GenerationText::default()
+    }
+    .compile();
+    let errors: Vec<String> = compiled
+        .problems
+        .iter()
+        .filter(|problems| problems.has_errors())
+        .map(|problems| problems.render(false))
+        .collect();
+    assert!(errors.is_empty(), "{}", errors.concat());
+    let world = World::under(compiled.generation);
+    let lines: Vec<&str> = records.lines().collect();
+    let mut run = world.run();
+    for part in lines.chunks(1_000) {
+        run.take_lines(part);
+    }
+    run.finish();
+    let ids: BTreeSet<&str> = correlations.iter().map(|one| one.id.as_str()).collect();
+    let mut told: BTreeMap<(String, String, i64), usize> = BTreeMap::new();
+    for fired in run.told.fired().filter(|fired| ids.contains(fired.rule.as_str())) {
+        let group = fired.group[0].1.clone().unwrap();
+        *told.entry((fired.rule.to_string(), group, fired.at.0)).or_default() += 1;
+    }
+    let records: Vec<serde_json::Map<String, serde_json::Value>> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut meant: BTreeMap<(String, String, i64), usize> = BTreeMap::new();
+    for one in &correlations {
+        for (group, at) in slow(one, &bases[&one.base], &records) {
+            *meant.entry((one.id.clone(), group, at)).or_default() += 1;
+        }
+    }
+    assert!(meant.len() > 500, "{} firings", meant.len());
+    assert_eq!(told, meant);
+}
+
+/// Bases by name, as the fields that they ask for; and correlations.
+fn parted(text: &str) -> (BTreeMap<String, Vec<(String, String)>>, Vec<Generated>) {
+    let (mut bases, mut correlations) = (BTreeMap::new(), Vec::new());
+    for document in text.split("\n---\n") {
+        let lines: Vec<&str> = document.lines().collect();
+        let value = |key: &str| {
+            let line = lines.iter().find(|line| line.trim_start().starts_with(key));
+            line.map(|line| line.trim_start()[key.len()..].trim().trim_matches('\'').to_owned())
+        };
+        let item = |key: &str| {
+            let place = lines.iter().position(|line| line.trim() == key).unwrap();
+            lines[place + 1].trim().trim_start_matches("- ").to_owned()
+        };
+        if lines.contains(&"correlation:") {
+            correlations.push(Generated {
+                id: value("id:").unwrap(),
+                kind: value("type:").unwrap(),
+                base: item("rules:"),
+                by: item("group-by:"),
+                at_least: value("gte:").unwrap().parse().unwrap(),
+                field: value("field:"),
+            });
+        } else if let Some(name) = value("name:") {
+            let asked = lines.iter().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
+            let asked = asked.map(|(field, value)| (field.to_owned(), value.trim_matches('\'').to_owned()));
+            bases.insert(name, asked.collect());
+        }
+    }
+    (bases, correlations)
+}
+
+/// Where a generated correlation fires: the group and the time of each alert.
+fn slow(
+    one: &Generated,
+    asked: &[(String, String)],
+    records: &[serde_json::Map<String, serde_json::Value>],
+) -> Vec<(String, i64)> {
+    let text = |record: &serde_json::Map<String, serde_json::Value>, field: &str| {
+        record
+            .get(field)
+            .and_then(|value| value.as_str())
+            .filter(|text| !text.is_empty())
+            .map(str::to_lowercase)
+    };
+    let mut groups: BTreeMap<String, Vec<(i64, Option<String>)>> = BTreeMap::new();
+    for record in records {
+        let is = |(field, value): &(String, String)| text(record, field) == Some(value.to_lowercase());
+        let Some(group) = text(record, &one.by).filter(|_| asked.iter().all(is)) else { continue };
+        let at: Timestamp = record["start_time"].as_str().and_then(Timestamp::parse).unwrap();
+        let value = one.field.as_ref().map(|field| text(record, field));
+        if value != Some(None) {
+            groups.entry(group).or_default().push((at.0, value.flatten()));
+        }
+    }
+    let mut firings = Vec::new();
+    for (group, mut events) in groups {
+        events.sort();
+        for (place, (at, _)) in events.iter().enumerate() {
+            let window = events[..=place].iter().filter(|(other, _)| at - other <= 10 * MINUTE);
+            let count = match one.kind.as_str() {
+                "event_count" => window.count(),
+                _ => window.map(|(_, value)| value).collect::<BTreeSet<_>>().len(),
+            };
+            if count >= one.at_least {
+                firings.push((group.clone(), *at));
+            }
+        }
+    }
+    firings
+}
