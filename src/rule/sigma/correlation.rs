@@ -180,10 +180,22 @@ impl<'s> Reading<'s> {
         }
     }
 
+    /// Tells that `correlation` lacks a key, unless a slip of it is told already.
+    fn missing(&mut self, key: &'static str, message: &str, hint: &str) {
+        let known = |word: &str| KEYS.contains(&word);
+        let slip = |entry: &Entry| {
+            let word = entry.key.text.as_str();
+            !known(word) && (nearest(word, KEYS) == Some(key) || (word, key) == ("timeframe", "timespan"))
+        };
+        if !self.section.node.map().unwrap_or_default().iter().any(slip) {
+            self.fault(self.section.at, message, hint);
+        }
+    }
+
     fn kind(&mut self) -> Option<&'static str> {
         let Some(entry) = self.get("type") else {
             let hint = format!("add `type: event_count`, or another of {}", one_of(&TYPES));
-            self.fault(self.section.at, "`correlation` needs `type`", hint);
+            self.missing("type", "`correlation` needs `type`", &hint);
             return None;
         };
         let (span, text) =
@@ -204,8 +216,11 @@ impl<'s> Reading<'s> {
         let set = self.set;
         let mut rules: Vec<(Word, &'s Member)> = Vec::new();
         if self.section.rules.is_empty() {
-            let span = self.get("rules").map_or(self.section.at, |entry| entry.key.span);
-            self.fault(span, "`correlation` needs `rules`", "add `rules: [name or id of a document]`");
+            let hint = "add `rules: [name or id of a document]`";
+            match self.get("rules") {
+                Some(entry) => self.fault(entry.key.span, "`correlation` needs `rules`", hint),
+                None => self.missing("rules", "`correlation` needs `rules`", hint),
+            }
         }
         let section = self.section;
         for word in &section.rules {
@@ -222,6 +237,8 @@ impl<'s> Reading<'s> {
                     format!("`{}` stands twice in `rules`", word.text),
                     "take one of them out",
                 );
+            } else if set.members.get(number).is_some_and(|own| std::ptr::eq(own, member)) {
+                self.fault(word.span, format!("`{}` refers to itself", word.text), "take it out of `rules`");
             } else if let Some(circle) = self.circle(number, member) {
                 let message = format!("correlations refer to each other in a circle: {circle}");
                 self.fault(word.span, message, "take one of them out of the other's `rules`");
@@ -292,7 +309,7 @@ impl<'s> Reading<'s> {
 
     fn timespan(&mut self) -> Option<Millis> {
         let Some(entry) = self.get("timespan") else {
-            self.fault(self.section.at, "`correlation` needs `timespan`", "add `timespan: 10m`");
+            self.missing("timespan", "`correlation` needs `timespan`", "add `timespan: 10m`");
             return None;
         };
         let (span, text) =
@@ -373,7 +390,7 @@ impl<'s> Reading<'s> {
             None => {
                 let example = if kind == "event_count" { "{gte: 10}" } else { "{field: user_name, gte: 10}" };
                 let message = format!("a correlation of type `{kind}` needs `condition`");
-                self.fault(self.section.at, message, format!("add `condition: {example}`"));
+                self.missing("condition", &message, &format!("add `condition: {example}`"));
                 return None;
             }
             Some(entry) if entry.value.map().is_some() => {
@@ -385,7 +402,7 @@ impl<'s> Reading<'s> {
             }
             Some(entry) if temporal => Occurrence::Named(self.named(&entry.value)?),
             Some(entry) => {
-                let message = format!("a `{kind}` compares a number, and this is no map of comparisons");
+                let message = format!("`{kind}` compares a number, and this is no map of comparisons");
                 self.fault(
                     place(entry),
                     message,
@@ -430,7 +447,7 @@ impl<'s> Reading<'s> {
             (None, _) => Some(Some(Asks::Values(bounds))),
             (Some(aggregate), [_]) => Some(Some(Asks::Number(aggregate, bounds))),
             (Some(_), [_, second, ..]) => {
-                self.fault(second.span, format!("a `{kind}` is of one field"), "take the others out");
+                self.fault(second.span, format!("`{kind}` is of one field"), "take the others out");
                 None
             }
         }
@@ -755,11 +772,13 @@ impl Parser<'_> {
 
     fn unexpected(&self) -> Wrong {
         match self.peek() {
-            Some(word) => (
-                self.at,
-                format!("`{word}` cannot stand here"),
-                "join names of rules with `and` or `or`, and close what you open".to_owned(),
-            ),
+            Some(word) => {
+                let hint = match word {
+                    "AND" | "OR" | "NOT" | "&&" | "||" | "!" => "the words are `and`, `or` and `not`",
+                    _ => "join names of rules with `and` or `or`, and close what you open",
+                };
+                (self.at, format!("`{word}` cannot stand here"), hint.to_owned())
+            }
             None => (
                 self.words.len().saturating_sub(1),
                 "the condition stops too early".to_owned(),

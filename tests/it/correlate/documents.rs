@@ -69,47 +69,181 @@ fn failures(times: &[i64]) -> Vec<Login> {
 
 const COUNT: &str = "type: event_count\nrules: [failed]\ngroup-by: [user_name]\ntimespan: 1m\n";
 
+/// What there is to tell of `COUNT` with these lines more, which begin at line 9.
+fn counted(more: &str) -> String {
+    told(&format!("{COUNT}{more}\n"))
+}
+
+/// Two rules within a minute, and these lines more, which begin at line 8.
+fn temporal(more: &str) -> String {
+    told(&format!("type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\n{more}\n"))
+}
+
+/// A number of `e2e_rtt` with this timespan at line 7 and this condition at line 8.
+fn measured(kind: &str, timespan: &str, condition: &str) -> String {
+    told(&format!("type: {kind}\nrules: failed\ntimespan: {timespan}\ncondition: {condition}\n"))
+}
+
 #[test]
-fn zz_print() {
-    let bodies = [
-        "type: event_cont\nrules: [faild, succeeded, succeeded]\ntimespan: 10\ncondition: {gte: many}\n".to_owned(),
-        "aliases: {}\n".to_owned(),
-        format!("{COUNT}condition: {{gte: many}}\n"),
-        format!("{COUNT}condition: {{gt3: 3}}\n"),
-        format!("{COUNT}condition: {{}}\n"),
-        format!("{COUNT}condition: failed and succeeded\n"),
-        format!("{COUNT}conditon: {{gte: 1}}\n"),
-        format!("{COUNT}condition: {{gte: 1, field: user_name, percentile: 10}}\n"),
-        format!("{COUNT}condition: {{lt: 1}}\n"),
-        "type: value_count\nrules: failed\ntimespan: 1h30m\ncondition: {gte: 1}\n".to_owned(),
-        "type: value_sum\nrules: failed\ntimespan: 1H\ncondition: {gte: 1, field: [a, b]}\n".to_owned(),
-        "type: value_percentile\nrules: failed\ntimespan: 20y\ncondition: {gte: 1, field: e2e_rtt, percentile: 101}\n".to_owned(),
-        "type: value_percentile\nrules: failed\ntimespan: 0m\ncondition: {gte: 1, field: e2e_rtt}\n".to_owned(),
-        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ngroup-by: [who, who]\naliases:\n  who: {faild: user_name, succeeded: ''}\n  where: {failed: public_ip}\n  odd: x\n".to_owned(),
-        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed and (other\n".to_owned(),
-        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed and (succeeded\n".to_owned(),
-        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed AND succeeded\n".to_owned(),
-        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: failed or\n".to_owned(),
-        "type: temporal\nrules: [failed, succeeded]\ntimespan: 1m\ncondition: not failed\n".to_owned(),
-        "type: temporal\nrules: []\ntimespan: m\n".to_owned(),
-        "type: temporal\nrules: [many]\ntimespan: 1m\ntimeframe: 1m\n".to_owned(),
-    ];
-    for body in bodies {
-        println!("=====\n{body}-----\n{}", told(&body));
+fn all_faults_of_a_correlation_are_told_at_once_and_at_their_places() {
+    assert_eq!(
+        told("type: event_cont\nrules: [faild, succeeded, succeeded]\ntimespan: 10\ncondition: {gte: many}\n"),
+        "5:9 there is no correlation of type `event_cont` -> did you mean `event_count`?\n\
+         6:11 no document is called `faild` -> did you mean `failed`?\n\
+         6:29 `succeeded` stands twice in `rules` -> take one of them out\n\
+         7:13 `timespan: 10` has no unit -> write `10s`, `10m`, `10h` or `10d`"
+    );
+    assert_eq!(
+        told("aliases: {}\n"),
+        "4:1 `correlation` needs `type` -> add `type: event_count`, or another of `event_count`, `value_count`, `temporal`, `temporal_ordered`, `value_sum`, `value_avg`, `value_percentile` or `value_median`\n\
+         4:1 `correlation` needs `rules` -> add `rules: [name or id of a document]`\n\
+         4:1 `correlation` needs `timespan` -> add `timespan: 10m`"
+    );
+    assert_eq!(
+        told("type: temporal\nrules: []\ntimespan: m\n"),
+        "6:3 `correlation` needs `rules` -> add `rules: [name or id of a document]`\n\
+         7:13 `timespan` takes a number and a unit, not `m` -> write `timespan: 10m`"
+    );
+    assert_eq!(
+        told("type: temporal\nrules: [many]\ntimeframe: 1m\n"),
+        "6:11 `many` refers to itself -> take it out of `rules`\n\
+         7:3 unknown key `timeframe` in `correlation` -> did you mean `timespan`?"
+    );
+}
+
+#[test]
+fn faults_of_a_condition_are_told_at_their_places() {
+    for (condition, fault) in [
+        ("condition: {gte: many}", "9:20 `gte` takes a number, not `many` -> write `gte: 10`"),
+        ("condition: {gt3: 3}", "9:15 unknown key `gt3` in `condition` -> did you mean `gt`?"),
+        (
+            "condition: {}",
+            "9:3 the condition compares with nothing -> add one of `gt`, `gte`, `lt`, `lte`, `eq` or `neq`",
+        ),
+        (
+            "condition: failed and succeeded",
+            "9:14 `event_count` compares a number, and this is no map of comparisons -> write `condition: {gte: 10}`; names of rules are for temporal types",
+        ),
+        ("conditon: {gte: 1}", "9:3 unknown key `conditon` in `correlation` -> did you mean `condition`?"),
+        ("", "4:1 a correlation of type `event_count` needs `condition` -> add `condition: {gte: 10}`"),
+        (
+            "condition: {lt: 1}",
+            "9:3 warning: `lt: 1` never holds: it is judged at events, and then there is one at least -> to hear of silence, write a rule of Larum's own with `absent`",
+        ),
+        (
+            "condition: {gte: 1, field: user_name}",
+            "9:23 warning: a correlation of type `event_count` looks at no `field` -> take `field` out, or write another type",
+        ),
+    ] {
+        assert_eq!(counted(condition), fault, "{condition}");
     }
-    let circle = [
-        correlation("one", "type: temporal\nrules: [two, failed]\ntimespan: 1m\n"),
-        correlation("two", "type: temporal\nrules: [one, failed]\ntimespan: 1m\n"),
-        correlation("three", "type: temporal\nrules: [two, failed]\ntimespan: 1m\n"),
-        BASES.to_owned(),
-    ];
-    println!("=====circle\n{}", compiled(&circle).1.join("\n"));
-    let larum = [
-        format!("{}larum: {{cooldwn: 1h}}\n", correlation("one", &format!("{COUNT}condition: {{gte: 1}}\n"))),
-        format!("{}larum: {{cooldown: 1}}\n", correlation("two", &format!("{COUNT}condition: {{gte: 1}}\n"))),
-        BASES.to_owned(),
-    ];
-    println!("=====larum\n{}", compiled(&larum).1.join("\n"));
+    for (condition, fault) in [
+        (
+            "condition: failed and (other",
+            "8:26 the condition names `other`, which is not in `rules` -> name it in `rules`",
+        ),
+        ("condition: failed and (succeeded", "8:25 this `(` is never closed -> add `)`"),
+        (
+            "condition: failed AND succeeded",
+            "8:21 `AND` cannot stand here -> the words are `and`, `or` and `not`",
+        ),
+        (
+            "condition: failed or",
+            "8:21 the condition stops too early -> a name of a rule is missing at its end",
+        ),
+        (
+            "condition: not failed",
+            "6:19 warning: the condition does not name `succeeded` -> name it, or take it out of `rules`",
+        ),
+    ] {
+        assert_eq!(temporal(condition), fault, "{condition}");
+    }
+}
+
+#[test]
+fn faults_of_numbers_and_timespans_are_told_at_their_places() {
+    for (kind, timespan, condition, fault) in [
+        (
+            "value_count",
+            "1h30m",
+            "{gte: 1}",
+            "7:13 `h30m` is no unit of a timespan -> one number and one unit: an hour and a half is `90m`\n\
+             8:3 a correlation of type `value_count` needs `field` in its condition -> add `field: user_name`",
+        ),
+        (
+            "value_sum",
+            "1H",
+            "{gte: 1, field: [a, b]}",
+            "7:13 `H` is no unit of a timespan -> did you mean `1h`?\n\
+             8:34 `value_sum` is of one field -> take the others out",
+        ),
+        (
+            "value_percentile",
+            "20y",
+            "{gte: 1, field: e2e_rtt, percentile: 101}",
+            "7:13 `timespan: 20y` is too long -> 3650d is the longest\n\
+             8:51 `percentile` is a whole number from 1 to 100, not `101` -> write `percentile: 95`",
+        ),
+        (
+            "value_percentile",
+            "0m",
+            "{gte: 1, field: e2e_rtt}",
+            "7:13 `timespan: 0m` is no time at all -> write `timespan: 10m`\n\
+             8:3 warning: the condition names no percentile; the 50th is meant -> write `percentile: 50`, or another from 1 to 100",
+        ),
+    ] {
+        assert_eq!(measured(kind, timespan, condition), fault, "{kind}");
+    }
+}
+
+#[test]
+fn faults_of_aliases_are_told_at_their_places() {
+    assert_eq!(
+        temporal(
+            "group-by: [who, who]\naliases:\n  who: {faild: user_name, succeeded: ''}\n  where: {failed: public_ip}\n  odd: x"
+        ),
+        "8:19 `who` stands twice in `group-by` -> take one of them out\n\
+         10:11 alias `who` is about `faild`, which is not in `rules` -> did you mean `failed`?\n\
+         10:40 alias `who` needs a field of `succeeded` -> write `succeeded: user_name`\n\
+         11:5 warning: nothing uses the alias `where` -> name it in `group-by`, or take it out\n\
+         12:5 alias `odd` is a map of rules and fields, not a single value -> write `odd: {rule: field}`"
+    );
+}
+
+#[test]
+fn a_circle_is_told_at_each_of_its_places_and_who_refers_to_it_falls_with_it() {
+    let one = |name: &str, rule: &str| {
+        correlation(name, &format!("type: temporal\nrules: [{rule}, failed]\ntimespan: 1m\n"))
+    };
+    let documents = [one("one", "two"), one("two", "one"), one("three", "two"), BASES.to_owned()];
+    let (generation, told) = compiled(&documents);
+    assert_eq!(
+        told,
+        [
+            "6:11 correlations refer to each other in a circle: `one`, `two`, `one` -> take one of them out of the other's `rules`",
+            "14:11 correlations refer to each other in a circle: `two`, `one`, `two` -> take one of them out of the other's `rules`",
+            "18:7 it refers to `two`, which does not load -> mend that one first",
+        ]
+    );
+    let left: Vec<&str> = generation.programs.list.iter().map(|program| program.rule.id().as_str()).collect();
+    assert_eq!(left, ["succeeded"], "what is correlated stays quiet");
+}
+
+#[test]
+fn faults_of_what_is_said_to_us_alone_are_told() {
+    let more = |larum: &str| {
+        let one = correlation("many", &format!("{COUNT}condition: {{gte: 1}}\n"));
+        compiled(&[format!("{one}larum: {larum}\n"), BASES.to_owned()]).1.join("\n")
+    };
+    assert_eq!(more("{cooldwn: 1h}"), "10:9 unknown key `cooldwn` in `larum` -> did you mean `cooldown`?");
+    assert_eq!(
+        more("{cooldown: 1}"),
+        "10:19 `cooldown`: `1` needs a unit: `1s`, `1m`, `1h` or `1d` -> write `larum: {cooldown: 1h}`"
+    );
+    assert_eq!(
+        more("1h"),
+        "10:1 `larum` is a map of keys, not a single value -> write `larum: {cooldown: 1h}`"
+    );
 }
 
 #[test]
