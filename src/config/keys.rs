@@ -173,6 +173,12 @@ pub static RECEIVER: MapDoc = MapDoc {
             "messages by level; what is beyond goes out as one digest",
             "at_most: {medium: 10 in 15m}",
         ),
+        may(
+            "watchdog",
+            Takes::Map(&WATCHDOG),
+            "a fixed message on a schedule: who misses it knows that messages no longer arrive",
+            "watchdog: {every: 24h}",
+        ),
     ],
 };
 
@@ -182,12 +188,39 @@ pub static AT_MOST: MapDoc = MapDoc {
     about: "levels, and how many messages of each people can read",
     open: Open::Closed,
     keys: &[
+        may(
+            "rules",
+            Takes::Map(&AT_MOST_RULES),
+            "how many messages single rules may send, whatever their level",
+            "rules: {failure-burst: 3 in 1h}",
+        ),
         limit("informational", "informational: 5 in 1h"),
         limit("low", "low: 5 in 1h"),
         limit("medium", "medium: 10 in 15m"),
         limit("high", "high: 10 in 15m"),
         limit("critical", "critical: off"),
     ],
+};
+
+/// `rules:` of `at_most`.
+pub static AT_MOST_RULES: MapDoc = MapDoc {
+    name: "`rules` of `at_most`",
+    about: "ids of rules, and how many messages of each; what is beyond goes out as one digest of the rule",
+    open: Open::Names,
+    keys: &[],
+};
+
+/// `watchdog:` of a receiver.
+pub static WATCHDOG: MapDoc = MapDoc {
+    name: "`watchdog`",
+    about: "a fixed message on a schedule",
+    open: Open::Closed,
+    keys: &[need(
+        "every",
+        Takes::Duration,
+        "how often, 1m to 7d: it comes at whole multiples since 1970, so that 24h is midnight in UTC",
+        "every: 24h",
+    )],
 };
 
 const fn limit(level: &'static str, example: &'static str) -> KeyDoc {
@@ -331,6 +364,12 @@ pub static HEARTBEAT: MapDoc = MapDoc {
             "url: env:HEARTBEAT_URL",
         ),
         may("every", Takes::Duration, "how often at most; 1m unless told", "every: 1m"),
+        may(
+            "allow_private",
+            Takes::Texts,
+            "private networks that the host's name may stand for, as for receivers",
+            "allow_private: [10.20.0.0/16]",
+        ),
     ],
 };
 
@@ -342,6 +381,8 @@ pub static MAPS: &[&MapDoc] = &[
     &SOURCE,
     &RECEIVER,
     &AT_MOST,
+    &AT_MOST_RULES,
+    &WATCHDOG,
     &ROUTE,
     &ESCALATE,
     &ROUTE_MATCH,
@@ -418,6 +459,6 @@ mod tests {
     #[test]
     fn the_words_are_those_of_records() {
         assert_eq!(FAILURE_KINDS, FailureKind::ALL.map(FailureKind::as_str));
-        assert_eq!(AT_MOST.keys.iter().map(|key| key.name).collect::<Vec<_>>(), LEVELS);
+        assert_eq!(AT_MOST.keys[1..].iter().map(|key| key.name).collect::<Vec<_>>(), LEVELS);
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::record::fact::{Facts, FailureKind};
-use crate::record::{Level, Millis};
+use crate::record::{Level, Millis, RuleId};
 use crate::route::{AtMost, ReceiverName, Routes};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::sigma::LogSourceMap;
@@ -126,6 +126,10 @@ pub struct ReceiverConfig {
     /// What people can read, by level; none: no limit. Levels that do not stand here have those of
     /// the kind.
     pub at_most: Vec<(Level, Option<AtMost>)>,
+    /// What single rules may send it.
+    pub at_most_rules: Vec<(RuleId, AtMost)>,
+    /// How often it is sent a fixed message that shows that messages arrive.
+    pub watchdog: Option<Millis>,
     /// Its kind and the keys of that.
     pub part: Part,
 }

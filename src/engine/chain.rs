@@ -115,6 +115,7 @@ fn event(source: &Program, program: &Program, heard: &Heard, fired: &Fired) -> H
         locator: fired.tip.locator,
         marks: heard.mark,
         clears: false,
+        aside: false,
         seat: 0,
         values: if values.is_empty() { Arc::default() } else { values.into() },
     };

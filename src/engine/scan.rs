@@ -340,6 +340,7 @@ impl Programs {
             locator: record.row().locator,
             marks,
             clears: false,
+            aside: false,
             seat: 0,
             values: values.unwrap_or_default(),
         };
@@ -391,7 +392,7 @@ impl Programs {
         };
         let Seat { at, id, locator } = seat;
         let (phase, marks) = (fresh.phase, accepted.marks);
-        let entry = Entry { at, phase, id, locator, marks, clears, seat: 0, values };
+        let entry = Entry { at, phase, id, locator, marks, clears, aside: false, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
 }
@@ -418,7 +419,10 @@ fn several(program: &Program, record: Record<'_>, marks: u32, (seat, phase): (Se
             continue;
         }
         let Seat { at, id, locator } = seat;
-        hits.push((key, Entry { at, phase, id, locator, marks, clears: false, seat: 0, values }));
+        hits.push((
+            key,
+            Entry { at, phase, id, locator, marks, clears: false, aside: false, seat: 0, values },
+        ));
     }
     HitOutcome::Several { seat, hits, ungrouped, valueless }
 }

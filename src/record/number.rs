@@ -74,6 +74,12 @@ impl Number {
         Self(self.0.saturating_mul(i128::from(factor)))
     }
 
+    /// How many times `other` this is, cut after one digit; none where `other` is zero.
+    #[must_use]
+    pub fn ratio(self, other: Self) -> Option<Self> {
+        Some(Self(self.0.saturating_mul(10).checked_div(other.0)?.saturating_mul(SCALE / 10)))
+    }
+
     /// This number divided by `count`, cut after nine digits. `count` of zero gives zero.
     #[must_use]
     pub fn over(self, count: u32) -> Self {

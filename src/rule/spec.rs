@@ -10,15 +10,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use crate::record::{FieldName, Level, Millis, Number, RuleId, Timestamp};
 
 use super::case::Case;
-use super::hours::Hours;
+use super::hours::{Hours, zone_name};
 use super::problem::Span;
 use super::suggest::nearest;
+use super::verb::usual;
 pub use correlate::CorrelateSpec;
 
 /// One rule file.
@@ -391,6 +393,8 @@ pub enum Verb {
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
     Travel(TravelSpec),
+    /// Far from what is usual for the group.
+    Usual(UsualSpec),
     /// What other rules find, as a Sigma document correlates it.
     Correlate(CorrelateSpec),
 }
@@ -409,6 +413,7 @@ impl Verb {
             Self::Absent(verb) => &verb.group,
             Self::Script(verb) => &verb.group,
             Self::Travel(verb) => &verb.group,
+            Self::Usual(verb) => &verb.group,
             Self::Correlate(verb) => &verb.group,
         }
     }
@@ -431,6 +436,10 @@ impl Verb {
             Self::Measure(verb) => vec![&verb.field],
             Self::Rate(verb) => verb.distinct.iter().collect(),
             Self::Travel(verb) => verb.ignore_same.iter().collect(),
+            Self::Usual(verb) => match &verb.of {
+                UsualOf::Value(field) => vec![field],
+                UsualOf::Rate { .. } => Vec::new(),
+            },
             // What a Sigma document names is told of where that is read.
             Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) | Self::Correlate(_) => {
                 Vec::new()
@@ -708,6 +717,63 @@ impl TravelSpec {
     pub const MOST_KMH: u32 = 100_000;
 }
 
+/// `usual:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UsualSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// What is compared with what is usual.
+    pub of: UsualOf,
+    /// How far from usual fires.
+    pub far: Far,
+    /// A group learns for so long, since its first record.
+    pub lasts: Millis,
+    /// And until it has so many samples; of a rate, so many weeks.
+    pub samples: u32,
+}
+
+impl UsualSpec {
+    /// Samples that a group keeps at most.
+    #[expect(clippy::cast_possible_truncation, reason = "a few hundred")]
+    pub const MAX_SAMPLES: u32 = usual::MAX_SAMPLES as u32;
+    /// Weeks that a group keeps at most.
+    #[expect(clippy::cast_possible_truncation, reason = "a few")]
+    pub const MAX_WEEKS: u32 = usual::MAX_WEEKS as u32;
+}
+
+/// What is compared with what is usual.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum UsualOf {
+    /// A number field.
+    Value(FieldName),
+    /// How many records of the group there are in a stretch of the week.
+    Rate {
+        /// How long a stretch is; it divides a day.
+        per: Millis,
+        /// Whose clocks tell the stretches.
+        #[serde(serialize_with = "zone_name")]
+        zone: Tz,
+    },
+}
+
+/// How far from usual; both conditions are strict, and one of them is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Far {
+    /// More than usual (true), or less.
+    pub above: bool,
+    /// So many times as much, or one in so many, in hundredths.
+    pub hundredths: Option<u32>,
+    /// So much more, or less.
+    pub and_by: Option<Number>,
+}
+
+impl Far {
+    /// `times`
+    pub fn times(&self) -> Option<Number> {
+        self.hundredths.map(|hundredths| Number::whole(hundredths.into()).over(100))
+    }
+}
+
 /// A script's text and where it stands, so that a fault inside it can be told at its line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScriptText {
@@ -788,6 +854,11 @@ pub struct Template {
     pub text: String,
     /// Where it stands.
     pub span: Span,
+}
+
+impl Stat {
+    /// The 50th percentile.
+    pub const MEDIAN: Self = Self::Percentile(50);
 }
 
 impl fmt::Display for Stat {

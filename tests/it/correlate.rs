@@ -616,6 +616,7 @@ proptest! {
                 cooldown: corr.cooldown,
                 cooldown_given: true,
                 restart: false,
+                grave: false,
                 recovered: None,
                 same: |_, _| false,
             }

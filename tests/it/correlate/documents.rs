@@ -87,7 +87,9 @@ fn measured(kind: &str, timespan: &str, condition: &str) -> String {
 #[test]
 fn all_faults_of_a_correlation_are_told_at_once_and_at_their_places() {
     assert_eq!(
-        told("type: event_cont\nrules: [faild, succeeded, succeeded]\ntimespan: 10\ncondition: {gte: many}\n"),
+        told(
+            "type: event_cont\nrules: [faild, succeeded, succeeded]\ntimespan: 10\ncondition: {gte: many}\n"
+        ),
         "5:9 there is no correlation of type `event_cont` -> did you mean `event_count`?\n\
          6:11 no document is called `faild` -> did you mean `failed`?\n\
          6:29 `succeeded` stands twice in `rules` -> take one of them out\n\
