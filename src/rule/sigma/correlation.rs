@@ -18,53 +18,42 @@
 //! year of the calendar (2,629,746 s and 31,556,952 s); an alias stands for itself in rules that it does not
 //! name; `field` may be an alias. A document's `larum` is read here and means nothing to other tools.
 
+mod condition;
+mod named;
+mod timespan;
+
 use std::collections::BTreeMap;
 
 use super::super::keys::one_of;
 use super::super::problem::{Problems, Span};
-use super::super::spec::correlate::{
-    Aggregate, Asks, Comparator, Comparison, CorrelateSpec, Correlated, Named, Occurrence, What,
-};
+use super::super::spec::correlate::{Aggregate, CorrelateSpec, Correlated, What};
 use super::super::spec::{Cooldown, Expr, Grouping, Literal, Mode, Predicate, Spec, Test, Verb};
 use super::super::suggest::nearest;
-use super::super::yaml::{Entry, Kind, Node, inside};
+use super::super::yaml::{Entry, Kind, Node};
 use super::set::{Member, Set};
 use super::{Body, Section, Word};
-use crate::record::{FieldName, Millis, Number};
+use crate::record::{FieldName, Millis};
+
+pub(super) use named::named_rules;
+use timespan::timespan;
 
 /// Every type of correlation.
-const TYPES: [&str; 8] = [
-    "event_count",
-    "value_count",
-    "temporal",
-    "temporal_ordered",
-    "value_sum",
-    "value_avg",
-    "value_percentile",
-    "value_median",
+const TYPES: [(&str, Type); 8] = [
+    ("event_count", Type::Events),
+    ("value_count", Type::Values),
+    ("temporal", Type::Rules),
+    ("temporal_ordered", Type::Ordered),
+    ("value_sum", Type::Number(Aggregate::Sum)),
+    ("value_avg", Type::Number(Aggregate::Average)),
+    ("value_percentile", Type::Number(Aggregate::Percentile(PERCENTILE))),
+    ("value_median", Type::Number(Aggregate::Median)),
 ];
 /// What may stand below `correlation`.
 const KEYS: [&str; 7] = ["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
-/// What may stand in a condition beside comparisons.
-const CONDITION_KEYS: [&str; 2] = ["field", "percentile"];
-/// Units of a timespan, in milliseconds.
-const UNITS: [(char, i64); 7] = [
-    ('s', 1_000),
-    ('m', 60_000),
-    ('h', 3_600_000),
-    ('d', 86_400_000),
-    ('w', 604_800_000),
-    ('M', 2_629_746_000),
-    ('y', 31_556_952_000),
-];
 /// The percentile where a condition does not say.
 const PERCENTILE: u8 = 50;
 /// Fields of `group-by` or of `field`.
 const MAX_FIELDS: usize = 32;
-/// Parentheses of an extended condition inside each other.
-const MAX_DEPTH: usize = 16;
-/// Words of an extended condition.
-const MAX_WORDS: usize = 500;
 
 /// The rule that the correlation of member `number` makes.
 pub(super) fn spec(set: &Set, number: usize, problems: &mut Problems) -> Option<Spec> {
@@ -90,20 +79,26 @@ pub(super) fn spec(set: &Set, number: usize, problems: &mut Problems) -> Option<
     Some(spec)
 }
 
-/// The rules that an extended condition names, where there is no list of them.
-pub(super) fn named_rules(source: &str, entries: &[Entry]) -> Vec<Word> {
-    let condition = entries.iter().find(|entry| entry.key.text == "condition");
-    let Some((node, text)) = condition.and_then(|entry| Some((&entry.value, &entry.value.scalar()?.text)))
-    else {
-        return Vec::new();
-    };
-    let mut words: Vec<Word> = Vec::new();
-    for (at, word) in split(text) {
-        if !is_operator(word) && words.iter().all(|other| other.text != word) {
-            words.push(Word { text: word.to_owned(), span: inside(source, node, at, at + word.len()) });
-        }
+/// What a correlation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Events,
+    Values,
+    Rules,
+    Ordered,
+    /// The percentile is the condition's to say.
+    Number(Aggregate),
+}
+
+impl Type {
+    /// Its word.
+    fn as_str(self) -> &'static str {
+        TYPES.into_iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
     }
-    words
+
+    fn is_temporal(self) -> bool {
+        matches!(self, Self::Rules | Self::Ordered)
+    }
 }
 
 /// One document's section while it is read.
@@ -117,14 +112,6 @@ struct Reading<'s> {
 struct Alias {
     name: Word,
     fields: BTreeMap<usize, String>,
-}
-
-/// What a map of comparisons says.
-#[derive(Default)]
-struct Condition {
-    bounds: Vec<Comparison>,
-    fields: Vec<Word>,
-    percentile: Option<u8>,
 }
 
 impl<'s> Reading<'s> {
@@ -192,20 +179,21 @@ impl<'s> Reading<'s> {
         }
     }
 
-    fn kind(&mut self) -> Option<&'static str> {
+    fn kind(&mut self) -> Option<Type> {
+        let words = TYPES.map(|(word, _)| word);
         let Some(entry) = self.get("type") else {
-            let hint = format!("add `type: event_count`, or another of {}", one_of(&TYPES));
+            let hint = format!("add `type: event_count`, or another of {}", one_of(&words));
             self.missing("type", "`correlation` needs `type`", &hint);
             return None;
         };
         let (span, text) =
             (place(entry), entry.value.scalar().map_or("", |scalar| scalar.text.trim()).to_owned());
-        if let Some(kind) = TYPES.into_iter().find(|kind| *kind == text) {
+        if let Some((_, kind)) = TYPES.into_iter().find(|(word, _)| *word == text) {
             return Some(kind);
         }
-        let hint = match nearest(&text, TYPES) {
+        let hint = match nearest(&text, words) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("write {}", one_of(&TYPES)),
+            None => format!("write {}", one_of(&words)),
         };
         self.fault(span, format!("there is no correlation of type `{text}`"), hint);
         None
@@ -381,208 +369,6 @@ impl<'s> Reading<'s> {
         }
     }
 
-    /// What the type and the condition ask, and of which fields.
-    fn asks(&mut self, kind: &'static str) -> Option<(Asks, Vec<Word>)> {
-        let temporal = matches!(kind, "temporal" | "temporal_ordered");
-        let entry = self.get("condition");
-        let occurrence = match entry {
-            None if temporal => Occurrence::All,
-            None => {
-                let example = if kind == "event_count" { "{gte: 10}" } else { "{field: user_name, gte: 10}" };
-                let message = format!("a correlation of type `{kind}` needs `condition`");
-                self.missing("condition", &message, &format!("add `condition: {example}`"));
-                return None;
-            }
-            Some(entry) if entry.value.map().is_some() => {
-                let condition = self.condition(kind, entry)?;
-                match self.counted(kind, entry, &condition)? {
-                    Some(asks) => return Some((asks, condition.fields)),
-                    None => Occurrence::Many(condition.bounds),
-                }
-            }
-            Some(entry) if temporal => Occurrence::Named(self.named(&entry.value)?),
-            Some(entry) => {
-                let message = format!("`{kind}` compares a number, and this is no map of comparisons");
-                self.fault(
-                    place(entry),
-                    message,
-                    "write `condition: {gte: 10}`; names of rules are for temporal types",
-                );
-                return None;
-            }
-        };
-        let asks = if kind == "temporal" { Asks::Rules(occurrence) } else { Asks::Ordered(occurrence) };
-        Some((asks, Vec::new()))
-    }
-
-    /// What a map of comparisons asks, where its type is not temporal.
-    fn counted(&mut self, kind: &'static str, entry: &Entry, condition: &Condition) -> Option<Option<Asks>> {
-        let bounds = condition.bounds.clone();
-        let aggregate = match kind {
-            "event_count" => return Some(Some(Asks::Events(bounds))),
-            "value_count" => None,
-            "value_sum" => Some(Aggregate::Sum),
-            "value_avg" => Some(Aggregate::Average),
-            "value_median" => Some(Aggregate::Median),
-            "value_percentile" => {
-                if condition.percentile.is_none() {
-                    let message = format!("the condition names no percentile; the {PERCENTILE}th is meant");
-                    self.problems.warn(
-                        entry.key.span,
-                        message,
-                        format!("write `percentile: {PERCENTILE}`, or another from 1 to 100"),
-                    );
-                }
-                Some(Aggregate::Percentile(condition.percentile.unwrap_or(PERCENTILE)))
-            }
-            _ => return Some(None),
-        };
-        match (aggregate, condition.fields.as_slice()) {
-            (_, []) => {
-                let message = format!("a correlation of type `{kind}` needs `field` in its condition");
-                let example = if aggregate.is_some() { "e2e_rtt" } else { "user_name" };
-                self.fault(entry.key.span, message, format!("add `field: {example}`"));
-                None
-            }
-            (None, _) => Some(Some(Asks::Values(bounds))),
-            (Some(aggregate), [_]) => Some(Some(Asks::Number(aggregate, bounds))),
-            (Some(_), [_, second, ..]) => {
-                self.fault(second.span, format!("`{kind}` is of one field"), "take the others out");
-                None
-            }
-        }
-    }
-
-    /// A map of comparisons.
-    fn condition(&mut self, kind: &'static str, entry: &Entry) -> Option<Condition> {
-        let words = Comparator::ALL.map(Comparator::as_str);
-        let known: Vec<&str> = words.iter().chain(&CONDITION_KEYS).copied().collect();
-        let before = self.problems.errors();
-        self.tell_unknown(&entry.value, "`condition`", &known);
-        let mut condition = Condition::default();
-        for one in entry.value.map().unwrap_or_default() {
-            let word = one.key.text.as_str();
-            match Comparator::ALL.into_iter().find(|is| is.as_str() == word) {
-                Some(is) => condition.bounds.extend(self.comparison(is, one)),
-                None if word == "field" => condition.fields = self.fields("field", Some(one)),
-                None if word == "percentile" => condition.percentile = self.percentile(one),
-                None => {}
-            }
-        }
-        let looks = kind.starts_with("value_");
-        for (name, used) in [("field", looks), ("percentile", kind == "value_percentile")] {
-            let there = entry.value.map().unwrap_or_default().iter().find(|one| one.key.text == name);
-            if let (Some(there), false) = (there, used) {
-                let message = format!("a correlation of type `{kind}` looks at no `{name}`");
-                self.problems.warn(
-                    there.key.span,
-                    message,
-                    format!("take `{name}` out, or write another type"),
-                );
-            }
-        }
-        if !looks {
-            condition.fields.clear();
-        }
-        if self.problems.errors() > before {
-            return None;
-        }
-        if condition.bounds.is_empty() {
-            self.fault(
-                entry.key.span,
-                "the condition compares with nothing",
-                format!("add one of {}", one_of(&words)),
-            );
-            return None;
-        }
-        if matches!(kind, "event_count" | "value_count" | "temporal") {
-            self.tell_silence(entry, &condition.bounds);
-        }
-        Some(condition)
-    }
-
-    fn comparison(&mut self, is: Comparator, entry: &Entry) -> Option<Comparison> {
-        let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
-        let bound = Number::parse(text);
-        if bound.is_none() {
-            let got = if text.is_empty() { entry.value.what().to_owned() } else { format!("`{text}`") };
-            let word = is.as_str();
-            self.fault(
-                place(entry),
-                format!("`{word}` takes a number, not {got}"),
-                format!("write `{word}: 10`"),
-            );
-        }
-        Some(Comparison { is, bound: bound? })
-    }
-
-    fn percentile(&mut self, entry: &Entry) -> Option<u8> {
-        let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
-        let percentile = text.parse().ok().filter(|percentile| (1..=100).contains(percentile));
-        if percentile.is_none() {
-            let message = format!("`percentile` is a whole number from 1 to 100, not `{text}`");
-            self.fault(place(entry), message, "write `percentile: 95`");
-        }
-        percentile
-    }
-
-    /// Warns of a condition that only silence could meet: it is judged at events, of which the one is.
-    fn tell_silence(&mut self, entry: &Entry, bounds: &[Comparison]) {
-        let one = Number::whole(1);
-        let never = |bound: &&Comparison| match bound.is {
-            Comparator::Lt => bound.bound <= one,
-            Comparator::Lte | Comparator::Eq => bound.bound < one,
-            Comparator::Gt | Comparator::Gte | Comparator::Neq => false,
-        };
-        if let Some(bound) = bounds.iter().find(never) {
-            let message = format!(
-                "`{}: {}` never holds: it is judged at events, and then there is one at least",
-                bound.is.as_str(),
-                bound.bound
-            );
-            let hint = "to hear of silence, write a rule of Larum's own with `absent`";
-            self.problems.warn(entry.key.span, message, hint);
-        }
-    }
-
-    /// An extended condition.
-    fn named(&mut self, node: &Node) -> Option<Named> {
-        let text = node.scalar().map_or(String::new(), |scalar| scalar.text.clone());
-        let names: Vec<String> = self.section.rules.iter().map(|word| word.text.clone()).collect();
-        let words = split(&text);
-        let source = self.problems.source.clone();
-        if words.is_empty() || words.len() > MAX_WORDS {
-            let message = if words.is_empty() {
-                "the condition is empty".to_owned()
-            } else {
-                format!("the condition has more than {MAX_WORDS} words")
-            };
-            self.fault(node.span, message, "join names of rules with `and`, `or` and `not`");
-            return None;
-        }
-        let mut parser = Parser { words, at: 0, depth: 0, names: &names, used: vec![false; names.len()] };
-        let named = parser.any().and_then(|named| {
-            if parser.at < parser.words.len() { Err(parser.unexpected()) } else { Ok(named) }
-        });
-        let used = parser.used.clone();
-        match named {
-            Ok(named) => {
-                let section = self.section;
-                for (word, _) in section.rules.iter().zip(used).filter(|(_, used)| !used) {
-                    let message = format!("the condition does not name `{}`", word.text);
-                    self.problems.warn(word.span, message, "name it, or take it out of `rules`");
-                }
-                Some(named)
-            }
-            Err((word, message, hint)) => {
-                let (at, end) =
-                    parser.words.get(word).map_or((0, text.len()), |(at, word)| (*at, at + word.len()));
-                self.fault(inside(&source, node, at, end), message, hint);
-                None
-            }
-        }
-    }
-
     /// `larum: {cooldown: 1h}`
     fn cooldown(&mut self) -> Option<Millis> {
         let section = self.section;
@@ -633,157 +419,4 @@ fn what(member: &Member, all_per_row: bool) -> What {
 fn field_of(aliases: &[Alias], place: usize, name: &str) -> FieldName {
     let alias = aliases.iter().find(|alias| alias.name.text == name);
     FieldName::spelt(alias.and_then(|alias| alias.fields.get(&place)).map_or(name, String::as_str))
-}
-
-/// Reads `10m`: one number and one unit.
-fn timespan(text: &str) -> Result<Millis, (String, String)> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (count, unit) = text.split_at(digits);
-    if count.is_empty() {
-        let message = format!("`timespan` takes a number and a unit, not `{text}`");
-        return Err((message, "write `timespan: 10m`".to_owned()));
-    }
-    if unit.is_empty() {
-        let message = format!("`timespan: {text}` has no unit");
-        return Err((message, format!("write `{count}s`, `{count}m`, `{count}h` or `{count}d`")));
-    }
-    let length = UNITS.into_iter().find(|(name, _)| unit.len() == 1 && unit.starts_with(*name));
-    let Some((_, length)) = length else {
-        let lower = unit.to_ascii_lowercase();
-        let meant = UNITS.into_iter().find(|(name, _)| lower.starts_with(*name)).map(|(name, _)| name);
-        let hint = match (meant, unit.chars().any(|c| c.is_ascii_digit())) {
-            (_, true) => "one number and one unit: an hour and a half is `90m`".to_owned(),
-            (Some(meant), false) => format!("did you mean `{count}{meant}`?"),
-            (None, false) => "units are s, m, h, d, w, M and y".to_owned(),
-        };
-        return Err((format!("`{unit}` is no unit of a timespan"), hint));
-    };
-    let total = count.parse::<i64>().ok().and_then(|count| count.checked_mul(length)).unwrap_or(i64::MAX);
-    match total {
-        0 => Err((format!("`timespan: {text}` is no time at all"), "write `timespan: 10m`".to_owned())),
-        _ if total > Millis::LONGEST.0 => {
-            Err((format!("`timespan: {text}` is too long"), format!("{} is the longest", Millis::LONGEST)))
-        }
-        _ => Ok(Millis(total)),
-    }
-}
-
-/// Words and parentheses with the byte where each begins.
-fn split(text: &str) -> Vec<(usize, &str)> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, c) in text.char_indices() {
-        let parenthesis = matches!(c, '(' | ')');
-        if parenthesis || c.is_whitespace() {
-            words.extend(start.take().map(|start| (start, &text[start..at])));
-        } else if start.is_none() {
-            start = Some(at);
-        }
-        if parenthesis {
-            words.push((at, &text[at..=at]));
-        }
-    }
-    words.extend(start.map(|start| (start, &text[start..])));
-    words
-}
-
-fn is_operator(word: &str) -> bool {
-    matches!(word, "and" | "or" | "not" | "(" | ")")
-}
-
-/// What is wrong with which word, and the way out.
-type Wrong = (usize, String, String);
-
-/// Reads an extended condition: `not` binds closest, then `and`, then `or`.
-struct Parser<'t> {
-    words: Vec<(usize, &'t str)>,
-    at: usize,
-    depth: usize,
-    names: &'t [String],
-    used: Vec<bool>,
-}
-
-impl Parser<'_> {
-    fn peek(&self) -> Option<&str> {
-        self.words.get(self.at).map(|(_, word)| *word)
-    }
-
-    fn eat(&mut self, word: &str) -> bool {
-        let found = self.peek() == Some(word);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn any(&mut self) -> Result<Named, Wrong> {
-        let mut parts = vec![self.all()?];
-        while self.eat("or") {
-            parts.push(self.all()?);
-        }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Named::Any(parts) })
-    }
-
-    fn all(&mut self) -> Result<Named, Wrong> {
-        let mut parts = vec![self.not()?];
-        while self.eat("and") {
-            parts.push(self.not()?);
-        }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Named::All(parts) })
-    }
-
-    fn not(&mut self) -> Result<Named, Wrong> {
-        let mut negated = false;
-        while self.eat("not") {
-            negated = !negated;
-        }
-        let part = self.atom()?;
-        Ok(if negated { Named::Not(Box::new(part)) } else { part })
-    }
-
-    fn atom(&mut self) -> Result<Named, Wrong> {
-        let open = self.at;
-        if self.eat("(") {
-            self.depth += 1;
-            if self.depth > MAX_DEPTH {
-                let message = format!("parentheses are more than {MAX_DEPTH} deep");
-                return Err((open, message, "make a correlation of a part, and refer to it".to_owned()));
-            }
-            let part = self.any()?;
-            if !self.eat(")") {
-                return Err((open, "this `(` is never closed".to_owned(), "add `)`".to_owned()));
-            }
-            self.depth -= 1;
-            return Ok(part);
-        }
-        let Some(word) = self.peek().filter(|word| !is_operator(word)) else { return Err(self.unexpected()) };
-        let Some(number) = self.names.iter().position(|name| name == word) else {
-            let hint = match (word, nearest(word, self.names.iter().map(String::as_str))) {
-                ("AND" | "OR" | "NOT" | "&&" | "||" | "!", _) => {
-                    "the words are `and`, `or` and `not`".to_owned()
-                }
-                (_, Some(near)) => format!("did you mean `{near}`?"),
-                (_, None) => "name it in `rules`".to_owned(),
-            };
-            return Err((self.at, format!("the condition names `{word}`, which is not in `rules`"), hint));
-        };
-        self.used[number] = true;
-        self.at += 1;
-        Ok(Named::Rule(number))
-    }
-
-    fn unexpected(&self) -> Wrong {
-        match self.peek() {
-            Some(word) => {
-                let hint = match word {
-                    "AND" | "OR" | "NOT" | "&&" | "||" | "!" => "the words are `and`, `or` and `not`",
-                    _ => "join names of rules with `and` or `or`, and close what you open",
-                };
-                (self.at, format!("`{word}` cannot stand here"), hint.to_owned())
-            }
-            None => (
-                self.words.len().saturating_sub(1),
-                "the condition stops too early".to_owned(),
-                "a name of a rule is missing at its end".to_owned(),
-            ),
-        }
-    }
 }
