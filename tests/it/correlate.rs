@@ -6,7 +6,7 @@ mod documents;
 use std::collections::{BTreeMap, BTreeSet};
 
 use larum::alert::{AlertId, Draft};
-use larum::engine::{CheckedRule, Limits};
+use larum::engine::{CheckedRule, Decision, Limits, Scratch, Step};
 use larum::record::{FieldName, Millis, Number, RecordId, RuleId};
 use larum::rule::compile::Program;
 use larum::rule::decode::{Options, decode};
@@ -14,12 +14,14 @@ use larum::rule::spec::correlate::{
     Aggregate, Asks, Comparator, Comparison, CorrelateSpec, Correlated, Named, Occurrence, What,
 };
 use larum::rule::spec::{Cooldown, Expr, Grouping, Mode, Spec, Verb};
+use larum::rule::verb::Reason;
+use larum::rule::verb::correlate::Shortfall;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 
 use super::slow::{Hit, Slow, SlowRule, Window};
-use super::world::{Login, MINUTE, Run, SECOND, START, Told, World, cases, rule};
+use super::world::{HOUR, Login, MINUTE, Run, SECOND, SOURCE, START, Told, World, cases, rule, time};
 
 /// What the correlations correlate: a condition, and the same as code.
 const DETECTIONS: [(&str, &str, fn(&Login) -> bool); 4] = [
@@ -907,4 +909,49 @@ fn a_late_record_makes_a_whole_chain_late() {
     let fired: Vec<_> =
         run.told.fired().map(|fired| (fired.rule.to_string(), fired.at.0 - START, fired.late)).collect();
     assert_eq!(fired, [("corr-1".to_owned(), 3, true)]);
+}
+
+// --- what is kept, and what is explained
+
+#[test]
+fn a_group_with_too_many_events_counts_those_that_leave() {
+    let corr = Corr { timespan: 10 * HOUR, ..Corr::of(Asks::Events(gte(20_000)), vec![FAILED]) };
+    let world = Set(vec![corr]).world();
+    let mut run = world.run();
+    let all: Vec<i64> = (0..10_003).map(|number| number * SECOND).collect();
+    run.take(&failures(&all));
+    run.finish();
+    let counters = &run.counters()[0].1;
+    assert_eq!((counters.hits, counters.alerts, counters.records_dropped), (10_003, 0, 3));
+}
+
+#[test]
+fn a_hit_that_does_not_fire_says_what_its_window_is_short_of() {
+    let rules = || vec![FAILED, SUCCEEDED];
+    let corrs = [
+        Corr::of(Asks::Events(gte(3)), rules()),
+        Corr::of(Asks::Rules(Occurrence::All), rules()),
+        Corr::of(Asks::Ordered(Occurrence::All), vec![SUCCEEDED, FAILED]),
+        Corr::of(Asks::Rules(Occurrence::Named(Named::Not(Box::new(Named::Rule(0))))), rules()),
+    ];
+    let short = |number: usize| {
+        let world = Set(corrs.to_vec()).world();
+        let mut run = world.run();
+        run.engine.watch(&id_of(number));
+        let lines = [Login::failure(0, 0, "ana"), Login::success(1, SECOND, "ana")].map(|login| login.line());
+        let batch = world.batch(&lines);
+        let fresh = run.engine.take_in(&batch);
+        let hits = run.engine.scan(&batch, &fresh, &mut Scratch::default());
+        run.engine.advance(&batch, hits);
+        let outcome = run.engine.finish(SOURCE, time(HOUR));
+        let reasons = outcome.traced.into_iter().map(|traced| match traced.step {
+            Step::Decided(Decision::Short(Reason::Correlation(short))) => Some(short),
+            _ => None,
+        });
+        reasons.collect::<Vec<_>>()
+    };
+    assert_eq!(short(0), [1, 2].map(|events| Some(Shortfall::Compared(Number::whole(events)))));
+    assert_eq!(short(1), [Some(Shortfall::Missing(vec![1])), None]);
+    assert_eq!(short(2), [Some(Shortfall::Missing(vec![0])), Some(Shortfall::Disorder)]);
+    assert_eq!(short(3), [Some(Shortfall::Other(vec![0])), Some(Shortfall::Other(vec![0, 1]))]);
 }

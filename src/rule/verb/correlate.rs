@@ -27,7 +27,7 @@
 //! Values of an entry: the value, where the type looks at one, then what those want that hear of this one.
 //! Marks: one bit for each rule, where they have to be told apart.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::{Map, Value as Json};
 
@@ -369,14 +369,14 @@ fn in_order(rules: &[usize], tally: &Tally) -> usize {
 
 /// The different values of the latest events, in their own order.
 fn latest_values(hits: &[Entry]) -> Vec<Json> {
-    let mut values = std::collections::BTreeSet::new();
+    let mut values: BTreeSet<&str> = BTreeSet::new();
     for hit in hits.iter().rev().take(LOOKED_THROUGH) {
         if values.len() == SHOWN_VALUES {
             break;
         }
-        values.extend(hit.values.first().and_then(text_of).map(|value| value.replace('\u{1f}', ", ")));
+        values.extend(hit.values.first().and_then(text_of).map(|value| &**value));
     }
-    values.into_iter().map(Json::from).collect()
+    values.into_iter().map(|value| value.replace('\u{1f}', ", ").into()).collect()
 }
 
 /// A condition as an alert shows it.

@@ -405,6 +405,59 @@ fn a_row_is_one_event_whether_it_has_ended_or_not() {
     assert_eq!(fired(&world, &[Login::success(0, 0, "ana").ends(10 * SECOND)]), []);
 }
 
+#[test]
+fn an_end_is_an_event_of_its_own_to_a_rule_that_asks_for_it() {
+    let ended =
+        "title: A session ends\nname: ended\ndetection:\n  selection: {phase: end}\n  condition: selection\n";
+    let body = |rules: &str| {
+        format!(
+            "type: event_count\nrules: {rules}\ngroup-by: user_name\ntimespan: 1m\ncondition: {{gte: 2}}\n"
+        )
+    };
+    let logins = [Login::success(0, 0, "ana").ends(10 * SECOND)];
+    let both = world(&[correlation("both", &body("[succeeded, ended]")), ended.to_owned(), BASES.to_owned()]);
+    assert_eq!(fired(&both, &logins), [("both".to_owned(), 10 * SECOND)]);
+    let one = world(&[correlation("one", &body("[ended]")), ended.to_owned(), BASES.to_owned()]);
+    assert_eq!(fired(&one, &logins), [("succeeded".to_owned(), 0)]);
+}
+
+#[test]
+fn explain_says_in_words_what_a_window_was_short_of() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let then = "type: temporal_ordered\nrules: [many, succeeded]\ngroup-by: [user_name]\ntimespan: 1m\n";
+    let documents = [
+        correlation("then", then),
+        correlation("many", &format!("{COUNT}condition: {{gte: 3, lt: 5}}\n")),
+        BASES.to_owned(),
+    ];
+    std::fs::write(path("sigma.yml"), documents.join("---\n")).unwrap();
+    let mut logins = failures(&[0, SECOND, 2 * SECOND]);
+    logins.push(Login::success(3, 3 * SECOND, "ana"));
+    let records: String = logins.iter().map(|login| login.line() + "\n").collect();
+    std::fs::write(path("records.ndjson"), records).unwrap();
+    let explain = |rule: &str, at: i64| {
+        let (sigma, records, at) = (path("sigma.yml"), path("records.ndjson"), time(at).to_string());
+        let asked = ["explain", rule, "--sigma", &sigma, "--group", "user_name=ana", "--at", &at, &records];
+        let done = Command::new(env!("CARGO_BIN_EXE_larum"))
+            .args(asked)
+            .args(["--output", "json"])
+            .output()
+            .unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&done.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&done.stderr)));
+        let text = |key: &str| told[key].as_str().unwrap().to_owned();
+        (told["fired"].as_bool().unwrap(), text("reason"), text("detail"))
+    };
+    let no = |detail: &str| (false, "below_threshold".to_owned(), detail.to_owned());
+    assert_eq!(explain("many", SECOND), no("events: 2, and the condition is gte 3 and lt 5"));
+    assert_eq!(explain("then", 2 * SECOND), no("`succeeded` did not occur within the timespan"));
+    let (fired, reason, detail) = explain("many", 2 * SECOND);
+    assert_eq!((fired, reason.as_str()), (true, "fired"));
+    assert!(detail.ends_with(", of which only the rules that correlate it hear"), "{detail}");
+    assert!(explain("then", 3 * SECOND).0);
+}
+
 // --- a thousand documents
 
 /// A correlation as the generator makes it, read by the line.
