@@ -519,10 +519,12 @@ impl Programs {
             let waits = waits.fold(self.list[*number].waits, Reads::or);
             self.list[*number].waits = waits;
         }
-        let others = self.list.iter().filter(|program| !program.is_risk());
-        let all = others.map(|program| program.waits).fold(Reads::NONE, Reads::or);
-        for program in self.list.iter_mut().filter(|program| program.is_risk()) {
-            program.waits = program.waits.or(all);
+        for number in 0..self.list.len() {
+            if self.list[number].is_risk() {
+                let heard = self.list.iter().filter(|program| program.may_add_to(&self.list[number]));
+                let waits = heard.map(|program| program.waits).fold(self.list[number].waits, Reads::or);
+                self.list[number].waits = waits;
+            }
         }
         let (risks, others): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|number| self.list[*number].is_risk());
@@ -775,6 +777,15 @@ impl Program {
     /// Whether it adds up the others' alerts.
     pub fn is_risk(&self) -> bool {
         matches!(self.verb, Verb::Risk(_))
+    }
+
+    /// Whether an alert of it can be about a group of `risk`. What cannot holds no judgement of it back:
+    /// a rule about everybody that waits for ends would make it hours late.
+    fn may_add_to(&self, risk: &Self) -> bool {
+        let names = |part: &KeyPart| self.by.iter().any(|own| own.field == part.field);
+        // A rule without a verb says of its record what its group does not.
+        let says = risk.missing_own || matches!(self.verb, Verb::Each(_)) || risk.by.iter().all(names);
+        says && !self.is_risk() && self.rule.spec.mode != spec::Mode::Observe
     }
 
     /// The programs whose alerts it hears of.
