@@ -296,7 +296,9 @@ impl Watcher for Gathering<'_> {
         let until = self.until;
         for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
             let record = one.record(batch);
-            if program.key(record).as_deref() != self.key.as_deref() {
+            let keys = program.keys(record);
+            let is_ours = self.key.as_ref().map_or(keys.is_empty(), |key| keys.contains(key));
+            if !is_ours {
                 continue;
             }
             let mut columns = (*self.generation.columns).clone();

@@ -700,6 +700,18 @@ impl Program {
         self.write_key(record, &mut key).then(|| key.into_boxed_slice())
     }
 
+    /// The keys of the groups that the record may be of, by whichever names.
+    pub fn keys(&self, record: Record<'_>) -> Vec<Box<[u8]>> {
+        let by = |by: &[KeyPart]| {
+            let mut key = Vec::with_capacity(32);
+            self.write_key_of(by, record, &mut key).then(|| key.into_boxed_slice())
+        };
+        if self.namings.is_empty() {
+            return by(&self.by).into_iter().collect();
+        }
+        self.namings.iter().filter_map(|naming| by(&naming.by)).collect()
+    }
+
     /// Writes the key of the record's group; false if it has none.
     pub fn write_key(&self, record: Record<'_>, key: &mut Vec<u8>) -> bool {
         self.write_key_of(&self.by, record, key)

@@ -944,11 +944,14 @@ fn a_hit_that_does_not_fire_says_what_its_window_is_short_of() {
         let hits = run.engine.scan(&batch, &fresh, &mut Scratch::default());
         run.engine.advance(&batch, hits);
         let outcome = run.engine.finish(SOURCE, time(HOUR));
-        let reasons = outcome.traced.into_iter().map(|traced| match traced.step {
-            Step::Decided(Decision::Short(Reason::Correlation(short))) => Some(short),
-            _ => None,
-        });
-        reasons.collect::<Vec<_>>()
+        let short = |step: Step| {
+            if let Step::Decided(Decision::Short(Reason::Correlation(short))) = step {
+                Some(short)
+            } else {
+                None
+            }
+        };
+        outcome.traced.into_iter().map(|traced| short(traced.step)).collect::<Vec<_>>()
     };
     assert_eq!(short(0), [1, 2].map(|events| Some(Shortfall::Compared(Number::whole(events)))));
     assert_eq!(short(1), [Some(Shortfall::Missing(vec![1])), None]);

@@ -133,10 +133,7 @@ impl<'s> Reading<'s> {
         let by = self.fields("group-by", by);
         let timespan = self.timespan();
         let aliases = self.aliases(&rules);
-        let (asks, fields) = match kind {
-            Some(kind) => self.asks(kind)?,
-            None => return None,
-        };
+        let (asks, fields) = self.asks(kind?)?;
         self.tell_unused(&aliases, &by, &fields);
         let per_row = rules.iter().all(|(_, member)| member.per_row);
         let of = rules.iter().enumerate().map(|(place, (word, member))| {

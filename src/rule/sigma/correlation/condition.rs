@@ -9,6 +9,7 @@ use crate::record::Number;
 
 /// What may stand in a condition beside comparisons.
 const CONDITION_KEYS: [&str; 2] = ["field", "percentile"];
+
 /// What a map of comparisons says.
 #[derive(Default)]
 struct Condition {

@@ -12,6 +12,7 @@ const UNITS: [(char, i64); 7] = [
     ('M', 2_629_746_000),
     ('y', 31_556_952_000),
 ];
+
 /// Reads `10m`: one number and one unit.
 pub(super) fn timespan(text: &str) -> Result<Millis, (String, String)> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
