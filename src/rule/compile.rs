@@ -244,7 +244,7 @@ pub struct Program {
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
     pub missing_own: bool,
-    /// Exceptions.
+    /// Exceptions: those of the file in its order, then what its verb leaves out.
     pub exceptions: Vec<ExceptionProgram>,
     /// `levels` lines first, then the conditions of shares or steps: bit by number in an entry's marks.
     pub marks: Vec<Condition>,
@@ -271,6 +271,8 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
+    /// Programs that judge for themselves when their watermark passes; most of many judge on arrival.
+    pub alone: Vec<usize>,
     /// Programs that judge together, instant by instant, because they share memories or hear of each
     /// other: those that are heard of first.
     pub linked: Vec<usize>,
@@ -428,7 +430,11 @@ impl Programs {
             condition: ready(&except.matches, columns),
             until: except.until,
         });
-        let exceptions = exceptions.collect();
+        let mut exceptions: Vec<ExceptionProgram> = exceptions.collect();
+        exceptions.extend(
+            verbs::nowhere(spec)
+                .map(|expr| ExceptionProgram { condition: ready(&expr, columns), until: None }),
+        );
         let mut marks: Vec<Condition> = spec.levels.iter().map(|line| ready(&line.when, columns)).collect();
         let (verb, carries) = verb(spec, (script, lists), columns, &mut |expr, columns| {
             marks.push(ready(expr, columns));
@@ -529,6 +535,8 @@ impl Programs {
         let (risks, others): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|number| self.list[*number].is_risk());
         self.risks = risks;
+        let alone = |program: &Program| !program.on_arrival && !program.linked() && !program.is_risk();
+        self.alone = (0..self.list.len()).filter(|number| alone(&self.list[*number])).collect();
         self.linked = others.into_iter().filter(|number| self.list[*number].linked()).collect();
     }
 
