@@ -10,6 +10,7 @@
 //! event order (time, start before end, record id), so order, batching and repetition ahead of the
 //! watermark change nothing. Nothing here reads a clock, opens a file or logs.
 
+mod chain;
 pub mod change;
 pub mod generation;
 mod graph;
@@ -145,7 +146,7 @@ pub enum Step {
     GroupFieldMissing,
     /// It lacks the verb's value.
     ValueMissing,
-    /// An exception holds, by its number in the file.
+    /// An exception holds, by its number in the file; past the last of those, the verb's own.
     Excepted(usize),
     /// It came too late to be put in at its time.
     TooLate,
@@ -214,12 +215,19 @@ pub enum BadSnapshot {
     /// It is of other rules.
     #[error("the snapshot is of generation {0}, not of this one")]
     OtherGeneration(String),
+    /// It is of another version of Larum.
+    #[error("the snapshot is written as version {0} does it, not as version {LAYOUT}")]
+    OtherLayout(u32),
     /// It cannot be read, or the state cannot be written.
     #[error("the snapshot cannot be read or written")]
     Unreadable(#[from] postcard::Error),
 }
 
-type SnapshotParts<S, M, R, L> = (String, String, S, M, R, seen::Tally, L);
+/// How a snapshot is written: raised when a part of the state has another shape, so that bytes of one
+/// version are never read as those of another. What cannot be restored is judged anew from the journal.
+const LAYOUT: u32 = 2;
+
+type SnapshotParts<S, M, R, L> = (u32, String, String, S, M, R, seen::Tally, L);
 
 impl Engine {
     /// An engine without a past.
@@ -326,9 +334,18 @@ impl Engine {
         let program = &self.generation.programs.list[number];
         // A later version of the row makes its records come again, all but its end.
         let own = hit.phase == row.only.unwrap_or(Phase::Start);
-        if let HitOutcome::Grouped { entry, .. } = &hit.outcome {
+        let clears = match &hit.outcome {
+            HitOutcome::Grouped { entry, .. } => Some(entry.clears),
+            HitOutcome::Several { .. } => Some(false),
+            HitOutcome::NoGroup(_)
+            | HitOutcome::NoValue(_)
+            | HitOutcome::Excepted(..)
+            | HitOutcome::Open { .. }
+            | HitOutcome::Learns { .. } => None,
+        };
+        if let Some(clears) = clears {
             let program = u32::try_from(number).unwrap_or(u32::MAX);
-            let was = Was { program, amended: !own, clears: entry.clears };
+            let was = Was { program, amended: !own, clears };
             if (own || hit.phase == Phase::Amended) && !self.seen.first_time(hit.seat, was) {
                 return;
             }
@@ -346,7 +363,7 @@ impl Engine {
             tells_dirty: self.tells_dirty,
             watched: self.watched == Some(number),
         };
-        let watched = self.watched == Some(number);
+        let (watched, from) = (self.watched == Some(number), outcome.drafts.len());
         let trace = |step: Step, key: Box<[u8]>, seat: Seat| Traced { id: seat.id, at: seat.at, key, step };
         match hit.outcome {
             HitOutcome::Grouped { key, entry } => {
@@ -359,6 +376,14 @@ impl Engine {
                 let programs = &self.generation.programs;
                 let mut past = Past { programs, memories: &self.memories, seen: &mut self.seen };
                 state.admit_open(key, entry, open, &place, &mut past, outcome);
+            }
+            HitOutcome::Several { hits, ungrouped, valueless, .. } => {
+                state.counters.group_field_missing += u64::from(ungrouped);
+                state.counters.value_missing += u64::from(valueless);
+                for (key, entry) in hits {
+                    state.counters.hits += 1;
+                    state.admit(key, entry, &place, watched, outcome);
+                }
             }
             HitOutcome::Learns { .. } => {}
             HitOutcome::NoGroup(seat) => {
@@ -381,6 +406,9 @@ impl Engine {
                     outcome.traced.push(trace(Step::Excepted(exception), key, seat));
                 }
             }
+        }
+        if outcome.drafts.len() > from {
+            self.pass_on(number, from, outcome);
         }
     }
 
@@ -468,7 +496,7 @@ impl Engine {
         let Generation { digest, meaning, .. } = &*self.generation;
         let (states, memories) = (&self.states, &self.memories);
         let parts: SnapshotParts<_, _, _, _> =
-            (digest.clone(), meaning.clone(), states, memories, &self.seen, self.rows, &self.lanes);
+            (LAYOUT, digest.clone(), meaning.clone(), states, memories, &self.seen, self.rows, &self.lanes);
         Ok(Snapshot(postcard::to_stdvec(&parts)?))
     }
 
@@ -478,9 +506,13 @@ impl Engine {
         tenant: &str,
         snapshot: &Snapshot,
     ) -> Result<Self, BadSnapshot> {
+        let (layout, _) = postcard::take_from_bytes::<u32>(&snapshot.0)?;
+        if layout != LAYOUT {
+            return Err(BadSnapshot::OtherLayout(layout));
+        }
         let parts: SnapshotParts<Vec<ProgramState>, Vec<MemoryState>, SeenRows, Lanes> =
             postcard::from_bytes(&snapshot.0)?;
-        let (digest, meaning, states, memories, seen, rows, lanes) = parts;
+        let (_, digest, meaning, states, memories, seen, rows, lanes) = parts;
         let same = digest == generation.digest && meaning == generation.meaning;
         let as_many = states.len() == generation.programs.list.len()
             && memories.len() == generation.programs.memories.len();
