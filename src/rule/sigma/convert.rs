@@ -57,6 +57,7 @@ fn word_of(verb: &Verb) -> &'static str {
         Verb::Script(_) => "script",
         Verb::Travel(_) => "travel",
         Verb::Usual(_) => "usual",
+        Verb::Correlate(_) => "correlation",
     }
 }
 
