@@ -148,11 +148,24 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
     }
 
     async fn redrive(&self, id: Option<&str>, receiver: Option<&str>) -> Result<Reply, StoreError> {
-        let found = self.deliveries(id, receiver, &["dead", "discarded"], &["dead"]).await?;
+        let found = self.deliveries(id, receiver, &["dead", "discarded", "waiting"], &["dead"]).await?;
         let found = match found {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
         };
+        if let Some(held) = found.iter().find_map(|delivery| Some((delivery.id, delivery.held_by?)))
+            && found.iter().any(|delivery| delivery.standing == Standing::Waiting)
+        {
+            let (id, by) = held;
+            return Ok(Reply::Refused(format!(
+                "delivery {id} is held back by silence {by}; `larum silence end {by}` lets it go"
+            )));
+        }
+        let waits = |delivery: &Delivery| delivery.standing == Standing::Waiting;
+        if found.iter().any(waits) {
+            let now = |delivery: Delivery| Delivery { due: self.now, ..delivery };
+            return self.change_all(found, now, "due now").await;
+        }
         let again = |delivery: Delivery| Delivery {
             standing: Standing::Waiting,
             // A new lineage of tries: the old ones stay in its history.

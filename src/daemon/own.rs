@@ -34,8 +34,10 @@ pub enum Kind {
     SourceRemark,
     /// Rows make no record.
     Quarantine,
-    /// A receiver takes nothing.
+    /// A receiver refuses everything.
     ReceiverPaused,
+    /// A receiver takes nothing at present.
+    ReceiverFailing,
     /// A message could not be delivered.
     DeadLetter,
     /// A file of a rule or a list does not load.
@@ -52,12 +54,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SourceFailing,
         Self::SourceStalled,
         Self::SourceRemark,
         Self::Quarantine,
         Self::ReceiverPaused,
+        Self::ReceiverFailing,
         Self::DeadLetter,
         Self::RuleOff,
         Self::ScriptFault,
@@ -74,6 +77,7 @@ impl Kind {
             Self::SourceRemark => "larum-source-remark",
             Self::Quarantine => "larum-quarantine",
             Self::ReceiverPaused => "larum-receiver-paused",
+            Self::ReceiverFailing => "larum-receiver-failing",
             Self::DeadLetter => "larum-dead-letter",
             Self::RuleOff => "larum-rule-off",
             Self::ScriptFault => "larum-script-fault",
@@ -89,6 +93,7 @@ impl Kind {
             Self::SourceFailing
             | Self::SourceStalled
             | Self::ReceiverPaused
+            | Self::ReceiverFailing
             | Self::DeadLetter
             | Self::RuleOff
             | Self::StoreFailing => Level::High,
@@ -104,7 +109,7 @@ impl Kind {
     fn subject(self) -> &'static str {
         match self {
             Self::SourceFailing | Self::SourceStalled | Self::SourceRemark | Self::Quarantine => "source",
-            Self::ReceiverPaused | Self::DeadLetter => "receiver",
+            Self::ReceiverPaused | Self::ReceiverFailing | Self::DeadLetter => "receiver",
             Self::RuleOff | Self::ScriptFault | Self::BoundHit => "rule",
             Self::ReloadRefused => "configuration",
             Self::StoreFailing => "store",

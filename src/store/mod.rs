@@ -8,6 +8,8 @@
 pub mod sqlite;
 
 #[cfg(test)]
+pub(crate) mod filling;
+#[cfg(test)]
 pub(crate) mod law;
 #[cfg(test)]
 pub(crate) mod model;

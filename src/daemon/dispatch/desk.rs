@@ -382,7 +382,7 @@ impl Desk {
     }
 
     /// Replaces deliveries, in one transaction a tenant.
-    async fn commit(&self, deliveries: Vec<Delivery>) -> Result<(), Ended> {
+    pub(super) async fn commit(&self, deliveries: Vec<Delivery>) -> Result<(), Ended> {
         let replaced = |delivery: Delivery| (delivery.tenant.clone(), Change::Delivery(Box::new(delivery)));
         self.commit_changes(deliveries.into_iter().map(replaced).collect()).await
     }

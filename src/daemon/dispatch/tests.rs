@@ -344,6 +344,47 @@ async fn a_receiver_that_refuses_a_probe_is_paused_probed_again_and_resumed() {
 }
 
 #[tokio::test]
+async fn what_met_a_paused_receiver_goes_out_as_soon_as_it_is_asked_again() {
+    let (mut world, fake) = (World::new(), Fake::new(|_| unwelcome()));
+    world.owe(&alerts(0..2, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 2).await.unwrap();
+    assert_eq!(world.events(), ["paused: unwelcome: 403 Forbidden"]);
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut desk, 3).await.unwrap();
+    assert_eq!(fake.taken(), [""; 0], "nobody asks before its time");
+    desk.ask_again().await.unwrap();
+    until(&mut desk, 4).await.unwrap();
+    assert_eq!(fake.taken(), ["3:00 probe", "3:00 ana0", "3:00 ana1"]);
+    assert_eq!(world.events(), ["recovered"]);
+}
+
+#[tokio::test]
+async fn what_met_a_paused_receiver_is_tried_at_once_by_the_next_life() {
+    let (world, fake) = (World::new(), Fake::new(|_| unwelcome()));
+    world.owe(&alerts(0..1, Level::High)).await;
+    until(&mut Desk::new(world.office.clone(), target(&fake, Limits::none())), 2).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut Desk::new(world.office.clone(), target(&fake, Limits::none())), 3).await.unwrap();
+    assert_eq!(fake.taken(), ["2:00 ana0"]);
+}
+
+#[tokio::test]
+async fn a_receiver_that_recovers_is_given_at_once_what_waits_for_another_try() {
+    let (mut world, fake) = (World::new(), Fake::new(|_| try_again(None, false)));
+    world.owe(&alerts(0..8, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 60).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut desk, 180).await.unwrap();
+    assert_eq!(world.events(), ["failing: try again: 503busy", "recovered"]);
+    let taken = fake.taken();
+    let times: std::collections::BTreeSet<&str> =
+        taken.iter().filter_map(|taken| taken.split(' ').next()).collect();
+    assert_eq!((taken.len(), times.len()), (8, 1), "{taken:?}");
+}
+
+#[tokio::test]
 async fn a_failing_receiver_is_left_alone_told_of_and_caught_up_with() {
     let (mut world, fake) = (World::new(), Fake::new(|_| try_again(None, false)));
     world.owe(&alerts(0..20, Level::High)).await;
