@@ -1,5 +1,5 @@
-//! `larum silence`: messages held back for a while. Alerts are raised all the same, and what is
-//! still open when the silence ends is sent.
+//! `larum silence`: messages held back for a while. Alerts are raised all the same. When the silence
+//! ends, what is still open is sent, and one message tells of what was held and is over.
 
 use crate::daemon::clock::Clock;
 use crate::daemon::orders::Order;
@@ -24,7 +24,7 @@ enum What {
     Add(Add),
     /// Lists silences
     List(List),
-    /// Ends a silence: what it held back is due at once
+    /// Ends a silence: what it held back is due at once, what is over meanwhile in one message
     End(End),
 }
 

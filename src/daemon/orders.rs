@@ -280,7 +280,10 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         if !self.commit(&silence.tenant, vec![change]).await? {
             return Ok(no_tenant(&silence.tenant));
         }
-        Ok(Reply::Done(format!("silence {} is over; what it held back is due now", silence.id)))
+        Ok(Reply::Done(format!(
+            "silence {} is over; what it held back is due now: what is still open by itself, what is over in one message",
+            silence.id
+        )))
     }
 
     /// False where nobody here has the right.

@@ -436,9 +436,48 @@ async fn a_silence_holds_messages_back_and_what_is_still_open_when_it_ends_is_se
     let over = Alert { revision: 2, state: State::Closed, level: Level::Critical, ..sample::alert(8) };
     world.commit(vec![Change::Alert(Box::new(over))]).await;
     until(&mut desk, 60).await.unwrap();
-    assert_eq!(fake.taken()[2..], ["30:00 ana9"]);
-    let Standing::Discarded { reason, .. } = &world.deliveries().await[0].standing else { panic!() };
-    assert_eq!(reason, "the alert was closed before its silence ended");
+    assert_eq!(fake.taken()[2..], ["30:00 digest of 1 (silence)", "30:00 ana9"]);
+}
+
+#[tokio::test]
+async fn what_a_silence_held_and_is_over_when_it_ends_is_told_in_one_message_that_names_it() {
+    let (world, fake) = (World::new(), Fake::willing());
+    world.commit(vec![Change::Silence(silence(&[], 60))]).await;
+    let mut all = alerts(0..600, Level::Medium);
+    all.extend(alerts(600..603, Level::High));
+    world.owe(&all).await;
+    // A receiver that knows an end is owed that, too.
+    let over = |alert: &Alert| Alert { revision: 2, state: State::Closed, ..alert.clone() };
+    let ends: Vec<Alert> = all.iter().map(over).collect();
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 10).await.unwrap();
+    world.owe(&ends).await;
+    until(&mut desk, 59).await.unwrap();
+    assert_eq!(fake.given(), []);
+    until(&mut desk, 120).await.unwrap();
+    assert_eq!(fake.taken(), ["60:00 digest of 603 (silence)"]);
+    let deliveries = world.deliveries().await;
+    let digest = deliveries.iter().find(|delivery| matches!(delivery.body, Body::Digest(_))).unwrap();
+    let Body::Digest(body) = &digest.body else { unreachable!() };
+    let lines: Vec<_> =
+        body.lines.iter().map(|line| format!("{} {} {}", line.rule, line.level, line.count)).collect();
+    assert_eq!(lines, ["failure-burst medium 600", "failure-burst high 3"]);
+    assert_eq!((digest.level, body.from), (Level::High, all[0].at));
+    let folded = deliveries.iter().filter(|of| of.standing == Standing::Folded { into: digest.id });
+    assert_eq!(folded.count(), 1_206);
+}
+
+#[tokio::test]
+async fn the_end_of_an_alert_that_was_told_before_a_silence_is_told_after_it() {
+    let (world, fake) = (World::new(), Fake::willing());
+    world.owe(&alerts(1..2, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 1).await.unwrap();
+    world.commit(vec![Change::Silence(silence(&[], 30))]).await;
+    let end = Alert { revision: 2, state: State::Closed, title: "end: of it".to_owned(), ..sample::alert(1) };
+    world.owe(&[end]).await;
+    until(&mut desk, 60).await.unwrap();
+    assert_eq!(fake.taken(), ["0:00 ana1", "30:00 end"]);
 }
 
 #[tokio::test]
