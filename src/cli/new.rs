@@ -43,6 +43,7 @@ const RULES: &[(&str, &str)] = &[
     ("measure", include_str!("new/measure.yaml")),
     ("script", include_str!("new/script.yaml")),
     ("travel", include_str!("new/travel.yaml")),
+    ("usual", include_str!("new/usual.yaml")),
 ];
 
 /// Verbs that this version runs, and none.

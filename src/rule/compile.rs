@@ -83,6 +83,8 @@ pub struct Input {
     pub role: Role,
     /// Phases it can accept.
     pub phases: Phases,
+    /// Each row is one record to it: the row's own phase alone.
+    pub per_row: bool,
     /// The condition.
     pub condition: Condition,
 }
@@ -105,15 +107,27 @@ impl Reads {
         let anywhere = phases(expr);
         let from = |endpoint: Endpoint| {
             anywhere.filter(|phase| {
-                may_hold(expr, &|field| match field.as_str() {
-                    "kind" => Some(Value::Text(endpoint.kind())),
-                    "service" => Some(endpoint.service().map_or(Value::Absent, Value::Text)),
-                    "phase" => Some(Value::Text(phase.as_str())),
-                    _ => None,
+                may_hold(expr, &|field| {
+                    if field.is("kind") {
+                        Some(Value::Text(endpoint.kind()))
+                    } else if field.is("service") {
+                        Some(endpoint.service().map_or(Value::Absent, Value::Text))
+                    } else if field.is("phase") {
+                        Some(Value::Text(phase.as_str()))
+                    } else {
+                        None
+                    }
                 })
             })
         };
         Self { anywhere, endpoints: Endpoint::ALL.map(from) }
+    }
+
+    /// The same of rows that are one record each.
+    #[must_use]
+    fn per_row(self) -> Self {
+        let start = |phases: Phases| phases.and(Phases::only(Phase::Start));
+        Self { anywhere: start(self.anywhere), endpoints: self.endpoints.map(start) }
     }
 
     /// Both together.
@@ -343,7 +357,7 @@ impl Programs {
         programs.link();
         for number in 0..programs.memories.len() {
             let learns = programs.memories[number].learns.clone();
-            programs.input(number, Role::Learn, &learns, columns);
+            programs.input(number, (Role::Learn, false), &learns, columns);
         }
         programs
     }
@@ -351,9 +365,10 @@ impl Programs {
     fn add(&mut self, rule: Arc<Rule>, script: Option<Arc<Script>>, columns: &mut Columns) {
         let number = self.list.len();
         let spec = &rule.spec;
-        let mut reads = self.input(number, Role::Hit, &spec.matches, columns);
+        let per_row = spec.per_row;
+        let mut reads = self.input(number, (Role::Hit, per_row), &spec.matches, columns);
         if let Some(clears) = verbs::clears(spec) {
-            reads = reads.or(self.input(number, Role::Clear, clears, columns));
+            reads = reads.or(self.input(number, (Role::Clear, per_row), clears, columns));
         }
         let lists = self.predicates.lists().clone();
         let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);
@@ -458,12 +473,19 @@ impl Programs {
         questions
     }
 
-    fn input(&mut self, program: usize, role: Role, expr: &Expr, columns: &mut Columns) -> Reads {
+    fn input(
+        &mut self,
+        program: usize,
+        (role, per_row): (Role, bool),
+        expr: &Expr,
+        columns: &mut Columns,
+    ) -> Reads {
         let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let reads = Reads::of(expr);
+        let reads = if per_row { reads.per_row() } else { reads };
         self.index.file(number, expr, columns);
         let condition = self.predicates.ready(&beyond_phases(expr), columns);
-        self.inputs.push(Input { program, role, phases: reads.anywhere, condition });
+        self.inputs.push(Input { program, role, phases: reads.anywhere, per_row, condition });
         reads
     }
 }

@@ -93,6 +93,14 @@ impl Store for Filling {
         self.store.sent(receiver, since)
     }
 
+    fn group_told(&self, receiver: ReceiverName, key: String) -> Answer<Option<Timestamp>> {
+        self.store.group_told(receiver, key)
+    }
+
+    fn mark(&self, tenant: Arc<str>, receiver: ReceiverName, alert: AlertId) -> Answer<Option<String>> {
+        self.store.mark(tenant, receiver, alert)
+    }
+
     fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>> {
         self.store.deliveries(query)
     }

@@ -32,6 +32,8 @@ struct Firing {
     from: Timestamp,
     /// The group is held back until here.
     until: Timestamp,
+    /// Since when its alert is high or critical.
+    grave: Option<Timestamp>,
 }
 
 /// The group's alert that is not over.
@@ -131,7 +133,7 @@ impl Group {
     }
 
     /// Takes in the next hit in event order.
-    pub fn observe(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
+    pub fn observe(&mut self, mut entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         self.wake(verb);
         let at = entry.at;
@@ -156,6 +158,7 @@ impl Group {
         if let Verb::Absent(_) = verb {
             return self.is_present(entry, around);
         }
+        entry.aside = verb.learns() && self.is_grave(at);
         self.push(entry, verb);
         self.bound(around);
         self.make_room(at, around);
@@ -169,6 +172,7 @@ impl Group {
         } else {
             self.judge_last(around)
         };
+        self.set_aside(self.live().len().saturating_sub(1), verb);
         self.check_recovery(at, around);
         decision
     }
@@ -182,6 +186,7 @@ impl Group {
         }
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
         let hit = verb.is_hit(&entry);
+        entry.aside = verb.learns() && self.is_grave(at);
         verb.seat_late(&mut self.base, &mut entry);
         let place = self.live().partition_point(|other| other.order() <= order);
         self.entries.insert(self.head + place, entry);
@@ -199,6 +204,7 @@ impl Group {
         let decision = if verb.waits() { self.wait_anew(decision, around) } else { decision };
         if hit && matches!(decision, Decision::Late) {
             self.fold_late(place, around);
+            self.set_aside(place, verb);
         }
         self.bound_late(around);
         self.low = self.next_window_start(verb, around.program.restart);
@@ -262,7 +268,7 @@ impl Group {
                 within
             }
             Reach::Alone => Millis::ZERO,
-            Reach::Records(_) | Reach::Folded => return None,
+            Reach::Records(_) | Reach::Folded | Reach::Learned => return None,
         };
         let entry = self.entries.last().map(|entry| entry.at + keeps);
         let firing = self.firings.iter().map(|firing| firing.until).max();

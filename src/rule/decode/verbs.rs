@@ -10,9 +10,10 @@ mod risk;
 mod script;
 mod sequence;
 mod travel;
+mod usual;
 
 use super::super::keys::{
-    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL, VERBS,
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL, USUAL, VERBS,
 };
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
@@ -45,6 +46,7 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
     take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
     take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
+    take("usual", &USUAL, |cx, map| usual::usual(cx, map).map(Verb::Usual));
     take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Verb::Risk));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
     take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Verb::Sequence));

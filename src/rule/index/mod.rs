@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::record::batch::{Slot, SlotKind};
 use crate::record::fold::{fold, folds_to};
-use crate::record::{Column, Columns, FieldKind, Record, Value};
+use crate::record::{Column, Columns, FieldKind, FieldName, Record, Value};
 
 use super::spec::{Expr, Literal, Test};
 
@@ -236,9 +236,10 @@ fn gate(expr: &Expr, columns: &mut Columns) -> Option<Gate> {
             let present = || Some(Gate { keys: vec![Key::Present(column)], rank: Rank::Presence });
             match &predicate.test {
                 Test::Equals(literals) if literals.contains(&Literal::Null) => None,
-                Test::Exists(false) => None,
+                // A key that is there may hold null, which opens no gate.
+                Test::Exists(false) | Test::There(_) => None,
                 Test::Equals(literals) => value_gate(predicate.field.kind(), column, literals, &|| {
-                    rank_of(predicate.field.as_str(), literals)
+                    rank_of(&predicate.field, literals)
                 })
                 .or_else(present),
                 Test::Exists(true)
@@ -250,6 +251,9 @@ fn gate(expr: &Expr, columns: &mut Columns) -> Option<Gate> {
                 | Test::Compare(..)
                 | Test::FieldRef(_)
                 | Test::In(_)
+                | Test::Refers(..)
+                | Test::Clock(..)
+                | Test::Filled(_)
                 | Test::Past(..) => present(),
             }
         }
@@ -278,7 +282,11 @@ fn value_gate(
     Some(Gate { keys, rank: rank() })
 }
 
-fn rank_of(field: &str, literals: &[Literal]) -> Rank {
+fn rank_of(field: &FieldName, literals: &[Literal]) -> Rank {
+    if field.is_spelt() {
+        return Rank::Value;
+    }
+    let field = field.as_str();
     let failures =
         || literals.iter().all(|literal| matches!(literal, Literal::Text(text) if text == "failure"));
     if field == "outcome" && failures() {
