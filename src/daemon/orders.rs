@@ -135,9 +135,15 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         let (id, tenant) = (alert.now.id, &alert.now.tenant);
         match alert.now.state {
             State::Open | State::Updated => {}
-            State::Acknowledged => return Ok(Reply::Done(format!("alert {id} was acknowledged already"))),
+            State::Acknowledged => {
+                let by = alert.acknowledged.as_ref().map(|(by, at)| format!(" by {by} at {at}"));
+                let by = by.unwrap_or_default();
+                return Ok(Reply::Done(format!("alert {id} was acknowledged{by} already")));
+            }
+            // What is over repeats no more: that is what was wished.
             State::Closed | State::Resolved => {
-                return Ok(Reply::Refused(format!("alert {id} is {} already", alert.now.state.as_str())));
+                let (state, at) = (alert.now.state.as_str(), alert.now.at);
+                return Ok(Reply::Done(format!("alert {id} was {state} at {at} already: nothing repeats")));
             }
         }
         let change = Change::Acknowledged { alert: id, by: by.to_owned(), at: self.now };

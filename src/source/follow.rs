@@ -169,6 +169,8 @@ struct Follow {
     /// True once all is read that ever will be.
     over: bool,
     remarks: Vec<String>,
+    /// Why there is nothing to read yet, and whether that was told.
+    nothing: (Option<String>, bool),
     ahead: Ahead,
 }
 
@@ -202,6 +204,7 @@ impl Follow {
             rest: None,
             over: false,
             remarks: Vec::new(),
+            nothing: (None, false),
             ahead: Ahead::default(),
         }
     }
@@ -238,7 +241,10 @@ impl Follow {
                     (self.looked, self.files) = (None, Files::new(self.settings.pattern.clone(), false));
                     return self.failed(now, message);
                 }
-                self.remarks.push(format!("{message} yet"));
+                self.nothing.0 = Some(format!("{message} yet"));
+            }
+            if !self.files.is_empty() {
+                self.nothing.0 = None;
             }
         }
         let Some(taken) = self.files.read(MAX_ROWS, now, &mut self.remarks) else {
@@ -347,7 +353,8 @@ impl Follow {
             (watermark, None) => watermark.is_some(),
             (None, Some(_)) => false,
         };
-        if rows.is_empty() && !moves && self.remarks.is_empty() {
+        let told = self.nothing.0.is_some() == self.nothing.1;
+        if rows.is_empty() && !moves && self.remarks.is_empty() && told {
             return Step::Wait(self.wait_until_looking(now).unwrap_or(self.settings.every));
         }
         let watermark = watermark.filter(|_| moves);
@@ -384,6 +391,7 @@ impl Follow {
 
     fn reading(&mut self, rows: String, watermark: Option<Timestamp>) -> Reading {
         self.told = watermark.max(self.told);
+        self.nothing.1 = self.nothing.0.is_some();
         let held = self.guard.held_lines().map(str::to_owned).collect::<Vec<_>>();
         let ahead = held.len() as u64;
         let cursor =
@@ -398,6 +406,7 @@ impl Follow {
             ahead,
             lateness: None,
             behind: self.files.any_unread(),
+            nothing: self.nothing.0.clone(),
             remarks: self.some_remarks(),
         }
     }

@@ -331,7 +331,7 @@ pub struct KeptAlert {
     pub acknowledged: Option<(String, Timestamp)>,
 }
 
-/// Which deliveries are asked for; oldest first.
+/// Which deliveries are asked for; oldest first unless told.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryQuery {
     /// Whose; none: everyone's.
@@ -344,6 +344,8 @@ pub struct DeliveryQuery {
     pub states: Vec<String>,
     /// Of this alert.
     pub alert: Option<AlertId>,
+    /// Those that were owed last come first.
+    pub newest_first: bool,
     /// At most so many.
     pub most: usize,
 }

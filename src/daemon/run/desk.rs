@@ -18,6 +18,9 @@ const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(20);
 /// Own alerts that could not be kept and wait for room; further ones are told and not kept.
 const MAX_UNKEPT: usize = 100;
 
+/// How often it is looked whether more of Larum's own alerts is to be told.
+const OWN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// How often it is looked whether the heartbeat is due.
 const HEART: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -27,6 +30,8 @@ impl Daemon {
         let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_hours(1)));
         let mut heart = tokio::time::interval(HEART);
         heart.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut own = tokio::time::interval(OWN);
+        own.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if *stop.borrow() {
                 return Ok(());
@@ -46,6 +51,9 @@ impl Daemon {
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
+                _ = own.tick() => for alert in self.own.due(self.settings.clock.now()) {
+                    self.tell(alert).await;
+                },
                 _ = heart.tick(), if self.heartbeat.is_some() => self.beat().await,
             }
         }
@@ -159,7 +167,15 @@ impl Daemon {
     /// Raises an alert of Larum's own, where one is due.
     pub(super) async fn say(&mut self, event: own::Event) -> Result<(), DaemonError> {
         let now = self.settings.clock.now();
-        let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) else { return Ok(()) };
+        if let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) {
+            self.tell(alert).await;
+        }
+        Ok(())
+    }
+
+    /// Keeps an own alert and owes its messages.
+    async fn tell(&mut self, alert: Alert) {
+        let now = self.settings.clock.now();
         info!(rule = %alert.rule, title = alert.title, state = alert.state.as_str(), "own alert");
         let owed = self.routing.borrow().owed(&alert, now);
         // What was told past the store is kept with it as soon as there is room.
@@ -180,7 +196,6 @@ impl Daemon {
                 self.last_resort(alert);
             }
         }
-        Ok(())
     }
 
     async fn commit_own(&self, changes: Vec<Change>) -> Result<(), crate::store::StoreError> {

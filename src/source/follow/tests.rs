@@ -273,9 +273,12 @@ fn nothing_to_read_is_told() {
     let mut scene = Scene::new("none-*.ndjson", false);
     assert!(matches!(scene.step(), Step::Failed { .. }));
     let mut scene = Scene::new("none-*.ndjson", true);
-    assert_eq!(scene.readings()[0].remarks, ["no file matches `none-*.ndjson` yet"]);
+    let told =
+        |scene: &mut Scene| scene.readings().into_iter().map(|reading| reading.nothing).collect::<Vec<_>>();
+    assert_eq!(told(&mut scene), [Some("no file matches `none-*.ndjson` yet".to_owned())]);
+    assert_eq!(told(&mut scene), [], "once");
     scene.append("none-1.ndjson", &rows([1, 2]));
-    assert_eq!(scene.ids(), ["1", "2"]);
+    assert_eq!(told(&mut scene), [None], "and its end");
 }
 
 #[test]
