@@ -98,7 +98,7 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// What Larum's own alerts are grouped by.
-const OWN_GROUPS: [&str; 4] = ["source", "receiver", "configuration", "store"];
+const OWN_GROUPS: [&str; 6] = ["source", "receiver", "configuration", "store", "file", "of_rule"];
 
 fn unknown(field: &str) -> String {
     let fixed = ["rule", "level", "tag", "attack"];

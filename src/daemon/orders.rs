@@ -81,6 +81,39 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// What is ordered, on one line of a log.
+    pub fn in_words(&self) -> String {
+        let which = |id: &Option<String>, receiver: &Option<String>| match (id, receiver) {
+            (Some(id), _) => format!("delivery {id:?}"),
+            (None, Some(receiver)) => format!("dead deliveries to {receiver:?}"),
+            (None, None) => "dead deliveries".to_owned(),
+        };
+        match self {
+            Self::Alive => "alive".to_owned(),
+            Self::Status => "status".to_owned(),
+            Self::Acknowledge { alert, by } => format!("acknowledge alert {alert:?} by {by:?}"),
+            Self::Redrive { delivery, receiver } => format!("redrive {}", which(delivery, receiver)),
+            Self::Discard { delivery, receiver, because } => {
+                format!("discard {} because {because:?}", which(delivery, receiver))
+            }
+            Self::Silence { tenant, matches, from, length, by, because } => {
+                let pairs: Vec<String> =
+                    matches.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+                let pairs = pairs.join(" ");
+                format!(
+                    "silence {pairs:?} of tenant {tenant:?}{from} for {length} by {by:?} because {because:?}"
+                )
+            }
+            Self::Unsilence { silence } => format!("end silence {silence:?}"),
+            Self::SendTest { receiver } => format!("send a test to {receiver:?}"),
+            Self::Reload => "reload".to_owned(),
+            Self::Backup { path } => format!("backup to {}", path.display()),
+        }
+    }
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -326,4 +359,25 @@ fn silence_id(tenant: &str, matches: &[(String, String)], at: Timestamp) -> Sile
     let mut id = [0; 8];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     SilenceId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_logged_in_words_and_on_one_line() {
+        let order = Order::Silence {
+            tenant: "default".to_owned(),
+            matches: vec![("user".to_owned(), "ana\nx".to_owned()), ("level".to_owned(), "low".to_owned())],
+            from: None,
+            length: Millis::hours(2),
+            by: "eve".to_owned(),
+            because: "work".to_owned(),
+        };
+        let meant =
+            "silence \"user=ana\\nx level=low\" of tenant \"default\" for 2h by \"eve\" because \"work\"";
+        assert_eq!(order.in_words(), meant);
+        assert_eq!(Order::Redrive { delivery: None, receiver: None }.in_words(), "redrive dead deliveries");
+    }
 }

@@ -139,7 +139,9 @@ impl Kind {
             | Self::SourceRemark
             | Self::Quarantine => "source",
             Self::ReceiverPaused | Self::ReceiverFailing | Self::DeadLetter => "receiver",
-            Self::RuleOff | Self::ScriptFault | Self::BoundHit => "rule",
+            Self::RuleOff => "file",
+            // `rule` is the alert's own.
+            Self::ScriptFault | Self::BoundHit => "of_rule",
             Self::ReloadRefused => "configuration",
             Self::StoreFailing => "store",
         }

@@ -218,7 +218,18 @@ impl Daemon {
         tokio::spawn(async move {
             for (receiver, name) in heard {
                 let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
-                tracing::warn!(receiver = %name, ?sent, "told past the store");
+                let outcome = match sent {
+                    Ok(Attempt::Delivered) => "delivered".to_owned(),
+                    Ok(
+                        Attempt::TryAgain { reason, .. }
+                        | Attempt::Malformed { reason }
+                        | Attempt::Unwelcome { reason }
+                        | Attempt::Refused { reason }
+                        | Attempt::Unknown { reason },
+                    ) => reason,
+                    Err(_) => "no answer in time".to_owned(),
+                };
+                tracing::warn!(receiver = %name, outcome, "told past the store");
             }
         })
     }
@@ -237,7 +248,7 @@ impl Daemon {
     /// Carries an order out.
     async fn answer(&mut self, call: Call) -> Result<(), DaemonError> {
         match &call.order {
-            Order::Alive | Order::Status => tracing::debug!(order = ?call.order, "order"),
+            Order::Alive | Order::Status => tracing::debug!(order = call.order.in_words(), "order"),
             Order::Acknowledge { .. }
             | Order::Redrive { .. }
             | Order::Discard { .. }
@@ -245,7 +256,7 @@ impl Daemon {
             | Order::Unsilence { .. }
             | Order::SendTest { .. }
             | Order::Reload
-            | Order::Backup { .. } => info!(order = ?call.order, "order"),
+            | Order::Backup { .. } => info!(order = call.order.in_words(), "order"),
         }
         let reply = match &call.order {
             Order::Alive => Reply::Done("here".to_owned()),
