@@ -24,6 +24,7 @@ mod replay;
 mod rules;
 mod run;
 mod schema;
+mod score;
 mod send_test;
 mod show;
 mod silence;
@@ -102,6 +103,8 @@ enum Command {
     Export(export::Export),
     /// Plays the vendor's service on a port of this machine, for tests and training
     Simulate(simulate::Simulate),
+    /// Tells which attacks of a scenario were found, by which rules and how soon; exit 1 when one was not
+    Score(score::Score),
     /// Lists the rules that are loaded, and what each has done and holds
     Rules(rules::Rules),
     /// Writes a rule to begin with
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Score(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::New(command) => command.run(),
         Command::Schema(command) => command.run(),

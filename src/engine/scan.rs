@@ -188,12 +188,13 @@ impl Programs {
     /// What `fresh` records are to inputs, record by record, into `scratch`.
     fn matched(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
         let Scratch { memo, looked, found, matched, interned } = scratch;
+        let tables = self.index.tables(batch);
         memo.clear();
-        looked.clear();
+        looked.begin(tables);
         for (place, one) in fresh.iter().enumerate() {
             let first = matched.len();
             let record = one.record(batch);
-            self.index.candidates(record, looked, found);
+            tables.candidates(record, looked, found);
             for number in &*found {
                 let number = *number as usize;
                 let input = &self.inputs[number];

@@ -210,7 +210,7 @@ pub struct Program {
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
     pub missing_own: bool,
-    /// Exceptions.
+    /// Exceptions: those of the file in its order, then what its verb leaves out.
     pub exceptions: Vec<ExceptionProgram>,
     /// `levels` lines first, then the conditions of shares or steps: bit by number in an entry's marks.
     pub marks: Vec<Condition>,
@@ -237,6 +237,8 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
+    /// Programs that judge for themselves when their watermark passes; most of many judge on arrival.
+    pub alone: Vec<usize>,
     /// Programs that judge together, instant by instant, because they share memories or hear of each
     /// other: those that are heard of first.
     pub linked: Vec<usize>,
@@ -376,7 +378,11 @@ impl Programs {
             condition: ready(&except.matches, columns),
             until: except.until,
         });
-        let exceptions = exceptions.collect();
+        let mut exceptions: Vec<ExceptionProgram> = exceptions.collect();
+        exceptions.extend(
+            verbs::nowhere(spec)
+                .map(|expr| ExceptionProgram { condition: ready(&expr, columns), until: None }),
+        );
         let mut marks: Vec<Condition> = spec.levels.iter().map(|line| ready(&line.when, columns)).collect();
         let (verb, carries) = verb(spec, (script, lists), columns, &mut |expr, columns| {
             marks.push(ready(expr, columns));
@@ -437,14 +443,18 @@ impl Programs {
             let waits = waits.fold(self.list[*number].waits, Reads::or);
             self.list[*number].waits = waits;
         }
-        let others = self.list.iter().filter(|program| !program.is_risk());
-        let all = others.map(|program| program.waits).fold(Reads::NONE, Reads::or);
-        for program in self.list.iter_mut().filter(|program| program.is_risk()) {
-            program.waits = program.waits.or(all);
+        for number in 0..self.list.len() {
+            if self.list[number].is_risk() {
+                let heard = self.list.iter().filter(|program| program.may_add_to(&self.list[number]));
+                let waits = heard.map(|program| program.waits).fold(self.list[number].waits, Reads::or);
+                self.list[number].waits = waits;
+            }
         }
         let (risks, others): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|number| self.list[*number].is_risk());
         self.risks = risks;
+        let alone = |program: &Program| !program.on_arrival && !program.linked() && !program.is_risk();
+        self.alone = (0..self.list.len()).filter(|number| alone(&self.list[*number])).collect();
         self.linked = others.into_iter().filter(|number| self.list[*number].linked()).collect();
     }
 
@@ -674,6 +684,15 @@ impl Program {
     /// Whether it adds up the others' alerts.
     pub fn is_risk(&self) -> bool {
         matches!(self.verb, Verb::Risk(_))
+    }
+
+    /// Whether an alert of it can be about a group of `risk`. What cannot holds no judgement of it back:
+    /// a rule about everybody that waits for ends would make it hours late.
+    fn may_add_to(&self, risk: &Self) -> bool {
+        let names = |part: &KeyPart| self.by.iter().any(|own| own.field == part.field);
+        // A rule without a verb says of its record what its group does not.
+        let says = risk.missing_own || matches!(self.verb, Verb::Each(_)) || risk.by.iter().all(names);
+        says && !self.is_risk() && self.rule.spec.mode != spec::Mode::Observe
     }
 
     /// The programs whose alerts it hears of.

@@ -153,14 +153,34 @@ impl Predicates {
     /// Makes `expr` ready, wanting its fields.
     pub fn ready(&mut self, expr: &Expr, columns: &mut Columns) -> Condition {
         match expr {
-            Expr::All(parts) => Condition::All(parts.iter().map(|part| self.ready(part, columns)).collect()),
-            Expr::Any(parts) => Condition::Any(parts.iter().map(|part| self.ready(part, columns)).collect()),
+            Expr::All(parts) => Condition::All(self.ready_parts(parts, columns)),
+            Expr::Any(parts) => Condition::Any(self.ready_parts(parts, columns)),
             Expr::Not(part) => Condition::Not(Box::new(self.ready(part, columns))),
             Expr::Is(Predicate { field, test: Test::Past(past, by), .. }) => {
                 columns.want(field);
                 Condition::Asks(self.question((*past, field.clone(), by.clone())))
             }
             Expr::Is(predicate) => Condition::Is(self.intern(predicate, columns)),
+        }
+    }
+
+    /// All of `parts`, what is sooner looked at first.
+    fn ready_parts(&mut self, parts: &[Expr], columns: &mut Columns) -> Vec<Condition> {
+        let mut ready: Vec<Condition> = parts.iter().map(|part| self.ready(part, columns)).collect();
+        ready.sort_by_key(|part| self.cost(part));
+        ready
+    }
+
+    /// How long a look takes, in no unit.
+    fn cost(&self, condition: &Condition) -> u32 {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => {
+                1 + parts.iter().map(|part| self.cost(part)).sum::<u32>()
+            }
+            Condition::Not(part) => self.cost(part),
+            // What the past is asked stays in its order.
+            Condition::Asks(_) => u32::from(u16::MAX),
+            Condition::Is(id) => self.list[id.0 as usize].cost(),
         }
     }
 
@@ -301,6 +321,21 @@ impl Ready {
             line: predicate.field.is_line(),
             test: ready_test(&predicate.test, columns, lists),
         }
+    }
+
+    /// How long a look takes, in no unit.
+    fn cost(&self) -> u32 {
+        let cost = match &self.test {
+            ReadyTest::Exists(_) | ReadyTest::There(_) => 1,
+            ReadyTest::Equals(_) => 2,
+            ReadyTest::Compare(..) | ReadyTest::FieldRef(_) => 4,
+            ReadyTest::StartsWith(_) | ReadyTest::EndsWith(_) | ReadyTest::In(_) => 8,
+            ReadyTest::Contains(_) | ReadyTest::Cidr(_) | ReadyTest::Clock(..) => 16,
+            ReadyTest::Refers(..) => 32,
+            ReadyTest::Regex(_) | ReadyTest::Filled(..) => 100,
+        };
+        // Of the line, all of it is read anew.
+        if self.line { 1_000 + cost } else { cost }
     }
 
     fn holds(&self, record: Record<'_>) -> bool {

@@ -426,7 +426,13 @@ impl Maker {
                     None if self.key.is_empty() => parts.part(found.bytes()).digest(),
                     None => {
                         for number in &self.key {
-                            parts.maybe(given(*number));
+                            let text = given(*number);
+                            // One instant has many spellings, and a row need not keep to one.
+                            let is_time = self.at.times.contains(number);
+                            match text.filter(|_| is_time).and_then(Timestamp::parse) {
+                                Some(time) => parts.time(time),
+                                None => parts.maybe(text),
+                            };
                         }
                         parts.digest()
                     }
