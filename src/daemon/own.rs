@@ -194,6 +194,8 @@ impl Voice {
 #[derive(Debug, Default)]
 pub struct Own {
     told: BTreeMap<(Kind, String), Told>,
+    /// Ends that are still to be told.
+    over: Vec<Alert>,
 }
 
 /// An alert that is open.
@@ -258,6 +260,13 @@ impl Own {
             told.said = now;
             return Some(told.next(State::Resolved, now));
         };
+        // What merely happened an hour ago is another matter.
+        if event.kind.passes()
+            && self.told.get(&key).is_some_and(|told| now >= told.said + QUIET)
+            && let Some(mut told) = self.told.remove(&key)
+        {
+            self.over.push(told.next(State::Closed, now));
+        }
         if let Some(told) = self.told.get_mut(&key) {
             told.said = now;
             (told.alert.count, told.alert.repeats) = (told.alert.count + 1, told.alert.repeats + 1);
@@ -280,7 +289,8 @@ impl Own {
     /// What is to be told because time has passed: words that had to wait, and the end of what merely
     /// happened.
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
-        let mut due: Vec<Alert> = self.told.values_mut().filter_map(|told| told.update(now)).collect();
+        let mut due = std::mem::take(&mut self.over);
+        due.extend(self.told.values_mut().filter_map(|told| told.update(now)));
         let over = |(kind, _): &(Kind, String), told: &mut Told| kind.passes() && now >= told.said + QUIET;
         let over = self.told.extract_if(.., |key, told| over(key, told));
         due.extend(over.map(|(_, mut told)| told.next(State::Closed, now)));
@@ -389,7 +399,12 @@ mod tests {
         assert_eq!(own.due(at(81)), [], "an hour since the last one");
         let closed = own.due(at(82)).pop().unwrap();
         assert_eq!((closed.id, closed.state, closed.revision), (first.id, State::Closed, 4));
-        assert_ne!(own.tell(&remark("a line is too long"), at(83), "x").unwrap().id, first.id);
+        let another = own.tell(&remark("a line is too long"), at(83), "x").unwrap();
+        assert_ne!(another.id, first.id);
+        let third = own.tell(&remark("a line is too long"), at(143), "x").unwrap();
+        assert_ne!(third.id, another.id, "an hour later it is another matter");
+        let closed = own.due(at(143)).pop().unwrap();
+        assert_eq!((closed.id, closed.state), (another.id, State::Closed));
     }
 
     #[test]
