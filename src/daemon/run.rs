@@ -147,7 +147,7 @@ pub struct Daemon {
     wake: Arc<Notify>,
     own: Own,
     /// Own alerts that the store had no room for.
-    unkept: Vec<Box<Alert>>,
+    unkept: Vec<Alert>,
     own_events: (own::Voice, mpsc::Receiver<own::Event>),
     control: Control,
     admin: Option<Admin>,

@@ -179,7 +179,7 @@ impl Daemon {
         info!(rule = %alert.rule, title = alert.title, state = alert.state.as_str(), "own alert");
         let owed = self.routing.borrow().owed(&alert, now);
         // What was told past the store is kept with it as soon as there is room.
-        let mut changes: Vec<Change> = self.unkept.iter().cloned().map(Change::Alert).collect();
+        let mut changes: Vec<Change> = self.unkept.iter().cloned().map(Box::new).map(Change::Alert).collect();
         changes.push(Change::Alert(Box::new(alert.clone())));
         changes.extend(owed);
         match self.commit_own(changes).await {
@@ -191,7 +191,7 @@ impl Daemon {
             Err(error) => {
                 tracing::error!(%error, "an own alert cannot be kept");
                 if self.unkept.len() < MAX_UNKEPT {
-                    self.unkept.push(Box::new(alert.clone()));
+                    self.unkept.push(alert.clone());
                 }
                 self.last_resort(alert);
             }
