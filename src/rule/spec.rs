@@ -3,6 +3,8 @@
 //!
 //! What changes a rule's meaning is `Serialize` (spans are not): its digest is the rule's revision.
 
+pub mod correlate;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use super::hours::{Hours, zone_name};
 use super::problem::Span;
 use super::suggest::nearest;
 use super::verb::usual;
+pub use correlate::CorrelateSpec;
 
 /// One rule file.
 #[derive(Debug, Clone)]
@@ -392,6 +395,8 @@ pub enum Verb {
     Travel(TravelSpec),
     /// Far from what is usual for the group.
     Usual(UsualSpec),
+    /// What other rules find, as a Sigma document correlates it.
+    Correlate(CorrelateSpec),
 }
 
 impl Verb {
@@ -409,6 +414,7 @@ impl Verb {
             Self::Script(verb) => &verb.group,
             Self::Travel(verb) => &verb.group,
             Self::Usual(verb) => &verb.group,
+            Self::Correlate(verb) => &verb.group,
         }
     }
 
@@ -434,7 +440,10 @@ impl Verb {
                 UsualOf::Value(field) => vec![field],
                 UsualOf::Rate { .. } => Vec::new(),
             },
-            Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) => Vec::new(),
+            // What a Sigma document names is told of where that is read.
+            Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) | Self::Correlate(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -827,6 +836,8 @@ pub enum Mode {
     Live,
     /// Alerts are kept and none is sent.
     Observe,
+    /// Only the correlations that refer to it hear of what it finds.
+    Heard,
 }
 
 /// `alert:`

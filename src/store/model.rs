@@ -430,7 +430,7 @@ impl Store for Model {
         self.now(move |all| {
             let of_it =
                 |owed: &&Owed| owed.delivery.tenant == tenant && of_alert(&owed.delivery) == Some(alert);
-            Ok(all.of_receiver(&receiver).filter(of_it).filter_map(|owed| owed.mark.clone()).last())
+            Ok(all.of_receiver(&receiver).filter(of_it).rev().find_map(|owed| owed.mark.clone()))
         })
     }
 

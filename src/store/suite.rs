@@ -1003,7 +1003,7 @@ pub(crate) fn all_told(store: &dyn Store, tenants: &[Arc<str>], receivers: &[Rec
     for delivery in deliveries.unwrap() {
         tell(&wait(store.tries(delivery.id)));
     }
-    for receiver in receivers.iter().cloned() {
+    for receiver in receivers {
         tell(&wait(store.due(receiver.clone(), Timestamp(10), usize::MAX)));
         tell(&wait(store.due(receiver.clone(), Timestamp(i64::MAX), 2)));
         tell(&wait(store.next_due(receiver.clone())));

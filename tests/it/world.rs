@@ -138,8 +138,14 @@ impl World {
             spec.and_then(|spec| CheckedRule::new(spec, &mut problems))
                 .unwrap_or_else(|| panic!("{problems:?}\n{}", text.as_ref()))
         };
-        let rules = rules.iter().map(checked).collect();
-        let generation = Arc::new(Generation::new(rules, Columns::default(), limits));
+        Self::of(rules.iter().map(checked).collect(), limits)
+    }
+
+    pub fn of(rules: Vec<CheckedRule>, limits: Limits) -> Self {
+        Self::under(Arc::new(Generation::new(rules, Columns::default(), limits)))
+    }
+
+    pub fn under(generation: Arc<Generation>) -> Self {
         let origin = Origin::file(Mapping::default());
         let scanner = Scanner::new(generation.columns.clone(), Arc::new(Facts::default()), origin);
         Self { generation, scanner }

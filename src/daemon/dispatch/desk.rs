@@ -328,14 +328,13 @@ impl Desk {
     /// Until when the group of `delivery` rests after its last message.
     async fn group_rests(&mut self, delivery: &Delivery, now: Timestamp) -> Result<Option<Timestamp>, Ended> {
         let Some(group) = &delivery.terms.group else { return Ok(None) };
-        let told = match self.groups.get(&group.key) {
-            Some(told) => *told,
-            None => {
-                let told = self.office.store.group_told(self.target.name.clone(), group.key.clone()).await?;
-                let told = told.unwrap_or(Timestamp::MIN);
-                self.remember_group(&group.key, told);
-                told
-            }
+        let told = if let Some(told) = self.groups.get(&group.key) {
+            *told
+        } else {
+            let told = self.office.store.group_told(self.target.name.clone(), group.key.clone()).await?;
+            let told = told.unwrap_or(Timestamp::MIN);
+            self.remember_group(&group.key, told);
+            told
         };
         let rests = told + group.interval;
         Ok((rests > now).then_some(rests))

@@ -139,7 +139,7 @@ impl World {
     }
 
     async fn deliveries(&self) -> Vec<Delivery> {
-        let query = DeliveryQuery { most: 100_000, ..DeliveryQuery::default() };
+        let query = DeliveryQuery { most: usize::MAX, ..DeliveryQuery::default() };
         self.office.store.deliveries(query).await.unwrap()
     }
 

@@ -48,7 +48,7 @@ mod tests;
 
 use super::problem::Span;
 use super::spec::Expr;
-use super::yaml::Node;
+use super::yaml::{Entry, Node};
 use crate::record::{Level, RuleId};
 
 pub use document::{Read, read};
@@ -153,6 +153,8 @@ pub struct Section {
     pub rules: Vec<Word>,
     /// Those make alerts of their own too.
     pub generate: bool,
+    /// What the document says to us alone.
+    pub larum: Option<Entry>,
 }
 
 /// A `filter:`.

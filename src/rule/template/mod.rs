@@ -101,6 +101,7 @@ impl Scope {
                     UsualOf::Rate { .. } => scope.with(["stretch"]),
                 }
             }
+            Some(Verb::Correlate(_)) => scope.with(["threshold", "value", "values"]),
         }
     }
 
