@@ -68,7 +68,11 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 
 /// A time of the command line.
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "write it as 2026-01-05T09:08:00Z".to_owned())
+    let day = || Timestamp::parse(&format!("{text}T00:00:00Z"));
+    let time = Timestamp::parse(text).or_else(day);
+    time.ok_or_else(|| {
+        "write it as 2026-01-05T09:08:00Z, or as 2026-01-05 for the begin of that day".to_owned()
+    })
 }
 
 #[derive(Debug, thiserror::Error)]

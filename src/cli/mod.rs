@@ -19,6 +19,7 @@ mod log;
 mod new;
 mod place;
 mod progress;
+mod quarantine;
 mod reason;
 mod replay;
 mod rules;
@@ -83,6 +84,8 @@ enum Command {
     Alerts(alerts::Alerts),
     /// Lists, shows, redrives and discards deliveries
     Deliveries(deliveries::Deliveries),
+    /// Shows rows that were set aside because they make no record
+    Quarantine(quarantine::Quarantine),
     /// Holds messages back for a while
     Silence(silence::Silence),
     /// Sends a fixed message to one receiver
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Alerts(command) => command.run(),
         Command::Deliveries(command) => command.run(),
+        Command::Quarantine(command) => command.run(),
         Command::Silence(command) => command.run(),
         Command::SendTest(command) => command.run(),
         Command::Backup(command) => command.run(),

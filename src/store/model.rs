@@ -401,7 +401,12 @@ impl Store for Model {
                 .filter(|known| query.receiver.as_ref().is_none_or(|receiver| known.receiver == *receiver))
                 .filter(|known| query.states.is_empty() || query.states.contains(&word(&known.standing)))
                 .filter(|known| query.alert.is_none_or(|alert| of_alert(known) == Some(alert)));
-            Ok(asked.take(query.most).cloned().collect())
+            let mut asked: Vec<Delivery> = asked.cloned().collect();
+            if query.newest_first {
+                asked.reverse();
+            }
+            asked.truncate(query.most);
+            Ok(asked)
         })
     }
 

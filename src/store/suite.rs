@@ -728,6 +728,8 @@ pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
     };
     assert_eq!(found(all_deliveries()), [0x2a, 0x1b, 0x2b, 0x1c], "oldest first");
     assert_eq!(found(DeliveryQuery { most: 2, ..all_deliveries() }), [0x2a, 0x1b]);
+    let newest = DeliveryQuery { newest_first: true, most: 3, ..all_deliveries() };
+    assert_eq!(found(newest), [0x1c, 0x2b, 0x1b], "newest first");
     assert_eq!(found(DeliveryQuery { tenant: Some("other".into()), ..all_deliveries() }), [0x1c]);
     assert_eq!(found(id("2")), [0x2a, 0x2b]);
     assert_eq!(found(id("2b2")), [0x2b]);
