@@ -138,7 +138,7 @@ impl Flood {
             desks.push((Desk::new(self.world.office.clone(), target), NOW));
         }
         let mut coming = (0..self.count).map(|number| (number, coming(number, self.count))).peekable();
-        // One alert of ten grows a minute later.
+        // One alert of ten grows a minute later; critical ones do not, so that people's limit has room for all.
         let mut growing: VecDeque<(Timestamp, u32, Alert)> = VecDeque::new();
         let mut rings = 0;
         loop {
@@ -161,7 +161,7 @@ impl Flood {
                 };
                 while let Some((number, (_, alert))) = coming.next_if(|(_, (at, _))| *at < end) {
                     owe(number, &alert);
-                    if number % 10 == 3 {
+                    if number % 10 == 3 && alert.level < Level::Critical {
                         growing.push_back((next + Millis::mins(1), number, alert));
                     }
                 }
