@@ -306,14 +306,15 @@ impl Follow {
         self.ahead.told = Some(now);
         let whose = if self.settings.follow { "now" } else { "all others" };
         let (rows, are) = if rows == 1 { ("1 row".into(), "is") } else { (format!("{rows} rows"), "are") };
-        let mut words = format!(
-            "{rows} of `{}` {are} dated more than 5 min ahead of {whose}, the first {first}, and set aside until then; is the clock or the zone of what writes them right?",
+        let more = if left_out > 0 {
+            format!(" {left_out} dated furthest ahead are left out: no more than {MAX_HELD} wait")
+        } else {
+            String::new()
+        };
+        self.remarks.push(format!(
+            "{rows} of `{}` {are} dated more than 5 min ahead of {whose}, the first {first}, and set aside until then; is the clock or the zone of what writes them right?{more}",
             self.settings.shown
-        );
-        if left_out > 0 {
-            words += &format!(" {left_out} dated furthest ahead are left out: no more than {MAX_HELD} wait");
-        }
-        self.remarks.push(words);
+        ));
     }
 
     fn held_bytes(&self) -> usize {

@@ -140,6 +140,7 @@ impl Drop for Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a daemon's folder is files")]
+#[expect(clippy::too_many_lines, reason = "one daemon, looked at from every side")]
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_comes_out_in_logs_errors_orders_pages_the_store_or_in_debug() {
     let (http, mail) = (echo().await, mail_echo().await);
@@ -178,7 +179,7 @@ async fn no_secret_comes_out_in_logs_errors_orders_pages_the_store_or_in_debug()
         let tried = |name: &&str| {
             all.iter().any(|of| of.receiver.as_str() == *name && of.tries > 0 && of.last_reason.is_some())
         };
-        RECEIVERS.iter().all(|name| tried(&name)).then_some(all)
+        RECEIVERS.iter().all(tried).then_some(all)
     })
     .await;
 

@@ -23,8 +23,10 @@ use proptest::strategy::ValueTree;
 use super::slow::{Hit, Slow, SlowRule, Window};
 use super::world::{HOUR, Login, MINUTE, Run, SECOND, SOURCE, START, Told, World, cases, rule, time};
 
+type Holds = fn(&Login) -> bool;
+
 /// What the correlations correlate: a condition, and the same as code.
-const DETECTIONS: [(&str, &str, fn(&Login) -> bool); 4] = [
+const DETECTIONS: [(&str, &str, Holds); 4] = [
     ("failed", "{outcome: failure}", |login| login.failure),
     ("succeeded", "{outcome: success}", |login| !login.failure),
     ("slow", "{outcome: [failure, success], e2e_rtt|gte: 250}", |login| login.rtt >= Some(250)),
@@ -212,6 +214,7 @@ impl Set {
     }
 
     /// What one login is to a correlation.
+    #[expect(clippy::unused_self, reason = "beside what gathers firings, which needs it")]
     fn events_of(&self, corr: &Corr, login: &Login, id: [u8; 16]) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
         for (place, rule) in corr.rules.iter().enumerate() {
@@ -224,15 +227,12 @@ impl Set {
             let (Some(group), Some(values)) = (group.collect::<Option<Vec<_>>>(), values.collect()) else {
                 continue;
             };
-            match events.iter_mut().find(|event| event.group == group) {
-                Some(event) => {
-                    event.rules.insert(place);
-                }
-                None => {
-                    let rules = BTreeSet::from([place]);
-                    let (login, known) = (login.clone(), BTreeMap::new());
-                    events.push(Event { at: login.at, id, group, rules, values, login, known });
-                }
+            if let Some(event) = events.iter_mut().find(|event| event.group == group) {
+                event.rules.insert(place);
+            } else {
+                let rules = BTreeSet::from([place]);
+                let (login, known) = (login.clone(), BTreeMap::new());
+                events.push(Event { at: login.at, id, group, rules, values, login, known });
             }
         }
         events
@@ -247,7 +247,9 @@ fn ids(world: &World, logins: &[Login]) -> Vec<[u8; 16]> {
 
 fn alert_id(world: &World, number: usize, group: &[String], tip: [u8; 16]) -> AlertId {
     let mut key = Vec::new();
-    group.iter().for_each(|text| Program::push_key_part(&mut key, Some(text)));
+    for text in group {
+        Program::push_key_part(&mut key, Some(text));
+    }
     let id = id_of(number);
     AlertId::of("acme", &id, world.generation.rule(&id).unwrap().revision, &key, RecordId(tip))
 }

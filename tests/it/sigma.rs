@@ -89,6 +89,6 @@ pub fn fires(documents: &str, line: &str) -> bool {
 
 /// A document with this `detection`.
 pub fn document(detection: &str) -> String {
-    let indented: String = detection.lines().map(|line| format!("  {line}\n")).collect();
-    format!("title: test\nlogsource: {{product: test}}\ndetection:\n{indented}")
+    let indented: Vec<String> = detection.lines().map(|line| format!("  {line}\n")).collect();
+    format!("title: test\nlogsource: {{product: test}}\ndetection:\n{}", indented.concat())
 }

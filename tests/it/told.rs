@@ -53,9 +53,9 @@ async fn explain_tells_who_was_told_and_why_others_were_not() {
         let routes = Routes { routes: vec![Route { to, ..Route::default() }] };
         let routing = Routing { routes, ..Routing::default() };
         let owed = routing.owed(&alert, Timestamp(1_800_000_000_000));
-        let owed = owed.into_iter().map(|change| match change {
-            Change::Owed(delivery) => Change::Owed(Box::new(changed(*delivery))),
-            other => panic!("{other:?}"),
+        let owed = owed.into_iter().map(|change| {
+            let Change::Owed(delivery) = change else { panic!("{change:?}") };
+            Change::Owed(Box::new(changed(*delivery)))
         });
         let changes = std::iter::once(Change::Alert(Box::new(alert.clone()))).chain(owed).collect();
         store.commit(fence, changes).await.unwrap();

@@ -75,6 +75,7 @@ macro_rules! at {
     };
 }
 
+#[expect(clippy::too_many_lines, reason = "one line or two a trap")]
 fn traps() -> Vec<Trap> {
     use Ends::{Arrives, Dead, Pauses};
     let trap = |name, kind, script: Script, ends| Trap { name, kind, script, ends };
@@ -216,8 +217,11 @@ fn traps() -> Vec<Trap> {
     ]
 }
 
+/// What a mail server says at a step, at which try, and whether it is the probe.
+type Mood = fn(&Step, usize, bool) -> Option<Say>;
+
 /// The same for mail: what it says at a step, when.
-fn mail_traps() -> Vec<(&'static str, fn(&Step, usize, bool) -> Option<Say>, Ends)> {
+fn mail_traps() -> Vec<(&'static str, Mood, Ends)> {
     fn content(step: &Step) -> Option<&str> {
         match step {
             Step::Content { data, .. } => Some(data),

@@ -61,7 +61,7 @@ fn since_epoch(text: &str) -> Option<Timestamp> {
     let (mut divisor, mut limit) = (1_u32, SECONDS);
     while number >= Number::whole(limit) {
         divisor = divisor.checked_mul(1_000)?;
-        limit = limit.checked_mul(1_000)?;
+        limit = limit.saturating_mul(1_000);
     }
     let millis = number.times(1_000).over(divisor).floor()?;
     (millis <= Timestamp::LAST.0).then_some(Timestamp(millis))

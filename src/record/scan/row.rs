@@ -377,7 +377,8 @@ impl Maker {
     /// The time of a row that is not the vendor's: of the key that is named for it or else under a usual
     /// name, or else of the field that is mapped.
     fn foreign_time(&self, block: &str, sink: &Sink) -> Option<Timestamp> {
-        let places = [self.at.foreign_time, self.at.times.first().copied()];
+        let mapped = self.at.times.first().copied().filter(|_| !self.origin.mapping.fields.is_empty());
+        let places = [self.at.foreign_time, mapped];
         places.into_iter().flatten().find_map(|number| foreign::time(text(block, sink, number)?))
     }
 

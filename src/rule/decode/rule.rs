@@ -18,8 +18,8 @@ const LATE_WITHIN: Millis = Millis::hours(1);
 /// The rule in `root`.
 pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let sigma = root.map().and_then(|entries| {
-        let key = |name: &&str| entries.iter().find(|entry| entry.key.text == **name);
-        ["detection", "correlation"].iter().find_map(|name| key(name))
+        let key = |name: &str| entries.iter().find(|entry| entry.key.text == name);
+        key("detection").or_else(|| key("correlation"))
     });
     if let Some(entry) = sigma {
         let hint =

@@ -27,8 +27,8 @@ detection:
 
 /// A document; its body's first line is line 5.
 fn correlation(name: &str, body: &str) -> String {
-    let body: String = body.lines().map(|line| format!("  {line}\n")).collect();
-    format!("title: {name}\nname: {name}\nlevel: high\ncorrelation:\n{body}")
+    let body: Vec<String> = body.lines().map(|line| format!("  {line}\n")).collect();
+    format!("title: {name}\nname: {name}\nlevel: high\ncorrelation:\n{}", body.concat())
 }
 
 /// The rules of documents, and what there is to tell of them.
@@ -334,7 +334,7 @@ fn what_is_correlated_is_told_only_where_that_is_asked_for() {
         vec![correlation("many", &format!("{COUNT}condition: {{gte: 2}}\n{more}")), BASES.to_owned()]
     };
     let many = ("many".to_owned(), SECOND);
-    assert_eq!(fired(&world(&document("")), &logins), [many.clone()]);
+    assert_eq!(fired(&world(&document("")), &logins), std::slice::from_ref(&many));
     let all = [("failed".to_owned(), 0), ("failed".to_owned(), SECOND), many];
     assert_eq!(fired(&world(&document("generate: true\n")), &logins), all);
     let mut root = document("");
@@ -485,6 +485,7 @@ fn generators() -> Option<std::path::PathBuf> {
     found.then_some(folder)
 }
 
+#[expect(clippy::disallowed_methods, reason = "which Python there is")]
 fn generate(program: &std::path::Path, args: &[&str]) -> String {
     let python = std::env::var("LARUM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let made = Command::new(python).arg(program).args(args).output().unwrap();
@@ -537,8 +538,11 @@ fn a_replay_of_a_thousand_documents_fires_where_slow_code_says() {
     assert_eq!(told, meant);
 }
 
-/// Bases by name, as the fields that they ask for; and correlations.
-fn parted(documents: &[String]) -> (BTreeMap<String, Vec<(String, String)>>, Vec<Generated>) {
+/// Bases by name, as the fields that they ask for.
+type Bases = BTreeMap<String, Vec<(String, String)>>;
+
+/// Bases and correlations.
+fn parted(documents: &[String]) -> (Bases, Vec<Generated>) {
     let (mut bases, mut correlations) = (BTreeMap::new(), Vec::new());
     for document in documents {
         let lines: Vec<&str> = document.lines().collect();

@@ -10,7 +10,7 @@ use larum::alert::Draft;
 use larum::engine::{Engine, Generation, GenerationText, RuleText, Scratch};
 use larum::record::Locator;
 use larum::record::fact::Facts;
-use larum::record::scan::{Origin, Scanner};
+use larum::record::scan::{Mapping, Origin, Scanner};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -150,7 +150,7 @@ fn compiled(generation: &Arc<Generation>, lines: &[String]) -> Vec<BTreeSet<Stri
     let scanner = Scanner::new(
         generation.columns.clone(),
         Arc::new(Facts::default()),
-        Origin::file(Default::default()),
+        Origin::file(Mapping::default()),
     );
     let batch = scanner.scan(text, Locator(0));
     assert!(batch.faults.is_empty(), "{:?}", batch.faults);
@@ -214,6 +214,7 @@ fn generators() -> Option<PathBuf> {
     None
 }
 
+#[expect(clippy::disallowed_methods, reason = "what a generator wrote is a file")]
 fn generated(script: &Path, arguments: &[&str], out: &Path) -> String {
     let done = Command::new("python3").arg(script).args(arguments).arg("--out").arg(out).status().unwrap();
     assert!(done.success());

@@ -2,6 +2,8 @@
 //! agree with. Reads a document by itself, folds nothing beforehand and shares nothing with the engine
 //! but the crate of regular expressions.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a JSON value of the kinds meant, or any other")]
+
 use serde_json::{Map, Value};
 
 /// Whether the record meets the document's `detection`.
@@ -285,12 +287,12 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bits: Vec<u8> =
         bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-    while bits.len() % 6 != 0 {
+    while !bits.len().is_multiple_of(6) {
         bits.push(0);
     }
     let letter = |six: &[u8]| char::from(LETTERS[six.iter().fold(0, |sum, bit| sum * 2 + usize::from(*bit))]);
     let mut text: String = bits.chunks(6).map(letter).collect();
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text
