@@ -43,6 +43,7 @@ const RULES: &[(&str, &str)] = &[
     ("measure", include_str!("new/measure.yaml")),
     ("script", include_str!("new/script.yaml")),
     ("travel", include_str!("new/travel.yaml")),
+    ("overlap", include_str!("new/overlap.yaml")),
 ];
 
 /// Verbs that this version runs, and none.

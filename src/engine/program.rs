@@ -200,31 +200,53 @@ impl ProgramState {
     }
 
     /// Takes in a hit: fires now, waits, or is put in late.
-    pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
+    pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         if place.program.on_arrival {
-            self.fire_now(&key, entry, place, watched, out);
+            self.fire_now(&key, entry, place, out);
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
             self.wait(Waiting { key, entry, open: None });
             return;
         };
-        if entry.at <= watermark - place.program.late_within {
-            self.too_late(&key, &entry, watched, out);
+        self.put_late((key, entry), watermark, place, out);
+    }
+
+    /// Puts a hit in at its own time, unless it is too late for that. That a session has ended is news
+    /// however late: nothing else would ever close it.
+    fn put_late(
+        &mut self,
+        (key, entry): (Key, Entry),
+        watermark: Timestamp,
+        place: &Place<'_>,
+        out: &mut Outcome,
+    ) {
+        let ends = place.program.verb.ends_session(&entry);
+        if entry.at <= watermark - place.program.late_within && !ends {
+            self.too_late(&key, &entry, place, out);
             return;
         }
         self.counters.late += 1;
-        self.share(&entry, true, place);
-        self.work(&key, entry.at, place, out, |group, around| {
+        self.take((&key, entry), true, place, out);
+    }
+
+    /// Gives a record to its group.
+    fn take(&mut self, (key, entry): (&Key, Entry), late: bool, place: &Place<'_>, out: &mut Outcome) {
+        if place.program.verb.ends_session(&entry) && !self.groups.contains_key(key) {
+            // It began before anything was remembered, or was no hit.
+            return;
+        }
+        self.share(&entry, late, place);
+        self.work(key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
-            let decision = group.insert_late(entry, around);
-            watched.then_some((id, at, decision))
+            let decision = if late { group.insert_late(entry, around) } else { group.observe(entry, around) };
+            place.watched.then_some((id, at, decision))
         });
     }
 
-    fn too_late(&mut self, key: &Key, entry: &Entry, watched: bool, out: &mut Outcome) {
+    fn too_late(&mut self, key: &Key, entry: &Entry, place: &Place<'_>, out: &mut Outcome) {
         self.counters.too_late += 1;
-        if watched {
+        if place.watched {
             let step = Step::TooLate;
             out.traced.push(Traced { id: entry.id, at: entry.at, key: (**key).into(), step });
         }
@@ -245,16 +267,7 @@ impl ProgramState {
             return;
         };
         let Some(entry) = self.settle(&key, entry, &open, place, past, out) else { return };
-        if entry.at <= watermark - place.program.late_within {
-            self.too_late(&key, &entry, place.watched, out);
-            return;
-        }
-        self.counters.late += 1;
-        self.work(&key, entry.at, place, out, |group, around| {
-            let (id, at) = (entry.id, entry.at);
-            let decision = group.insert_late(entry, around);
-            place.watched.then_some((id, at, decision))
-        });
+        self.put_late((key, entry), watermark, place, out);
     }
 
     /// What an open hit turns out to be: an entry of its group, or nothing but something to count.
@@ -346,11 +359,7 @@ impl ProgramState {
                 None => Some(entry),
             };
             let Some(entry) = entry else { continue };
-            self.work(&key, entry.at, place, out, |group, around| {
-                let (id, at) = (entry.id, entry.at);
-                let decision = group.observe(entry, around);
-                place.watched.then_some((id, at, decision))
-            });
+            self.take((&key, entry), false, place, out);
         }
         self.timers_before(instant + Millis(1), place, out);
     }
@@ -372,7 +381,7 @@ impl ProgramState {
     }
 
     /// A rule that needs no state: the hit is the alert.
-    fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
+    fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         let (id, at) = (entry.id, entry.at);
         let mut group = Group::default();
         let mut around = Surroundings {
@@ -386,7 +395,7 @@ impl ProgramState {
             fault: &mut None,
         };
         let decision = group.observe(entry, &mut around);
-        if watched {
+        if place.watched {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
         }
     }
@@ -396,7 +405,6 @@ impl ProgramState {
         &mut self,
         (watermark, readable): (Timestamp, Timestamp),
         place: &Place<'_>,
-        watched: bool,
         out: &mut Outcome,
     ) {
         if watermark == Timestamp::MIN {
@@ -425,12 +433,7 @@ impl ProgramState {
             }
             number += 1;
             self.timers_before(entry.at, place, out);
-            self.share(&entry, false, place);
-            self.work(&key, entry.at, place, out, |group, around| {
-                let (id, at) = (entry.id, entry.at);
-                let decision = group.observe(entry, around);
-                watched.then_some((id, at, decision))
-            });
+            self.take((&key, entry), false, place, out);
         }
         drop(due);
         self.waiting = waiting;

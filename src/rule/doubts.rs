@@ -63,6 +63,9 @@ fn fields_of(spec: &Spec) -> Vec<&FieldName> {
         }
         Some(Verb::Risk(verb)) => verb.group.by.iter().collect(),
         Some(Verb::Travel(verb)) => verb.group.by.iter().chain(&verb.ignore_same).collect(),
+        Some(Verb::Overlap(verb)) => {
+            verb.group.by.iter().chain(verb.pair.fields.iter().map(|(field, _)| field)).collect()
+        }
         Some(Verb::Sequence(verb)) => verb.group.by.iter().collect(),
         Some(Verb::Absent(verb)) => verb.group.by.iter().collect(),
         Some(Verb::Rate(verb)) => verb.group.by.iter().chain(&verb.distinct).collect(),

@@ -187,6 +187,18 @@ pub enum Ordering {
     AtMost,
 }
 
+impl Ordering {
+    /// As a sign.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Above => ">",
+            Self::AtLeast => ">=",
+            Self::Below => "<",
+            Self::AtMost => "<=",
+        }
+    }
+}
+
 /// What is compared with, by the field's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Bound {
@@ -292,6 +304,8 @@ pub enum Verb {
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
     Travel(TravelSpec),
+    /// Two sessions open at once.
+    Overlap(OverlapSpec),
 }
 
 /// `count:`. At least one of `at_least` and `having` is given.
@@ -561,6 +575,46 @@ impl TravelSpec {
     pub const MOST_KM: u32 = 20_015;
     /// Fastest speed that can be asked for: what is told of at a second's difference is faster.
     pub const MOST_KMH: u32 = 100_000;
+}
+
+/// `overlap:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlapSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// `for`: how long both are open at least.
+    pub lasts: Millis,
+    /// `where`: what they must be to each other.
+    pub pair: Pair,
+    /// The records that may be a session's end: as far as kind and service go, the match's.
+    #[serde(skip)]
+    pub ends: Expr,
+}
+
+/// What two sessions must be to each other; all must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Pair {
+    /// Bounds of the distance in km.
+    pub km: Vec<(Ordering, Number)>,
+    /// Fields that both have, with the same value (true) or with different ones.
+    pub fields: Vec<(FieldName, bool)>,
+}
+
+impl Pair {
+    /// True where anything goes.
+    pub fn is_empty(&self) -> bool {
+        self.km.is_empty() && self.fields.is_empty()
+    }
+}
+
+/// `km >= 500, public_ip different`
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let km = self.km.iter().map(|(ordering, bound)| format!("km {} {bound}", ordering.sign()));
+        let word = |same: bool| if same { "same" } else { "different" };
+        let fields = self.fields.iter().map(|(field, same)| format!("{field} {}", word(*same)));
+        f.write_str(&km.chain(fields).collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// A script's text and where it stands, so that a fault inside it can be told at its line.

@@ -8,7 +8,7 @@ use crate::record::{Columns, FieldName, Record, Value};
 use super::condition::{Memo, Predicates};
 use super::hours::Hours;
 use super::lists::Lists;
-use super::spec::{Bound, Expr, Literal, Ordering, Past, Predicate, Test};
+use super::spec::{Bound, Expr, Literal, Past, Predicate, Test};
 
 /// One part of a condition and whether it held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -137,7 +137,7 @@ fn look(predicate: &Predicate) -> String {
             format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text)))
         }
         Test::Cidr(nets) => format!("{field} is in {}", list(nets, ToString::to_string)),
-        Test::Compare(ordering, bound) => format!("{field} {} {}", word(*ordering), self::bound(*bound)),
+        Test::Compare(ordering, bound) => format!("{field} {} {}", ordering.sign(), self::bound(*bound)),
         Test::Exists(true) => format!("{field} is there"),
         Test::Exists(false) => format!("{field} is not there"),
         Test::In(names) => format!("{field} is in the list {}{cased}", list(names, quoted)),
@@ -162,15 +162,6 @@ fn literal(literal: &Literal) -> String {
         Literal::Bool(value) => value.to_string(),
         Literal::Address(address) => address.to_string(),
         Literal::Null => "null".to_owned(),
-    }
-}
-
-fn word(ordering: Ordering) -> &'static str {
-    match ordering {
-        Ordering::Above => ">",
-        Ordering::AtLeast => ">=",
-        Ordering::Below => "<",
-        Ordering::AtMost => "<=",
     }
 }
 

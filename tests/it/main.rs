@@ -7,6 +7,7 @@ mod admin;
 mod baselines;
 mod bounds;
 mod daemon;
+mod deadlines;
 mod demo;
 mod doctor;
 mod examples;

@@ -23,6 +23,9 @@ impl Group {
             let due = last.at + absent.lasts;
             return Some(self.cooling(due).unwrap_or(due));
         }
+        if let Verb::Overlap(overlap) = &program.verb {
+            return self.base.sessions.as_ref()?.due(overlap);
+        }
         self.base.waits.as_ref()?.0.first().map(|wait| wait.due)
     }
 
@@ -39,6 +42,7 @@ impl Group {
             }
             met.extend(match &around.program.verb {
                 Verb::Absent(absent) => self.is_absent(absent, due, false, around),
+                Verb::Overlap(overlap) => self.were_together(overlap, due, around),
                 Verb::Sequence(_)
                 | Verb::Each
                 | Verb::Count(_)
@@ -262,7 +266,7 @@ impl Group {
 }
 
 /// The alert that the passing of `due` raises.
-fn instant(due: Timestamp, around: &Surroundings<'_>) -> AlertId {
+pub(super) fn instant(due: Timestamp, around: &Surroundings<'_>) -> AlertId {
     let rule = &around.program.rule;
     AlertId::at(around.tenant, rule.id(), rule.revision, around.key, due)
 }

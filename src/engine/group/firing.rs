@@ -141,6 +141,7 @@ impl Group {
             | Verb::Distinct(_)
             | Verb::FirstSeen(_)
             | Verb::Measure(_)
+            | Verb::Overlap(_)
             | Verb::Rate(_)
             | Verb::Risk(_)
             | Verb::Script(_)

@@ -4,8 +4,8 @@ use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
-    Verb, absent, common::Common, count, distinct, first_seen, measure, rate, risk, script::ScriptVerb,
-    sequence, travel,
+    Verb, absent, common::Common, count, distinct, first_seen, measure, overlap, rate, risk,
+    script::ScriptVerb, sequence, travel,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -24,17 +24,19 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
             spec::Verb::Script(verb) => verb.group.clone(),
             spec::Verb::Risk(verb) => verb.group.clone(),
             spec::Verb::Travel(verb) => verb.group.clone(),
+            spec::Verb::Overlap(verb) => verb.group.clone(),
         },
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
         (None, Some(Cooldown::Off) | None) => Grouping::default(),
     }
 }
 
-/// What clears a group.
+/// What clears a group, or ends its sessions.
 pub(super) fn clears(spec: &Spec) -> Option<&Expr> {
     match &spec.verb {
         Some(spec::Verb::Count(verb)) => verb.unless.as_ref(),
         Some(spec::Verb::Sequence(verb)) => verb.until.as_ref(),
+        Some(spec::Verb::Overlap(verb)) => Some(&verb.ends),
         Some(_) | None => None,
     }
 }
@@ -57,6 +59,7 @@ pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
             | Verb::Absent(_)
             | Verb::Count(_)
             | Verb::FirstSeen(_)
+            | Verb::Overlap(_)
             | Verb::Script(_)
             | Verb::Travel(_),
         ) => Millis::ZERO,
@@ -143,6 +146,7 @@ pub(super) fn verb(
             (Verb::Absent(absent::Absent { lasts: spec.lasts, retire: spec.retire }), Vec::new())
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
+        Some(spec::Verb::Overlap(spec)) => overlap_verb(spec, columns),
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {
                 let wants =
@@ -156,16 +160,16 @@ pub(super) fn verb(
     }
 }
 
-/// A point: where it is, how exactly, what people call it.
-fn point(columns: &mut Columns) -> Vec<Carry> {
+/// A point: where it is, how exactly, what people call it. `required`: a record that is nowhere is no hit.
+fn point(columns: &mut Columns, required: bool) -> Vec<Carry> {
     let mut one = |name: &str, form, required| {
         let column = columns.want_known(name);
         let kind = columns.name(column).kind();
         Carry { columns: vec![(column, kind)], form, required }
     };
     vec![
-        one("geo.lat", Form::Degrees(90), true),
-        one("geo.lon", Form::Degrees(180), true),
+        one("geo.lat", Form::Degrees(90), required),
+        one("geo.lon", Form::Degrees(180), required),
         one("geo.radius", Form::Number, false),
         one("geo.city", Form::Typed, false),
         one("geo.country", Form::Typed, false),
@@ -174,13 +178,25 @@ fn point(columns: &mut Columns) -> Vec<Carry> {
 }
 
 fn travel_verb(spec: &spec::TravelSpec, columns: &mut Columns) -> (Verb, Vec<Carry>) {
-    let mut carries = point(columns);
+    let mut carries = point(columns, true);
     let same = carries.len();
     carries.extend(
         spec.ignore_same.iter().map(|field| carry(std::slice::from_ref(field), Form::Key, false, columns)),
     );
     let verb = travel::Travel { at_least: spec.at_least, faster_than: spec.faster_than, same };
     (Verb::Travel(verb), carries)
+}
+
+fn overlap_verb(spec: &spec::OverlapSpec, columns: &mut Columns) -> (Verb, Vec<Carry>) {
+    let mut carries = point(columns, !spec.pair.km.is_empty());
+    for (name, form) in [("device", Form::Typed), ("outcome", Form::Ended)] {
+        let column = columns.want_known(name);
+        carries.push(Carry { columns: vec![(column, columns.name(column).kind())], form, required: false });
+    }
+    let field =
+        |(field, _): &(FieldName, bool)| carry(std::slice::from_ref(field), Form::Key, false, columns);
+    carries.extend(spec.pair.fields.iter().map(field));
+    (Verb::Overlap(overlap::Overlap { lasts: spec.lasts, pair: spec.pair.clone() }), carries)
 }
 
 fn count_verb(

@@ -321,3 +321,42 @@ pub static TRAVEL: MapDoc = MapDoc {
         later("ignore_in", "records from addresses of these lists are nowhere", "ignore_in: [egress]"),
     ],
 };
+
+/// `overlap:`
+pub static OVERLAP: MapDoc = MapDoc {
+    name: "`overlap`",
+    about: "two sessions of the group that are open at once",
+    open: Open::Closed,
+    keys: &[
+        BY,
+        MISSING,
+        need("for", Takes::Duration, "how long both are open at least", "for: 5m"),
+        may(
+            "where",
+            Takes::Map(&PAIR),
+            "what the two must be to each other; all must hold",
+            "where: {km|gte: 500, device: different}",
+        ),
+    ],
+};
+
+/// `where:` of `overlap`.
+pub static PAIR: MapDoc = MapDoc {
+    name: "`where`",
+    about: "how two sessions compare; a field that one of them lacks is neither the same nor different",
+    open: Open::Compared,
+    keys: &[
+        may(
+            KM[0],
+            Takes::Number,
+            "further apart than so many km, both accuracy radii subtracted",
+            "km|gt: 500",
+        ),
+        may(KM[1], Takes::Number, "the same, or as far", "km|gte: 500"),
+        may(KM[2], Takes::Number, "nearer than so many km", "km|lt: 500"),
+        may(KM[3], Takes::Number, "the same, or as far", "km|lte: 500"),
+    ],
+};
+
+/// How far apart two sessions are.
+pub const KM: [&str; 4] = ["km|gt", "km|gte", "km|lt", "km|lte"];

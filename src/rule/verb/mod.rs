@@ -12,6 +12,7 @@ pub mod count;
 pub mod distinct;
 pub mod first_seen;
 pub mod measure;
+pub mod overlap;
 pub mod rate;
 pub mod risk;
 pub mod script;
@@ -86,6 +87,8 @@ pub enum Verb {
     FirstSeen(first_seen::FirstSeen),
     /// `measure`
     Measure(measure::Measure),
+    /// `overlap`
+    Overlap(overlap::Overlap),
     /// `risk`
     Risk(risk::Risk),
     /// `rate`
@@ -111,6 +114,8 @@ pub struct Base {
     pub bucket: Option<Box<rate::Bucket>>,
     /// What a `sequence` that ends in an absence waits for.
     pub waits: Option<Box<sequence::Waits>>,
+    /// The sessions of `overlap`.
+    pub sessions: Option<Box<overlap::Sessions>>,
     /// What these values share with others, where `same_if` asks.
     pub same: Option<Box<first_seen::KnownValues>>,
 }
@@ -207,6 +212,10 @@ pub enum Reason {
     },
     /// Too near, or slow enough.
     Travelled(travel::Journey),
+    /// So many other sessions of the group are open, and none is what `where` asks.
+    NoneBeside(usize),
+    /// No other session stayed open beside it for long enough.
+    Parted,
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -311,6 +320,7 @@ impl Verb {
             Self::Distinct(_) => "distinct",
             Self::FirstSeen(_) => "first_seen",
             Self::Measure(_) => "measure",
+            Self::Overlap(_) => "overlap",
             Self::Risk(_) => "risk",
             Self::Rate(_) => "rate",
             Self::Script(_) => "script",
@@ -322,7 +332,7 @@ impl Verb {
     /// How far a hit reaches.
     pub fn reach(&self) -> Reach {
         match self {
-            Self::Each | Self::Absent(_) => Reach::Alone,
+            Self::Each | Self::Absent(_) | Self::Overlap(_) => Reach::Alone,
             Self::Sequence(verb) => Reach::Time(verb.within),
             Self::Count(verb) => Reach::Time(verb.within),
             Self::Distinct(verb) => Reach::Time(verb.within),
@@ -346,6 +356,7 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Script(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => false,
             Self::Count(verb) => !verb.having.is_empty(),
             Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) | Self::Risk(_) => true,
@@ -360,6 +371,7 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Script(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => {}
             Self::Count(verb) => verb.push(tally, entry),
             Self::Distinct(verb) => verb.push(tally, entry),
@@ -378,6 +390,7 @@ impl Verb {
             | Self::FirstSeen(_)
             | Self::Script(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_)
             | Self::Rate(_) => {}
             Self::Count(verb) => verb.pop(tally, entry),
@@ -393,7 +406,7 @@ impl Verb {
         match self {
             Self::Each => (Verdict::Holds, None),
             // Time judges it.
-            Self::Absent(_) => (Verdict::Short(Reason::Came), None),
+            Self::Absent(_) | Self::Overlap(_) => (Verdict::Short(Reason::Came), None),
             Self::Sequence(verb) => (verb.judge(window.hits), None),
             Self::Count(verb) => (verb.judge(tally, window), None),
             Self::Distinct(verb) => (verb.judge(tally), None),
@@ -419,6 +432,7 @@ impl Verb {
             | Self::Script(_)
             | Self::Risk(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => false,
         }
     }
@@ -426,7 +440,7 @@ impl Verb {
     /// What an alert says of `window`.
     pub fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         match self {
-            Self::Each | Self::Absent(_) => Finding { count: 1, ..Finding::default() },
+            Self::Each | Self::Absent(_) | Self::Overlap(_) => Finding { count: 1, ..Finding::default() },
             Self::Sequence(verb) => verb.describe(window.hits),
             Self::Count(verb) => verb.describe(tally, window),
             Self::Distinct(verb) => verb.describe(tally, window),
@@ -456,6 +470,7 @@ impl Verb {
             | Self::Rate(_)
             | Self::Risk(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => 0,
         }
     }
@@ -487,6 +502,7 @@ impl Verb {
             | Self::Risk(_)
             | Self::Script(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => {}
         }
     }
@@ -505,8 +521,14 @@ impl Verb {
                 | Self::Rate(_)
                 | Self::Risk(_)
                 | Self::Script(_)
+                | Self::Overlap(_)
                 | Self::Travel(_) => true,
             }
+    }
+
+    /// Whether an entry is the end of a session.
+    pub fn ends_session(&self, entry: &Entry) -> bool {
+        entry.clears && matches!(self, Self::Overlap(_))
     }
 
     /// Whether an entry is what a sequence says is absent.
@@ -517,7 +539,7 @@ impl Verb {
     /// True when time alone can make a group fire.
     pub fn waits(&self) -> bool {
         match self {
-            Self::Absent(_) => true,
+            Self::Absent(_) | Self::Overlap(_) => true,
             Self::Sequence(verb) => verb.absence.is_some(),
             Self::Each
             | Self::Count(_)
@@ -544,6 +566,7 @@ impl Verb {
             | Self::Rate(_)
             | Self::Risk(_)
             | Self::Script(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => None,
         }
     }
@@ -568,6 +591,7 @@ impl Verb {
             | Self::Script(_)
             | Self::Risk(_)
             | Self::Sequence(_)
+            | Self::Overlap(_)
             | Self::Travel(_) => None,
         }
     }
