@@ -9,6 +9,7 @@ use super::lanes::Fronts;
 use super::program::{Past, Place};
 use super::{Engine, Note, Outcome};
 use crate::record::{Millis, RuleId, Timestamp};
+use crate::rule::verb::Judge as _;
 
 impl Engine {
     /// Brings those of `which`, which judge together, up to their watermarks.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::{Program, Programs};
-use crate::rule::verb::{Entry, Order, Shared};
+use crate::rule::verb::{Entry, Judge as _, Order, Shared};
 
 use super::group::stays_open;
 use super::group::{Decision, Group, Surroundings};

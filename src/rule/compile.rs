@@ -29,7 +29,7 @@ use super::revision_of;
 use super::script::Script;
 use super::spec::{self, Expr, Grouping, SameNet, Spec};
 use super::template::{Form as TextForm, Scope, Text};
-use super::verb::Verb;
+use super::verb::{Judge as _, Verb};
 use crate::alert::Revision;
 use verbs::{cooldown, grouping, verb};
 
@@ -371,16 +371,16 @@ impl Programs {
             u8::try_from(marks.len() - 1).unwrap_or(u8::MAX)
         });
         let mut carries = carries;
-        if matches!(verb, Verb::Each) {
+        if matches!(verb, Verb::Each(_)) {
             let key = |field: &FieldName| carry(std::slice::from_ref(field), Form::Key, false, columns);
             carries = self.risk_fields.iter().map(key).collect();
         }
         let group = grouping(spec);
-        let (cooldown, restart) = cooldown(spec, &verb);
+        let (cooldown, restart) = (cooldown(spec, &verb), verb.restarts());
         let questions = self.questions(reads, columns);
         let waits = questions.iter().map(|asked| self.memories[asked.memory].reads).fold(reads, Reads::or);
         let stateless = cooldown == Millis::ZERO && questions.is_empty() && spec.quiet_while.is_empty();
-        let on_arrival = matches!(verb, Verb::Each) && stateless;
+        let on_arrival = matches!(verb, Verb::Each(_)) && stateless;
         self.list.push(Program {
             reads,
             waits,

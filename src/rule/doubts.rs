@@ -1,7 +1,7 @@
 //! Rules that load and can hardly mean what they say: warnings, never faults.
 
 use super::problem::Problems;
-use super::spec::{Expr, HavingTest, Literal, Predicate, Spec, Test, Verb};
+use super::spec::{Expr, Literal, Predicate, Spec, Test};
 use crate::record::FieldName;
 
 /// Fields that only application launches have.
@@ -29,7 +29,7 @@ pub fn note(spec: &Spec, problems: &mut Problems) {
         .iter()
         .filter(asks)
         .map(|look| &look.field)
-        .chain(fields_of(spec))
+        .chain(spec.verb.iter().flat_map(|verb| verb.group().by.iter().chain(verb.fields())))
         .find(|field| of_launches(field));
     if let Some(field) = wanted.filter(|_| only_logins && !matches!(spec.matches, Expr::Any(_))) {
         let message = format!("logins have no `{field}`: this rule looks at `kind: login`");
@@ -42,33 +42,5 @@ fn collect<'a>(expr: &'a Expr, looks: &mut Vec<&'a Predicate>) {
         Expr::All(parts) | Expr::Any(parts) => parts.iter().for_each(|part| collect(part, looks)),
         Expr::Not(part) => collect(part, looks),
         Expr::Is(predicate) => looks.push(predicate),
-    }
-}
-
-/// The fields that a rule's verb wants.
-fn fields_of(spec: &Spec) -> Vec<&FieldName> {
-    match &spec.verb {
-        None | Some(Verb::Script(_)) => Vec::new(),
-        Some(Verb::Count(verb)) => {
-            let distinct = verb.having.iter().filter_map(|having| match &having.test {
-                HavingTest::Distinct { field, .. } => Some(field),
-                HavingTest::Share { .. } => None,
-            });
-            verb.group.by.iter().chain(distinct).collect()
-        }
-        Some(Verb::Distinct(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
-        Some(Verb::FirstSeen(verb)) => {
-            let common = verb.unless_common.iter().map(|common| &common.by);
-            verb.group.by.iter().chain(&verb.value).chain(&verb.same_if).chain(common).collect()
-        }
-        Some(Verb::Risk(verb)) => verb.group.by.iter().collect(),
-        Some(Verb::Travel(verb)) => verb.group.by.iter().chain(&verb.ignore_same).collect(),
-        Some(Verb::Overlap(verb)) => {
-            verb.group.by.iter().chain(verb.pair.fields.iter().map(|(field, _)| field)).collect()
-        }
-        Some(Verb::Sequence(verb)) => verb.group.by.iter().collect(),
-        Some(Verb::Absent(verb)) => verb.group.by.iter().collect(),
-        Some(Verb::Rate(verb)) => verb.group.by.iter().chain(&verb.distinct).collect(),
-        Some(Verb::Measure(verb)) => verb.group.by.iter().chain([&verb.field]).collect(),
     }
 }

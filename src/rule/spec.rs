@@ -308,6 +308,48 @@ pub enum Verb {
     Overlap(OverlapSpec),
 }
 
+impl Verb {
+    /// Its groups.
+    pub fn group(&self) -> &Grouping {
+        match self {
+            Self::Count(verb) => &verb.group,
+            Self::Distinct(verb) => &verb.group,
+            Self::FirstSeen(verb) => &verb.group,
+            Self::Measure(verb) => &verb.group,
+            Self::Risk(verb) => &verb.group,
+            Self::Rate(verb) => &verb.group,
+            Self::Sequence(verb) => &verb.group,
+            Self::Absent(verb) => &verb.group,
+            Self::Script(verb) => &verb.group,
+            Self::Travel(verb) => &verb.group,
+            Self::Overlap(verb) => &verb.group,
+        }
+    }
+
+    /// The fields that it looks at besides its groups'; a script's are told in its own terms.
+    pub fn fields(&self) -> Vec<&FieldName> {
+        match self {
+            Self::Count(verb) => {
+                let distinct = verb.having.iter().filter_map(|having| match &having.test {
+                    HavingTest::Distinct { field, .. } => Some(field),
+                    HavingTest::Share { .. } => None,
+                });
+                distinct.collect()
+            }
+            Self::Distinct(verb) => vec![&verb.field],
+            Self::FirstSeen(verb) => {
+                let common = verb.unless_common.iter().map(|common| &common.by);
+                verb.value.iter().chain(&verb.same_if).chain(common).collect()
+            }
+            Self::Measure(verb) => vec![&verb.field],
+            Self::Rate(verb) => verb.distinct.iter().collect(),
+            Self::Travel(verb) => verb.ignore_same.iter().collect(),
+            Self::Overlap(verb) => verb.pair.fields.iter().map(|(field, _)| field).collect(),
+            Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) => Vec::new(),
+        }
+    }
+}
+
 /// `count:`. At least one of `at_least` and `having` is given.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CountSpec {

@@ -10,7 +10,7 @@ use crate::record::{Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::absent::Absent;
 use crate::rule::verb::sequence::{Wait, Waits};
-use crate::rule::verb::{Entry, Reason, Verb, Window};
+use crate::rule::verb::{Entry, Judge as _, Reason, Tally, Verb, Window};
 
 use super::firing::{Tipped, sights};
 use super::{Decision, Group, Surroundings, sight};
@@ -40,19 +40,12 @@ impl Group {
                 self.close_due(due, around);
                 continue;
             }
-            met.extend(match &around.program.verb {
-                Verb::Absent(absent) => self.is_absent(absent, due, false, around),
-                Verb::Overlap(overlap) => self.were_together(overlap, due, around),
-                Verb::Sequence(_)
-                | Verb::Each
-                | Verb::Count(_)
-                | Verb::Distinct(_)
-                | Verb::FirstSeen(_)
-                | Verb::Measure(_)
-                | Verb::Rate(_)
-                | Verb::Risk(_)
-                | Verb::Script(_)
-                | Verb::Travel(_) => self.wait_is_over(around),
+            met.extend(if let Verb::Absent(absent) = &around.program.verb {
+                self.is_absent(absent, due, false, around)
+            } else if let Verb::Overlap(overlap) = &around.program.verb {
+                self.were_together(overlap, due, around)
+            } else {
+                self.wait_is_over(around)
             });
         }
         self.close_due(now, around);
@@ -147,7 +140,7 @@ impl Group {
             sights: vec![tip],
             tip,
             of: Arc::default(),
-            finding: absent.describe(due - at),
+            finding: absent.silence(due - at),
             late,
         };
         let id = self.raise(tipped, around);
@@ -243,6 +236,7 @@ impl Group {
         let Verb::Sequence(sequence) = &program.verb else { return None };
         let end = self.live().iter().position(|entry| entry.order() == wait.of)? + 1;
         let hits = &self.live()[self.window_start(end, &program.verb, false)..end];
+        let window = Window { hits, base: &self.base, shared: around.shared, late };
         let tip = &hits[hits.len() - 1];
         let (by, marks, seen) = (tip.id, tip.marks, sight(tip));
         let from = wait.due - sequence.within - Millis(1);
@@ -254,10 +248,10 @@ impl Group {
             from,
             covers: from,
             closes: (program.cooldown > Millis::ZERO).then_some(wait.due + program.cooldown),
-            sights: sights(&sequence.chosen(hits)),
+            sights: sights(&sequence.chosen(hits).unwrap_or_default()),
             tip: seen,
             of: Arc::default(),
-            finding: sequence.describe(hits),
+            finding: sequence.describe(&Tally::default(), window),
             late,
         };
         let id = self.raise(tipped, around);

@@ -1,11 +1,12 @@
 //! When a group fires: in event order, and again where a late hit changes what was judged.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::alert::{AlertId, Finding, Fired, Sight};
 use crate::record::{Datum, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Entry, Reach, Reason, Tally, Verb, Verdict, Window};
+use crate::rule::verb::{Entry, Judge as _, Reach, Reason, Tally, Verb, Verdict, Window};
 
 use super::{Decision, Firing, Group, Open, Surroundings, sight};
 
@@ -22,25 +23,23 @@ impl Group {
         let hits = &self.entries[self.head + self.low..];
         let window = Window { hits, base: &self.base, shared: around.shared, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
-        let (verdict, finding) = verb.judge(tally, window);
-        match verdict {
+        let finding = match verb.judge(tally, window) {
             Verdict::Short(reason) => {
                 if let Reason::ScriptFault { fault } = &reason {
                     *around.fault = Some(fault.clone());
                 }
-                Decision::Short(reason)
+                return Decision::Short(reason);
             }
-            Verdict::Holds => {
-                let finding = finding.unwrap_or_else(|| verb.describe(tally, window));
-                let end = self.live().len();
-                let id = self.fire(self.low, end, finding, false, around);
-                if around.program.restart {
-                    self.narrow(end, verb);
-                    self.tally.iter_mut().for_each(|tally| tally.bucket.empty());
-                }
-                Decision::Fired { id, late: false }
-            }
+            Verdict::Holds => verb.describe(tally, window),
+            Verdict::Tells(finding) => *finding,
+        };
+        let end = self.live().len();
+        let id = self.fire(self.low, end, finding, false, around);
+        if around.program.restart {
+            self.narrow(end, verb);
+            self.tally.iter_mut().for_each(|tally| tally.bucket.empty());
         }
+        Decision::Fired { id, late: false }
     }
 
     /// Judges the late hit at `place` and the hits after it whose windows it is in, until one fires
@@ -90,15 +89,18 @@ impl Group {
                 Some(tally) => Cow::Borrowed(tally),
                 None => Cow::Owned(tally_of(window.hits, verb)),
             };
-            match verb.judge(&tally, window) {
-                (Verdict::Holds, finding) => {
-                    let finding = finding.unwrap_or_else(|| verb.describe(&tally, window));
-                    let id = self.fire(start, end, finding, true, around);
-                    return Decision::Fired { id, late: true };
+            let finding = match verb.judge(&tally, window) {
+                Verdict::Holds => verb.describe(&tally, window),
+                Verdict::Tells(finding) => *finding,
+                Verdict::Short(reason) => {
+                    if let Reason::ScriptFault { fault } = reason {
+                        *around.fault = Some(fault);
+                    }
+                    continue;
                 }
-                (Verdict::Short(Reason::ScriptFault { fault }), _) => *around.fault = Some(fault),
-                (Verdict::Short(_), _) => {}
-            }
+            };
+            let id = self.fire(start, end, finding, true, around);
+            return Decision::Fired { id, late: true };
         }
         Decision::Late
     }
@@ -134,20 +136,7 @@ impl Group {
                 None,
             ) => sights(&hits.iter().collect::<Vec<_>>()),
         };
-        let of = match program.verb {
-            Verb::Each => hits[hits.len() - 1].values.clone(),
-            Verb::Absent(_)
-            | Verb::Count(_)
-            | Verb::Distinct(_)
-            | Verb::FirstSeen(_)
-            | Verb::Measure(_)
-            | Verb::Overlap(_)
-            | Verb::Rate(_)
-            | Verb::Risk(_)
-            | Verb::Script(_)
-            | Verb::Sequence(_)
-            | Verb::Travel(_) => std::sync::Arc::default(),
-        };
+        let of = if let Verb::Each(_) = program.verb { tip.values.clone() } else { Arc::default() };
         let tipped = Tipped {
             id: AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip.id),
             at,
@@ -272,7 +261,7 @@ pub(super) struct Tipped {
     pub sights: Vec<Sight>,
     pub tip: Sight,
     /// See [`Fired::of`].
-    pub of: std::sync::Arc<[Datum]>,
+    pub of: Arc<[Datum]>,
     pub finding: Finding,
     pub late: bool,
 }

@@ -3,7 +3,7 @@
 use crate::alert::{Change, Draft, Fired, Sight, State};
 use crate::record::{Level, Millis, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::Verb;
+use crate::rule::verb::{Judge as _, Verb};
 
 use super::{Group, Open, Surroundings, sight};
 
@@ -117,6 +117,5 @@ pub(super) fn change(open: &Open, state: State, at: Timestamp, program: &Program
 
 /// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover.
 pub fn stays_open(program: &Program) -> bool {
-    let recovers = matches!(&program.verb, Verb::Measure(measure) if measure.recover.is_some());
-    program.cooldown > Millis::ZERO || recovers || matches!(program.verb, Verb::Absent(_))
+    program.cooldown > Millis::ZERO || program.verb.recovers() || matches!(program.verb, Verb::Absent(_))
 }

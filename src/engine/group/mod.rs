@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change, Draft, Sight, State};
 use crate::record::{Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Base, Entry, Reach, Reason, Shared, Tally, Verb};
+use crate::rule::verb::{Base, Entry, Judge as _, Reach, Reason, Shared, Tally, Verb};
 
 use super::Counters;
 use life::change;

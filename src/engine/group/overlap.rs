@@ -113,7 +113,7 @@ impl Group {
             sights: vec![sight(first), sight(second)],
             tip: sight(second),
             of: Arc::default(),
-            finding: overlap.describe(together),
+            finding: overlap.tells(together),
             late,
         };
         self.raise(tipped, around)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::record::{Millis, Timestamp};
-use crate::rule::verb::{Entry, MAX_RECORDS, Reach, Tally, Verb};
+use crate::rule::verb::{Entry, Judge as _, MAX_RECORDS, Reach, Tally, Verb};
 
 use super::{Group, Surroundings};
 

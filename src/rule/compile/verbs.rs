@@ -4,8 +4,8 @@ use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
-    Verb, absent, common::Common, count, distinct, first_seen, measure, overlap, rate, risk,
-    script::ScriptVerb, sequence, travel,
+    Judge as _, Verb, absent, common::Common, count, distinct, each::Each, first_seen, measure, overlap,
+    rate, risk, script::ScriptVerb, sequence, travel,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -13,19 +13,7 @@ use crate::record::{Columns, FieldName, Millis};
 /// The fields a rule groups by: its verb's, or its cooldown's where it has no verb.
 pub(super) fn grouping(spec: &Spec) -> Grouping {
     match (&spec.verb, &spec.cooldown) {
-        (Some(verb), _) => match verb {
-            spec::Verb::Count(verb) => verb.group.clone(),
-            spec::Verb::Distinct(verb) => verb.group.clone(),
-            spec::Verb::FirstSeen(verb) => verb.group.clone(),
-            spec::Verb::Measure(verb) => verb.group.clone(),
-            spec::Verb::Rate(verb) => verb.group.clone(),
-            spec::Verb::Sequence(verb) => verb.group.clone(),
-            spec::Verb::Absent(verb) => verb.group.clone(),
-            spec::Verb::Script(verb) => verb.group.clone(),
-            spec::Verb::Risk(verb) => verb.group.clone(),
-            spec::Verb::Travel(verb) => verb.group.clone(),
-            spec::Verb::Overlap(verb) => verb.group.clone(),
-        },
+        (Some(verb), _) => verb.group().clone(),
         (None, Some(Cooldown::For { group, .. })) => group.clone(),
         (None, Some(Cooldown::Off) | None) => Grouping::default(),
     }
@@ -41,30 +29,13 @@ pub(super) fn clears(spec: &Spec) -> Option<&Expr> {
     }
 }
 
-/// How long a firing holds its group back, and whether it empties the window.
-pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> (Millis, bool) {
-    let restart = matches!(verb, Verb::Rate(_)) || matches!(verb, Verb::Count(count) if count.restart);
-    let lasts = match (&spec.cooldown, verb) {
-        (Some(Cooldown::For { lasts, .. }), _) => *lasts,
-        (None, Verb::Count(verb)) if !restart => verb.within,
-        (None, Verb::Distinct(verb)) => verb.within,
-        (None, Verb::Measure(verb)) => verb.within,
-        (None, Verb::Risk(verb)) => verb.within,
-        (None, Verb::Rate(verb)) => verb.span(),
-        (None, Verb::Sequence(verb)) => verb.within,
-        (Some(Cooldown::Off), _)
-        | (
-            None,
-            Verb::Each
-            | Verb::Absent(_)
-            | Verb::Count(_)
-            | Verb::FirstSeen(_)
-            | Verb::Overlap(_)
-            | Verb::Script(_)
-            | Verb::Travel(_),
-        ) => Millis::ZERO,
-    };
-    (lasts, restart)
+/// How long a firing holds its group back.
+pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> Millis {
+    match spec.cooldown {
+        Some(Cooldown::For { lasts, .. }) => lasts,
+        Some(Cooldown::Off) => Millis::ZERO,
+        None => verb.cooldown(),
+    }
 }
 
 /// The verb and the values it wants. `mark` adds a condition to the rule's marks and says its bit.
@@ -75,7 +46,7 @@ pub(super) fn verb(
     mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
 ) -> (Verb, Vec<Carry>) {
     match &spec.verb {
-        None => (Verb::Each, Vec::new()),
+        None => (Verb::Each(Each), Vec::new()),
         Some(spec::Verb::Count(count)) => count_verb(count, columns, mark),
         Some(spec::Verb::Distinct(spec)) => {
             let carry = carry(std::slice::from_ref(&spec.field), Form::Key, true, columns);
@@ -155,7 +126,7 @@ pub(super) fn verb(
                 (Verb::Script(Box::new(ScriptVerb { script, keep: spec.keep as usize, lists })), carries)
             }
             // `rule` compiles the script of every rule that has one.
-            None => (Verb::Each, Vec::new()),
+            None => (Verb::Each(Each), Vec::new()),
         },
     }
 }

@@ -6,9 +6,9 @@
 use crate::alert::Finding;
 use crate::record::Millis;
 
-use super::single;
+use super::{Judge, Reach, Reason, Tally, Verdict, Window, single};
 
-/// `absent:`, compiled.
+/// `absent:`, compiled. Time judges it.
 #[derive(Debug)]
 pub struct Absent {
     /// Fires so long after the last hit.
@@ -19,7 +19,7 @@ pub struct Absent {
 
 impl Absent {
     /// What an alert says of a group that has been silent for `silent`.
-    pub fn describe(&self, silent: Millis) -> Finding {
+    pub fn silence(&self, silent: Millis) -> Finding {
         Finding {
             count: 0,
             scope: single("silent", silent.to_string()),
@@ -27,5 +27,23 @@ impl Absent {
             actual: single("silent", silent.to_string()),
             ..Finding::default()
         }
+    }
+}
+
+impl Judge for Absent {
+    fn reach(&self) -> Reach {
+        Reach::Alone
+    }
+
+    fn judge(&self, _tally: &Tally, _window: Window<'_>) -> Verdict {
+        Verdict::Short(Reason::Came)
+    }
+
+    fn describe(&self, _tally: &Tally, _window: Window<'_>) -> Finding {
+        Finding { count: 1, ..Finding::default() }
+    }
+
+    fn waits(&self) -> bool {
+        true
     }
 }

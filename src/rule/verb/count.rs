@@ -10,7 +10,8 @@ use crate::record::{Millis, Number};
 
 use super::super::spec::Amount;
 use super::{
-    Counted, Entry, Needed, Reason, Tally, Verdict, Window, count_in, count_out, json_number, text_of,
+    Counted, Entry, Judge, Needed, Reach, Reason, Tally, Verdict, Window, count_in, count_out, json_number,
+    text_of,
 };
 
 /// `count:`, compiled.
@@ -56,8 +57,24 @@ pub enum HavingTest {
     },
 }
 
-impl Count {
-    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
+impl Judge for Count {
+    fn reach(&self) -> Reach {
+        Reach::Time(self.within)
+    }
+
+    fn cooldown(&self) -> Millis {
+        if self.restart { Millis::ZERO } else { self.within }
+    }
+
+    fn restarts(&self) -> bool {
+        self.restart
+    }
+
+    fn tallies(&self) -> bool {
+        !self.having.is_empty()
+    }
+
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
         for having in &self.having {
             match having.test {
                 HavingTest::Distinct { slot, .. } => {
@@ -74,7 +91,7 @@ impl Count {
         }
     }
 
-    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
         for having in &self.having {
             match having.test {
                 HavingTest::Distinct { slot, .. } => {
@@ -87,7 +104,7 @@ impl Count {
         }
     }
 
-    pub(super) fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
+    fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
         let hits = u32::try_from(window.hits.len()).unwrap_or(u32::MAX);
         if let Some(needed) = self.at_least.filter(|needed| hits < *needed) {
             return short(Counted::Hits, Number::whole(hits.into()), Needed::AtLeast(needed));
@@ -112,7 +129,7 @@ impl Count {
         Verdict::Holds
     }
 
-    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+    fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         let count = window.hits.len() as u64;
         let mut threshold = Map::new();
         if let Some(needed) = self.at_least {

@@ -9,8 +9,8 @@ use crate::alert::Finding;
 use crate::record::{Millis, Number};
 
 use super::{
-    Counted, Entry, Needed, Reason, SHOWN_VALUES, Tally, Values, Verdict, Window, count_in, count_out,
-    required, single, text_of,
+    Counted, Entry, Judge, Needed, Reach, Reason, SHOWN_VALUES, Tally, Values, Verdict, Window, count_in,
+    count_out, required, single, text_of,
 };
 
 /// `distinct:`, compiled.
@@ -25,7 +25,26 @@ pub struct Distinct {
 }
 
 impl Distinct {
-    pub(super) fn push(&self, tally: &mut Tally, entry: &Entry) {
+    fn counted(tally: &Tally) -> u32 {
+        let all = tally.values.first().map_or(0, Values::len);
+        u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(tally.crowded)
+    }
+}
+
+impl Judge for Distinct {
+    fn reach(&self) -> Reach {
+        Reach::Time(self.within)
+    }
+
+    fn cooldown(&self) -> Millis {
+        self.within
+    }
+
+    fn tallies(&self) -> bool {
+        true
+    }
+
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
         let Some(value) = text_of(&entry.values[0]) else { return };
         let count = count_in(values_of(tally), value);
         if self.each_at_most.is_some_and(|most| count == most + 1) {
@@ -33,19 +52,14 @@ impl Distinct {
         }
     }
 
-    pub(super) fn pop(&self, tally: &mut Tally, entry: &Entry) {
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
         let left = count_out(values_of(tally), required(&entry.values[0]));
         if self.each_at_most.is_some_and(|most| left == most) {
             tally.crowded -= 1;
         }
     }
 
-    fn counted(tally: &Tally) -> u32 {
-        let all = tally.values.first().map_or(0, Values::len);
-        u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(tally.crowded)
-    }
-
-    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+    fn judge(&self, tally: &Tally, _window: Window<'_>) -> Verdict {
         let counted = Self::counted(tally);
         if counted >= self.at_least {
             return Verdict::Holds;
@@ -57,7 +71,7 @@ impl Distinct {
         })
     }
 
-    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+    fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         let count = u64::from(Self::counted(tally));
         let crowded = |value: &str| {
             let hits = tally.values.first().and_then(|values| values.get(value)).copied().unwrap_or(0);

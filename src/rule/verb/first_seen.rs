@@ -17,7 +17,8 @@ use crate::record::{Millis, Timestamp};
 use super::super::spec::Learn;
 use super::common::Common;
 use super::{
-    Base, Entry, Learning, MAX_VALUES, Reason, Seats, Values, Verdict, Window, required, single, text_of,
+    Base, Entry, Judge, Learning, MAX_VALUES, Reach, Reason, Seats, Shared, Tally, Values, Verdict, Window,
+    common, required, single, text_of,
 };
 
 /// Known values an alert names, the latest used first.
@@ -132,53 +133,13 @@ impl KnownValues {
     }
 }
 
-impl FirstSeen {
-    /// Seats the value of a hit that comes in event order.
-    pub(super) fn seat(&self, base: &mut Base, entry: &mut Entry) {
-        let new = Known { last: entry.at, before: None, folded: None };
-        let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
-        if let Some(same) = self.same_of(entry) {
-            base.same.get_or_insert_default().seat(same, again, new);
-        }
-        if let Some(value) = text_of(&entry.values[0]) {
-            entry.seat = base.values.seat(value, again, new);
-        }
-    }
-
-    /// Seats the value of a hit that comes late: later uses stay the last ones.
-    pub(super) fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
-        let new = Known { last: entry.at, before: None, folded: None };
-        let again = |known: &mut Known| known.last = known.last.max(entry.at);
-        if let Some(same) = self.same_of(entry) {
-            base.same.get_or_insert_default().seat(same, again, new);
-        }
-        if let Some(value) = text_of(&entry.values[0]) {
-            entry.seat = base.values.seat(value, again, new);
-        }
-    }
-
-    /// A hit leaves the window: its value and time are what is kept.
-    pub(super) fn fold(&self, base: &mut Base, entry: &Entry) {
-        base.first.get_or_insert(entry.at);
-        base.records += 1;
-        let same = base.same.as_mut().zip(self.same_of(entry));
-        let same = same.and_then(|(known, same)| {
-            let seat = known.seat_of(same)?;
-            known.list.get_mut(seat)
-        });
-        let value = base.values.list.get_mut(entry.seat as usize);
-        for (_, known) in [same, value].into_iter().flatten() {
-            known.folded = known.folded.max(Some(entry.at));
-        }
-    }
-
-    /// What `entry` shares with others of its kind, where the rule asks and the record says.
-    fn same_of<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<str>> {
-        self.same.and_then(|slot| entry.values.get(slot)).and_then(text_of)
+impl Judge for FirstSeen {
+    fn reach(&self) -> Reach {
+        Reach::Folded
     }
 
     /// Judges the last hit.
-    pub(super) fn judge(&self, window: Window<'_>) -> Verdict {
+    fn judge(&self, _tally: &Tally, window: Window<'_>) -> Verdict {
         let hit = window.last();
         let used = [(0, last_use(hit, window)), (self.same.unwrap_or(0), self.last_same(hit, window))];
         for (slot, last) in used {
@@ -193,6 +154,119 @@ impl FirstSeen {
         }
         let learning = if before == 0 { None } else { self.still_learning(before, hit.at, window) };
         learning.or_else(|| self.common(hit, window)).map_or(Verdict::Holds, Verdict::Short)
+    }
+
+    fn describe(&self, _tally: &Tally, window: Window<'_>) -> Finding {
+        let hit = window.last();
+        let own = required(&hit.values[0]);
+        let mut known: Vec<(Timestamp, &str)> = Vec::new();
+        for (seat, (value, kept)) in window.base.values.list.iter().enumerate() {
+            let last = if window.late { before_last(seat, kept, window) } else { Some(kept.last) };
+            let remembered = |last: &Timestamp| self.forget.is_none_or(|forget| hit.at - *last < forget);
+            if let Some(last) = last.filter(|last| **value != *own && remembered(last)) {
+                known.push((last, value));
+            }
+        }
+        known.sort_unstable_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
+        let count = known.len();
+        let usual: Vec<Json> =
+            known.into_iter().take(SHOWN_USUAL).map(|(_, value)| Json::from(display(value))).collect();
+        let mut scope = single("value", display(own));
+        scope.insert("usual".to_owned(), usual.clone().into());
+        scope.insert("known".to_owned(), count.into());
+        let mut actual = single("value", display(own));
+        actual.insert("usual".to_owned(), usual.into());
+        actual.insert("known".to_owned(), count.into());
+        Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
+    }
+
+    fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+        let take = |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES);
+        self.common.as_ref().map_or(0, take)
+    }
+
+    /// Seats the value of a hit that comes in event order.
+    fn seat(&self, base: &mut Base, entry: &mut Entry) {
+        let new = Known { last: entry.at, before: None, folded: None };
+        let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
+        if let Some(same) = self.same_of(entry) {
+            base.same.get_or_insert_default().seat(same, again, new);
+        }
+        if let Some(value) = text_of(&entry.values[0]) {
+            entry.seat = base.values.seat(value, again, new);
+        }
+    }
+
+    /// Seats the value of a hit that comes late: later uses stay the last ones.
+    fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
+        let new = Known { last: entry.at, before: None, folded: None };
+        let again = |known: &mut Known| known.last = known.last.max(entry.at);
+        if let Some(same) = self.same_of(entry) {
+            base.same.get_or_insert_default().seat(same, again, new);
+        }
+        if let Some(value) = text_of(&entry.values[0]) {
+            entry.seat = base.values.seat(value, again, new);
+        }
+    }
+
+    /// A hit leaves the window: its value and time are what is kept.
+    fn fold(&self, base: &mut Base, entry: &Entry, _fired: bool) {
+        base.first.get_or_insert(entry.at);
+        base.records += 1;
+        let same = base.same.as_mut().zip(self.same_of(entry));
+        let same = same.and_then(|(known, same)| {
+            let seat = known.seat_of(same)?;
+            known.list.get_mut(seat)
+        });
+        let value = base.values.list.get_mut(entry.seat as usize);
+        for (_, known) in [same, value].into_iter().flatten() {
+            known.folded = known.folded.max(Some(entry.at));
+        }
+    }
+
+    /// Makes room when a group knows more values than [`MAX_VALUES`]: those longest unused go, but
+    /// none that a remembered hit has. Returns how many were lost that a hit at `now` would still
+    /// know, and where each seat is now.
+    fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
+        let lost_same = self.make_room_same(base, now);
+        if base.values.len() <= MAX_VALUES {
+            return lost_same.map(|lost| (lost, Seats::new()));
+        }
+        let mut seated = vec![false; base.values.len()];
+        for hit in hits {
+            if let Some(seat) = seated.get_mut(hit.seat as usize) {
+                *seat = true;
+            }
+        }
+        let mut unused: Vec<(Timestamp, usize)> = Vec::new();
+        for (seat, (_, known)) in base.values.list.iter().enumerate() {
+            if !seated[seat] {
+                unused.push((known.last, seat));
+            }
+        }
+        unused.sort_unstable();
+        // A tenth at once, so that not every new value makes room for itself.
+        let mut goes = vec![false; base.values.len()];
+        let surplus = base.values.len() - MAX_VALUES / 10 * 9;
+        let mut lost = lost_same.unwrap_or(0);
+        for (last, seat) in unused.into_iter().take(surplus) {
+            goes[seat] = true;
+            lost += u64::from(self.forget.is_none_or(|forget| now - last < forget));
+        }
+        let (mut seats, mut next) = (Vec::with_capacity(goes.len()), 0);
+        for goes in &goes {
+            seats.push(next);
+            next += u32::from(!goes);
+        }
+        base.values.let_go(&goes);
+        Some((lost, seats))
+    }
+}
+
+impl FirstSeen {
+    /// What `entry` shares with others of its kind, where the rule asks and the record says.
+    fn same_of<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<str>> {
+        self.same.and_then(|slot| entry.values.get(slot)).and_then(text_of)
     }
 
     /// When what the hit shares with others was used before.
@@ -226,68 +300,6 @@ impl FirstSeen {
             return Some(Reason::Learning(Learning::Records(before, learn.records)));
         }
         None
-    }
-
-    pub(super) fn describe(&self, window: Window<'_>) -> Finding {
-        let hit = window.last();
-        let own = required(&hit.values[0]);
-        let mut known: Vec<(Timestamp, &str)> = Vec::new();
-        for (seat, (value, kept)) in window.base.values.list.iter().enumerate() {
-            let last = if window.late { before_last(seat, kept, window) } else { Some(kept.last) };
-            let remembered = |last: &Timestamp| self.forget.is_none_or(|forget| hit.at - *last < forget);
-            if let Some(last) = last.filter(|last| **value != *own && remembered(last)) {
-                known.push((last, value));
-            }
-        }
-        known.sort_unstable_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
-        let count = known.len();
-        let usual: Vec<Json> =
-            known.into_iter().take(SHOWN_USUAL).map(|(_, value)| Json::from(display(value))).collect();
-        let mut scope = single("value", display(own));
-        scope.insert("usual".to_owned(), usual.clone().into());
-        scope.insert("known".to_owned(), count.into());
-        let mut actual = single("value", display(own));
-        actual.insert("usual".to_owned(), usual.into());
-        actual.insert("known".to_owned(), count.into());
-        Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
-    }
-
-    /// Makes room when a group knows more values than [`MAX_VALUES`]: those longest unused go, but
-    /// none that a remembered hit has. Returns how many were lost that a hit at `now` would still
-    /// know, and where each seat is now.
-    pub(super) fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
-        let lost_same = self.make_room_same(base, now);
-        if base.values.len() <= MAX_VALUES {
-            return lost_same.map(|lost| (lost, Seats::new()));
-        }
-        let mut seated = vec![false; base.values.len()];
-        for hit in hits {
-            if let Some(seat) = seated.get_mut(hit.seat as usize) {
-                *seat = true;
-            }
-        }
-        let mut unused: Vec<(Timestamp, usize)> = Vec::new();
-        for (seat, (_, known)) in base.values.list.iter().enumerate() {
-            if !seated[seat] {
-                unused.push((known.last, seat));
-            }
-        }
-        unused.sort_unstable();
-        // A tenth at once, so that not every new value makes room for itself.
-        let mut goes = vec![false; base.values.len()];
-        let surplus = base.values.len() - MAX_VALUES / 10 * 9;
-        let mut lost = lost_same.unwrap_or(0);
-        for (last, seat) in unused.into_iter().take(surplus) {
-            goes[seat] = true;
-            lost += u64::from(self.forget.is_none_or(|forget| now - last < forget));
-        }
-        let (mut seats, mut next) = (Vec::with_capacity(goes.len()), 0);
-        for goes in &goes {
-            seats.push(next);
-            next += u32::from(!goes);
-        }
-        base.values.let_go(&goes);
-        Some((lost, seats))
     }
 
     /// The same for what values share: those longest unused go.

@@ -6,7 +6,9 @@ use crate::alert::Finding;
 use crate::record::{Datum, Millis, Number};
 
 use super::super::spec::{Limit, Stat};
-use super::{Counted, Entry, Needed, Reason, Tally, Verdict, json_limit, json_number, single};
+use super::{
+    Counted, Entry, Judge, Needed, Reach, Reason, Tally, Verdict, Window, json_limit, json_number, single,
+};
 
 /// `measure:`, compiled.
 #[derive(Debug)]
@@ -23,23 +25,6 @@ pub struct Measure {
     pub at_least: u32,
     /// Strictly beyond this the alert is resolved.
     pub recover: Option<Limit>,
-}
-
-/// Takes a sample in.
-pub(super) fn push(tally: &mut Tally, entry: &Entry) {
-    let sample = sample(entry);
-    let place = tally.samples.partition_point(|other| *other <= sample);
-    tally.samples.insert(place, sample);
-    tally.sum = tally.sum + sample;
-}
-
-/// Takes a sample out.
-pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
-    let sample = sample(entry);
-    if let Ok(place) = tally.samples.binary_search(&sample) {
-        tally.samples.remove(place);
-        tally.sum = tally.sum - sample;
-    }
 }
 
 fn sample(entry: &Entry) -> Number {
@@ -86,8 +71,44 @@ impl Measure {
             Stat::Sum => tally.sum,
         }
     }
+}
 
-    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+impl Judge for Measure {
+    fn reach(&self) -> Reach {
+        match self.last {
+            Some(last) => Reach::Last(last, self.within),
+            None => Reach::Time(self.within),
+        }
+    }
+
+    fn cooldown(&self) -> Millis {
+        self.within
+    }
+
+    fn tallies(&self) -> bool {
+        true
+    }
+
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
+        let sample = sample(entry);
+        let place = tally.samples.partition_point(|other| *other <= sample);
+        tally.samples.insert(place, sample);
+        tally.sum = tally.sum + sample;
+    }
+
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        let sample = sample(entry);
+        if let Ok(place) = tally.samples.binary_search(&sample) {
+            tally.samples.remove(place);
+            tally.sum = tally.sum - sample;
+        }
+    }
+
+    fn recovers(&self) -> bool {
+        self.recover.is_some()
+    }
+
+    fn judge(&self, tally: &Tally, _window: Window<'_>) -> Verdict {
         if !self.enough(tally) {
             return Verdict::Short(Reason::BelowThreshold {
                 what: Counted::Samples,
@@ -105,11 +126,11 @@ impl Measure {
         })
     }
 
-    pub(super) fn recovered(&self, tally: &Tally) -> bool {
+    fn recovered(&self, tally: &Tally) -> bool {
         self.recover.is_some_and(|limit| self.enough(tally) && self.beyond(limit, tally))
     }
 
-    pub(super) fn describe(&self, tally: &Tally) -> Finding {
+    fn describe(&self, tally: &Tally, _window: Window<'_>) -> Finding {
         let samples = tally.samples.len();
         let value = json_number(self.value(tally));
         let (word, bound) = json_limit(self.limit);

@@ -4,12 +4,15 @@
 //! or alerts; `engine::group` owns those. A [`Tally`] is what a verb counts over a window, kept
 //! up as the window slides; it can always be made again from the window's hits.
 //!
-//! To add a verb: one file here, one variant in [`Verb`], and the arms the compiler asks for.
+//! To add a verb: one file here that says how it is a [`Judge`], its variant in [`Verb`], its line in
+//! `whichever`. What a rule file says of it is a variant of `spec::Verb`, and the compiler asks for the
+//! rest.
 
 pub mod absent;
 pub mod common;
 pub mod count;
 pub mod distinct;
+pub mod each;
 pub mod first_seen;
 pub mod measure;
 pub mod overlap;
@@ -76,7 +79,7 @@ impl Entry {
 #[derive(Debug)]
 pub enum Verb {
     /// No verb: every hit.
-    Each,
+    Each(each::Each),
     /// `absent`
     Absent(absent::Absent),
     /// `count`
@@ -159,6 +162,8 @@ pub struct Tally {
 pub enum Verdict {
     /// The condition holds.
     Holds,
+    /// It holds, and judging it made what there is to tell (scripts).
+    Tells(Box<Finding>),
     /// It does not, for this reason.
     Short(Reason),
 }
@@ -310,290 +315,206 @@ pub enum Reach {
     Alone,
 }
 
-impl Verb {
-    /// Its word in rules.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Each => "none",
-            Self::Absent(_) => "absent",
-            Self::Count(_) => "count",
-            Self::Distinct(_) => "distinct",
-            Self::FirstSeen(_) => "first_seen",
-            Self::Measure(_) => "measure",
-            Self::Overlap(_) => "overlap",
-            Self::Risk(_) => "risk",
-            Self::Rate(_) => "rate",
-            Self::Script(_) => "script",
-            Self::Sequence(_) => "sequence",
-            Self::Travel(_) => "travel",
+/// Does the same with whichever verb it is. With the variant, all that there is to say of a verb here.
+macro_rules! whichever {
+    ($verb:expr, $one:ident => $does:expr) => {
+        match $verb {
+            Verb::Each($one) => $does,
+            Verb::Absent($one) => $does,
+            Verb::Count($one) => $does,
+            Verb::Distinct($one) => $does,
+            Verb::FirstSeen($one) => $does,
+            Verb::Measure($one) => $does,
+            Verb::Overlap($one) => $does,
+            Verb::Risk($one) => $does,
+            Verb::Rate($one) => $does,
+            Verb::Script($one) => $does,
+            Verb::Sequence($one) => $does,
+            Verb::Travel($one) => $does,
         }
+    };
+}
+
+/// What a verb does in a group's life. What it does not say is what most verbs do.
+pub trait Judge {
+    /// How far a hit reaches.
+    fn reach(&self) -> Reach;
+
+    /// Judges the last hit of `window`, which `tally` counts.
+    fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict;
+
+    /// What an alert says of `window`.
+    fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding;
+
+    /// How long a firing holds its group back where the rule does not say.
+    fn cooldown(&self) -> Millis {
+        Millis::ZERO
     }
 
-    /// How far a hit reaches.
-    pub fn reach(&self) -> Reach {
-        match self {
-            Self::Each | Self::Absent(_) | Self::Overlap(_) => Reach::Alone,
-            Self::Sequence(verb) => Reach::Time(verb.within),
-            Self::Count(verb) => Reach::Time(verb.within),
-            Self::Distinct(verb) => Reach::Time(verb.within),
-            Self::FirstSeen(_) => Reach::Folded,
-            Self::Measure(verb) => match verb.last {
-                Some(last) => Reach::Last(last, verb.within),
-                None => Reach::Time(verb.within),
-            },
-            Self::Risk(verb) => Reach::Time(verb.within),
-            Self::Rate(verb) => Reach::Bucket(verb.span()),
-            Self::Script(verb) => Reach::Records(verb.keep),
-            Self::Travel(verb) => Reach::Pair(verb.memory()),
-        }
+    /// Whether firing empties the window.
+    fn restarts(&self) -> bool {
+        false
     }
 
     /// True when the verb keeps a tally; the others judge by the window alone.
-    pub fn tallies(&self) -> bool {
-        match self {
-            Self::Each
-            | Self::Absent(_)
-            | Self::FirstSeen(_)
-            | Self::Script(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => false,
-            Self::Count(verb) => !verb.having.is_empty(),
-            Self::Distinct(_) | Self::Measure(_) | Self::Rate(_) | Self::Risk(_) => true,
-        }
+    fn tallies(&self) -> bool {
+        false
     }
 
     /// Takes a hit into the tally.
-    pub fn push(&self, tally: &mut Tally, entry: &Entry) {
-        match self {
-            Self::Each
-            | Self::Absent(_)
-            | Self::FirstSeen(_)
-            | Self::Script(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => {}
-            Self::Count(verb) => verb.push(tally, entry),
-            Self::Distinct(verb) => verb.push(tally, entry),
-            Self::Measure(_) => measure::push(tally, entry),
-            Self::Risk(_) => risk::Risk::push(tally, entry),
-            Self::Rate(verb) => verb.pour(&mut tally.bucket, entry),
-        }
-    }
+    fn push(&self, _tally: &mut Tally, _entry: &Entry) {}
 
     /// Takes the oldest hit out of the tally.
-    pub fn pop(&self, tally: &mut Tally, entry: &Entry) {
-        match self {
-            // A bucket drains by itself.
-            Self::Each
-            | Self::Absent(_)
-            | Self::FirstSeen(_)
-            | Self::Script(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_)
-            | Self::Rate(_) => {}
-            Self::Count(verb) => verb.pop(tally, entry),
-            Self::Distinct(verb) => verb.pop(tally, entry),
-            Self::Measure(_) => measure::pop(tally, entry),
-            Self::Risk(_) => risk::Risk::pop(tally, entry),
-        }
+    fn pop(&self, _tally: &mut Tally, _entry: &Entry) {}
+
+    /// What hits that have left the group's memory leave in the tally.
+    fn tally_after(&self, _base: &Base) -> Tally {
+        Tally::default()
     }
 
-    /// Judges the last hit of `window`, which `tally` counts. A [`Finding`] comes along only where
-    /// judging makes one (scripts).
-    pub fn judge(&self, tally: &Tally, window: Window<'_>) -> (Verdict, Option<Finding>) {
-        match self {
-            Self::Each => (Verdict::Holds, None),
-            // Time judges it.
-            Self::Absent(_) | Self::Overlap(_) => (Verdict::Short(Reason::Came), None),
-            Self::Sequence(verb) => (verb.judge(window.hits), None),
-            Self::Count(verb) => (verb.judge(tally, window), None),
-            Self::Distinct(verb) => (verb.judge(tally), None),
-            Self::FirstSeen(verb) => (verb.judge(window), None),
-            Self::Measure(verb) => (verb.judge(tally), None),
-            Self::Risk(verb) => (verb.judge(tally), None),
-            Self::Rate(verb) => (verb.judge(tally), None),
-            Self::Script(verb) => verb.judge(window),
-            Self::Travel(verb) => (verb.judge(window), None),
-        }
+    /// Whether alerts can recover.
+    fn recovers(&self) -> bool {
+        false
     }
 
     /// Whether the recovery condition of a level-type verb holds.
-    pub fn recovered(&self, tally: &Tally) -> bool {
-        match self {
-            Self::Measure(verb) => verb.recovered(tally),
-            Self::Each
-            | Self::Absent(_)
-            | Self::Count(_)
-            | Self::Distinct(_)
-            | Self::FirstSeen(_)
-            | Self::Rate(_)
-            | Self::Script(_)
-            | Self::Risk(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => false,
-        }
-    }
-
-    /// What an alert says of `window`.
-    pub fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
-        match self {
-            Self::Each | Self::Absent(_) | Self::Overlap(_) => Finding { count: 1, ..Finding::default() },
-            Self::Sequence(verb) => verb.describe(window.hits),
-            Self::Count(verb) => verb.describe(tally, window),
-            Self::Distinct(verb) => verb.describe(tally, window),
-            Self::FirstSeen(verb) => verb.describe(window),
-            Self::Measure(verb) => verb.describe(tally),
-            Self::Risk(verb) => verb.describe(tally, window),
-            Self::Rate(verb) => verb.describe(tally),
-            Self::Travel(verb) => verb.describe(window),
-            Self::Script(_) => Finding { count: window.hits.len() as u64, ..Finding::default() },
-        }
+    fn recovered(&self, _tally: &Tally) -> bool {
+        false
     }
 
     /// A hit joins the rule, before its group sees it: what all groups share of it. How many values were
     /// forgotten because there were too many.
-    pub fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
-        match self {
-            Self::FirstSeen(verb) => verb
-                .common
-                .as_ref()
-                .map_or(0, |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES)),
-            Self::Each
-            | Self::Count(_)
-            | Self::Distinct(_)
-            | Self::Measure(_)
-            | Self::Script(_)
-            | Self::Absent(_)
-            | Self::Rate(_)
-            | Self::Risk(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => 0,
-        }
+    fn share(&self, _shared: &mut Shared, _entry: &Entry, _late_within: Millis, _late: bool) -> u64 {
+        0
     }
 
     /// A hit joins the group in event order.
-    pub fn seat(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(verb) = self {
-            verb.seat(base, entry);
-        }
-    }
+    fn seat(&self, _base: &mut Base, _entry: &mut Entry) {}
 
     /// A hit joins the group late.
-    pub fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
-        if let Self::FirstSeen(verb) = self {
-            verb.seat_late(base, entry);
-        }
-    }
+    fn seat_late(&self, _base: &mut Base, _entry: &mut Entry) {}
 
     /// A hit leaves the group's memory: what of it is kept. `fired`: it emptied the window.
-    pub fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
-        match self {
-            Self::FirstSeen(verb) => verb.fold(base, entry),
-            Self::Rate(verb) => verb.fold(base, entry, fired),
-            Self::Each
-            | Self::Absent(_)
-            | Self::Count(_)
-            | Self::Distinct(_)
-            | Self::Measure(_)
-            | Self::Risk(_)
-            | Self::Script(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => {}
-        }
+    fn fold(&self, _base: &mut Base, _entry: &Entry, _fired: bool) {}
+
+    /// Keeps what is kept of hits within bounds: how many values were lost, and where the seats of the
+    /// others are now. None where nothing had to go.
+    fn make_room(&self, _base: &mut Base, _hits: &[Entry], _now: Timestamp) -> Option<(u64, Seats)> {
+        None
     }
 
+    /// Whether an entry that does not clear its group is a hit; else it is what a sequence says is absent.
+    fn is_step(&self, _entry: &Entry) -> bool {
+        true
+    }
+
+    /// Whether an entry is what a sequence says is absent.
+    fn is_absence(&self, _entry: &Entry) -> bool {
+        false
+    }
+
+    /// True when time alone can make a group fire.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// The hits of a window that an alert stands on, where that is not all of them.
+    fn chosen<'a>(&self, _hits: &'a [Entry]) -> Option<Vec<&'a Entry>> {
+        None
+    }
+}
+
+impl Judge for Verb {
+    fn reach(&self) -> Reach {
+        whichever!(self, one => one.reach())
+    }
+
+    fn judge(&self, tally: &Tally, window: Window<'_>) -> Verdict {
+        whichever!(self, one => one.judge(tally, window))
+    }
+
+    fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+        whichever!(self, one => one.describe(tally, window))
+    }
+
+    fn cooldown(&self) -> Millis {
+        whichever!(self, one => one.cooldown())
+    }
+
+    fn restarts(&self) -> bool {
+        whichever!(self, one => one.restarts())
+    }
+
+    fn tallies(&self) -> bool {
+        whichever!(self, one => one.tallies())
+    }
+
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
+        whichever!(self, one => one.push(tally, entry));
+    }
+
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
+        whichever!(self, one => one.pop(tally, entry));
+    }
+
+    fn tally_after(&self, base: &Base) -> Tally {
+        whichever!(self, one => one.tally_after(base))
+    }
+
+    fn recovers(&self) -> bool {
+        whichever!(self, one => one.recovers())
+    }
+
+    fn recovered(&self, tally: &Tally) -> bool {
+        whichever!(self, one => one.recovered(tally))
+    }
+
+    fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+        whichever!(self, one => one.share(shared, entry, late_within, late))
+    }
+
+    fn seat(&self, base: &mut Base, entry: &mut Entry) {
+        whichever!(self, one => one.seat(base, entry));
+    }
+
+    fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
+        whichever!(self, one => one.seat_late(base, entry));
+    }
+
+    fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
+        whichever!(self, one => one.fold(base, entry, fired));
+    }
+
+    fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
+        whichever!(self, one => one.make_room(base, hits, now))
+    }
+
+    fn is_step(&self, entry: &Entry) -> bool {
+        whichever!(self, one => one.is_step(entry))
+    }
+
+    fn is_absence(&self, entry: &Entry) -> bool {
+        whichever!(self, one => one.is_absence(entry))
+    }
+
+    fn waits(&self) -> bool {
+        whichever!(self, one => one.waits())
+    }
+
+    fn chosen<'a>(&self, hits: &'a [Entry]) -> Option<Vec<&'a Entry>> {
+        whichever!(self, one => one.chosen(hits))
+    }
+}
+
+impl Verb {
     /// Whether an entry is a hit; the others clear their group, or are what a sequence says is absent.
     pub fn is_hit(&self, entry: &Entry) -> bool {
-        !entry.clears
-            && match self {
-                Self::Sequence(verb) => verb.is_step(entry),
-                Self::Each
-                | Self::Absent(_)
-                | Self::Count(_)
-                | Self::Distinct(_)
-                | Self::FirstSeen(_)
-                | Self::Measure(_)
-                | Self::Rate(_)
-                | Self::Risk(_)
-                | Self::Script(_)
-                | Self::Overlap(_)
-                | Self::Travel(_) => true,
-            }
+        !entry.clears && self.is_step(entry)
     }
 
     /// Whether an entry is the end of a session.
     pub fn ends_session(&self, entry: &Entry) -> bool {
         entry.clears && matches!(self, Self::Overlap(_))
-    }
-
-    /// Whether an entry is what a sequence says is absent.
-    pub fn is_absence(&self, entry: &Entry) -> bool {
-        matches!(self, Self::Sequence(verb) if verb.is_absence(entry))
-    }
-
-    /// True when time alone can make a group fire.
-    pub fn waits(&self) -> bool {
-        match self {
-            Self::Absent(_) | Self::Overlap(_) => true,
-            Self::Sequence(verb) => verb.absence.is_some(),
-            Self::Each
-            | Self::Count(_)
-            | Self::Distinct(_)
-            | Self::FirstSeen(_)
-            | Self::Measure(_)
-            | Self::Rate(_)
-            | Self::Risk(_)
-            | Self::Script(_)
-            | Self::Travel(_) => false,
-        }
-    }
-
-    /// The hits of a window that an alert stands on, where that is not all of them.
-    pub fn chosen<'a>(&self, hits: &'a [Entry]) -> Option<Vec<&'a Entry>> {
-        match self {
-            Self::Sequence(verb) => Some(verb.chosen(hits)),
-            Self::Each
-            | Self::Absent(_)
-            | Self::Count(_)
-            | Self::Distinct(_)
-            | Self::FirstSeen(_)
-            | Self::Measure(_)
-            | Self::Rate(_)
-            | Self::Risk(_)
-            | Self::Script(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => None,
-        }
-    }
-
-    /// What hits that have left the group's memory leave in the tally.
-    pub fn tally_after(&self, base: &Base) -> Tally {
-        let bucket = base.bucket.as_deref().cloned().unwrap_or_default();
-        Tally { bucket, ..Tally::default() }
-    }
-
-    /// Keeps what is kept of hits within bounds: how many values were lost, and where the seats of the
-    /// others are now. None where nothing had to go.
-    pub fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {
-        match self {
-            Self::FirstSeen(verb) => verb.make_room(base, hits, now),
-            Self::Each
-            | Self::Absent(_)
-            | Self::Count(_)
-            | Self::Distinct(_)
-            | Self::Measure(_)
-            | Self::Rate(_)
-            | Self::Script(_)
-            | Self::Risk(_)
-            | Self::Sequence(_)
-            | Self::Overlap(_)
-            | Self::Travel(_) => None,
-        }
     }
 }
 

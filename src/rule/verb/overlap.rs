@@ -14,7 +14,7 @@ use crate::record::{Datum, Millis, Number, Phase, RecordId, Timestamp};
 use crate::rule::spec::{self, Ordering};
 
 use super::travel::{apart, point};
-use super::{Entry, MAX_RECORDS, json_number, text_of};
+use super::{Entry, Judge, MAX_RECORDS, Reach, Reason, Tally, Verdict, Window, json_number, text_of};
 
 /// The service forgets rows after so long: nobody can tell whether an older session is still open.
 pub const LONGEST: Millis = Millis::days(31);
@@ -48,7 +48,7 @@ pub const NAMES: &[&str] = &[
     "second.device",
 ];
 
-/// `overlap:`, compiled.
+/// `overlap:`, compiled. Time judges it.
 #[derive(Debug)]
 pub struct Overlap {
     /// How long both are open at least.
@@ -131,7 +131,7 @@ impl Overlap {
     }
 
     /// What an alert says of two sessions.
-    pub fn describe(&self, together: &Together) -> Finding {
+    pub fn tells(&self, together: &Together) -> Finding {
         let (mut scope, mut actual) = (Map::new(), Map::new());
         if let Some(metres) = apart(&together.first, &together.second) {
             let km = json_number(Number::whole(metres).over(1_000));
@@ -149,6 +149,24 @@ impl Overlap {
             threshold.insert("where".to_owned(), self.pair.to_string().into());
         }
         Finding { count: together.count, scope, threshold, actual, ..Finding::default() }
+    }
+}
+
+impl Judge for Overlap {
+    fn reach(&self) -> Reach {
+        Reach::Alone
+    }
+
+    fn judge(&self, _tally: &Tally, _window: Window<'_>) -> Verdict {
+        Verdict::Short(Reason::Parted)
+    }
+
+    fn describe(&self, _tally: &Tally, _window: Window<'_>) -> Finding {
+        Finding { count: 1, ..Finding::default() }
+    }
+
+    fn waits(&self) -> bool {
+        true
     }
 }
 

@@ -15,7 +15,10 @@ use serde_json::Value as Json;
 use crate::alert::Finding;
 use crate::record::{Millis, Number, Timestamp};
 
-use super::{Base, Counted, Entry, Needed, Order, Reason, SHOWN_VALUES, Tally, Verdict, single, text_of};
+use super::{
+    Base, Counted, Entry, Judge, Needed, Order, Reach, Reason, SHOWN_VALUES, Tally, Verdict, Window, single,
+    text_of,
+};
 
 /// `rate:`, compiled.
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Rate {
     }
 
     /// Takes in a hit, which is no older than those before it.
-    pub(super) fn pour(&self, bucket: &mut Bucket, entry: &Entry) {
+    fn pour(&self, bucket: &mut Bucket, entry: &Entry) {
         let units = &mut bucket.0;
         while units.front().is_some_and(|unit| unit.leaves <= entry.at) {
             units.pop_front();
@@ -76,9 +79,37 @@ impl Rate {
         let leaves = drained + self.drains_every;
         units.push_back(Unit { of: entry.order(), leaves, value: value.cloned() });
     }
+}
+
+impl Judge for Rate {
+    fn reach(&self) -> Reach {
+        Reach::Bucket(self.span())
+    }
+
+    fn cooldown(&self) -> Millis {
+        self.span()
+    }
+
+    fn restarts(&self) -> bool {
+        true
+    }
+
+    fn tallies(&self) -> bool {
+        true
+    }
+
+    /// A bucket drains by itself: nothing is taken out.
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
+        self.pour(&mut tally.bucket, entry);
+    }
+
+    fn tally_after(&self, base: &Base) -> Tally {
+        let bucket = base.bucket.as_deref().cloned().unwrap_or_default();
+        Tally { bucket, ..Tally::default() }
+    }
 
     /// A hit leaves the group's memory: what it did to the bucket is kept.
-    pub(super) fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
+    fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
         let bucket = base.bucket.get_or_insert_default();
         self.pour(bucket, entry);
         if fired {
@@ -86,7 +117,7 @@ impl Rate {
         }
     }
 
-    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+    fn judge(&self, tally: &Tally, _window: Window<'_>) -> Verdict {
         let units = u32::try_from(tally.bucket.0.len()).unwrap_or(u32::MAX);
         if units >= self.at_least {
             return Verdict::Holds;
@@ -98,7 +129,7 @@ impl Rate {
         })
     }
 
-    pub(super) fn describe(&self, tally: &Tally) -> Finding {
+    fn describe(&self, tally: &Tally, _window: Window<'_>) -> Finding {
         let units = &tally.bucket.0;
         let count = units.len() as u64;
         let mut values: Vec<&Arc<str>> = units.iter().filter_map(|unit| unit.value.as_ref()).collect();

@@ -9,7 +9,10 @@ use serde_json::{Value as Json, json};
 use crate::alert::Finding;
 use crate::record::{Datum, Level, Millis, Number};
 
-use super::{Counted, Entry, Needed, Reason, Tally, Values, Verdict, Window, count_in, count_out, text_of};
+use super::{
+    Counted, Entry, Judge, Needed, Reach, Reason, Tally, Values, Verdict, Window, count_in, count_out,
+    text_of,
+};
 
 /// Alerts that an alert names, the latest; further ones are only counted.
 const SHOWN_ALERTS: usize = 50;
@@ -47,8 +50,20 @@ pub fn values(level: Level, techniques: &[String], rule: &str, alert: &str) -> [
     [points, text(&joined), text(rule), text(alert), text(level.as_str())]
 }
 
-impl Risk {
-    pub(super) fn push(tally: &mut Tally, entry: &Entry) {
+impl Judge for Risk {
+    fn reach(&self) -> Reach {
+        Reach::Time(self.within)
+    }
+
+    fn cooldown(&self) -> Millis {
+        self.within
+    }
+
+    fn tallies(&self) -> bool {
+        true
+    }
+
+    fn push(&self, tally: &mut Tally, entry: &Entry) {
         tally.crowded = tally.crowded.saturating_add(points_of(entry));
         if tally.values.is_empty() {
             tally.values.push(Values::default());
@@ -58,7 +73,7 @@ impl Risk {
         }
     }
 
-    pub(super) fn pop(tally: &mut Tally, entry: &Entry) {
+    fn pop(&self, tally: &mut Tally, entry: &Entry) {
         tally.crowded = tally.crowded.saturating_sub(points_of(entry));
         if let Some(techniques) = tally.values.first_mut() {
             for technique in techniques_of(entry) {
@@ -67,7 +82,7 @@ impl Risk {
         }
     }
 
-    pub(super) fn judge(&self, tally: &Tally) -> Verdict {
+    fn judge(&self, tally: &Tally, _window: Window<'_>) -> Verdict {
         let (score, techniques) = (tally.crowded, distinct(tally));
         let enough = |actual: u32, needed: Option<u32>| needed.is_some_and(|needed| actual >= needed);
         if enough(score, self.at_least) || enough(techniques, self.techniques) {
@@ -81,7 +96,7 @@ impl Risk {
         Verdict::Short(Reason::BelowThreshold { what, actual, needed })
     }
 
-    pub(super) fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
+    fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         let techniques: BTreeSet<&str> = window.hits.iter().flat_map(techniques_of).collect();
         let rules: BTreeSet<&str> = window.hits.iter().map(|hit| text(hit, 2)).collect();
         let from = window.hits.len().saturating_sub(SHOWN_ALERTS);

@@ -10,7 +10,7 @@ use crate::record::{Datum, Timestamp};
 
 use super::super::lists::Lists;
 use super::super::script::{Answer, Script, ScriptRecord};
-use super::{Reason, Verdict, Window, json_number};
+use super::{Judge, Reach, Reason, Tally, Verdict, Window, json_number};
 
 /// `script:`, compiled.
 #[derive(Debug)]
@@ -23,14 +23,18 @@ pub struct ScriptVerb {
     pub lists: Lists,
 }
 
-impl ScriptVerb {
-    pub(super) fn judge(&self, window: Window<'_>) -> (Verdict, Option<Finding>) {
+impl Judge for ScriptVerb {
+    fn reach(&self) -> Reach {
+        Reach::Records(self.keep)
+    }
+
+    fn judge(&self, _tally: &Tally, window: Window<'_>) -> Verdict {
         let history: Vec<ScriptRecord> =
             window.hits.iter().map(|entry| ScriptRecord::new(entry.values.clone())).collect();
         let at = window.hits.last().map_or(Timestamp::MIN, |entry| entry.at);
         match self.script.run_among(&history, &self.lists, at) {
-            Ok(Answer::No) => (Verdict::Short(Reason::ScriptSaidNo), None),
-            Ok(Answer::Yes) => (Verdict::Holds, None),
+            Ok(Answer::No) => Verdict::Short(Reason::ScriptSaidNo),
+            Ok(Answer::Yes) => Verdict::Holds,
             Ok(Answer::Alert(values)) => {
                 let values: Map<String, Json> =
                     values.into_iter().map(|(name, value)| (name, json(&value))).collect();
@@ -41,10 +45,14 @@ impl ScriptVerb {
                     values,
                     ..Finding::default()
                 };
-                (Verdict::Holds, Some(told))
+                Verdict::Tells(Box::new(told))
             }
-            Err(fault) => (Verdict::Short(Reason::ScriptFault { fault: fault.to_string() }), None),
+            Err(fault) => Verdict::Short(Reason::ScriptFault { fault: fault.to_string() }),
         }
+    }
+
+    fn describe(&self, _tally: &Tally, window: Window<'_>) -> Finding {
+        Finding { count: window.hits.len() as u64, ..Finding::default() }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Finding;
 use crate::record::{Millis, Number, Timestamp};
 
-use super::{Counted, Entry, Needed, Order, Reason, Verdict};
+use super::{Counted, Entry, Judge, Needed, Order, Reach, Reason, Tally, Verdict, Window};
 
 /// `sequence:`, compiled.
 #[derive(Debug)]
@@ -62,23 +62,6 @@ type Blocks = Vec<Vec<usize>>;
 impl Sequence {
     fn is_of(entry: &Entry, step: &Step) -> bool {
         entry.marks >> step.mark & 1 == 1
-    }
-
-    /// Whether a record is of any step.
-    pub fn is_step(&self, entry: &Entry) -> bool {
-        self.steps.iter().any(|step| Self::is_of(entry, step))
-    }
-
-    /// Whether a record is what must be absent.
-    pub fn is_absence(&self, entry: &Entry) -> bool {
-        self.absence.is_some_and(|mark| entry.marks >> mark & 1 == 1)
-    }
-
-    pub(super) fn judge(&self, hits: &[Entry]) -> Verdict {
-        match self.completes(hits) {
-            Ok(_) => Verdict::Holds,
-            Err(reason) => Verdict::Short(reason),
-        }
     }
 
     /// When the sequence began that the last of `hits` completes, or why it completes none.
@@ -193,17 +176,27 @@ impl Sequence {
         }
         all
     }
+}
 
-    /// The records that an alert on the last of `hits` stands on, in event order.
-    pub fn chosen<'a>(&self, hits: &'a [Entry]) -> Vec<&'a Entry> {
-        let mut numbers: Vec<usize> = self.all(hits).into_iter().flatten().collect();
-        numbers.sort_unstable();
-        numbers.into_iter().map(|hit| &hits[hit]).collect()
+impl Judge for Sequence {
+    fn reach(&self) -> Reach {
+        Reach::Time(self.within)
+    }
+
+    fn cooldown(&self) -> Millis {
+        self.within
+    }
+
+    fn judge(&self, _tally: &Tally, window: Window<'_>) -> Verdict {
+        match self.completes(window.hits) {
+            Ok(_) => Verdict::Holds,
+            Err(reason) => Verdict::Short(reason),
+        }
     }
 
     /// What an alert says of the sequence that the last of `hits` completes.
-    pub fn describe(&self, hits: &[Entry]) -> Finding {
-        let all = self.all(hits);
+    fn describe(&self, _tally: &Tally, window: Window<'_>) -> Finding {
+        let all = self.all(window.hits);
         let mut told =
             Finding { count: all.iter().map(|hits| hits.len() as u64).sum(), ..Finding::default() };
         for (number, (step, hits)) in self.steps.iter().zip(&all).enumerate() {
@@ -215,5 +208,25 @@ impl Sequence {
             }
         }
         told
+    }
+
+    /// A record of any step.
+    fn is_step(&self, entry: &Entry) -> bool {
+        self.steps.iter().any(|step| Self::is_of(entry, step))
+    }
+
+    fn is_absence(&self, entry: &Entry) -> bool {
+        self.absence.is_some_and(|mark| entry.marks >> mark & 1 == 1)
+    }
+
+    fn waits(&self) -> bool {
+        self.absence.is_some()
+    }
+
+    /// In event order.
+    fn chosen<'a>(&self, hits: &'a [Entry]) -> Option<Vec<&'a Entry>> {
+        let mut numbers: Vec<usize> = self.all(hits).into_iter().flatten().collect();
+        numbers.sort_unstable();
+        Some(numbers.into_iter().map(|hit| &hits[hit]).collect())
     }
 }

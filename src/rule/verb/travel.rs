@@ -10,7 +10,7 @@ use crate::alert::Finding;
 use crate::record::place::{FURTHEST, metres};
 use crate::record::{Datum, Millis, Number};
 
-use super::{Entry, Reason, Verdict, Window, json_number, text_of};
+use super::{Entry, Judge, Reach, Reason, Tally, Verdict, Window, json_number, text_of};
 
 /// What a text may say of a journey, besides the fields of the record that ends it.
 pub const NAMES: &[&str] = &[
@@ -73,8 +73,14 @@ impl Travel {
     pub fn memory(&self) -> Millis {
         Millis((FURTHEST * 3_600 + i64::from(self.faster_than) - 1) / i64::from(self.faster_than))
     }
+}
 
-    pub(super) fn judge(&self, window: Window<'_>) -> Verdict {
+impl Judge for Travel {
+    fn reach(&self) -> Reach {
+        Reach::Pair(self.memory())
+    }
+
+    fn judge(&self, _tally: &Tally, window: Window<'_>) -> Verdict {
         let Some((before, after)) = ends(window) else { return Verdict::Short(Reason::NoJourney) };
         let shared = |field: &usize| {
             let value = |entry: &Entry| entry.values.get(self.same + field).and_then(text_of).cloned();
@@ -91,7 +97,7 @@ impl Travel {
         if far && fast { Verdict::Holds } else { Verdict::Short(Reason::Travelled(journey)) }
     }
 
-    pub(super) fn describe(&self, window: Window<'_>) -> Finding {
+    fn describe(&self, _tally: &Tally, window: Window<'_>) -> Finding {
         let Some((before, after)) = ends(window) else { return Finding::default() };
         let journey = Journey::between(before, after);
         let told = |journey: Journey| {
