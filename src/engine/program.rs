@@ -3,7 +3,7 @@
 //! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::{Program, Programs};
-use crate::rule::verb::{Entry, Judge as _, Order, Shared};
+use crate::rule::lists::List;
+use crate::rule::verb::absent::Absent;
+use crate::rule::verb::{Entry, Judge as _, Order, Shared, Verb};
 
 use super::group::stays_open;
 use super::group::{Decision, Group, Surroundings};
@@ -107,6 +109,8 @@ pub struct ProgramState {
     readable: Option<Timestamp>,
     /// What the rule remembers across its groups.
     shared: Shared,
+    /// Which version of its list groups were made of.
+    listed: Option<String>,
     /// What is counted.
     pub counters: Counters,
     full: bool,
@@ -237,6 +241,12 @@ impl ProgramState {
             return;
         }
         self.share(&entry, late, place);
+        if let Verb::Absent(Absent { from: Some(list), .. }) = &place.program.verb
+            && !late
+            && self.listed.as_deref() != Some(list.digest())
+        {
+            self.enlist(list, &entry, place, out);
+        }
         self.work(key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
             let decision = if late { group.insert_late(entry, around) } else { group.observe(entry, around) };
@@ -542,6 +552,43 @@ impl ProgramState {
         }
         if let Some((id, at, decision)) = told {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
+        }
+    }
+
+    /// Makes groups of the values of the rule's list, as that is at its hit `begin`.
+    fn enlist(&mut self, list: &List, begin: &Entry, place: &Place<'_>, out: &mut Outcome) {
+        self.listed = Some(list.digest().to_owned());
+        let [part] = place.program.by.as_slice() else { return };
+        let key = |value: &str| {
+            let mut key = Vec::new();
+            Program::push_key_part(&mut key, Some(value));
+            Key::new(&key)
+        };
+        let keys: BTreeMap<Key, Option<Timestamp>> =
+            list.keys(part.field.kind()).iter().map(|(value, until)| (key(value), *until)).collect();
+        let listed = self.groups.iter().filter(|(_, group)| group.is_listed());
+        let struck: BTreeSet<Key> =
+            listed.map(|(key, _)| key).filter(|key| !keys.contains_key(*key)).cloned().collect();
+        for key in struck {
+            let mut goes = false;
+            self.work(&key, begin.at, place, out, |group, around| {
+                goes = group.strike();
+                if goes {
+                    group.evict(begin.at, around);
+                }
+                None
+            });
+            if goes && let Some(timer) = self.groups.remove(&key).and_then(|group| group.timer) {
+                self.timers.remove(&(timer, key));
+            }
+        }
+        for (key, until) in keys {
+            if until.is_none_or(|until| begin.at < until) {
+                self.work(&key, begin.at, place, out, |group, _| {
+                    group.enlist(begin.clone(), until);
+                    None
+                });
+            }
         }
     }
 

@@ -571,6 +571,9 @@ pub struct AbsentSpec {
     pub lasts: Millis,
     /// A group without a hit for so long is forgotten; none: never.
     pub retire: Option<Millis>,
+    /// Values of this list are groups too, from the rule's first hit on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// `risk:`. At least one of `at_least` and `techniques` is given.

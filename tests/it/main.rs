@@ -38,6 +38,7 @@ mod reference;
 mod risk;
 mod scenarios;
 mod sdk;
+mod semantics;
 mod simulate;
 mod slow;
 mod tables;

@@ -259,7 +259,7 @@ impl Group {
     /// When nothing of the group can matter any more; none while something always can.
     pub fn expires(&self, program: &Program) -> Option<Timestamp> {
         if let Verb::Absent(absent) = &program.verb {
-            return Some(self.last? + absent.retire? + program.late_within + Millis(1));
+            return self.retires(absent, program.late_within);
         }
         if self.open.as_ref().is_some_and(|open| open.closes.is_none()) {
             return None;

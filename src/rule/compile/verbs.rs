@@ -113,8 +113,10 @@ pub(super) fn verb(
             let absence = spec.absent.as_ref().map(|absent| mark(absent, columns));
             (Verb::Sequence(sequence::Sequence { within: spec.within, steps, absence }), Vec::new())
         }
-        Some(spec::Verb::Absent(spec)) => {
-            (Verb::Absent(absent::Absent { lasts: spec.lasts, retire: spec.retire }), Vec::new())
+        Some(spec::Verb::Absent(absent)) => {
+            let (lasts, retire, hours) = (absent.lasts, absent.retire, spec.hours.clone());
+            let from = absent.from.as_ref().and_then(|name| lists.get(name)).cloned();
+            (Verb::Absent(absent::Absent { lasts, retire, hours, from }), Vec::new())
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
         Some(spec::Verb::Overlap(spec)) => overlap_verb(spec, columns),

@@ -251,7 +251,12 @@ pub static ABSENT: MapDoc = MapDoc {
             "a group without a hit for so long is forgotten",
             "retire: 7d",
         ),
-        later("from", "groups exist from a list, too", "from: desktops"),
+        may(
+            "from",
+            Takes::Text,
+            "values of this list are groups too, without a hit of their own",
+            "from: desktops",
+        ),
     ],
 };
 

@@ -117,6 +117,8 @@ pub struct Base {
     pub bucket: Option<Box<rate::Bucket>>,
     /// What a `sequence` that ends in an absence waits for.
     pub waits: Option<Box<sequence::Waits>>,
+    /// An `absent` group that is in the rule's list.
+    pub listed: Option<absent::Listed>,
     /// The sessions of `overlap`.
     pub sessions: Option<Box<overlap::Sessions>>,
     /// What these values share with others, where `same_if` asks.

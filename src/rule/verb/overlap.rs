@@ -269,9 +269,10 @@ impl Sessions {
         passed
     }
 
-    /// Forgets what was over by `horizon`: no late record can come before that.
+    /// Forgets what was over before `horizon`: no late record can come before that, and what ended at that
+    /// instant may still be judged at it.
     pub fn forget(&mut self, horizon: Timestamp) {
-        self.0.retain(|session| session.waits || session.until() > horizon);
+        self.0.retain(|session| session.waits || session.until() >= horizon);
     }
 
     /// Makes room for one more; how many sessions had to go.

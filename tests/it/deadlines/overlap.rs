@@ -511,6 +511,18 @@ fn an_end_at_the_very_deadline_is_late_enough() {
 }
 
 #[test]
+fn an_end_at_the_very_deadline_is_remembered_where_nothing_may_be_late() {
+    let body = TWO_DEVICES.to_owned() + "late_within: off\n";
+    let due = 15 * MINUTE;
+    let rows = [
+        Row::new(1, 0).on("pc-1").ends(due),
+        Row::new(2, 10 * MINUTE).on("pc-2"),
+        Row::new(3, MINUTE).on("pc-1").ends(due),
+    ];
+    assert_eq!(minutes(&body, &rows), [15]);
+}
+
+#[test]
 fn a_session_whose_end_is_unknown_counts_only_once_ends_are_known_up_to_the_deadline() {
     let world = World::new(&[rule("r", TWO_DEVICES)]);
     let mut run = world.run();

@@ -593,6 +593,19 @@ fn a_word_of_a_later_version_is_told() {
 }
 
 #[test]
+fn a_list_of_groups_that_there_is_not_is_told() {
+    let told = |absent: &str| messages(&format!("match: {{outcome: success}}\nabsent: {absent}\n"));
+    assert_eq!(told("{for: 1h, by: [machine_name], from: desktops}"), ["there is no list `desktops`"]);
+    assert_eq!(
+        told("{for: 1h, by: [machine_name, user], from: desktops}"),
+        [
+            "`from` makes a group of each value of a list, so `by` has one field",
+            "there is no list `desktops`"
+        ]
+    );
+}
+
+#[test]
 fn an_overlap_that_cannot_be_is_told() {
     let told = |overlap: &str| messages(&format!("match: {{outcome: success}}\noverlap: {overlap}\n"));
     assert_eq!(told("{by: [user]}"), ["`overlap` needs `for`"]);
