@@ -260,13 +260,26 @@ impl Change {
     }
 }
 
-/// Evidence: the first and the last records of a window, each in the vocabulary.
+/// Evidence: the first and the last records of a window, each in the vocabulary. A record is a map,
+/// or text that spells one where an alert is only written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Evidence {
+pub struct Evidence<R = Map<String, Json>> {
     /// Earliest first.
-    pub first: Vec<Map<String, Json>>,
+    pub first: Vec<R>,
     /// Earliest first; none of those in `first`.
-    pub last: Vec<Map<String, Json>>,
+    pub last: Vec<R>,
+}
+
+impl<R> Evidence<R> {
+    /// Records at each end of a window that an alert carries.
+    pub const EACH: usize = 3;
+
+    /// Of all the records of a window, those that an alert carries.
+    pub fn of<T>(records: &[T], shown: impl Fn(&T) -> R) -> Self {
+        let (first, rest) = records.split_at(records.len().min(Self::EACH));
+        let last = &rest[rest.len().saturating_sub(Self::EACH)..];
+        Self { first: first.iter().map(&shown).collect(), last: last.iter().map(&shown).collect() }
+    }
 }
 
 /// Bounds of a window.
@@ -283,7 +296,7 @@ pub struct Bounds {
 /// An alert, complete: one line of NDJSON, the body of a webhook.
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing that readers ask for by name")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Alert {
+pub struct Alert<R = Map<String, Json>> {
     /// Identity.
     #[serde(with = "as_text")]
     pub id: AlertId,
@@ -350,7 +363,7 @@ pub struct Alert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
     /// The records it stands on.
-    pub evidence: Evidence,
+    pub evidence: Evidence<R>,
     /// Digest of all that decides in this generation.
     pub generation: String,
     /// Versions of what it was judged with besides: `lists.egress`, `geo.city`.

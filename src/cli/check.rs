@@ -44,8 +44,8 @@ struct Unreadable {
 impl Check {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         if let Some(path) = &self.rules.config {
-            let RuleArguments { rules, zone, lists, .. } = &self.rules;
-            if !rules.is_empty() || zone.is_some() || !lists.is_empty() {
+            let RuleArguments { rules, sigma, zone, lists, .. } = &self.rules;
+            if !rules.is_empty() || !sigma.is_empty() || zone.is_some() || !lists.is_empty() {
                 return Err(NotBoth.into());
             }
             return self.check_config(path);
@@ -114,9 +114,10 @@ fn rules_of(parts: &Parts, problems: &mut Problems) -> Option<Loaded> {
         declared: config.declared.clone(),
         of_tests: false,
         facts: std::sync::Arc::default(),
+        logsources: config.logsources.clone(),
     };
     let lists: Vec<_> = config.lists.iter().map(|list| (list.name.as_str(), list.path.as_path())).collect();
-    match load(&config.rules, &lists, &around) {
+    match load((&config.rules, &config.sigma), &lists, &around) {
         Ok(loaded) => Some(loaded),
         Err(failure) => {
             let message = match failure.source() {
@@ -124,7 +125,8 @@ fn rules_of(parts: &Parts, problems: &mut Problems) -> Option<Loaded> {
                 None => failure.to_string(),
             };
             let message = message.split("; name one with").next().unwrap_or_default().to_owned();
-            problems.error_hint(config.rules_at, message, "paths begin at the folder of this file");
+            let at = if message.contains("Sigma") { config.sigma_at } else { config.rules_at };
+            problems.error_hint(at, message, "paths begin at the folder of this file");
             None
         }
     }

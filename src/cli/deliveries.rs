@@ -193,7 +193,7 @@ pub fn in_words(delivery: &Delivery) -> String {
         Standing::Delivered { at } => format!("delivered at {at}"),
         Standing::Dead { at, reason } => format!("dead since {at}: {}", show::safe(reason)),
         Standing::Discarded { at, reason } => format!("put aside at {at}: {}", show::safe(reason)),
-        Standing::Folded { into } => format!("stands in the digest {}", &into.to_string()[..8]),
+        Standing::Folded { into } => format!("told by delivery {}", &into.to_string()[..8]),
     };
     let mut line = format!(
         "{}  {}  {}  {}  {what}  {state}",

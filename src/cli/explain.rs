@@ -3,6 +3,8 @@
 //! The records run through the engine that the daemon runs, with one rule watched; what is told is
 //! what the engine decided, not a second opinion.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -43,6 +45,9 @@ pub struct Explain {
     /// The time asked about: the last record of the group at or before it is explained
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<Timestamp>,
+    /// A daemon's store: who was told of the alert there, and why not, is told too
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
     #[command(flatten)]
     rules: RuleArguments,
     #[command(flatten)]
@@ -98,6 +103,9 @@ struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<Why>,
     before: Vec<Before>,
+    /// Where a store was given and it fired: what became of each message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<Vec<told::Told>>,
 }
 
 /// A record of the group that came before.
@@ -155,6 +163,14 @@ impl Explain {
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
         }
+        if let Some(store) = self.store.as_ref().filter(|_| explanation.fired)
+            && let Some(at) = explanation.at.as_deref().and_then(Timestamp::parse)
+        {
+            explanation.told = told::told(store, &self.rule, &explanation.group, at)?;
+            if explanation.told.is_none() {
+                show::note("the store has no alert of this rule and group that fired then");
+            }
+        }
         self.tell(&explanation)?;
         let quarantined: u64 = fed.quarantined.values().map(|(count, _)| count).sum();
         if quarantined > 0 {
@@ -210,6 +226,7 @@ impl Explain {
             record: None,
             matched: None,
             before: Vec::new(),
+            told: None,
         }
     }
 
@@ -335,6 +352,7 @@ impl Gathering<'_> {
             record: None,
             matched: None,
             before: Vec::new(),
+            told: None,
         };
         let judged = |id: RecordId| {
             let told = |traced: &&Traced| traced.id == id && !matches!(traced.step, Step::Answered(_));
@@ -398,6 +416,13 @@ impl Explanation {
             for before in &self.before {
                 let _ =
                     writeln!(text, "    {}  {}  {}", before.at, before.reason, show::safe(&before.detail));
+            }
+        }
+        if let Some(told) = &self.told {
+            let nobody = if told.is_empty() { " nobody: no route, or the rule only observes" } else { "" };
+            let _ = writeln!(text, "  told:{nobody}");
+            for one in told {
+                let _ = writeln!(text, "    {}", one.line());
             }
         }
         text.truncate(text.trim_end().len());

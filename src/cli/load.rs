@@ -9,12 +9,14 @@ use crate::config::geo::{BadGeo, Geo, GeoFile, GeoKind};
 use crate::config::lists::{self, BadList};
 use crate::config::{Config, rules};
 use crate::daemon::parts;
+use crate::engine::generation::Documents;
 use crate::engine::{CheckedRule, Generation, Limits, generation};
 use crate::record::Columns;
 use crate::record::fact::Facts;
 use crate::rule::decode::Options;
 use crate::rule::lists::{ListText, Lists, MAX_LISTS, is_name};
 use crate::rule::problem::Problems;
+use crate::rule::sigma::LogSourceMap;
 
 use super::{Failure, show};
 
@@ -25,6 +27,10 @@ pub struct RuleArguments {
     /// [default: rules, or those of --config]
     #[arg(long = "rules", value_name = "PATH")]
     pub rules: Vec<PathBuf>,
+    /// A file of Sigma documents, or a folder of them; may be repeated. Without --rules or --config no
+    /// other rules are read [default: those of --config]
+    #[arg(long, value_name = "PATH")]
+    pub sigma: Vec<PathBuf>,
     /// Time zone of dates in rules [default: UTC, or that of --config]
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<Tz>,
@@ -151,7 +157,11 @@ impl RuleArguments {
         let of_config = config.as_ref().map(|config| &*config.rules);
         let paths =
             [paths, &self.rules, of_config.unwrap_or_default()].into_iter().find(|paths| !paths.is_empty());
+        let of_config = config.as_ref().map(|config| (&*config.sigma, &config.logsources));
+        let (sigma, logsources) = of_config.map(|(paths, map)| (paths, map.clone())).unwrap_or_default();
+        let sigma = if self.sigma.is_empty() { sigma } else { &*self.sigma };
         let usual = [PathBuf::from("rules")];
+        let usual = if sigma.is_empty() { &usual[..] } else { &[] };
         let zone = self.zone.or(config.as_ref().map(|config| config.zone)).unwrap_or(Tz::UTC);
         let mut declared = declared.to_vec();
         declared.extend(config.iter().flat_map(|config| config.declared.iter().cloned()));
@@ -165,7 +175,8 @@ impl RuleArguments {
         }
         let of_tests = known == Known::OfTests && config.is_none() && files.is_empty();
         let facts = config.as_ref().map(Config::facts).unwrap_or_default();
-        load(paths.unwrap_or(&usual), &files, &Around { zone, declared, of_tests, facts: Arc::new(facts) })
+        let facts = Arc::new(facts);
+        load((paths.unwrap_or(usual), sigma), &files, &Around { zone, declared, of_tests, facts, logsources })
     }
 }
 
@@ -180,6 +191,8 @@ pub struct Around {
     pub of_tests: bool,
     /// What facts are made with.
     pub facts: Arc<Facts>,
+    /// Whose records the logsources of Sigma documents are.
+    pub logsources: LogSourceMap,
 }
 
 /// The configuration at `path`; no secret is read.
@@ -194,9 +207,15 @@ fn config(path: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// Reads every rule of `paths`, and the lists that they may name.
-pub fn load(paths: &[PathBuf], files: &[(&str, &Path)], around: &Around) -> Result<Loaded, Failure> {
+/// Reads every rule of `paths` and every Sigma document of `sigma`, and the lists that they may name.
+pub fn load(
+    (paths, sigma): (&[PathBuf], &[PathBuf]),
+    files: &[(&str, &Path)],
+    around: &Around,
+) -> Result<Loaded, Failure> {
     let (texts, mut broken) = rules::texts(paths)?;
+    let (documents, unreadable) = rules::sigma(sigma)?;
+    broken.extend(unreadable);
     let unreadable = broken.len();
     let mut lists: Vec<ListText> = Vec::new();
     for (name, path) in files {
@@ -230,7 +249,8 @@ pub fn load(paths: &[PathBuf], files: &[(&str, &Path)], around: &Around) -> Resu
         scripts: &rules::scripts(&texts),
         lists_of_tests: around.of_tests,
     };
-    let mut loaded = load_texts(texts, &options);
+    let documents = Documents { texts: documents, logsources: &around.logsources };
+    let mut loaded = load_texts(texts, &documents, &options);
     loaded.files += unreadable;
     loaded.problems.splice(0..0, broken);
     let lists = Lists::read(&lists, around.zone, &mut Vec::new());
@@ -239,8 +259,8 @@ pub fn load(paths: &[PathBuf], files: &[(&str, &Path)], around: &Around) -> Resu
 }
 
 /// The same for rules that are at hand already: (name of the file, its text).
-pub fn load_texts(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
-    let files = texts.len();
-    let generation::Loaded { rules, problems, failed } = generation::load(texts, options);
+pub fn load_texts(texts: Vec<(String, String)>, documents: &Documents<'_>, options: &Options<'_>) -> Loaded {
+    let files = texts.len() + documents.texts.len();
+    let generation::Loaded { rules, problems, failed } = generation::load_beside(texts, documents, options);
     Loaded { rules, files, problems, failed, tables: Tables::default() }
 }

@@ -44,6 +44,7 @@ const RULES: &[(&str, &str)] = &[
     ("script", include_str!("new/script.yaml")),
     ("travel", include_str!("new/travel.yaml")),
     ("overlap", include_str!("new/overlap.yaml")),
+    ("usual", include_str!("new/usual.yaml")),
 ];
 
 /// Verbs that this version runs, and none.

@@ -6,7 +6,7 @@ use crate::alert::AlertId;
 use crate::engine::{Decision, Step, Traced};
 use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId, RuleId};
 use crate::rule::compile::Program;
-use crate::rule::spec::{self, Limit, Mode};
+use crate::rule::spec::{self, Limit, Mode, Stat, UsualOf, UsualSpec};
 use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
 use crate::rule::why::{Answered, Why};
@@ -84,6 +84,25 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         }
         Reason::Learning(Learning::Records(seen, needed)) => {
             (false, "learning", format!("the group has learnt {seen}/{needed} records"))
+        }
+        Reason::Learning(Learning::Samples(seen, needed)) => {
+            let what = match &program.rule.spec.verb {
+                Some(spec::Verb::Usual(UsualSpec { of: UsualOf::Rate { .. }, .. })) => {
+                    "weeks of this stretch"
+                }
+                Some(_) | None => "samples",
+            };
+            (false, "learning", format!("the group has learnt {seen}/{needed} {what}"))
+        }
+        Reason::Usual { value, usual, samples, fires } => {
+            let sized = |number: &Number| sized(program, Counted::Stat(Stat::MEDIAN), *number);
+            let fires = match fires {
+                Limit::Above(bound) => format!("more than {}", sized(bound)),
+                Limit::Below(bound) => format!("less than {}", sized(bound)),
+            };
+            let (value, usual) = (sized(value), sized(usual));
+            let words = format!("{value} where {usual} is usual, the median of {samples}; {fires} fires");
+            (false, "below_threshold", words)
         }
         Reason::KnownValue { values, slot: 0, last } => {
             (false, "known_value", format!("{} was last used at {last}", value(values, 0)))

@@ -1,7 +1,10 @@
 //! `larum replay`: rules over files of records, with the code that the daemon runs.
 
+mod evidence;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,19 +12,22 @@ use std::time::Instant;
 use crate::config::Secrets;
 use crate::daemon::build;
 
-use crate::alert::{Alert, AlertId, Draft, Fired, Sight};
+use crate::alert::{Alert, AlertId, Draft};
 use crate::engine::seen;
 use crate::engine::{Counters, Engine, Generation, Note, Outcome, tell};
+use crate::record::RuleId;
 use crate::record::scan::{Fault, Origin, Provenance};
-use crate::record::{Locator, RuleId};
 
 use super::archive::Archived;
 use super::feed::{Archive, Fed, FileArguments, Watcher};
 use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
+use evidence::{Rows, Written};
 
 /// Alerts whose evidence is fetched together: files are read again once for so many.
 const TOLD_AT_A_TIME: usize = 4_096;
+/// Bytes of alerts that are written together.
+const WRITTEN_AT_A_TIME: usize = 64 << 10;
 
 /// Arguments of `larum replay`.
 #[derive(Debug, clap::Args)]
@@ -165,19 +171,27 @@ fn print(
     let colour = show::colour_on_stdout();
     let mut raised = BTreeMap::new();
     let mut text_faults: BTreeMap<RuleId, (u64, String)> = BTreeMap::new();
+    let mut out = BufWriter::with_capacity(WRITTEN_AT_A_TIME, std::io::stdout().lock());
     tell_all(generation, archive, &mut kept.drafts, &mut |alert| {
         if alert.revision == 1 {
-            *raised.entry(alert.rule.clone()).or_insert(0) += 1;
+            match raised.get_mut(&alert.rule) {
+                Some(many) => *many += 1,
+                None => {
+                    raised.insert(alert.rule.clone(), 1);
+                }
+            }
             if let Some(fault) = &alert.text_fault {
                 text_faults.entry(alert.rule.clone()).or_insert_with(|| (0, fault.clone())).0 += 1;
             }
         }
-        match output {
-            Output::Text => show::line(&show::alert(alert, colour))?,
-            Output::Json => show::json(alert)?,
-        }
-        Ok(())
+        let line = match output {
+            Output::Text => show::alert(alert, colour),
+            Output::Json => show::json_text(alert)?,
+        };
+        out.write_all(line.as_bytes())?;
+        Ok(out.write_all(b"\n")?)
     })?;
+    out.flush()?;
     for (rule, (count, fault)) in text_faults {
         let many = show::many(usize::try_from(count).unwrap_or(usize::MAX), "alert");
         show::note(&show::safe(&format!(
@@ -188,26 +202,21 @@ fn print(
 }
 
 /// Tells `drafts` in order: alerts as they fired and, where they are among the drafts, their changes.
-pub fn tell_all(
+fn tell_all(
     generation: &Generation,
     archive: &Archive,
     drafts: &mut [Draft],
-    told: &mut dyn FnMut(&Alert) -> Result<(), Failure>,
+    told: &mut dyn FnMut(&Alert<Written>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     drafts.sort_by_cached_key(Draft::order);
     let changes = drafts.iter().any(|draft| matches!(draft, Draft::Changed(_)));
-    let mut alerts: HashMap<AlertId, Alert> = HashMap::new();
+    let mut alerts: HashMap<AlertId, Alert<Written>> = HashMap::new();
     for some in drafts.chunks(TOLD_AT_A_TIME) {
-        let sights: Vec<Locator> = some.iter().flat_map(sights_of).map(|sight| sight.locator).collect();
-        let lines = archive.lines(&sights)?;
-        let rows = |fired: &Fired| -> Vec<Option<tell::Told>> {
-            let row = |sight: &Sight| archive.describer().describe(lines.get(&sight.locator)?, sight.phase);
-            fired.sights.iter().map(row).collect()
-        };
+        let rows = Rows::of(generation, archive, some)?;
         for draft in some {
             match draft {
                 Draft::Fired(fired) => {
-                    let alert = tell::alert(generation, fired, &rows(fired));
+                    let alert = rows.alert(generation, fired);
                     told(&alert)?;
                     if changes {
                         alerts.insert(alert.id, alert);
@@ -223,13 +232,6 @@ pub fn tell_all(
         }
     }
     Ok(())
-}
-
-fn sights_of(draft: &Draft) -> &[Sight] {
-    match draft {
-        Draft::Fired(fired) => &fired.sights,
-        Draft::Changed(_) => &[],
-    }
 }
 
 /// What the run came to, for people.

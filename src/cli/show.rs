@@ -25,9 +25,16 @@ pub fn line(text: &str) -> std::io::Result<()> {
 /// Prints `value` as one line of JSON. Characters that a terminal could take for more than text are
 /// spelt `\uXXXX`, which every reader of JSON takes for the same.
 pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
+    Ok(line(&json_text(value)?)?)
+}
+
+/// What [`json`] prints.
+pub fn json_text(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
     let plain = serde_json::to_string(value)?;
-    if plain.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Ok(line(&plain)?);
+    // All of it at once, which is sooner done than to stop at the first.
+    let unsafe_bytes = plain.bytes().fold(false, |found, byte| found | !(b' '..=b'~').contains(&byte));
+    if !unsafe_bytes {
+        return Ok(plain);
     }
     let mut safe = String::with_capacity(plain.len());
     for c in plain.chars() {
@@ -39,7 +46,7 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
             safe.push(c);
         }
     }
-    Ok(line(&safe)?)
+    Ok(safe)
 }
 
 /// Prints something that is no data.
@@ -92,7 +99,7 @@ pub fn safe(text: &str) -> String {
 }
 
 /// An alert for people: a headline and a line of facts.
-pub fn alert(alert: &Alert, colour: bool) -> String {
+pub fn alert<R>(alert: &Alert<R>, colour: bool) -> String {
     let level = alert.level.as_str().to_uppercase();
     let (on, off) = if colour { (level_colour(alert), "\u{1b}[0m") } else { ("", "") };
     let mut text = format!("{}  {on}{level:<8}{off}  {}  {}", alert.at, alert.rule, safe(&alert.title));
@@ -126,7 +133,7 @@ pub fn alert(alert: &Alert, colour: bool) -> String {
     text
 }
 
-fn level_colour(alert: &Alert) -> &'static str {
+fn level_colour<R>(alert: &Alert<R>) -> &'static str {
     use crate::record::Level;
     match alert.level {
         Level::Informational => "\u{1b}[2m",

@@ -47,6 +47,7 @@ static FIELD_MAPS: Language = Language {
     split: ("name the fields that rules use", "name the fields that rules use"),
     second: "put it into a file of its own, and take the `---` away",
     star: "put text that begins with `*` in quotes",
+    count: "take it out",
     not_yet: "take it out",
     maps: &[],
     synonyms: &[("key", "from"), ("field", "from"), ("map", "values"), ("words", "values")],

@@ -3,7 +3,7 @@
 //! As for rule files: one table says what is taken, what is suggested and what the reference lists.
 //! The keys of each kind of receiver and source stand with the kind. Never reads a value.
 
-use crate::rule::keys::{KeyDoc, LEVELS, Language, MapDoc, Open, Takes, later, may, need};
+use crate::rule::keys::{KeyDoc, LEVELS, Language, MapDoc, Open, Takes, may, need};
 
 /// Words for why an act failed, as facts name them.
 pub const FAILURE_KINDS: &[&str] =
@@ -28,7 +28,18 @@ pub static CONFIG: MapDoc = MapDoc {
             "rule files and folders of them, relative to this file",
             "rules: [rules/]",
         ),
-        later("sigma", "folders of Sigma documents", "sigma: [sigma/]"),
+        may(
+            "sigma",
+            Takes::Texts,
+            "files and folders of Sigma documents, relative to this file",
+            "sigma: [sigma/]",
+        ),
+        may(
+            "logsources",
+            Takes::Maps(&LOGSOURCE),
+            "whose records the logsources of Sigma documents are; the first line that fits; none: everybody's",
+            "logsources: [{product: vdi, kinds: [login]}]",
+        ),
         may(
             "lists",
             Takes::Map(&LISTS),
@@ -88,6 +99,35 @@ pub static CONFIG: MapDoc = MapDoc {
     ],
 };
 
+/// One line of `logsources:`.
+pub static LOGSOURCE: MapDoc = MapDoc {
+    name: "a line of `logsources`",
+    about: "documents with this logsource are about records of these kinds and services",
+    open: Open::Closed,
+    keys: &[
+        may(
+            "category",
+            Takes::Text,
+            "the logsource's category; any unless given",
+            "category: authentication",
+        ),
+        may("product", Takes::Text, "the logsource's product; any unless given", "product: vdi"),
+        may("service", Takes::Text, "the logsource's service; any unless given", "service: audit"),
+        may(
+            "kinds",
+            Takes::Texts,
+            "kinds of records: login, app_launch, session, user_event; any unless given",
+            "kinds: [login, session]",
+        ),
+        may(
+            "services",
+            Takes::Texts,
+            "services of records: desktop, app; any unless given",
+            "services: [desktop]",
+        ),
+    ],
+};
+
 /// `lists:`
 pub static LISTS: MapDoc = MapDoc {
     name: "`lists`",
@@ -133,6 +173,12 @@ pub static RECEIVER: MapDoc = MapDoc {
             "messages by level; what is beyond goes out as one digest",
             "at_most: {medium: 10 in 15m}",
         ),
+        may(
+            "watchdog",
+            Takes::Map(&WATCHDOG),
+            "a fixed message on a schedule: who misses it knows that messages no longer arrive",
+            "watchdog: {every: 24h}",
+        ),
     ],
 };
 
@@ -142,12 +188,39 @@ pub static AT_MOST: MapDoc = MapDoc {
     about: "levels, and how many messages of each people can read",
     open: Open::Closed,
     keys: &[
+        may(
+            "rules",
+            Takes::Map(&AT_MOST_RULES),
+            "how many messages single rules may send, whatever their level",
+            "rules: {failure-burst: 3 in 1h}",
+        ),
         limit("informational", "informational: 5 in 1h"),
         limit("low", "low: 5 in 1h"),
         limit("medium", "medium: 10 in 15m"),
         limit("high", "high: 10 in 15m"),
         limit("critical", "critical: off"),
     ],
+};
+
+/// `rules:` of `at_most`.
+pub static AT_MOST_RULES: MapDoc = MapDoc {
+    name: "`rules` of `at_most`",
+    about: "ids of rules, and how many messages of each; what is beyond goes out as one digest of the rule",
+    open: Open::Names,
+    keys: &[],
+};
+
+/// `watchdog:` of a receiver.
+pub static WATCHDOG: MapDoc = MapDoc {
+    name: "`watchdog`",
+    about: "a fixed message on a schedule",
+    open: Open::Closed,
+    keys: &[need(
+        "every",
+        Takes::Duration,
+        "how often, 1m to 7d: it comes at whole multiples since 1970, so that 24h is midnight in UTC",
+        "every: 24h",
+    )],
 };
 
 const fn limit(level: &'static str, example: &'static str) -> KeyDoc {
@@ -291,6 +364,12 @@ pub static HEARTBEAT: MapDoc = MapDoc {
             "url: env:HEARTBEAT_URL",
         ),
         may("every", Takes::Duration, "how often at most; 1m unless told", "every: 1m"),
+        may(
+            "allow_private",
+            Takes::Texts,
+            "private networks that the host's name may stand for, as for receivers",
+            "allow_private: [10.20.0.0/16]",
+        ),
     ],
 };
 
@@ -302,6 +381,8 @@ pub static MAPS: &[&MapDoc] = &[
     &SOURCE,
     &RECEIVER,
     &AT_MOST,
+    &AT_MOST_RULES,
+    &WATCHDOG,
     &ROUTE,
     &ESCALATE,
     &ROUTE_MATCH,
@@ -353,6 +434,7 @@ pub static CONFIG_FILES: Language = Language {
     split: ("rules and lists stand in files of their own", "rules and lists stand in files of their own"),
     second: "put it into a file of its own, and take the `---` away",
     star: "put text that begins with `*` in quotes",
+    count: "take it out",
     not_yet: "take it out; a later version will run it",
     maps: MAPS,
     synonyms: SYNONYMS,
@@ -377,6 +459,6 @@ mod tests {
     #[test]
     fn the_words_are_those_of_records() {
         assert_eq!(FAILURE_KINDS, FailureKind::ALL.map(FailureKind::as_str));
-        assert_eq!(AT_MOST.keys.iter().map(|key| key.name).collect::<Vec<_>>(), LEVELS);
+        assert_eq!(AT_MOST.keys[1..].iter().map(|key| key.name).collect::<Vec<_>>(), LEVELS);
     }
 }

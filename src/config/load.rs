@@ -12,18 +12,19 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use regex::{Regex, RegexBuilder};
 
-use crate::record::Level;
-use crate::record::Millis;
 use crate::record::fact::FailureKind;
+use crate::record::scan::Endpoint;
+use crate::record::{Level, Millis, RuleId};
 use crate::route::{AtMost, ReceiverName};
 use crate::rule::lists::{MAX_LISTS, is_name};
 use crate::rule::problem::{Problems, Span};
+use crate::rule::sigma::{LogSource, LogSourceLine, LogSourceMap};
 use crate::rule::suggest;
 use crate::rule::yaml::{self, Kind, Node};
 
 use super::keys::{
-    ADMIN, AT_MOST, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, GEO, HEARTBEAT, KEEP,
-    LISTS, RECEIVER, SOURCE,
+    ADMIN, AT_MOST, AT_MOST_RULES, CONFIG, CONFIG_FILES, FAILURE_CODES, FAILURE_KINDS, FAILURE_REASON, GEO,
+    HEARTBEAT, KEEP, LISTS, LOGSOURCE, RECEIVER, SOURCE, WATCHDOG,
 };
 use super::part::{Kinds, Part};
 use super::{
@@ -33,6 +34,8 @@ use super::{
 
 /// Receivers or sources of one daemon: each holds a connection or two.
 const MAX_PARTS: usize = 1_000;
+/// How often a watchdog may come.
+const WATCHDOG_EVERY: (Millis, Millis) = (Millis::mins(1), Millis::days(7));
 /// Bytes of one compiled pattern.
 const MAX_REGEX: usize = 1 << 20;
 /// Patterns over reasons: each is tried on every new reason.
@@ -68,6 +71,9 @@ fn config(
     let store = top.text(problems, "store").map(|path| folder.join(path));
     let zone = top.text(problems, "zone").map_or(Tz::UTC, |name| zone(&top, &name, problems));
     let rules = paths(&top, problems).into_iter().map(|path| folder.join(path)).collect();
+    lists_something(&top, "sigma", problems);
+    let sigma = top.texts(problems, "sigma").into_iter().map(|path| folder.join(path)).collect();
+    let logsources = logsources(&top, problems);
     let lists = lists(&top, problems);
     let geo = geo(&top, problems);
     let declared = declared(&top);
@@ -91,6 +97,9 @@ fn config(
         zone,
         rules,
         rules_at: top.place("rules"),
+        sigma,
+        sigma_at: top.place("sigma"),
+        logsources,
         lists: lists
             .into_iter()
             .map(|(name, path, at)| ListFile { name, path: folder.join(path), at })
@@ -130,6 +139,47 @@ fn lists_something(top: &Options<'_>, key: &str, problems: &mut Problems) {
             top.fault(problems, key, message, "run several daemons, each with its own file and store");
         }
     }
+}
+
+/// Whose records the logsources of Sigma documents are.
+fn logsources(top: &Options<'_>, problems: &mut Problems) -> LogSourceMap {
+    let mut lines = Vec::new();
+    for node in entries(top, "logsources", problems) {
+        let at = node.map().and_then(|entries| entries.first()).map_or(node.span, |entry| entry.key.span);
+        let Some(line) = Options::open(node, &LOGSOURCE, at, problems) else { continue };
+        let part = |name: &str, problems: &mut Problems| line.text(problems, name);
+        let logsource = LogSource {
+            category: part("category", problems),
+            product: part("product", problems),
+            service: part("service", problems),
+        };
+        let kinds = known(&line, "kinds", Endpoint::ALL.map(|endpoint| Some(endpoint.kind())), problems);
+        let services = known(&line, "services", Endpoint::ALL.map(Endpoint::service), problems);
+        if kinds.is_empty() && services.is_empty() {
+            let hint = "add `kinds: [login]` or `services: [desktop]`, or take the line out";
+            problems.error_hint(at, "this line does not say whose records they are", hint);
+        }
+        lines.push(LogSourceLine { logsource, kinds, services });
+    }
+    LogSourceMap(lines)
+}
+
+/// The words under `key`, of which these are known.
+fn known<'w>(
+    line: &Options<'_>,
+    key: &str,
+    words: impl IntoIterator<Item = Option<&'w str>>,
+    problems: &mut Problems,
+) -> Vec<String> {
+    let mut known: Vec<&str> = words.into_iter().flatten().collect();
+    known.sort_unstable();
+    known.dedup();
+    let spelt = line.texts(problems, key);
+    for word in spelt.iter().filter(|word| !known.contains(&word.as_str())) {
+        let hint = format!("known: {}", known.join(", "));
+        line.fault(problems, key, format!("`{key}` cannot hold `{word}`"), hint);
+    }
+    spelt
 }
 
 /// Names of lists, and the file of each.
@@ -260,10 +310,13 @@ fn receivers(
     for node in entries(top, "receivers", problems) {
         let (Some(options), part) = Part::open(node, &RECEIVER, kinds.receivers, problems) else { continue };
         let name = names.take(&options, "receivers", problems);
+        let at_most_rules = at_most_rules(&options, problems);
         let at_most = at_most(&options, problems);
+        let watchdog = options.map(problems, "watchdog", &WATCHDOG);
+        let watchdog = watchdog.and_then(|map| map.duration_in(problems, "every", WATCHDOG_EVERY));
         known.extend(name.clone());
         if let (Some(name), Some(part)) = (name, part) {
-            receivers.push(ReceiverConfig { name, at_most, part });
+            receivers.push(ReceiverConfig { name, at_most, at_most_rules, watchdog, part });
         }
     }
     (receivers, known)
@@ -286,6 +339,39 @@ fn at_most(options: &Options<'_>, problems: &mut Problems) -> Vec<(Level, Option
         } else if let Some(rate) = map.rate(problems, word) {
             limits.push((level, Some(rate)));
         }
+    }
+    limits
+}
+
+/// Limits of single rules. That `at_most` is a map, and of known keys, is told with the levels.
+fn at_most_rules(options: &Options<'_>, problems: &mut Problems) -> Vec<(RuleId, AtMost)> {
+    let mut limits: Vec<(RuleId, AtMost)> = Vec::new();
+    let mut quiet = Problems::new(problems.file.clone(), problems.source.clone());
+    let Some(map) = options.map(&mut quiet, "at_most", &AT_MOST) else { return limits };
+    let Some(rules) = map.map(problems, "rules", &AT_MOST_RULES) else { return limits };
+    for entry in rules.rest() {
+        let name = entry.key.text.as_str();
+        let Ok(rule) = name.parse::<RuleId>() else {
+            let message = format!("`{name}` cannot be a rule's id");
+            problems.error_hint(
+                entry.key.span,
+                message,
+                "write the id that stands under `rule:` in its file",
+            );
+            continue;
+        };
+        let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
+        match text.parse::<AtMost>().ok().filter(Options::fits) {
+            Some(rate) => limits.push((rule, rate)),
+            None => {
+                let message = format!("`{name}` takes a rate such as `3 in 1h`");
+                problems.error_hint(entry.value.span, message, format!("write `{name}: 3 in 1h`"));
+            }
+        }
+    }
+    if limits.len() > MAX_PARTS {
+        let message = format!("`rules` names more than {MAX_PARTS} rules");
+        options.fault(problems, "at_most", message, "limit levels instead: `at_most: {medium: 10 in 15m}`");
     }
     limits
 }

@@ -26,9 +26,10 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::record::fact::{Facts, FailureKind};
-use crate::record::{Level, Millis};
+use crate::record::{Level, Millis, RuleId};
 use crate::route::{AtMost, ReceiverName, Routes};
 use crate::rule::problem::{Problems, Span};
+use crate::rule::sigma::LogSourceMap;
 
 pub use geo::GeoKind;
 pub use load::load;
@@ -51,6 +52,12 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// Where they stand in the file.
     pub rules_at: Span,
+    /// Files and folders of Sigma documents.
+    pub sigma: Vec<PathBuf>,
+    /// Where they stand in the file.
+    pub sigma_at: Span,
+    /// Whose records the logsources of documents are.
+    pub logsources: LogSourceMap,
     /// Lists that rules may name, in order of name.
     pub lists: Vec<ListFile>,
     /// Files that tell where addresses are, each with its place in the file.
@@ -119,6 +126,10 @@ pub struct ReceiverConfig {
     /// What people can read, by level; none: no limit. Levels that do not stand here have those of
     /// the kind.
     pub at_most: Vec<(Level, Option<AtMost>)>,
+    /// What single rules may send it.
+    pub at_most_rules: Vec<(RuleId, AtMost)>,
+    /// How often it is sent a fixed message that shows that messages arrive.
+    pub watchdog: Option<Millis>,
     /// Its kind and the keys of that.
     pub part: Part,
 }

@@ -146,11 +146,8 @@ impl<'n> Options<'n> {
     /// So many messages in so long.
     pub fn rate(&self, problems: &mut Problems, key: &str) -> Option<AtMost> {
         let text = self.text(problems, key)?;
-        let fits = |rate: &AtMost| {
-            rate.count <= MAX_MESSAGES && (Millis::secs(1)..=Millis::days(1)).contains(&rate.within)
-        };
         match text.parse::<AtMost>() {
-            Ok(rate) if fits(&rate) => return Some(rate),
+            Ok(rate) if Self::fits(&rate) => return Some(rate),
             Ok(_) => {
                 let hint = format!("write 1 to {MAX_MESSAGES} messages in 1s to 1d, or `{key}: off`");
                 self.fault(problems, key, format!("`{key}: {text}` is out of bounds"), hint);
@@ -162,6 +159,11 @@ impl<'n> Options<'n> {
             }
         }
         None
+    }
+
+    /// Whether a rate is within its bounds.
+    pub(super) fn fits(rate: &AtMost) -> bool {
+        rate.count <= MAX_MESSAGES && (Millis::secs(1)..=Millis::days(1)).contains(&rate.within)
     }
 
     /// A number of bytes.

@@ -15,6 +15,12 @@ pub enum NoRules {
     /// There is no rule file in the folder.
     #[error("no rules in `{0}`: it holds no *.yaml or *.yml file")]
     Empty(PathBuf),
+    /// There is nothing at the path.
+    #[error("no Sigma documents at `{0}`: there is no such file or folder; name one with --sigma")]
+    MissingSigma(PathBuf),
+    /// There is no document in the folder.
+    #[error("no Sigma documents in `{0}`: it holds no *.yaml or *.yml file")]
+    EmptySigma(PathBuf),
     /// A file or folder cannot be read.
     #[error("cannot read `{path}`")]
     Unreadable {
@@ -30,15 +36,28 @@ pub type Texts = (Vec<(String, String)>, Vec<Problems>);
 
 /// Reads every rule file at or below `paths`, each once by whatever links it is reached.
 pub fn texts(paths: &[PathBuf]) -> Result<Texts, NoRules> {
+    all(paths, NoRules::Missing, NoRules::Empty)
+}
+
+/// The same of files of Sigma documents; no path at all is no fault.
+pub fn sigma(paths: &[PathBuf]) -> Result<Texts, NoRules> {
+    all(paths, NoRules::MissingSigma, NoRules::EmptySigma)
+}
+
+fn all(
+    paths: &[PathBuf],
+    missing: fn(PathBuf) -> NoRules,
+    empty: fn(PathBuf) -> NoRules,
+) -> Result<Texts, NoRules> {
     let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
     for path in paths {
         if !path.exists() {
-            return Err(NoRules::Missing(path.clone()));
+            return Err(missing(path.clone()));
         }
         let before = files.len();
         collect(path, &mut files, &mut seen)?;
         if files.len() == before && before == 0 {
-            return Err(NoRules::Empty(path.clone()));
+            return Err(empty(path.clone()));
         }
     }
     let (mut texts, mut broken) = (Vec::new(), Vec::new());

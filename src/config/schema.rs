@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{CONFIG, FAILURE_CODES, FAILURE_KINDS, LISTS, RECEIVER, SOURCE};
+use super::keys::{AT_MOST_RULES, CONFIG, FAILURE_CODES, FAILURE_KINDS, LISTS, RECEIVER, SOURCE};
 use super::{KindDoc, Kinds};
 use crate::rule::keys::{MapDoc, Open, Takes};
 use crate::rule::schema::{def_name, duration, field_name, key_schema};
@@ -73,6 +73,7 @@ fn map_schema(doc: &'static MapDoc) -> Value {
     let further = match doc.open {
         Open::Closed => json!(false),
         Open::Names if std::ptr::eq(doc, &raw const LISTS) => json!({ "type": "string" }),
+        Open::Names if std::ptr::eq(doc, &raw const AT_MOST_RULES) => json!({ "type": "string" }),
         Open::Names if std::ptr::eq(doc, &raw const FAILURE_CODES) => json!({ "enum": FAILURE_KINDS }),
         Open::Names | Open::Fields | Open::Compared | Open::Conditions | Open::Secrets => json!(true),
     };

@@ -222,12 +222,17 @@ type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);
 /// The rules as they can be put in force.
 fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildError> {
     let (texts, mut told) = config::rules::texts(&config.rules)?;
+    let (documents, unreadable) = config::rules::sigma(&config.sigma)?;
+    told.extend(unreadable);
     let (lists, lists_off) = lists(config, last, &mut told)?;
     let script = |(file, text): (String, String)| RuleText { file, text };
     let scripts = config::rules::scripts(&texts).into_iter().map(script).collect();
     let rules = texts.into_iter().map(|(file, text)| RuleText { file, text }).collect();
+    let sigma = documents.into_iter().map(|(file, text)| RuleText { file, text }).collect();
     let mut generation = GenerationText {
         rules,
+        sigma,
+        logsources: config.logsources.clone(),
         declared: config.declared.clone(),
         failure_codes: config.failures.codes.clone(),
         failure_reasons: config
@@ -269,6 +274,7 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
             generation.scripts.push(script.clone());
         }
     }
+    // Documents of one file stand by themselves: those that load do, and those that do not are off.
     generation.scripts.sort_by(|one, other| one.file.cmp(&other.file));
     Ok((generation, off, told))
 }

@@ -7,8 +7,10 @@
 
 mod attempt;
 mod desk;
+mod order;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub struct Target {
     pub transport: Transport,
     /// What its people are told at most; [`Limits::none`] for machines.
     pub limits: Limits,
+    /// How often it is sent a fixed message that shows that messages arrive.
+    pub watchdog: Option<Millis>,
 }
 
 /// What all receivers' tasks share.

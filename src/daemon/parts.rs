@@ -5,6 +5,7 @@
 
 use crate::config::{self, Config, KindDoc, Kinds, Secrets};
 use crate::deliver::{self, Receiver};
+use crate::record::Millis;
 use crate::record::scan::Provenance;
 use crate::route::{Limits, ReceiverName};
 use crate::rule::problem::{Problems, Span};
@@ -37,6 +38,8 @@ pub struct BuiltReceiver {
     pub kind: &'static deliver::Kind,
     /// What its people are told at most: the kind's limits, and over them the file's.
     pub limits: Limits,
+    /// How often it is sent a fixed message that shows that messages arrive.
+    pub watchdog: Option<Millis>,
     /// Itself.
     pub receiver: Box<dyn Receiver>,
 }
@@ -94,9 +97,11 @@ fn build_receivers(config: &Config, secrets: &Secrets, problems: &mut Problems) 
         let usual = if kind.human { Limits::human() } else { Limits::none() };
         let limits =
             receiver.at_most.iter().fold(usual, |limits, (level, at_most)| limits.with(*level, *at_most));
-        let name = receiver.name.clone();
+        let rules = receiver.at_most_rules.iter().cloned();
+        let limits = rules.fold(limits, |limits, (rule, at_most)| limits.with_rule(rule, at_most));
+        let (name, watchdog) = (receiver.name.clone(), receiver.watchdog);
         let done = (kind.build)(&receiver.part.options(), secrets, problems);
-        built.extend(done.map(|receiver| BuiltReceiver { name, kind, limits, receiver }));
+        built.extend(done.map(|receiver| BuiltReceiver { name, kind, limits, watchdog, receiver }));
     }
     built
 }

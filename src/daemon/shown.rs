@@ -26,6 +26,7 @@ pub fn delivery(delivery: &Delivery) -> Json {
         "rule": delivery.rule,
         "level": delivery.level,
         "state": delivery.standing.word(),
+        "why": delivery.why().word(),
         "created": delivery.created.to_string(),
         "due": delivery.due.to_string(),
         "tries": delivery.tries,
@@ -39,7 +40,7 @@ pub fn delivery(delivery: &Delivery) -> Json {
         Standing::Dead { at, reason } | Standing::Discarded { at, reason } => {
             (Some(at.to_string()), Some(reason.clone()))
         }
-        Standing::Folded { into } => (None, Some(format!("digest {into}"))),
+        Standing::Folded { into } => (None, Some(format!("told by delivery {into}"))),
     };
     shown["at"] = at.into();
     shown["reason"] = reason.into();

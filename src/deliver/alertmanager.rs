@@ -21,7 +21,7 @@ use crate::rule::problem::Problems;
 use super::fit::{self, Room};
 use super::http::Endpoint;
 use super::shown::Shown;
-use super::{Content, Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
+use super::{ALLOW_PRIVATE, Content, Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -48,6 +48,7 @@ static KEYS: MapDoc = MapDoc {
             "expires: 24h",
         ),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 
@@ -158,7 +159,7 @@ impl Alertmanager {
                 vec![one(labels, &annotations, digest.from.min(now), now + self.expires)]
             }
             // What is over already is told to nobody.
-            Content::Probe => {
+            Content::Probe | Content::Watchdog(_) => {
                 let labels = labels("LarumProbe", Level::Informational);
                 vec![one(labels, &annotations, now - Millis::secs(2), now - Millis::secs(1))]
             }

@@ -15,7 +15,7 @@ use crate::rule::problem::Problems;
 
 use super::robot::{self, Meaning, Robot, Tongue};
 use super::shown::{Shown, chat};
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -38,6 +38,7 @@ static KEYS: MapDoc = MapDoc {
         robot::SECRET,
         may("keyword", Takes::Text, "a word that the robot asks for in every message", "keyword: Larum"),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 

@@ -14,7 +14,7 @@ use crate::rule::keys::{MapDoc, Open};
 use crate::rule::problem::Problems;
 
 use super::robot::{self, Meaning, Robot, Tongue};
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -31,7 +31,7 @@ static KEYS: MapDoc = MapDoc {
     name: "a receiver of kind `feishu`",
     about: "a group of Feishu or Lark, through its robot",
     open: Open::Closed,
-    keys: &[robot::URL, robot::SECRET, TIMEOUT],
+    keys: &[robot::URL, robot::SECRET, TIMEOUT, ALLOW_PRIVATE],
 };
 
 /// Bytes of all lines together; a body may have 20 KB.

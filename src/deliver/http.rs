@@ -1,8 +1,10 @@
 //! One POST to a receiver and what its answer means: the road of every receiver that speaks HTTP.
 //!
-//! No redirect is followed, no proxy is taken from the environment, nothing is decompressed; of an
-//! answer at most [`MAX_ANSWER`] is read. The address may be a secret and stands in no text.
+//! No redirect is followed, no proxy is taken from the environment, nothing is decompressed; a name that
+//! leads into this machine or its network is refused (see `guard`); of an answer at most [`MAX_ANSWER`]
+//! is read. The address may be a secret and stands in no text.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
@@ -14,6 +16,7 @@ use crate::record::{Millis, Timestamp};
 use crate::route::Attempt;
 use crate::rule::problem::Problems;
 
+use super::guard::Guard;
 use super::reason::{Secretive, chain};
 
 /// What Feishu calls `Retry-After`: seconds.
@@ -96,7 +99,7 @@ impl Endpoint {
             text
         };
         match checked(&url) {
-            Ok(url) => Self::to(url, timeout).or_else(|| {
+            Ok(url) => Self::to(url, timeout, Guard::read(options, problems)).or_else(|| {
                 options.fault(
                     problems,
                     key,
@@ -123,7 +126,7 @@ impl Endpoint {
         if options.has(key) {
             return Self::open_key(key, options, secrets, problems, timeout, false);
         }
-        Self::to(checked(usual).ok()?, timeout)
+        Self::to(checked(usual).ok()?, timeout, Guard::read(options, problems))
     }
 
     /// `Authorization: Bearer` with `token`; nothing where it can stand in no header.
@@ -160,12 +163,13 @@ impl Endpoint {
         self.url.0.path()
     }
 
-    pub(super) fn to(url: Url, timeout: Millis) -> Option<Self> {
+    pub(super) fn to(url: Url, timeout: Millis, guard: Guard) -> Option<Self> {
         let client = Client::builder()
             .tls_backend_preconfigured(super::tls::client()?)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
+            .dns_resolver(Arc::new(guard))
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT)
             .timeout(Duration::from_millis(timeout.0.unsigned_abs()))
@@ -375,10 +379,70 @@ mod tests {
         }
     }
 
+    /// A server that says `204` to all, and how often it was called.
+    async fn server() -> (u16, Arc<std::sync::atomic::AtomicUsize>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, calls) =
+            (listener.local_addr().unwrap().port(), Arc::<std::sync::atomic::AtomicUsize>::default());
+        let counted = calls.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+            }
+        });
+        (port, calls)
+    }
+
+    async fn post(host: &str, port: u16, guard: Guard, times: usize) -> Vec<Attempt> {
+        let url = format!("http://{host}:{port}/").parse().unwrap();
+        let endpoint = Endpoint::to(url, Millis::secs(5), guard).unwrap();
+        let mut attempts = Vec::new();
+        for _ in 0..times {
+            attempts.push(match endpoint.post("{}".to_owned(), HeaderMap::new(), Timestamp(0)).await {
+                Ok(answer) => endpoint.judge(&answer),
+                Err(attempt) => attempt,
+            });
+        }
+        attempts
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_into_this_machine_is_not_connected_to() {
+        use super::super::guard::tests::guard;
+
+        let (port, calls) = server().await;
+        let refused = post("evil.example", port, guard(&[&["127.0.0.1"]], &[]), 1).await.remove(0);
+        let Attempt::TryAgain { reason, everyone: true, .. } = &refused else { panic!("{refused:?}") };
+        assert!(reason.contains("`evil.example` is at 127.0.0.1, which is this machine"), "{reason}");
+        assert!(reason.contains("allow_private: [127.0.0.1/32]"), "the way out: {reason}");
+        assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 0);
+        let allowed = guard(&[&["127.0.0.1"]], &["127.0.0.1/32"]);
+        assert_eq!(post("siem.example", port, allowed, 1).await, [Attempt::Delivered]);
+        assert_eq!(post("127.0.0.1", port, guard(&[&["8.8.8.8"]], &[]), 1).await, [Attempt::Delivered]);
+        assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_is_asked_at_each_connection() {
+        use super::super::guard::tests::guard;
+
+        let (port, calls) = server().await;
+        // First it stands for an address that is allowed, then for one that is not: the server is at both.
+        let rebinding = guard(&[&["127.0.0.1"], &["::ffff:127.0.0.2"]], &["127.0.0.1/32"]);
+        let attempts = post("rebind.example", port, rebinding, 2).await;
+        assert_eq!(attempts[0], Attempt::Delivered);
+        assert!(matches!(&attempts[1], Attempt::TryAgain { .. }), "{attempts:?}");
+        assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
+    }
+
     #[test]
     fn an_address_is_not_printed() {
         let url = "https://hooks.example/services/T0/B0/s3cret".parse().unwrap();
-        let endpoint = Endpoint::to(url, Millis::secs(30)).unwrap();
+        let endpoint = Endpoint::to(url, Millis::secs(30), Guard::default()).unwrap();
         let text = format!("{endpoint:?}");
         assert!(text.contains("https://hooks.example/***"), "{text}");
         assert!(!text.contains("s3cret") && !text.contains("services"), "{text}");

@@ -11,6 +11,7 @@ mod email;
 mod feishu;
 mod file;
 mod fit;
+mod guard;
 mod http;
 mod pagerduty;
 mod ping;
@@ -45,12 +46,23 @@ pub struct Message {
     pub id: DeliveryId,
     /// What it tells.
     pub content: Content,
+    /// What it continues: none for the first message of an alert, and for what tells of no single one.
+    pub thread: Option<Thread>,
     /// Send the minimal form: a plain line that no receiver refuses for its size or shape.
     pub plain: bool,
     /// The zone in which times are shown beside UTC.
     pub zone: chrono_tz::Tz,
     /// Now, by the daemon's clock: for signatures and dates.
     pub now: crate::record::Timestamp,
+}
+
+/// The messages of an alert that a receiver was given before this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Identity of the delivery that told of it first.
+    pub first: DeliveryId,
+    /// What the receiver calls the message it took: see [`Receiver::mark`].
+    pub mark: Option<String>,
 }
 
 /// What a message tells.
@@ -62,11 +74,14 @@ pub enum Content {
     Digest(Arc<Digest>),
     /// A fixed, minimal message without a word from any record: tells whether the receiver takes anything.
     Probe,
+    /// The same, sent every so long as long as all is well: who misses it knows that the way is broken.
+    Watchdog(Millis),
 }
 
 /// A try that is under way.
 pub type Trying<'a> = Pin<Box<dyn Future<Output = Attempt> + Send + 'a>>;
 
+pub use guard::ALLOW_PRIVATE;
 pub use http::is_loopback;
 pub use ping::Ping;
 
@@ -74,6 +89,14 @@ pub use ping::Ping;
 pub trait Receiver: Send + Sync + std::fmt::Debug {
     /// Sends one message, within the receiver's own time limit.
     fn send<'a>(&'a self, message: &'a Message) -> Trying<'a>;
+
+    /// What it calls the message of this delivery, which it has just taken, where later messages of the
+    /// same alert want to know; told once. The store keeps it and hands it back in [`Message::thread`],
+    /// so that a receiver need not remember anything.
+    fn mark(&self, delivery: DeliveryId) -> Option<String> {
+        let _ = delivery;
+        None
+    }
 }
 
 /// Tokens of a transport limit: never exceeded.

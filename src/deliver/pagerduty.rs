@@ -19,7 +19,7 @@ use super::fit::Room;
 use super::http::{Answer, Endpoint};
 use super::render::{self, Telling};
 use super::shown::Shown;
-use super::{Content, Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{ALLOW_PRIVATE, Content, Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -47,6 +47,7 @@ static KEYS: MapDoc = MapDoc {
             "url: https://events.eu.pagerduty.com/v2/enqueue",
         ),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 
@@ -130,7 +131,7 @@ fn event(message: &Message) -> Json {
             let level = digest.lines.iter().map(|line| line.level).max().unwrap_or(Level::Medium);
             finished("trigger", &message.id.to_string(), payload(message, level))
         }
-        Content::Probe => finished("resolve", "larum-probe", Json::Null),
+        Content::Probe | Content::Watchdog(_) => finished("resolve", "larum-probe", Json::Null),
     }
 }
 

@@ -25,7 +25,7 @@ impl Ping {
     /// Calls `url`, for tests.
     #[cfg(test)]
     pub(crate) fn to(url: &str, timeout: Millis) -> Option<Self> {
-        Endpoint::to(url.parse().ok()?, timeout).map(Self)
+        Endpoint::to(url.parse().ok()?, timeout, super::guard::Guard::default()).map(Self)
     }
 
     /// Calls once.

@@ -64,17 +64,26 @@ pub fn telling(message: &Message) -> Telling {
     match &message.content {
         Content::Alert(alert) => alert_told(alert, message),
         Content::Digest(digest) => digest_told(digest, message),
-        Content::Probe => Telling {
-            headline: Shown::ours(PROBE),
-            lead: None,
-            facts: Vec::new(),
-            closing: vec![Fact::more("delivery", Shown::ours(message.id))],
-        },
+        Content::Probe => bare(Shown::ours(PROBE), message),
+        Content::Watchdog(every) => bare(watchdog(*every), message),
     }
+}
+
+/// A message that tells of no alert.
+fn bare(headline: Shown, message: &Message) -> Telling {
+    let closing = vec![Fact::more("delivery", Shown::ours(message.id))];
+    Telling { headline, lead: None, facts: Vec::new(), closing }
 }
 
 /// What a probe says.
 const PROBE: &str = "Larum asks whether messages arrive here. Nothing needs to be done.";
+
+/// What the watchdog says.
+fn watchdog(every: Millis) -> Shown {
+    Shown::ours("Larum runs and its messages arrive here. This one comes every ")
+        .and(every)
+        .and(": look after Larum when it stays away.")
+}
 
 /// The message as one short line without markup: what no receiver refuses for its size or form.
 pub fn one_line(message: &Message) -> Shown {
@@ -96,6 +105,7 @@ pub fn one_line(message: &Message) -> Shown {
             line.and(" · larum alerts --since ").and(digest.from)
         }
         Content::Probe => Shown::ours(PROBE),
+        Content::Watchdog(every) => watchdog(*every),
     }
 }
 
@@ -116,6 +126,7 @@ pub fn subject(message: &Message) -> Shown {
         Content::Alert(alert) => title(alert, ""),
         Content::Digest(digest) => digest_headline(digest),
         Content::Probe => Shown::ours("Larum: do messages arrive here?"),
+        Content::Watchdog(_) => Shown::ours("Larum runs and its messages arrive here"),
     }
 }
 
@@ -339,7 +350,7 @@ impl std::fmt::Display for Length {
 impl super::shown::Ours for Length {}
 
 /// The message for machines: one line of JSON, no line break at its end. An alert is its NDJSON
-/// line, a digest is `{"digest": …}`, a probe `{"probe": …}`.
+/// line, a digest is `{"digest": …}`, a probe `{"probe": …}`, the watchdog `{"watchdog": …}`.
 ///
 /// Characters that a terminal could take for more than text are spelt `\uXXXX`, which every reader
 /// of JSON takes for the same.
@@ -350,6 +361,10 @@ pub fn json(message: &Message) -> String {
             .unwrap_or_else(|_| unreachable!("an alert's keys are text and its numbers are finite")),
         Content::Digest(digest) => digest_json(digest, message).to_string(),
         Content::Probe => json!({"probe": {"id": message.id.to_string(), "from": "larum"}}).to_string(),
+        Content::Watchdog(every) => {
+            let told = json!({"id": message.id.to_string(), "from": "larum", "every": every.to_string()});
+            json!({"watchdog": told}).to_string()
+        }
     };
     safe(&text)
 }

@@ -15,7 +15,14 @@ pub const AT: Timestamp = Timestamp(1_767_604_080_000);
 
 fn message(content: Content) -> Message {
     let now = AT + Millis::secs(90);
-    Message { id: DeliveryId([7; 16]), content, plain: false, zone: chrono_tz::Asia::Shanghai, now }
+    Message {
+        id: DeliveryId([7; 16]),
+        content,
+        plain: false,
+        thread: None,
+        zone: chrono_tz::Asia::Shanghai,
+        now,
+    }
 }
 
 /// Five failed sign-ins of one user.

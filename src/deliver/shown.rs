@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 use serde_json::Value as Json;
 
 use crate::alert::AlertId;
-use crate::record::{Level, RuleId, Timestamp};
+use crate::record::{Level, Millis, RuleId, Timestamp};
 use crate::route::DeliveryId;
 use crate::rule::problem::deceives;
 
@@ -37,6 +37,7 @@ impl Ours for RuleId {}
 impl Ours for AlertId {}
 impl Ours for DeliveryId {}
 impl Ours for Timestamp {}
+impl Ours for Millis {}
 impl Ours for chrono_tz::Tz {}
 impl Ours for chrono::NaiveDateTime {}
 impl Ours for chrono::NaiveTime {}

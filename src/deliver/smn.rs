@@ -19,7 +19,7 @@ use crate::sign;
 use super::fit::{self, Room};
 use super::http::{Answer, Endpoint};
 use super::shown::phone;
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -59,6 +59,7 @@ static KEYS: MapDoc = MapDoc {
             "url: https://smn.ap-southeast-3.myhuaweicloud.com",
         ),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 

@@ -17,7 +17,7 @@ use super::fit::Room;
 use super::http::{Answer, Endpoint};
 use super::render::{self, Fact, Telling};
 use super::shown::{Shown, card};
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -37,6 +37,7 @@ static KEYS: MapDoc = MapDoc {
     keys: &[
         need("url", Takes::Secret, "the flow's address, which is a secret", "url: env:TEAMS_URL"),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 

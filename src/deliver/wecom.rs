@@ -13,7 +13,7 @@ use crate::rule::problem::Problems;
 
 use super::http::Endpoint;
 use super::robot::{self, Meaning, Tongue};
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -31,7 +31,7 @@ static KEYS: MapDoc = MapDoc {
     name: "a receiver of kind `wecom`",
     about: "a group of WeCom, through its robot",
     open: Open::Closed,
-    keys: &[robot::URL, TIMEOUT],
+    keys: &[robot::URL, TIMEOUT, ALLOW_PRIVATE],
 };
 
 /// Bytes of the text.

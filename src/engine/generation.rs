@@ -21,6 +21,7 @@ use crate::rule::decode::{Options, decode};
 use crate::rule::lists::{ListText, Lists};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::script::Script;
+use crate::rule::sigma::{self, LogSourceMap};
 use crate::rule::spec::{Pattern, Spec};
 
 /// Bounds that decide something; part of the generation.
@@ -171,6 +172,13 @@ pub struct GenerationText {
     /// Scripts that stand beside their rules, by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts: Vec<RuleText>,
+    /// Files of Sigma documents, in the order in which they are read: what of theirs is called as a rule
+    /// file is does not load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sigma: Vec<RuleText>,
+    /// Whose records the logsources of documents are.
+    #[serde(default, skip_serializing_if = "LogSourceMap::is_empty")]
+    pub logsources: LogSourceMap,
     /// Lists by name. Their texts are kept apart, by digest: see [`Self::lacks`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ListText>,
@@ -198,6 +206,8 @@ impl Default for GenerationText {
             zone: chrono_tz::Tz::UTC,
             limits: Limits::default(),
             scripts: Vec::new(),
+            sigma: Vec::new(),
+            logsources: LogSourceMap::default(),
             lists: Vec::new(),
         }
     }
@@ -267,7 +277,9 @@ impl GenerationText {
             scripts: &scripts,
             lists_of_tests: false,
         };
-        let mut loaded = load(texts, &options);
+        let sigma = self.sigma.iter().map(|file| (file.file.clone(), file.text.clone())).collect();
+        let mut loaded =
+            load_beside(texts, &Documents { texts: sigma, logsources: &self.logsources }, &options);
         let meant: BTreeSet<RuleId> =
             loaded.rules.iter().map(|rule| rule.rule().id().clone()).filter(|id| wanted(id)).collect();
         let rules = links::with_heard(loaded.rules, &meant);
@@ -307,9 +319,23 @@ pub struct Loaded {
     pub failed: Vec<String>,
 }
 
+/// Sigma documents to load beside rules.
+#[derive(Debug)]
+pub struct Documents<'a> {
+    /// Names of files and their texts.
+    pub texts: Vec<(String, String)>,
+    /// Whose records their logsources are.
+    pub logsources: &'a LogSourceMap,
+}
+
 /// Reads rules one by one: (name of the file, its text). Of two with one id, the first counts. Rules
 /// that name rules which are not there, or each other in a circle, do not load.
 pub fn load(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
+    load_beside(texts, &Documents { texts: Vec::new(), logsources: &LogSourceMap::default() }, options)
+}
+
+/// The same with Sigma documents, which come behind the rules.
+pub fn load_beside(texts: Vec<(String, String)>, documents: &Documents<'_>, options: &Options<'_>) -> Loaded {
     let mut read: Vec<links::Read> = Vec::new();
     let mut taken: BTreeMap<RuleId, String> = BTreeMap::new();
     for (name, text) in texts {
@@ -319,15 +345,18 @@ pub fn load(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
             if broken {
                 return CheckedRule::new(spec, &mut problems);
             }
-            if let Some(other) = taken.get(&spec.id) {
-                let message = format!("rule `{}` is in `{other}` already", spec.id);
-                problems.error_hint(spec.id_span, message, "give one of them another id");
-                return None;
-            }
-            taken.insert(spec.id.clone(), name.clone());
-            CheckedRule::new(spec, &mut problems)
+            checked(spec, &name, &mut taken, &mut problems)
         });
         let id = id_of(&text);
+        read.push(links::Read { rule, problems, id });
+    }
+    for sigma::Loaded { spec, loads, called, mut problems } in
+        sigma::load(&documents.texts, options, documents.logsources)
+    {
+        let file = problems.file.clone();
+        let makes_one = spec.is_some();
+        let rule = spec.and_then(|spec| checked(spec, &file, &mut taken, &mut problems));
+        let id = called.filter(|_| !loads || (makes_one && rule.is_none()));
         read.push(links::Read { rule, problems, id });
     }
     links::check(&mut read);
@@ -342,6 +371,22 @@ pub fn load(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
         }
     }
     loaded
+}
+
+/// The rule, if its id is free and what decoding cannot see is right.
+fn checked(
+    spec: Spec,
+    file: &str,
+    taken: &mut BTreeMap<RuleId, String>,
+    problems: &mut Problems,
+) -> Option<CheckedRule> {
+    if let Some(other) = taken.get(&spec.id) {
+        let message = format!("rule `{}` is in `{other}` already", spec.id);
+        problems.error_hint(spec.id_span, message, "give one of them another id");
+        return None;
+    }
+    taken.insert(spec.id.clone(), file.to_owned());
+    CheckedRule::new(spec, problems)
 }
 
 /// The id of a rule that does not load, as far as one line of the file gives it.

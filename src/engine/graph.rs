@@ -82,11 +82,12 @@ impl Engine {
 
     /// Forgets when alerts were open that nobody asks about any more.
     fn forget_openness(&mut self) {
-        let list = &self.generation.programs.list;
-        for number in 0..list.len() {
-            let asks =
-                list.iter().zip(&self.states).filter(|(program, _)| program.quiet_while.contains(&number));
-            let reached = asks.map(|(_, state)| state.watermark().unwrap_or(Timestamp::MIN)).min();
+        let programs = &self.generation.programs;
+        // Whoever asks and whoever is asked about judge together.
+        for number in programs.linked.iter().copied() {
+            let asks = programs.linked.iter().copied();
+            let asks = asks.filter(|other| programs.list[*other].quiet_while.contains(&number));
+            let reached = asks.map(|other| self.states[other].watermark().unwrap_or(Timestamp::MIN)).min();
             if let Some(reached) = reached {
                 self.states[number].quiet.forget(reached);
             }

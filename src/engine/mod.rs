@@ -402,11 +402,8 @@ impl Engine {
     fn run(&mut self) -> Outcome {
         let fronts = self.lanes.fronts();
         let mut outcome = Outcome::default();
-        for (number, state) in self.states.iter_mut().enumerate() {
-            let program = &self.generation.programs.list[number];
-            if program.on_arrival || program.linked() || program.is_risk() {
-                continue;
-            }
+        for number in self.generation.programs.alone.iter().copied() {
+            let (program, state) = (&self.generation.programs.list[number], &mut self.states[number]);
             let Some(watermark) = fronts.watermark(program.waits) else { continue };
             let readable = fronts.readable(program.waits).unwrap_or(watermark);
             let place = Place {

@@ -51,6 +51,7 @@ impl Engine {
                     locator: fired.tip.locator,
                     marks: 0,
                     clears: false,
+                    aside: false,
                     seat: 0,
                     values: values.into(),
                 };

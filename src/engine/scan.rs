@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::record::{Batch, Locator, Phase, Record, RecordId, Timestamp};
 use crate::rule::compile::{Input, Programs, Role};
-use crate::rule::condition::{Condition, Memo};
+use crate::rule::condition::{Condition, Memo, Phases};
 use crate::rule::index::Looked;
 use crate::rule::past::{QuestionId, Rest};
 use crate::rule::verb::Entry;
@@ -188,16 +188,18 @@ impl Programs {
     /// What `fresh` records are to inputs, record by record, into `scratch`.
     fn matched(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
         let Scratch { memo, looked, found, matched, interned } = scratch;
+        let tables = self.index.tables(batch);
         memo.clear();
-        looked.clear();
+        looked.begin(tables);
         for (place, one) in fresh.iter().enumerate() {
             let first = matched.len();
             let record = one.record(batch);
-            self.index.candidates(record, looked, found);
+            tables.candidates(record, looked, found);
             for number in &*found {
                 let number = *number as usize;
                 let input = &self.inputs[number];
-                let wanted = input.phases.contains(one.phase) && self.in_time(input, one.at);
+                let phases = if input.per_row { own_phase(batch, one) } else { input.phases };
+                let wanted = phases.contains(one.phase) && self.in_time(input, one.at);
                 if wanted && input.role != Role::Learn && !self.list[input.program].questions.is_empty() {
                     self.open(input, batch, one, memo, interned, matched, first);
                     continue;
@@ -328,6 +330,7 @@ impl Programs {
             locator: record.row().locator,
             marks,
             clears: false,
+            aside: false,
             seat: 0,
             values: values.unwrap_or_default(),
         };
@@ -376,9 +379,14 @@ impl Programs {
         };
         let Seat { at, id, locator } = seat;
         let (phase, marks) = (fresh.phase, accepted.marks);
-        let entry = Entry { at, phase, id, locator, marks, clears, seat: 0, values };
+        let entry = Entry { at, phase, id, locator, marks, clears, aside: false, seat: 0, values };
         HitOutcome::Grouped { key, entry }
     }
+}
+
+/// The phase of the one record that a row is to whoever does not ask for phases.
+fn own_phase(batch: &Batch, fresh: &Fresh) -> Phases {
+    Phases::only(batch.rows[fresh.row].only.unwrap_or(Phase::Start))
 }
 
 impl HitOutcome {

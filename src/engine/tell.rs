@@ -16,8 +16,6 @@ use crate::rule::template::Text;
 
 use super::Generation;
 
-/// Records at each end of a window that an alert carries.
-const EVIDENCE_EACH: usize = 3;
 /// Distinct values shown of one field.
 const SHOWN_EACH: usize = 20;
 
@@ -27,9 +25,42 @@ pub type Told = Map<String, Json>;
 /// The alert that `fired` is, told with the `rows` of its sights (same order; none where a row can
 /// no longer be fetched).
 pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> Alert {
+    let known: Vec<&Told> = rows.iter().flatten().collect();
+    alert_of(generation, fired, rows, Evidence::of(&known, |row| nested(row)))
+}
+
+/// The same with its evidence as the caller has it.
+pub fn alert_of<R>(
+    generation: &Generation,
+    fired: &Fired,
+    rows: &[Option<Told>],
+    evidence: Evidence<R>,
+) -> Alert<R> {
+    let tip = rows.last().and_then(Option::as_ref);
+    worded(generation, fired, (rows, evidence), scope(fired, tip))
+}
+
+/// The same of an alert for whose words no row is wanted, without a scope. See [`wants_rows`].
+pub fn brief<R>(generation: &Generation, fired: &Fired, evidence: Evidence<R>) -> Alert<R> {
+    worded(generation, fired, (&[], evidence), BTreeMap::new())
+}
+
+/// Whether the words of an alert of `fired`'s rule, besides its evidence, are made of its rows.
+pub fn wants_rows(generation: &Generation, fired: &Fired) -> bool {
+    generation.rule(&fired.rule).is_some_and(|rule| {
+        let words = rule.title.is_some() || rule.runbook.is_some() || !rule.spec.alert.show.is_empty();
+        words || matches!(rule.spec.verb, Some(Verb::FirstSeen(_)))
+    })
+}
+
+fn worded<R>(
+    generation: &Generation,
+    fired: &Fired,
+    (rows, evidence): (&[Option<Told>], Evidence<R>),
+    mut scope: BTreeMap<String, Json>,
+) -> Alert<R> {
     let rule = generation.rule(&fired.rule);
     let tip = rows.last().and_then(Option::as_ref);
-    let mut scope = scope(fired, tip);
     let mut actual = fired.finding.actual.clone();
     if let Some(spelt) = rule.and_then(|rule| spelt_value(rule, tip?)) {
         scope.insert("value".to_owned(), spelt.clone());
@@ -79,7 +110,7 @@ pub fn alert(generation: &Generation, fired: &Fired, rows: &[Option<Told>]) -> A
         released: false,
         why_level: why_level(fired.level_line),
         runbook,
-        evidence: evidence(rows),
+        evidence,
         generation: generation.digest.clone(),
         versions: versions(generation, rule.map(|rule| &**rule), tip),
         text_fault,
@@ -101,7 +132,7 @@ fn versions(generation: &Generation, rule: Option<&Rule>, tip: Option<&Told>) ->
 }
 
 /// `alert` as it is after `change`.
-pub fn changed(alert: &Alert, change: &Change) -> Alert {
+pub fn changed<R: Clone>(alert: &Alert<R>, change: &Change) -> Alert<R> {
     let mut next = alert.clone();
     next.revision = change.revision;
     next.state = change.state;
@@ -190,19 +221,8 @@ fn shown(field: &str, rows: &[Option<Told>]) -> (String, Json) {
     (field.to_owned(), values.into())
 }
 
-fn evidence(rows: &[Option<Told>]) -> Evidence {
-    let known: Vec<&Told> = rows.iter().flatten().collect();
-    let split = known.len().min(EVIDENCE_EACH);
-    let rest = &known[split..];
-    let last = &rest[rest.len().saturating_sub(EVIDENCE_EACH)..];
-    Evidence {
-        first: known[..split].iter().map(|row| nested(row)).collect(),
-        last: last.iter().map(|row| nested(row)).collect(),
-    }
-}
-
-/// `geo.country: NO` as `geo: {country: NO}`.
-fn nested(flat: &Told) -> Told {
+/// A row as evidence shows it: `geo.country: NO` as `geo: {country: NO}`.
+pub fn nested(flat: &Told) -> Told {
     let mut whole = Map::new();
     for (name, value) in flat.iter().filter(|(name, _)| *name != VERSIONS) {
         match name.split_once('.') {

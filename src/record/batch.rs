@@ -249,9 +249,9 @@ impl<'a> Record<'a> {
     /// Fields that a record has and its row has not.
     fn virtual_field(self, column: Column) -> Value<'a> {
         let columns = &self.batch.columns;
-        if columns.phase() == Some(column) {
+        if columns.is_phase(column) {
             Value::Text(self.phase.as_str())
-        } else if columns.changed() == Some(column) {
+        } else if columns.is_changed(column) {
             self.changed.map_or(Value::Absent, Value::Json)
         } else {
             Value::Absent

@@ -2,6 +2,10 @@
 //!
 //! Reading for rules takes only what rules want; this takes everything, one row at a time.
 
+mod written;
+
+pub use written::Lines;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,7 +32,12 @@ pub struct Describer {
     /// The address whose place is told.
     placed: Column,
     geography: Option<Arc<dyn Geography>>,
+    /// No name is one that other names are parts of, or that a told row has besides its fields.
+    plain: bool,
 }
+
+/// Names of a told row, nested, that are no fields of the vocabulary.
+const OTHERS: [&str; 5] = ["time", "record", "raw", "geo", "asn"];
 
 /// Under this name a told row says which versions of files its place is from; it is no field.
 pub const VERSIONS: &str = "larum.versions";
@@ -45,8 +54,18 @@ impl Describer {
         }
         let mapped = origin.mapping.fields.iter().map(|map| map.key.clone()).collect();
         let placed = columns.want_known("public_ip");
+        let plain = origin.mapping.fields.iter().all(|map| {
+            let name = map.field.as_str();
+            lookup(name).is_some() || !(name.contains('.') || OTHERS.contains(&name))
+        });
         let (columns, geography) = (columns.freeze(), facts.geography().cloned());
-        Self { scanner: Scanner::new(columns.clone(), facts, origin), columns, mapped, placed, geography }
+        let scanner = Scanner::new(columns.clone(), facts, origin);
+        Self { scanner, columns, mapped, placed, geography, plain }
+    }
+
+    /// Whether rows are told with the versions of the files that their places are from.
+    pub fn tells_places(&self) -> bool {
+        self.geography.is_some()
     }
 
     /// The record that `line` is in `phase`: flat names, absent fields left out. None if the line

@@ -128,17 +128,55 @@ pub static VOCABULARY: &[FieldInfo] = &[
 pub const RAW: &str = "raw.";
 
 /// A field's one name: of the vocabulary, `raw.<name>`, or one that a file source declares.
+///
+/// Sigma documents name fields as the line spells them: see [`Self::spelt`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldName {
     name: Cow<'static, str>,
+    spelt: bool,
 }
 
+/// Stands before a name that is meant as the line spells it, where names are kept.
+const SPELT: char = '=';
+
 impl FieldName {
+    /// The field as the line spells it: the key `name` itself; where the line has none, the path that
+    /// its dots make, through lists by any element; where there is no such path either, what `name`
+    /// means here.
+    pub fn spelt(name: &str) -> Self {
+        Self { name: Cow::Owned(name.to_owned()), spelt: true }
+    }
+
+    /// Every value of the line, wherever it stands.
+    pub fn line() -> Self {
+        Self { name: Cow::Borrowed(""), spelt: true }
+    }
+
+    /// True for names that are meant as the line spells them.
+    pub fn is_spelt(&self) -> bool {
+        self.spelt
+    }
+
+    /// True for [`Self::line`].
+    pub fn is_line(&self) -> bool {
+        self.spelt && self.name.is_empty()
+    }
+
+    /// True for the vocabulary's field of this name.
+    pub fn is(&self, name: &str) -> bool {
+        !self.spelt && self.name == name
+    }
+
+    /// What a field that is spelt so means where the line does not have it.
+    pub fn meaning(&self) -> Option<Self> {
+        if self.spelt { Self::resolve(&self.name) } else { None }
+    }
+
     /// The field `spelling` means: its name or an alias of the vocabulary, or `raw.<name>`.
     /// None for everything else.
     pub fn resolve(spelling: &str) -> Option<Self> {
         if let Some(info) = lookup(spelling) {
-            return Some(Self { name: Cow::Borrowed(info.name) });
+            return Some(Self { name: Cow::Borrowed(info.name), spelt: false });
         }
         let raw = spelling.strip_prefix(RAW)?;
         if raw.is_empty() {
@@ -146,14 +184,14 @@ impl FieldName {
         }
         Some(match lookup(raw) {
             // `raw.user_name` is the field itself: a named field has one name.
-            Some(info) if !info.produced => Self { name: Cow::Borrowed(info.name) },
-            Some(_) | None => Self { name: Cow::Owned(spelling.to_owned()) },
+            Some(info) if !info.produced => Self { name: Cow::Borrowed(info.name), spelt: false },
+            Some(_) | None => Self { name: Cow::Owned(spelling.to_owned()), spelt: false },
         })
     }
 
     /// A field that a file source declares under `fields:`; the vocabulary's own where it has one.
     pub fn declared(name: &str) -> Self {
-        Self::resolve(name).unwrap_or_else(|| Self { name: Cow::Owned(name.to_owned()) })
+        Self::resolve(name).unwrap_or_else(|| Self { name: Cow::Owned(name.to_owned()), spelt: false })
     }
 
     /// The name.
@@ -161,8 +199,11 @@ impl FieldName {
         &self.name
     }
 
-    /// What the field holds.
+    /// What the field holds; anything, if it is as the line spells it.
     pub fn kind(&self) -> FieldKind {
+        if self.spelt {
+            return Any;
+        }
         lookup(&self.name).map_or(Any, |info| info.kind)
     }
 }
@@ -175,20 +216,27 @@ impl fmt::Display for FieldName {
 
 impl fmt::Debug for FieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.name)
+        if self.spelt { write!(f, "`={}`", self.name) } else { write!(f, "`{}`", self.name) }
     }
 }
 
-/// A name of the vocabulary, an alias of one, or a name that a source declares.
+/// A name of the vocabulary, an alias of one, or a name that a source declares; with `=` before it, a
+/// name as the line spells it.
 impl<'de> Deserialize<'de> for FieldName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        if let Some(name) = text.strip_prefix(SPELT) {
+            return Ok(Self::spelt(name));
+        }
         Ok(Self::resolve(&text).unwrap_or_else(|| Self::declared(&text)))
     }
 }
 
 impl Serialize for FieldName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.spelt {
+            return serializer.collect_str(&format_args!("{SPELT}{}", self.name));
+        }
         serializer.serialize_str(&self.name)
     }
 }
@@ -217,8 +265,9 @@ pub struct Column(pub u16);
 pub struct Columns {
     names: Vec<FieldName>,
     by_name: HashMap<FieldName, Column>,
-    phase: Option<Column>,
-    changed: Option<Column>,
+    /// The fact, and the field that is spelt so.
+    phase: [Option<Column>; 2],
+    changed: [Option<Column>; 2],
 }
 
 impl Columns {
@@ -232,9 +281,12 @@ impl Columns {
         self.names.push(name.clone());
         self.by_name.insert(name.clone(), column);
         match name.as_str() {
-            "phase" => self.phase = Some(column),
-            "changed" => self.changed = Some(column),
+            "phase" => self.phase[usize::from(name.is_spelt())] = Some(column),
+            "changed" => self.changed[usize::from(name.is_spelt())] = Some(column),
             _ => {}
+        }
+        if let Some(meaning) = name.meaning() {
+            self.want(&meaning);
         }
         column
     }
@@ -253,14 +305,14 @@ impl Columns {
         self.by_name.get(name).copied()
     }
 
-    /// The column of the fact `phase`, if it is wanted.
-    pub fn phase(&self) -> Option<Column> {
-        self.phase
+    /// Whether `column` is the fact `phase`, or is spelt so.
+    pub fn is_phase(&self, column: Column) -> bool {
+        self.phase.contains(&Some(column))
     }
 
-    /// The column of the fact `changed`, if it is wanted.
-    pub fn changed(&self) -> Option<Column> {
-        self.changed
+    /// Whether `column` is the fact `changed`, or is spelt so.
+    pub fn is_changed(&self, column: Column) -> bool {
+        self.changed.contains(&Some(column))
     }
 
     /// The name of `column`.

@@ -21,6 +21,21 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(fold_char).collect())
 }
 
+/// The folded form of `text`, in `room` where it is not folded already.
+pub fn fold_in<'a>(text: &'a str, room: &'a mut String) -> &'a str {
+    if is_folded_ascii(text.as_bytes()) {
+        return text;
+    }
+    room.clear();
+    if text.is_ascii() {
+        room.push_str(text);
+        room.make_ascii_lowercase();
+    } else {
+        room.extend(text.chars().map(fold_char));
+    }
+    room
+}
+
 /// Whether `text` is ASCII without upper case; eight bytes at a time.
 fn is_folded_ascii(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
@@ -83,6 +98,7 @@ mod tests {
             [("ANA", "ana"), ("ΑΝΝΑΣ", "αννας"), ("ΑΝΝΑΣ", "αννασ"), ("K", "k"), ("ana", "an"), ("", "")]
         {
             assert_eq!(folds_to(text, &fold(folded)), fold(text) == fold(folded), "{text} {folded}");
+            assert_eq!(fold_in(text, &mut "before".to_owned()), fold(text));
         }
     }
 }

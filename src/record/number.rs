@@ -63,10 +63,21 @@ impl Number {
         if self.0 % SCALE == 0 { i64::try_from(self.0 / SCALE).ok() } else { None }
     }
 
+    /// The whole part of a number that is not negative, if it fits.
+    pub fn floor(self) -> Option<i64> {
+        if self.0 < 0 { None } else { i64::try_from(self.0 / SCALE).ok() }
+    }
+
     /// This number times `factor`, exactly; capped at the range of the representation.
     #[must_use]
     pub fn times(self, factor: u32) -> Self {
         Self(self.0.saturating_mul(i128::from(factor)))
+    }
+
+    /// How many times `other` this is, cut after one digit; none where `other` is zero.
+    #[must_use]
+    pub fn ratio(self, other: Self) -> Option<Self> {
+        Some(Self(self.0.saturating_mul(10).checked_div(other.0)?.saturating_mul(SCALE / 10)))
     }
 
     /// This number divided by `count`, cut after nine digits. `count` of zero gives zero.

@@ -332,11 +332,48 @@ impl Add for Millis {
 /// RFC 3339 with milliseconds and `Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = spelt(self.0) {
+            return f.write_str(std::str::from_utf8(&text).unwrap_or_default());
+        }
         match chrono::DateTime::from_timestamp_millis(self.0) {
             Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
             None => write!(f, "{}ms", self.0),
         }
     }
+}
+
+/// An instant of the years that have four digits and come after 1969; every alert names half a dozen.
+fn spelt(millis: i64) -> Option<[u8; 24]> {
+    /// The year 10000.
+    const END: i64 = 253_402_300_800_000;
+    const DAY: i64 = 86_400_000;
+    if !(0..END).contains(&millis) {
+        return None;
+    }
+    let (days, rest) = (millis / DAY, millis % DAY);
+    // Days since the first of March of the year 0, in eras of 400 years, which all are alike.
+    let (era, day) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * of_year + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (end, digits, mut value) in [
+        (4, 4, year),
+        (7, 2, month),
+        (10, 2, of_year - (153 * march + 2) / 5 + 1),
+        (13, 2, rest / 3_600_000),
+        (16, 2, rest / 60_000 % 60),
+        (19, 2, rest / 1_000 % 60),
+        (23, 3, rest % 1_000),
+    ] {
+        for place in (end - digits..end).rev() {
+            text[place] += u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+        }
+    }
+    Some(text)
 }
 
 /// With the largest units that say it exactly: `90s`, `10m`, `7d`, `1h30m`.
@@ -389,6 +426,14 @@ mod tests {
             // What it leaves to others is a leap second, lower case, another sign or nothing.
             let plain = byte.is_none() && second < 60;
             prop_assert!(common.is_some() || any.is_none() || !plain);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_instant_is_spelt_as_the_calendar_has_it(millis in -100_000_000_i64..253_402_300_900_000) {
+            let time = chrono::DateTime::from_timestamp_millis(millis).unwrap();
+            prop_assert_eq!(Timestamp(millis).to_string(), time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
         }
     }
 

@@ -150,6 +150,79 @@ pub struct Delivery {
     pub standing: Standing,
 }
 
+/// Begins [`Delivery::last_reason`] of what a limit of people holds back.
+pub const BY_LIMIT: &str = "held back by the limit of ";
+/// [`Delivery::last_reason`] of what waits for others that its route tells together.
+pub const BY_GROUP: &str = "waits for others of its group";
+/// [`Delivery::last_reason`] of an end whose beginning is not told yet.
+pub const BY_ORDER: &str = "waits for what came before it of its alert";
+
+impl Delivery {
+    /// Why its receiver was told, or not yet, or never.
+    pub fn why(&self) -> Why {
+        let reason = self.last_reason.as_deref().unwrap_or_default();
+        match &self.standing {
+            Standing::Waiting if self.held_by.is_some() => Why::Silenced,
+            Standing::Waiting if reason.starts_with(BY_LIMIT) => Why::Limited,
+            Standing::Waiting if reason == BY_GROUP => Why::Grouped,
+            Standing::Waiting if reason == BY_ORDER => Why::Ordered,
+            Standing::Waiting if self.tries > 0 => Why::Delayed,
+            Standing::Waiting => Why::Waiting,
+            Standing::Sending { .. } => Why::Sending,
+            Standing::Delivered { .. } => Why::Told,
+            Standing::Dead { .. } => Why::Dead,
+            Standing::Discarded { .. } => Why::Discarded,
+            Standing::Folded { .. } => Why::ToldByAnother,
+        }
+    }
+}
+
+/// Why a receiver was told of something, or was not: a closed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It was told.
+    Told,
+    /// A digest or a later revision tells it.
+    ToldByAnother,
+    /// It is being told.
+    Sending,
+    /// Its turn has not come.
+    Waiting,
+    /// A silence holds it back.
+    Silenced,
+    /// A limit of people holds it back.
+    Limited,
+    /// It waits for others that its route tells together.
+    Grouped,
+    /// It waits for what comes before it of its alert.
+    Ordered,
+    /// It was tried, and is tried again.
+    Delayed,
+    /// It was tried until its time was up, or was refused for good.
+    Dead,
+    /// An operator, or the end of what it told of, has put it aside.
+    Discarded,
+}
+
+impl Why {
+    /// The word for it, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::ToldByAnother => "told_by_another",
+            Self::Sending => "sending",
+            Self::Waiting => "waiting",
+            Self::Silenced => "silenced",
+            Self::Limited => "limited",
+            Self::Grouped => "grouped",
+            Self::Ordered => "ordered",
+            Self::Delayed => "delivery_delayed",
+            Self::Dead => "dead_letter",
+            Self::Discarded => "put_aside",
+        }
+    }
+}
+
 /// What a route asks of a delivery besides that it is sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -265,7 +338,7 @@ pub enum Standing {
         /// Why.
         reason: String,
     },
-    /// A digest stands for it.
+    /// Another stands for it: a digest, or a later revision of its alert.
     Folded {
         /// Which.
         into: DeliveryId,

@@ -1,9 +1,10 @@
-//! How much a receiver's people are told: limits by level, and whose turn it is.
+//! How much a receiver's people are told: limits by level, and of single rules.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::record::{Level, Millis};
+use crate::record::{Level, Millis, RuleId};
 
 /// `10 in 15m`: no more messages than this within any window (t − w, t].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +38,12 @@ impl fmt::Display for AtMost {
     }
 }
 
-/// What a receiver is told at most, by level. A level without a limit is told at once.
+/// What a receiver is told at most, by level and of single rules. A level without a limit is told at
+/// once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     of: [Option<AtMost>; Level::ALL.len()],
+    rules: BTreeMap<RuleId, AtMost>,
 }
 
 /// What people are told at most where the configuration says nothing: about what one person on
@@ -69,6 +72,23 @@ impl Limits {
     pub fn with(mut self, level: Level, at_most: Option<AtMost>) -> Self {
         self.of[level as usize] = at_most;
         self
+    }
+
+    /// The same, but for `rule`, whose messages of all levels together are limited besides.
+    #[must_use]
+    pub fn with_rule(mut self, rule: RuleId, at_most: AtMost) -> Self {
+        self.rules.insert(rule, at_most);
+        self
+    }
+
+    /// Rules that have a limit of their own.
+    pub fn rules(&self) -> impl Iterator<Item = (&RuleId, AtMost)> {
+        self.rules.iter().map(|(rule, at_most)| (rule, *at_most))
+    }
+
+    /// Of one rule; none: that of its level alone.
+    pub fn of_rule(&self, rule: &RuleId) -> Option<AtMost> {
+        self.rules.get(rule).copied()
     }
 
     /// Of one level; none: no limit.

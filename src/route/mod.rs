@@ -10,6 +10,7 @@
 pub mod delivery;
 pub mod digest;
 pub mod limit;
+pub mod order;
 pub mod pattern;
 pub mod plan;
 pub mod retry;
@@ -18,7 +19,7 @@ pub mod tree;
 
 pub use delivery::{
     Attempt, Body, Delivery, DeliveryId, Digest, DigestLine, Group, ReceiverName, Silence, SilenceId,
-    Standing, Terms,
+    Standing, Terms, Why,
 };
 pub use limit::{AtMost, Limits};
 pub use pattern::Pattern;

@@ -6,9 +6,10 @@
 //! something waited is read off the log of what was tried: a restart changes nothing.
 //!
 //! Every level has a window of its own, so that mild news cannot delay grave news. Within a level
-//! the rules of each tenant take turns, so that a noisy one cannot starve another.
+//! the rules of each tenant take turns, so that a noisy one cannot starve another. A rule that has a
+//! limit of its own has a window besides, over all levels, and a digest of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::delivery::DeliveryId;
@@ -137,9 +138,23 @@ impl Unit {
 pub struct Plan {
     /// What to send, in this order.
     pub send: Vec<Unit>,
-    /// What waits, and when to look again.
-    pub hold: Vec<(DeliveryId, Timestamp)>,
+    /// What waits.
+    pub hold: Vec<Held>,
 }
+
+/// What waits for a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// When to look again.
+    pub until: Timestamp,
+    /// True where it is its rule's own limit that holds it back, not its level's.
+    pub by_rule: bool,
+}
+
+/// What went out, or may have: when, how grave, of which rule.
+pub type Tried = (Timestamp, Level, RuleId);
 
 /// What takes turns: a level's rules of each tenant.
 type Lane = (Level, Arc<str>, RuleId);
@@ -169,22 +184,25 @@ impl Turns {
 /// What to do with all that is due at `now`, which stands in `waiting` in the order it was owed.
 ///
 /// `tried` is what went out, or may have, since [`reach`] at least, in any order.
-pub fn plan(
-    limits: &Limits,
-    tried: &[(Timestamp, Level)],
-    waiting: &[Waiting],
-    turns: &Turns,
-    now: Timestamp,
-) -> Plan {
+pub fn plan(limits: &Limits, tried: &[Tried], waiting: &[Waiting], turns: &Turns, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    for level in Level::ALL {
+    let of_rule = |(rule, at_most)| {
+        let times = tried.iter().filter(|(_, _, of)| of == rule).map(|(at, ..)| *at);
+        (rule, Window::new(at_most, times, now))
+    };
+    let mut rules: Rules<'_> = limits.rules().map(of_rule).collect();
+    // The gravest first, where a rule of several levels has little room.
+    for level in Level::ALL.into_iter().rev() {
         let of_level = waiting.iter().enumerate().filter(|(_, item)| item.level == level);
         let mut items: Vec<(usize, &Waiting)> = of_level.collect();
         items.sort_by_key(|(_, item)| item.created);
+        let is_limited = |(_, item): &(usize, &Waiting)| rules.contains_key(&item.rule);
         if let Some(at_most) = limits.of(level) {
-            let times = tried.iter().filter(|(_, of)| *of == level).map(|(at, _)| *at);
+            let times = tried.iter().filter(|(_, of, _)| *of == level).map(|(at, ..)| *at);
             let window = Window::new(at_most, times, now);
-            share_out(&mut plan, &window, &items, turns, now);
+            share_out(&mut plan, &window, &mut rules, items, turns, now);
+        } else if items.iter().any(is_limited) {
+            share_out(&mut plan, &Window::open(now), &mut rules, items, turns, now);
         } else {
             plan.send.extend(items.into_iter().map(|item| Unit::one(item, false)));
         }
@@ -200,12 +218,16 @@ pub fn plan(
 /// Since when a log must tell what was tried for a plan at `now`: twice the longest window, so that
 /// it shows whether the window was full while something waited.
 pub fn reach(limits: &Limits, now: Timestamp) -> Timestamp {
-    let longest =
-        Level::ALL.into_iter().filter_map(|level| limits.of(level)).map(|at_most| at_most.within.0).max();
+    let levels = Level::ALL.into_iter().filter_map(|level| limits.of(level));
+    let all = levels.chain(limits.rules().map(|(_, at_most)| at_most));
+    let longest = all.map(|at_most| at_most.within.0).max();
     now - Millis(longest.unwrap_or(0).saturating_mul(2))
 }
 
-/// One level's window, ending now.
+/// Windows of the rules that have a limit of their own.
+type Rules<'l> = BTreeMap<&'l RuleId, Window>;
+
+/// A window of one level or rule, ending now.
 struct Window {
     /// Messages that may go out now.
     room: usize,
@@ -216,6 +238,11 @@ struct Window {
 }
 
 impl Window {
+    /// One without a limit.
+    fn open(now: Timestamp) -> Self {
+        Self { room: usize::MAX, next: now, full_until: Timestamp::MIN }
+    }
+
     fn new(at_most: AtMost, times: impl Iterator<Item = Timestamp>, now: Timestamp) -> Self {
         let count = at_most.count.max(1) as usize;
         let mut times: Vec<Timestamp> = times.collect();
@@ -232,64 +259,105 @@ impl Window {
     }
 }
 
-/// Gives the window's room to what waits for it; `items` are of one level, oldest first.
-fn share_out(plan: &mut Plan, window: &Window, items: &[(usize, &Waiting)], turns: &Turns, now: Timestamp) {
+/// Gives the room of the level's window and of its rules' to what waits for it; `items` are of one
+/// level, oldest first.
+fn share_out(
+    plan: &mut Plan,
+    window: &Window,
+    rules: &mut Rules<'_>,
+    mut items: Vec<(usize, &Waiting)>,
+    turns: &Turns,
+    now: Timestamp,
+) {
+    let mut hold = |id: DeliveryId, until: Timestamp, by_rule: bool| {
+        plan.hold.push(Held { id, until, by_rule });
+    };
     if window.room == 0 {
-        plan.hold.extend(items.iter().map(|(_, item)| (item.id, window.next)));
+        items.iter().for_each(|(_, item)| hold(item.id, window.next, false));
         return;
     }
+    items.retain(|(_, item)| match rules.get(&item.rule) {
+        Some(full) if full.room == 0 => {
+            hold(item.id, full.next, true);
+            false
+        }
+        Some(_) | None => true,
+    });
+    let full_until = |item: &Waiting| {
+        rules.get(&item.rule).map_or(window.full_until, |rule| rule.full_until.max(window.full_until))
+    };
+    let together = |item| Together::of(item, rules.contains_key(&item.rule));
     let mut bundles: BTreeMap<Together<'_>, Unit> = BTreeMap::new();
     let mut units = Vec::new();
-    for &(place, item) in items {
+    for &(place, item) in &items {
         let stale = now - item.created >= STALE_AFTER && item.level < Level::Critical;
-        let waited = stale || !item.foldable || item.created < window.full_until;
-        match bundles.get_mut(&Together::of(item)) {
+        let waited = stale || !item.foldable || item.created < full_until(item);
+        match bundles.get_mut(&together(item)) {
             Some(bundle) if waited && item.foldable && bundle.members.len() < MAX_MEMBERS => {
                 bundle.join(item);
             }
             None if waited && item.foldable => {
-                let because = if item.created < window.full_until { "limit" } else { "stale" };
-                bundles.insert(Together::of(item), Unit { because, ..Unit::one((place, item), true) });
+                let because = if item.created < full_until(item) { "limit" } else { "stale" };
+                bundles.insert(together(item), Unit { because, ..Unit::one((place, item), true) });
             }
             Some(_) | None => units.push(Unit::one((place, item), waited)),
         }
     }
-    units.extend(bundles.values().cloned());
-    let mut units = in_turn(units, turns, now);
-    let rest = units.split_off(units.len().min(window.room));
-    let granted: BTreeSet<DeliveryId> = units.iter().map(|unit| unit.members[0]).collect();
+    let heads: BTreeMap<Together<'_>, DeliveryId> =
+        bundles.iter().map(|(together, bundle)| (together.clone(), bundle.members[0])).collect();
+    units.extend(bundles.into_values());
+    let by_id: BTreeMap<DeliveryId, (&Waiting, Option<DeliveryId>)> = items
+        .iter()
+        .map(|(_, item)| (item.id, (*item, heads.get(&together(item)).copied().filter(|_| item.foldable))))
+        .collect();
+    let (mut granted, mut rest) = (Vec::new(), Vec::new());
+    for unit in in_turn(units, turns, now) {
+        let own = rules.get_mut(&unit.rule);
+        if granted.len() >= window.room || own.as_ref().is_some_and(|own| own.room == 0) {
+            rest.push(unit);
+            continue;
+        }
+        if let Some(own) = own {
+            own.room -= 1;
+        }
+        granted.push(unit);
+    }
+    let places: BTreeMap<DeliveryId, usize> =
+        granted.iter().enumerate().map(|(place, unit)| (unit.members[0], place)).collect();
     // What has just come and finds no room joins the digest of those before it.
-    let by_id: BTreeMap<DeliveryId, &Waiting> = items.iter().map(|(_, item)| (item.id, *item)).collect();
     for unit in rest {
-        let joins = (unit.members.len() == 1).then(|| by_id.get(&unit.members[0])).flatten();
-        let joins = joins.filter(|item| item.foldable).and_then(|item| {
-            let bundle =
-                bundles.get(&Together::of(item)).filter(|bundle| granted.contains(&bundle.members[0]))?;
-            Some((*item, bundle.members[0]))
-        });
-        let bundle = joins.and_then(|(item, head)| {
-            let bundle = units.iter_mut().find(|unit| unit.members[0] == head)?;
-            (bundle.members.len() < MAX_MEMBERS).then_some((bundle, item))
-        });
+        let alone = (unit.members.len() == 1).then(|| by_id.get(&unit.members[0])).flatten();
+        let bundle = alone.and_then(|(item, head)| Some((*item, *places.get(&(*head)?)?)));
         match bundle {
-            Some((bundle, item)) => bundle.join(item),
-            None => plan.hold.extend(unit.members.into_iter().map(|id| (id, window.next))),
+            Some((item, place)) if granted[place].members.len() < MAX_MEMBERS => granted[place].join(item),
+            Some(_) | None => {
+                let full = rules.get(&unit.rule).filter(|own| own.room == 0);
+                let until = full.map_or(window.next, |own| own.next);
+                for id in unit.members {
+                    plan.hold.push(Held { id, until, by_rule: full.is_some() });
+                }
+            }
         }
     }
-    plan.send.extend(units);
+    plan.send.extend(granted);
 }
 
 /// What one digest may stand for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Together<'w> {
     tenant: &'w str,
-    /// Rule and group, of critical alerts.
+    /// Rule and group, of critical alerts; the rule, where it has a limit of its own.
     own: Option<(&'w RuleId, &'w str)>,
 }
 
 impl<'w> Together<'w> {
-    fn of(item: &'w Waiting) -> Self {
-        let own = (item.level == Level::Critical).then_some((&item.rule, item.group.as_str()));
+    fn of(item: &'w Waiting, limited: bool) -> Self {
+        let own = match item.level {
+            Level::Critical => Some((&item.rule, item.group.as_str())),
+            Level::Informational | Level::Low | Level::Medium | Level::High => {
+                limited.then_some((&item.rule, ""))
+            }
+        };
         Self { tenant: &item.tenant, own }
     }
 }

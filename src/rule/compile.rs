@@ -84,6 +84,8 @@ pub struct Input {
     pub role: Role,
     /// Phases it can accept.
     pub phases: Phases,
+    /// Each row is one record to it: the row's own phase alone.
+    pub per_row: bool,
     /// The condition.
     pub condition: Condition,
 }
@@ -106,15 +108,27 @@ impl Reads {
         let anywhere = phases(expr);
         let from = |endpoint: Endpoint| {
             anywhere.filter(|phase| {
-                may_hold(expr, &|field| match field.as_str() {
-                    "kind" => Some(Value::Text(endpoint.kind())),
-                    "service" => Some(endpoint.service().map_or(Value::Absent, Value::Text)),
-                    "phase" => Some(Value::Text(phase.as_str())),
-                    _ => None,
+                may_hold(expr, &|field| {
+                    if field.is("kind") {
+                        Some(Value::Text(endpoint.kind()))
+                    } else if field.is("service") {
+                        Some(endpoint.service().map_or(Value::Absent, Value::Text))
+                    } else if field.is("phase") {
+                        Some(Value::Text(phase.as_str()))
+                    } else {
+                        None
+                    }
                 })
             })
         };
         Self { anywhere, endpoints: Endpoint::ALL.map(from) }
+    }
+
+    /// The same of rows that are one record each.
+    #[must_use]
+    fn per_row(self) -> Self {
+        let start = |phases: Phases| phases.and(Phases::only(Phase::Start));
+        Self { anywhere: start(self.anywhere), endpoints: self.endpoints.map(start) }
     }
 
     /// Both together.
@@ -226,6 +240,8 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
+    /// Programs that judge for themselves when their watermark passes; most of many judge on arrival.
+    pub alone: Vec<usize>,
     /// Programs that judge together, instant by instant, because they share memories or hear of each
     /// other: those that are heard of first.
     pub linked: Vec<usize>,
@@ -346,7 +362,7 @@ impl Programs {
         programs.link();
         for number in 0..programs.memories.len() {
             let learns = programs.memories[number].learns.clone();
-            programs.input(number, Role::Learn, &learns, columns);
+            programs.input(number, (Role::Learn, false), &learns, columns);
         }
         programs
     }
@@ -354,9 +370,10 @@ impl Programs {
     fn add(&mut self, rule: Arc<Rule>, script: Option<Arc<Script>>, columns: &mut Columns) {
         let number = self.list.len();
         let spec = &rule.spec;
-        let mut reads = self.input(number, Role::Hit, &spec.matches, columns);
+        let per_row = spec.per_row;
+        let mut reads = self.input(number, (Role::Hit, per_row), &spec.matches, columns);
         if let Some(clears) = verbs::clears(spec) {
-            reads = reads.or(self.input(number, Role::Clear, clears, columns));
+            reads = reads.or(self.input(number, (Role::Clear, per_row), clears, columns));
         }
         let lists = self.predicates.lists().clone();
         let mut ready = |expr: &Expr, columns: &mut Columns| self.predicates.ready(expr, columns);
@@ -425,14 +442,18 @@ impl Programs {
             let waits = waits.fold(self.list[*number].waits, Reads::or);
             self.list[*number].waits = waits;
         }
-        let others = self.list.iter().filter(|program| !program.is_risk());
-        let all = others.map(|program| program.waits).fold(Reads::NONE, Reads::or);
-        for program in self.list.iter_mut().filter(|program| program.is_risk()) {
-            program.waits = program.waits.or(all);
+        for number in 0..self.list.len() {
+            if self.list[number].is_risk() {
+                let heard = self.list.iter().filter(|program| program.may_add_to(&self.list[number]));
+                let waits = heard.map(|program| program.waits).fold(self.list[number].waits, Reads::or);
+                self.list[number].waits = waits;
+            }
         }
         let (risks, others): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|number| self.list[*number].is_risk());
         self.risks = risks;
+        let alone = |program: &Program| !program.on_arrival && !program.linked() && !program.is_risk();
+        self.alone = (0..self.list.len()).filter(|number| alone(&self.list[*number])).collect();
         self.linked = others.into_iter().filter(|number| self.list[*number].linked()).collect();
     }
 
@@ -461,12 +482,19 @@ impl Programs {
         questions
     }
 
-    fn input(&mut self, program: usize, role: Role, expr: &Expr, columns: &mut Columns) -> Reads {
+    fn input(
+        &mut self,
+        program: usize,
+        (role, per_row): (Role, bool),
+        expr: &Expr,
+        columns: &mut Columns,
+    ) -> Reads {
         let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let reads = Reads::of(expr);
+        let reads = if per_row { reads.per_row() } else { reads };
         self.index.file(number, expr, columns);
         let condition = self.predicates.ready(&beyond_phases(expr), columns);
-        self.inputs.push(Input { program, role, phases: reads.anywhere, condition });
+        self.inputs.push(Input { program, role, phases: reads.anywhere, per_row, condition });
         reads
     }
 }
@@ -669,6 +697,15 @@ impl Program {
     /// Whether it adds up the others' alerts.
     pub fn is_risk(&self) -> bool {
         matches!(self.verb, Verb::Risk(_))
+    }
+
+    /// Whether an alert of it can be about a group of `risk`. What cannot holds no judgement of it back:
+    /// a rule about everybody that waits for ends would make it hours late.
+    fn may_add_to(&self, risk: &Self) -> bool {
+        let names = |part: &KeyPart| self.by.iter().any(|own| own.field == part.field);
+        // A rule without a verb says of its record what its group does not.
+        let says = risk.missing_own || matches!(self.verb, Verb::Each(_)) || risk.by.iter().all(names);
+        says && !self.is_risk() && self.rule.spec.mode != spec::Mode::Observe
     }
 
     /// The programs whose alerts it hears of.

@@ -16,7 +16,7 @@ use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record
 
 use super::lists::{List, Lists};
 use super::past::{QuestionId, Rest};
-use super::spec::{Bound, Expr, Literal, Ordering, Past, Predicate, Test};
+use super::spec::{Bound, ClockPart, Expr, Filling, Literal, Ordering, Part, Past, Predicate, Test};
 
 /// Number of an interned predicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +69,8 @@ struct Ready {
     column: Column,
     kind: FieldKind,
     cased: bool,
+    /// The column is the whole line, and the test is of any value in it.
+    line: bool,
     test: ReadyTest,
 }
 
@@ -84,6 +86,11 @@ enum ReadyTest {
     Exists(bool),
     FieldRef(Column),
     In(Vec<Arc<List>>),
+    There(bool),
+    Refers(Part, Column),
+    Clock(ClockPart, Option<Ordering>, Vec<Number>),
+    /// A list that is not there holds nothing.
+    Filled(Filling, Option<Arc<List>>),
 }
 
 #[derive(Debug, Default)]
@@ -146,14 +153,34 @@ impl Predicates {
     /// Makes `expr` ready, wanting its fields.
     pub fn ready(&mut self, expr: &Expr, columns: &mut Columns) -> Condition {
         match expr {
-            Expr::All(parts) => Condition::All(parts.iter().map(|part| self.ready(part, columns)).collect()),
-            Expr::Any(parts) => Condition::Any(parts.iter().map(|part| self.ready(part, columns)).collect()),
+            Expr::All(parts) => Condition::All(self.ready_parts(parts, columns)),
+            Expr::Any(parts) => Condition::Any(self.ready_parts(parts, columns)),
             Expr::Not(part) => Condition::Not(Box::new(self.ready(part, columns))),
             Expr::Is(Predicate { field, test: Test::Past(past, by), .. }) => {
                 columns.want(field);
                 Condition::Asks(self.question((*past, field.clone(), by.clone())))
             }
             Expr::Is(predicate) => Condition::Is(self.intern(predicate, columns)),
+        }
+    }
+
+    /// All of `parts`, what is sooner looked at first.
+    fn ready_parts(&mut self, parts: &[Expr], columns: &mut Columns) -> Vec<Condition> {
+        let mut ready: Vec<Condition> = parts.iter().map(|part| self.ready(part, columns)).collect();
+        ready.sort_by_key(|part| self.cost(part));
+        ready
+    }
+
+    /// How long a look takes, in no unit.
+    fn cost(&self, condition: &Condition) -> u32 {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => {
+                1 + parts.iter().map(|part| self.cost(part)).sum::<u32>()
+            }
+            Condition::Not(part) => self.cost(part),
+            // What the past is asked stays in its order.
+            Condition::Asks(_) => u32::from(u16::MAX),
+            Condition::Is(id) => self.list[id.0 as usize].cost(),
         }
     }
 
@@ -226,7 +253,10 @@ impl Predicates {
         let (number, ready) = (id.0 as usize, &self.list[id.0 as usize]);
         let slot = record.slot(ready.column);
         // What another field or a list says of it changes from record to record.
-        let alone = !matches!(ready.test, ReadyTest::FieldRef(_) | ReadyTest::In(_));
+        let alone = !matches!(
+            ready.test,
+            ReadyTest::FieldRef(_) | ReadyTest::Refers(..) | ReadyTest::In(_) | ReadyTest::Filled(..)
+        );
         if slot.kind != SlotKind::Text || !alone {
             return ready.holds(record);
         }
@@ -258,6 +288,10 @@ fn ready_test(test: &Test, columns: &mut Columns, lists: &Lists) -> ReadyTest {
         Test::FieldRef(field) => ReadyTest::FieldRef(columns.want(field)),
         // A list that is not there holds nothing; that it is there was checked when the rule was read.
         Test::In(names) => ReadyTest::In(names.iter().filter_map(|name| lists.get(name).cloned()).collect()),
+        Test::There(there) => ReadyTest::There(*there),
+        Test::Refers(part, field) => ReadyTest::Refers(*part, columns.want(field)),
+        Test::Clock(part, ordering, numbers) => ReadyTest::Clock(*part, *ordering, numbers.clone()),
+        Test::Filled(filling) => ReadyTest::Filled(filling.clone(), lists.get(&filling.list).cloned()),
         // Asked of the past, never of the record: see `Condition::Asks`.
         Test::Past(..) => ReadyTest::Equals(Equals::default()),
     }
@@ -284,14 +318,31 @@ impl Ready {
             column: columns.want(&predicate.field),
             kind: predicate.field.kind(),
             cased: predicate.cased,
+            line: predicate.field.is_line(),
             test: ready_test(&predicate.test, columns, lists),
         }
+    }
+
+    /// How long a look takes, in no unit.
+    fn cost(&self) -> u32 {
+        let cost = match &self.test {
+            ReadyTest::Exists(_) | ReadyTest::There(_) => 1,
+            ReadyTest::Equals(_) => 2,
+            ReadyTest::Compare(..) | ReadyTest::FieldRef(_) => 4,
+            ReadyTest::StartsWith(_) | ReadyTest::EndsWith(_) | ReadyTest::In(_) => 8,
+            ReadyTest::Contains(_) | ReadyTest::Cidr(_) | ReadyTest::Clock(..) => 16,
+            ReadyTest::Refers(..) => 32,
+            ReadyTest::Regex(_) | ReadyTest::Filled(..) => 100,
+        };
+        // Of the line, all of it is read anew.
+        if self.line { 1_000 + cost } else { cost }
     }
 
     fn holds(&self, record: Record<'_>) -> bool {
         let value = record.get(self.column);
         match &self.test {
             ReadyTest::FieldRef(other) => self.same_as(value, record.get(*other)),
+            ReadyTest::Refers(part, other) => self.refers(*part, value, record.get(*other)),
             ReadyTest::Equals(_)
             | ReadyTest::Contains(_)
             | ReadyTest::StartsWith(_)
@@ -299,8 +350,10 @@ impl Ready {
             | ReadyTest::Regex(_)
             | ReadyTest::Cidr(_)
             | ReadyTest::Compare(..)
-            | ReadyTest::Exists(_) => self.holds_of(value, Timestamp::MIN),
-            ReadyTest::In(_) => self.holds_of(value, record.time()),
+            | ReadyTest::Exists(_)
+            | ReadyTest::There(_)
+            | ReadyTest::Clock(..) => self.holds_of(value, Timestamp::MIN),
+            ReadyTest::In(_) | ReadyTest::Filled(..) => self.holds_of(value, record.time()),
         }
     }
 
@@ -308,6 +361,7 @@ impl Ready {
     /// holds of it alone. Lists alone look at the time.
     fn holds_of(&self, value: Value<'_>, at: Timestamp) -> bool {
         match (&self.test, value) {
+            (ReadyTest::There(wanted), _) => matches!(value, Value::Absent) != *wanted,
             (ReadyTest::Exists(wanted), _) => matches!(value, Value::Absent | Value::Null) != *wanted,
             (ReadyTest::Equals(equals), Value::Absent | Value::Null) => equals.null,
             (_, Value::Absent | Value::Null) => false,
@@ -318,14 +372,33 @@ impl Ready {
 
     /// An array matches by any element; an object matches nothing.
     fn any_element(&self, text: &str, at: Timestamp) -> bool {
-        let Ok(serde_json::Value::Array(items)) = serde_json::from_str(text) else { return false };
-        items.iter().any(|item| match item {
+        match serde_json::from_str(text) {
+            Ok(whole) if self.line => self.any_value(&whole, at),
+            Ok(serde_json::Value::Array(items)) => items.iter().any(|item| self.holds_for_element(item, at)),
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    fn holds_for_element(&self, item: &serde_json::Value, at: Timestamp) -> bool {
+        match item {
             serde_json::Value::String(text) => self.holds_for(Value::Text(text), at),
             serde_json::Value::Number(number) => self.holds_for(Value::Number(&number.to_string()), at),
             serde_json::Value::Bool(value) => self.holds_for(Value::Bool(*value), at),
             serde_json::Value::Null => matches!(&self.test, ReadyTest::Equals(equals) if equals.null),
             serde_json::Value::Array(_) | serde_json::Value::Object(_) => false,
-        })
+        }
+    }
+
+    /// Any value in what is nested holds; keys are no values.
+    fn any_value(&self, whole: &serde_json::Value, at: Timestamp) -> bool {
+        match whole {
+            serde_json::Value::Array(items) => items.iter().any(|item| self.any_value(item, at)),
+            serde_json::Value::Object(map) => map.values().any(|item| self.any_value(item, at)),
+            serde_json::Value::String(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Null => self.holds_for_element(whole, at),
+        }
     }
 
     /// For a string, number or boolean.
@@ -352,8 +425,41 @@ impl Ready {
             }
             ReadyTest::Compare(ordering, bound) => compare(*ordering, *bound, value, text),
             ReadyTest::In(lists) => lists.iter().any(|list| list.contains(value, self.kind, self.cased, at)),
-            ReadyTest::Exists(_) | ReadyTest::FieldRef(_) => false,
+            ReadyTest::Clock(part, ordering, numbers) => {
+                let time = Timestamp::parse(text).and_then(|time| part.of(time)).map(Number::whole);
+                time.is_some_and(|time| match ordering {
+                    None => numbers.contains(&time),
+                    Some(ordering) => numbers.iter().any(|number| ordered(*ordering, Some(time.cmp(number)))),
+                })
+            }
+            ReadyTest::Filled(filling, list) => {
+                list.as_ref().is_some_and(|list| self.filled(filling, list, &folded(), at))
+            }
+            ReadyTest::Exists(_) | ReadyTest::There(_) | ReadyTest::FieldRef(_) | ReadyTest::Refers(..) => {
+                false
+            }
         }
+    }
+
+    /// Whether the part of `text` is a value of the list between its texts.
+    fn filled(&self, filling: &Filling, list: &List, text: &str, at: Timestamp) -> bool {
+        let Filling { part, before, after, .. } = filling;
+        match part {
+            Part::Whole => text
+                .strip_prefix(before.as_str())
+                .and_then(|text| text.strip_suffix(after.as_str()))
+                .is_some_and(|text| list.holds_text(text, self.cased, at)),
+            Part::Start | Part::End | Part::Anywhere => {
+                list.has_text(self.cased, at, &|value| part.is(text, &format!("{before}{value}{after}")))
+            }
+        }
+    }
+
+    /// Whether the part of one value is another; of lists, of any of their elements.
+    fn refers(&self, part: Part, one: Value<'_>, other: Value<'_>) -> bool {
+        let (ones, others) = (texts_of(one), texts_of(other));
+        let fold = |text: &str| if self.cased { text.to_owned() } else { fold(text).into_owned() };
+        ones.iter().any(|one| others.iter().any(|other| part.is(&fold(one), &fold(other))))
     }
 
     fn equals(&self, equals: &Equals, value: Value<'_>, text: &str) -> bool {
@@ -397,6 +503,19 @@ impl Ready {
     }
 }
 
+/// The texts of a value: its own, or those of a list's elements.
+fn texts_of(value: Value<'_>) -> Vec<String> {
+    let Value::Json(text) = value else { return value.text().map(str::to_owned).into_iter().collect() };
+    let Ok(serde_json::Value::Array(items)) = serde_json::from_str(text) else { return Vec::new() };
+    let text = |item: serde_json::Value| match item {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::Bool(value) => Some(value.to_string()),
+        serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    };
+    items.into_iter().filter_map(text).collect()
+}
+
 fn truth(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)
@@ -413,12 +532,16 @@ pub fn address(text: &str) -> Option<IpAddr> {
 }
 
 fn compare(ordering: Ordering, bound: Bound, value: Value<'_>, text: &str) -> bool {
-    use std::cmp::Ordering as Than;
     let than = match bound {
         Bound::Number(number) => value.number().map(|value| value.cmp(&number)),
         Bound::Length(length) => value.number().map(|value| value.cmp(&Number::whole(length.0))),
         Bound::Time(time) => Timestamp::parse(text).map(|value| value.cmp(&time)),
     };
+    ordered(ordering, than)
+}
+
+fn ordered(ordering: Ordering, than: Option<std::cmp::Ordering>) -> bool {
+    use std::cmp::Ordering as Than;
     match (ordering, than) {
         (Ordering::Above, than) => than == Some(Than::Greater),
         (Ordering::AtLeast, than) => matches!(than, Some(Than::Greater | Than::Equal)),
@@ -483,7 +606,10 @@ fn settled(expr: &Expr, known: Known<'_>) -> Option<bool> {
         Expr::Not(part) => settled(part, known).map(|holds| !holds),
         Expr::Is(predicate) => {
             let value = known(&predicate.field)?;
-            if matches!(predicate.test, Test::FieldRef(_) | Test::In(_) | Test::Past(..)) {
+            if matches!(
+                predicate.test,
+                Test::FieldRef(_) | Test::Refers(..) | Test::In(_) | Test::Filled(_) | Test::Past(..)
+            ) {
                 return None;
             }
             let mut columns = Columns::default();
@@ -510,7 +636,7 @@ pub fn phases(expr: &Expr) -> Phases {
     match expr {
         Expr::All(parts) => parts.iter().map(phases).fold(Phases::ALL, Phases::and),
         Expr::Any(parts) => parts.iter().map(phases).fold(Phases::NONE, Phases::or),
-        Expr::Is(Predicate { field, test: Test::Equals(literals), .. }) if field.as_str() == "phase" => {
+        Expr::Is(Predicate { field, test: Test::Equals(literals), .. }) if field.is("phase") => {
             named_phases(literals)
         }
         Expr::Not(_) | Expr::Is(_) => Phases::ALL,
@@ -523,7 +649,7 @@ pub fn beyond_phases(expr: &Expr) -> Cow<'_, Expr> {
     let Expr::All(parts) = expr else { return Cow::Borrowed(expr) };
     let asks_phase = |part: &Expr| match part {
         Expr::Is(Predicate { field, test: Test::Equals(literals), cased: false, .. }) => {
-            field.as_str() == "phase" && literals.iter().all(|literal| matches!(literal, Literal::Text(_)))
+            field.is("phase") && literals.iter().all(|literal| matches!(literal, Literal::Text(_)))
         }
         Expr::Is(_) | Expr::Not(_) | Expr::All(_) | Expr::Any(_) => false,
     };

@@ -21,9 +21,9 @@ pub fn note(spec: &Spec, problems: &mut Problems) {
     collect(&spec.matches, &mut looks);
     let only_logins = looks.iter().any(|look| {
         let login = Literal::Text("login".to_owned());
-        look.field.as_str() == "kind" && look.test == Test::Equals(vec![login])
+        look.field.is("kind") && look.test == Test::Equals(vec![login])
     });
-    let of_launches = |field: &FieldName| OF_LAUNCHES.contains(&field.as_str());
+    let of_launches = |field: &FieldName| !field.is_spelt() && OF_LAUNCHES.contains(&field.as_str());
     let asks = |look: &&&Predicate| look.test != Test::Exists(false);
     let wanted = looks
         .iter()

@@ -35,8 +35,9 @@ pub struct Hours {
     pub spans: Vec<WeekSpan>,
 }
 
+/// A zone by its name.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn zone_name<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn zone_name<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(zone.name())
 }
 

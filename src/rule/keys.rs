@@ -10,8 +10,8 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
 pub use verbs::{
-    ABSENT, COUNT, DISTINCT, FIRST_SEEN, HAVING, HAVING_LINE, KM, LEARN, MEASURE, OVERLAP, PAIR, RATE,
-    RECOVER, RISK, SAME_NET, SCRIPT, SEQUENCE, STEP, TRAVEL, UNLESS_COMMON,
+    ABSENT, COUNT, DISTINCT, FAR, FIRST_SEEN, HAVING, HAVING_LINE, KM, LEARN, MEASURE, OVERLAP, PAIR, RATE,
+    RECOVER, RISK, SAME_NET, SCRIPT, SEQUENCE, STEP, TRAVEL, UNLESS_COMMON, USUAL, USUAL_LEARN,
 };
 
 /// One map of the language.
@@ -259,6 +259,9 @@ pub static MAPS: &[&MapDoc] = &[
     &TRAVEL,
     &OVERLAP,
     &PAIR,
+    &USUAL,
+    &FAR,
+    &USUAL_LEARN,
     &RISK,
     &EXCEPTION,
     &LEVEL_LINE,
@@ -288,6 +291,8 @@ pub struct Language {
     pub second: &'static str,
     /// What to do where a value begins with `*`.
     pub star: &'static str,
+    /// What to do to count.
+    pub count: &'static str,
     /// What to do with a word that is not run yet.
     pub not_yet: &'static str,
     /// Every map, to say where a misplaced key belongs.
@@ -307,6 +312,7 @@ pub static RULE_FILES: Language = Language {
     ),
     second: "put each rule in its own file, and take the `---` away",
     star: "put text in quotes; to match a part of a field use `|contains`, `|startswith` or `|endswith`",
+    count: "to count, give the rule a verb: `count: {at_least: 5, within: 10m}`",
     not_yet: "take it out; what this version runs is in `larum schema rule`",
     maps: MAPS,
     synonyms: SYNONYMS,

@@ -280,6 +280,18 @@ impl List {
         self.contains(Value::Number(text), FieldKind::Number, false, at)
     }
 
+    /// Whether `is` says yes to some text of the list at that time, however it is spelt if not `cased`.
+    pub fn has_text(&self, cased: bool, at: Timestamp, is: &dyn Fn(&str) -> bool) -> bool {
+        let texts = if cased { &self.exact } else { &self.folded };
+        texts.iter().any(|(text, until)| until.is_none_or(|until| at < until) && is(text))
+    }
+
+    /// Whether `text`, folded unless `cased`, stands in the list at that time.
+    pub fn holds_text(&self, text: &str, cased: bool, at: Timestamp) -> bool {
+        let texts = if cased { &self.exact } else { &self.folded };
+        texts.get(text).is_some_and(|until| until.is_none_or(|until| at < until))
+    }
+
     fn covers(&self, address: IpAddr, live: &dyn Fn(Option<&Until>) -> bool) -> bool {
         self.networks.iter().any(|((v6, bits), networks)| {
             *v6 == address.is_ipv6()

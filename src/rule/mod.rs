@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text -> yaml (spanned tree) -> decode -> Spec -> compile -> Program, filed in the index
+//!                              -> sigma  ->
 //! ```
 //!
 //! A rule is text in and verdicts out: nothing here opens a file or keeps a group's state.
@@ -20,6 +21,7 @@ pub mod problem;
 pub mod reference;
 pub mod schema;
 pub mod script;
+pub mod sigma;
 pub mod spec;
 pub mod suggest;
 pub mod template;
@@ -49,6 +51,9 @@ pub fn revision_of(spec: &Spec) -> Result<Revision, postcard::Error> {
     if !spec.quiet_while.is_empty() {
         let names: Vec<&str> = spec.quiet_while.iter().map(|(rule, _)| rule.as_str()).collect();
         postcard::to_io(&("quiet_while", names), &mut hasher)?;
+    }
+    if spec.per_row {
+        postcard::to_io("per_row", &mut hasher)?;
     }
     let mut digest = [0; 8];
     digest.copy_from_slice(&hasher.finalize().as_bytes()[..8]);

@@ -8,15 +8,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use crate::record::{FieldName, Level, Millis, Number, RuleId, Timestamp};
 
 use super::case::Case;
-use super::hours::Hours;
+use super::hours::{Hours, zone_name};
 use super::problem::Span;
 use super::suggest::nearest;
+use super::verb::usual;
 
 /// One rule file.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Spec {
     pub level: Level,
     /// What a record must be to be a hit.
     pub matches: Expr,
+    /// A row is one record, whatever phases it has: so it is to Sigma documents that do not ask.
+    pub per_row: bool,
     /// Fields that have a name only because a source's map gives them one.
     pub declared: Vec<String>,
     /// Lists that it may name, and those that it does.
@@ -158,9 +162,103 @@ pub enum Test {
     FieldRef(FieldName),
     /// A value of one of these lists.
     In(Vec<String>),
+    /// The line has the key, be its value null (`true`), or has not (`false`).
+    There(bool),
+    /// This part of it is the value of another field of the same record; for lists, any of their elements.
+    Refers(Part, FieldName),
+    /// A part of an instant, in UTC: one of these numbers, or so compared with the one.
+    Clock(ClockPart, Option<Ordering>, Vec<Number>),
+    /// This part of it is a value of the list between these texts.
+    Filled(Filling),
     /// Used so before this record, by successes of its kind that have the same values of these
     /// fields; none of them: of the tenant. Depends on state.
     Past(Past, Vec<FieldName>),
+}
+
+/// Which part of a text is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its beginning.
+    Start,
+    /// Its end.
+    End,
+    /// Any part of it.
+    Anywhere,
+}
+
+impl Part {
+    /// Whether this part of `text` is `other`.
+    pub fn is(self, text: &str, other: &str) -> bool {
+        match self {
+            Self::Whole => text == other,
+            Self::Start => text.starts_with(other),
+            Self::End => text.ends_with(other),
+            Self::Anywhere => text.contains(other),
+        }
+    }
+}
+
+/// A text with a value of a list in it: Sigma's `%name%`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Filling {
+    /// Which part of the field's text it is.
+    pub part: Part,
+    /// What stands before the value; folded unless the predicate is cased.
+    pub before: String,
+    /// The list.
+    pub list: String,
+    /// What stands behind it.
+    pub after: String,
+}
+
+/// Parts of an instant, as Sigma's modifiers name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum ClockPart {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// Of the month, from 1.
+    Day,
+    /// Of the year, by ISO 8601, from 1.
+    Week,
+    /// From 1.
+    Month,
+    /// Of our era.
+    Year,
+}
+
+impl ClockPart {
+    /// Every part and its word.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("minute", Self::Minute),
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("year", Self::Year),
+    ];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, part)| *part == self).map_or("", |(word, _)| word)
+    }
+
+    /// What it is at that instant, in UTC.
+    pub fn of(self, at: Timestamp) -> Option<i64> {
+        use chrono::{Datelike, Timelike};
+        let time = chrono::DateTime::from_timestamp_millis(at.0)?;
+        Some(match self {
+            Self::Minute => time.minute().into(),
+            Self::Hour => time.hour().into(),
+            Self::Day => time.day().into(),
+            Self::Week => time.iso_week().week().into(),
+            Self::Month => time.month().into(),
+            Self::Year => time.year().into(),
+        })
+    }
 }
 
 /// What is asked of a value's past.
@@ -306,6 +404,8 @@ pub enum Verb {
     Travel(TravelSpec),
     /// Two sessions open at once.
     Overlap(OverlapSpec),
+    /// Far from what is usual for the group.
+    Usual(UsualSpec),
 }
 
 impl Verb {
@@ -323,6 +423,7 @@ impl Verb {
             Self::Script(verb) => &verb.group,
             Self::Travel(verb) => &verb.group,
             Self::Overlap(verb) => &verb.group,
+            Self::Usual(verb) => &verb.group,
         }
     }
 
@@ -345,6 +446,10 @@ impl Verb {
             Self::Rate(verb) => verb.distinct.iter().collect(),
             Self::Travel(verb) => verb.ignore_same.iter().collect(),
             Self::Overlap(verb) => verb.pair.fields.iter().map(|(field, _)| field).collect(),
+            Self::Usual(verb) => match &verb.of {
+                UsualOf::Value(field) => vec![field],
+                UsualOf::Rate { .. } => Vec::new(),
+            },
             Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) => Vec::new(),
         }
     }
@@ -662,6 +767,63 @@ impl fmt::Display for Pair {
     }
 }
 
+/// `usual:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UsualSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// What is compared with what is usual.
+    pub of: UsualOf,
+    /// How far from usual fires.
+    pub far: Far,
+    /// A group learns for so long, since its first record.
+    pub lasts: Millis,
+    /// And until it has so many samples; of a rate, so many weeks.
+    pub samples: u32,
+}
+
+impl UsualSpec {
+    /// Samples that a group keeps at most.
+    #[expect(clippy::cast_possible_truncation, reason = "a few hundred")]
+    pub const MAX_SAMPLES: u32 = usual::MAX_SAMPLES as u32;
+    /// Weeks that a group keeps at most.
+    #[expect(clippy::cast_possible_truncation, reason = "a few")]
+    pub const MAX_WEEKS: u32 = usual::MAX_WEEKS as u32;
+}
+
+/// What is compared with what is usual.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum UsualOf {
+    /// A number field.
+    Value(FieldName),
+    /// How many records of the group there are in a stretch of the week.
+    Rate {
+        /// How long a stretch is; it divides a day.
+        per: Millis,
+        /// Whose clocks tell the stretches.
+        #[serde(serialize_with = "zone_name")]
+        zone: Tz,
+    },
+}
+
+/// How far from usual; both conditions are strict, and one of them is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Far {
+    /// More than usual (true), or less.
+    pub above: bool,
+    /// So many times as much, or one in so many, in hundredths.
+    pub hundredths: Option<u32>,
+    /// So much more, or less.
+    pub and_by: Option<Number>,
+}
+
+impl Far {
+    /// `times`
+    pub fn times(&self) -> Option<Number> {
+        self.hundredths.map(|hundredths| Number::whole(hundredths.into()).over(100))
+    }
+}
+
 /// A script's text and where it stands, so that a fault inside it can be told at its line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScriptText {
@@ -740,6 +902,11 @@ pub struct Template {
     pub text: String,
     /// Where it stands.
     pub span: Span,
+}
+
+impl Stat {
+    /// The 50th percentile.
+    pub const MEDIAN: Self = Self::Percentile(50);
 }
 
 impl fmt::Display for Stat {

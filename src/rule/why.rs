@@ -8,7 +8,7 @@ use crate::record::{Columns, FieldName, Record, Value};
 use super::condition::{Memo, Predicates};
 use super::hours::Hours;
 use super::lists::Lists;
-use super::spec::{Bound, Expr, Literal, Past, Predicate, Test};
+use super::spec::{Bound, Expr, Filling, Literal, Part, Past, Predicate, Test};
 
 /// One part of a condition and whether it held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,7 +48,9 @@ pub fn why(expr: &Expr, record: Record<'_>, columns: &mut Columns, lists: &Lists
             let condition = predicates.ready(expr, columns);
             let held = predicates.holds(&condition, record, &mut Memo::default());
             let actual = columns.get(&predicate.field).map_or(Value::Absent, |column| record.get(column));
-            Why { held, what: look(predicate), actual: Some(shown(actual)), parts: Vec::new() }
+            // The whole line is evidence, and no value.
+            let actual = (!predicate.field.is_line()).then(|| shown(actual));
+            Why { held, what: look(predicate), actual, parts: Vec::new() }
         }
     }
 }
@@ -126,7 +128,8 @@ fn shown(value: Value<'_>) -> String {
 
 /// The look at a field, as a person reads it.
 fn look(predicate: &Predicate) -> String {
-    let field = &predicate.field;
+    let line = "some value of the line".to_owned();
+    let field = &if predicate.field.is_line() { line } else { predicate.field.to_string() };
     let cased = if predicate.cased { " (cased)" } else { "" };
     match &predicate.test {
         Test::Equals(literals) => format!("{field} is {}{cased}", list(literals, literal)),
@@ -141,8 +144,29 @@ fn look(predicate: &Predicate) -> String {
         Test::Exists(true) => format!("{field} is there"),
         Test::Exists(false) => format!("{field} is not there"),
         Test::In(names) => format!("{field} is in the list {}{cased}", list(names, quoted)),
-        Test::Past(past, _) => question(*past, field),
+        Test::Past(past, _) => question(*past, &predicate.field),
         Test::FieldRef(other) => format!("{field} is the same as {other}{cased}"),
+        Test::There(true) => format!("{field} is in the line"),
+        Test::There(false) => format!("{field} is not in the line"),
+        Test::Refers(part, other) => format!("{field} {} {other}{cased}", part_word(*part)),
+        Test::Clock(part, ordering, numbers) => {
+            let ordering = ordering.map_or("is", |ordering| ordering.sign());
+            format!("the {} of {field} {ordering} {}", part.as_str(), list(numbers, ToString::to_string))
+        }
+        Test::Filled(filling) => {
+            let Filling { part, before, list, after } = filling;
+            let part = part_word(*part);
+            format!("{field} {part} `{before}%{list}%{after}`, filled from the list{cased}")
+        }
+    }
+}
+
+fn part_word(part: Part) -> &'static str {
+    match part {
+        Part::Whole => "is",
+        Part::Start => "starts with",
+        Part::End => "ends with",
+        Part::Anywhere => "contains",
     }
 }
 

@@ -9,11 +9,15 @@ mod build;
 
 use super::problem::Span;
 
-pub use build::{parse, parse_as};
+pub use build::{Document, parse, parse_all, parse_as};
 
 /// Bytes of one file; a rule is a page or two.
 pub const MAX_BYTES: usize = 1 << 20;
-/// Scalars, lists and maps of one file, keys not counted.
+/// Bytes of a file of several documents: ten thousand rules are a third of it.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
+/// Documents of such a file.
+pub const MAX_DOCUMENTS: usize = 50_000;
+/// Scalars, lists and maps of one document, keys not counted.
 pub const MAX_NODES: usize = 20_000;
 /// Lists and maps inside each other, so that whatever walks the tree may call itself.
 pub const MAX_DEPTH: usize = 32;

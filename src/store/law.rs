@@ -114,6 +114,7 @@ fn change(tenant: usize) -> impl Strategy<Value = Change> {
         3 => message(tenant).prop_map(|delivery| Change::Owed(Box::new(delivery))),
         1 => message(tenant).prop_map(|delivery| Change::Delivery(Box::new(delivery))),
         1 => tried.prop_map(|(delivery, number, at, outcome)| Change::Tried { delivery, number, at, outcome }),
+        1 => (0..4_u8, "[a-z]{0,3}").prop_map(move |(id, mark)| Change::Marked { delivery: delivery_id(tenant, id), mark }),
         1 => silence(tenant).prop_map(Change::Silence),
         1 => (0..2_u8, timestamp()).prop_map(|(id, at)| Change::Unsilence { id: SilenceId([id; 8]), at }),
     ];
@@ -123,7 +124,7 @@ fn change(tenant: usize) -> impl Strategy<Value = Change> {
 /// Every term at once.
 fn terms(seed: u32) -> Terms {
     Terms {
-        group: Some(Group { key: format!("{seed:016x}"), interval: Millis::mins(5) }),
+        group: Some(Group { key: format!("{:016x}", seed % 2), interval: Millis::mins(5) }),
         repeat: Some(Millis(i64::from(seed) + 1)),
         again: true,
         unless: vec![DeliveryId([1; 16]), DeliveryId([2; 16])],
@@ -166,13 +167,15 @@ fn message(tenant: usize) -> impl Strategy<Value = Delivery> {
         }),
     ];
     let held_by = option::of((0..2_u8).prop_map(|id| SilenceId([id; 8])));
-    let who = (0..4_u8, select(&RECEIVERS[..]), owner(tenant), select(Level::ALL.to_vec()));
+    let rule = select(&["loud", "quiet"][..]);
+    let who = (0..4_u8, select(&RECEIVERS[..]), owner(tenant), select(Level::ALL.to_vec()), rule);
     let rest = (time(), time(), any::<u32>(), any::<i64>(), any::<bool>(), option::of(reason()));
     (who, body, standing, held_by, rest).prop_map(move |(who, body, standing, held_by, rest)| {
-        let ((id, to, whose, level), (created, due, tries, waited, plain, last_reason)) = (who, rest);
+        let ((id, to, whose, level, rule), (created, due, tries, waited, plain, last_reason)) = (who, rest);
         Delivery {
             id: delivery_id(tenant, id),
             tenant: whose,
+            rule: rule.parse().unwrap(),
             level,
             body,
             created: Timestamp(created),

@@ -260,6 +260,13 @@ pub enum Change {
         /// In words; none while it is being tried.
         outcome: Option<String>,
     },
+    /// Notes what the receiver of a delivery calls the message that it took: see [`Store::mark`].
+    Marked {
+        /// Which delivery.
+        delivery: DeliveryId,
+        /// The receiver's word for it.
+        mark: String,
+    },
     /// Keeps a silence, or replaces one.
     Silence(Silence),
     /// Removes a silence; what it held back is due at once, and known to have been held back.
@@ -357,7 +364,12 @@ pub struct Sent {
     pub at: Timestamp,
     /// How grave it was.
     pub level: Level,
+    /// The rule; of a digest, that of its first member.
+    pub rule: RuleId,
 }
+
+/// The share of what is due that no level graver than it can take away, in hundredths.
+pub const LEVEL_SHARE: usize = 10;
 
 /// What the store holds, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -402,8 +414,11 @@ pub trait Store: Send + Sync + 'static {
     fn alerts(&self, query: AlertQuery) -> Answer<Vec<KeptAlert>>;
     /// Every revision of an alert, in order.
     fn revisions(&self, tenant: Arc<str>, id: AlertId) -> Answer<Vec<Alert>>;
-    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; gravest first,
-    /// and then in the order they were owed; at most `most`.
+    /// Deliveries to `receiver` that wait, or whose lease is over, and are due at `now`; gravest first;
+    /// within a level the rules of each tenant take turns, each in the order it was owed. At most `most`,
+    /// of which [`LEVEL_SHARE`] hundredths are kept for each level, so that neither a noisy rule nor a
+    /// noisy level hides another. Turns are given out when a message is owed: it comes after those of its
+    /// own rule that wait, and not before what waits already.
     fn due(&self, receiver: ReceiverName, now: Timestamp, most: usize) -> Answer<Vec<Delivery>>;
     /// When the next delivery to `receiver` falls due, or its lease ends; none when nothing waits.
     fn next_due(&self, receiver: ReceiverName) -> Answer<Option<Timestamp>>;
@@ -413,6 +428,10 @@ pub trait Store: Send + Sync + 'static {
     fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>>;
     /// A delivery's tries.
     fn tries(&self, delivery: DeliveryId) -> Answer<Vec<Try>>;
+    /// When a message of a route's group was last taken at `receiver`: see [`crate::route::Group::key`].
+    fn group_told(&self, receiver: ReceiverName, key: String) -> Answer<Option<Timestamp>>;
+    /// What `receiver` calls its message of this alert: the last mark of those noted.
+    fn mark(&self, tenant: Arc<str>, receiver: ReceiverName, alert: AlertId) -> Answer<Option<String>>;
     /// Silences that are not over at `now`.
     fn silences(&self, now: Timestamp) -> Answer<Vec<Silence>>;
     /// Rows in quarantine, newest first.

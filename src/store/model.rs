@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     AlertQuery, Answer, Change, Checkpoint, Cursor, DeliveryQuery, Entry, Event, Fence, Holdings, KeptAlert,
-    Lane, MAX_QUARANTINED, Quarantined, Sent, Store, StoreError, Try,
+    LEVEL_SHARE, Lane, MAX_QUARANTINED, Quarantined, Sent, Store, StoreError, Try,
 };
 use crate::alert::{Alert, AlertId, State};
-use crate::record::Timestamp;
+use crate::record::{Level, Timestamp};
 use crate::route::{Delivery, DeliveryId, ReceiverName, Silence, Standing};
 
 /// A store whose copies are one store.
@@ -21,7 +21,15 @@ struct All {
     tenants: BTreeMap<Arc<str>, Tenant>,
     texts: BTreeMap<String, String>,
     /// In the order in which they were owed.
-    deliveries: Vec<(Delivery, Vec<Try>)>,
+    deliveries: Vec<Owed>,
+}
+
+#[derive(Debug, Clone)]
+struct Owed {
+    delivery: Delivery,
+    tries: Vec<Try>,
+    turn: u64,
+    mark: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -82,6 +90,13 @@ fn settled_at(delivery: &Delivery) -> Option<Timestamp> {
     }
 }
 
+fn of_alert(delivery: &Delivery) -> Option<AlertId> {
+    match &delivery.body {
+        crate::route::Body::Alert { id, .. } => Some(*id),
+        crate::route::Body::Digest(_) => None,
+    }
+}
+
 fn word(standing: &Standing) -> String {
     serde_json::to_value(standing).unwrap()["state"].as_str().unwrap().to_owned()
 }
@@ -126,8 +141,8 @@ impl All {
             }
             Change::Unsilence { id, at } => {
                 tenant.silences.remove(&id.0);
-                for (delivery, _) in
-                    self.deliveries.iter_mut().filter(|(delivery, _)| delivery.tenant == *name)
+                for Owed { delivery, .. } in
+                    self.deliveries.iter_mut().filter(|owed| owed.delivery.tenant == *name)
                 {
                     if delivery.held_by == Some(id) && delivery.standing == Standing::Waiting {
                         delivery.due = at;
@@ -149,16 +164,20 @@ impl All {
                 if delivery.tenant != *name {
                     return Err(failed("another tenant's"));
                 }
-                self.deliveries[place].0 = *delivery;
+                self.deliveries[place].delivery = *delivery;
             }
             Change::Tried { delivery, number, at, outcome } => {
                 let place = self.place(name, delivery).ok_or_else(|| failed("not there"))?;
-                let tries = &mut self.deliveries[place].1;
+                let tries = &mut self.deliveries[place].tries;
                 match tries.iter_mut().find(|known| known.number == number) {
                     Some(known) => known.outcome = outcome.or(known.outcome.take()),
                     None => tries.push(Try { number, at, outcome }),
                 }
                 tries.sort_by_key(|known| known.number);
+            }
+            Change::Marked { delivery, mark } => {
+                let place = self.place(name, delivery).ok_or_else(|| failed("not there"))?;
+                self.deliveries[place].mark = Some(mark);
             }
             Change::Forget { seq, before } => self.forget(name, seq, before),
         }
@@ -170,13 +189,29 @@ impl All {
             return Err(failed("another tenant's"));
         }
         if self.place(name, delivery.id).is_none() {
-            self.deliveries.push((delivery, Vec::new()));
+            let turn = self.turn_of(&delivery);
+            self.deliveries.push(Owed { delivery, tries: Vec::new(), turn, mark: None });
         }
         Ok(())
     }
 
+    /// After those of its own rule that wait, and not before what waits already.
+    fn turn_of(&self, delivery: &Delivery) -> u64 {
+        let open = self.deliveries.iter().filter(|other| ready(&other.delivery).is_some());
+        let of_level: Vec<&Owed> = open
+            .filter(|other| {
+                (&other.delivery.receiver, other.delivery.level) == (&delivery.receiver, delivery.level)
+            })
+            .collect();
+        let first = of_level.iter().map(|other| other.turn).min().unwrap_or(0);
+        let own = of_level.iter().filter(|other| {
+            (&other.delivery.tenant, &other.delivery.rule) == (&delivery.tenant, &delivery.rule)
+        });
+        own.map(|other| other.turn + 1).max().unwrap_or(0).max(first)
+    }
+
     fn place(&self, name: &Arc<str>, id: DeliveryId) -> Option<usize> {
-        self.deliveries.iter().position(|(known, _)| known.tenant == *name && known.id == id)
+        self.deliveries.iter().position(|owed| owed.delivery.tenant == *name && owed.delivery.id == id)
     }
 
     fn forget(&mut self, name: &Arc<str>, seq: u64, before: Timestamp) {
@@ -184,7 +219,7 @@ impl All {
         let taken_in = tenant.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
         let last = tenant.journal.last().map_or(0, |last| last.seq);
         tenant.journal.retain(|entry| entry.seq > seq.min(taken_in) || entry.seq == last);
-        self.deliveries.retain(|(delivery, _)| {
+        self.deliveries.retain(|Owed { delivery, .. }| {
             delivery.tenant != *name || settled_at(delivery).is_none_or(|settled| settled >= before)
         });
         tenant.silences.retain(|_, silence| silence.until >= before);
@@ -197,8 +232,12 @@ impl All {
             let newest = kept.newest();
             !matches!(newest.state, State::Closed | State::Resolved)
                 || newest.at >= before
-                || deliveries.iter().any(|(delivery, _)| told(delivery))
+                || deliveries.iter().any(|owed| told(&owed.delivery))
         });
+    }
+
+    fn of_receiver<'a>(&'a self, name: &'a ReceiverName) -> impl DoubleEndedIterator<Item = &'a Owed> {
+        self.deliveries.iter().filter(move |owed| owed.delivery.receiver == *name)
     }
 
     fn of(&self, tenant: &Arc<str>) -> Tenant {
@@ -318,43 +357,44 @@ impl Store for Model {
 
     fn due(&self, receiver: ReceiverName, now: Timestamp, most: usize) -> Answer<Vec<Delivery>> {
         self.now(move |all| {
-            let deliveries = all.deliveries.iter().map(|(delivery, _)| delivery);
-            let due = deliveries.filter(|delivery| {
-                delivery.receiver == receiver && ready(delivery).is_some_and(|ready| ready <= now)
-            });
-            let mut due: Vec<Delivery> = due.cloned().collect();
-            due.sort_by_key(|delivery| std::cmp::Reverse(delivery.level));
-            due.truncate(most);
-            Ok(due)
+            let mut due: Vec<&Owed> = all.of_receiver(&receiver).collect();
+            due.retain(|owed| ready(&owed.delivery).is_some_and(|ready| ready <= now));
+            due.sort_by_key(|owed| owed.turn);
+            let mut taken = Vec::new();
+            for level in Level::ALL.into_iter().rev() {
+                let kept_for_milder = most / 100 * LEVEL_SHARE * level as usize;
+                let of_level = due.iter().filter(|owed| owed.delivery.level == level);
+                let room = most - kept_for_milder - taken.len();
+                taken.extend(of_level.take(room).map(|owed| owed.delivery.clone()));
+            }
+            Ok(taken)
         })
     }
 
     fn next_due(&self, receiver: ReceiverName) -> Answer<Option<Timestamp>> {
-        self.now(move |all| {
-            let deliveries = all.deliveries.iter().filter(|(delivery, _)| delivery.receiver == receiver);
-            Ok(deliveries.filter_map(|(delivery, _)| ready(delivery)).min())
-        })
+        self.now(move |all| Ok(all.of_receiver(&receiver).filter_map(|owed| ready(&owed.delivery)).min()))
     }
 
     fn sent(&self, receiver: ReceiverName, since: Timestamp) -> Answer<Vec<Sent>> {
         self.now(move |all| {
-            let deliveries = all.deliveries.iter().filter(|(delivery, _)| delivery.receiver == receiver);
-            let mut sent: Vec<Sent> = deliveries
-                .filter_map(|(delivery, tries)| Some(Sent { at: tries.last()?.at, level: delivery.level }))
+            let mut sent: Vec<Sent> = all
+                .of_receiver(&receiver)
+                .filter_map(|Owed { delivery, tries, .. }| {
+                    let (level, rule) = (delivery.level, delivery.rule.clone());
+                    Some(Sent { at: tries.last()?.at, level, rule })
+                })
                 .filter(|sent| sent.at >= since)
                 .collect();
-            sent.sort_by_key(|sent| (sent.at, sent.level));
+            sent.sort_by(|one, other| {
+                (one.at, one.level, one.rule.as_str()).cmp(&(other.at, other.level, other.rule.as_str()))
+            });
             Ok(sent)
         })
     }
 
     fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>> {
         self.now(move |all| {
-            let deliveries = all.deliveries.iter().map(|(delivery, _)| delivery);
-            let of_alert = |delivery: &Delivery| match &delivery.body {
-                crate::route::Body::Alert { id, .. } => Some(*id),
-                crate::route::Body::Digest(_) => None,
-            };
+            let deliveries = all.deliveries.iter().map(|owed| &owed.delivery);
             let asked = deliveries
                 .filter(|known| query.tenant.as_ref().is_none_or(|tenant| known.tenant == *tenant))
                 .filter(|known| begins(&known.id, query.id.as_ref()))
@@ -365,10 +405,34 @@ impl Store for Model {
         })
     }
 
+    fn group_told(&self, receiver: ReceiverName, key: String) -> Answer<Option<Timestamp>> {
+        self.now(move |all| {
+            let told = all.of_receiver(&receiver).filter_map(|owed| match &owed.delivery.standing {
+                Standing::Delivered { at } => {
+                    owed.delivery.terms.group.as_ref().filter(|group| group.key == key).map(|_| *at)
+                }
+                Standing::Waiting
+                | Standing::Sending { .. }
+                | Standing::Dead { .. }
+                | Standing::Discarded { .. }
+                | Standing::Folded { .. } => None,
+            });
+            Ok(told.max())
+        })
+    }
+
+    fn mark(&self, tenant: Arc<str>, receiver: ReceiverName, alert: AlertId) -> Answer<Option<String>> {
+        self.now(move |all| {
+            let of_it =
+                |owed: &&Owed| owed.delivery.tenant == tenant && of_alert(&owed.delivery) == Some(alert);
+            Ok(all.of_receiver(&receiver).filter(of_it).filter_map(|owed| owed.mark.clone()).last())
+        })
+    }
+
     fn tries(&self, id: DeliveryId) -> Answer<Vec<Try>> {
         self.now(move |all| {
-            let known = all.deliveries.iter().find(|(delivery, _)| delivery.id == id);
-            Ok(known.map(|(_, tries)| tries.clone()).unwrap_or_default())
+            let known = all.deliveries.iter().find(|owed| owed.delivery.id == id);
+            Ok(known.map(|owed| owed.tries.clone()).unwrap_or_default())
         })
     }
 
@@ -395,7 +459,7 @@ impl Store for Model {
                 holdings.alerts += tenant.alerts.len() as u64;
                 holdings.quarantined += tenant.quarantine.len() as u64;
             }
-            for (delivery, _) in &all.deliveries {
+            for Owed { delivery, .. } in &all.deliveries {
                 let by_state = holdings.deliveries.entry(delivery.receiver.to_string()).or_default();
                 *by_state.entry(word(&delivery.standing)).or_default() += 1;
             }

@@ -41,6 +41,9 @@ macro_rules! suite {
             alerts_are_found_by_each_of_their_marks
             a_message_is_owed_once_whatever_became_of_it
             what_is_due_comes_in_the_order_it_was_owed
+            rules_take_turns_and_no_level_hides_another
+            a_message_is_called_what_its_receiver_calls_it
+            a_group_was_told_when_its_last_message_was_taken
             a_lease_that_is_over_is_due_again
             a_delivery_that_is_not_there_cannot_be_replaced
             a_try_keeps_its_beginning_and_its_outcome
@@ -569,6 +572,67 @@ pub(crate) fn what_is_due_comes_in_the_order_it_was_owed(place: Place<'_>) {
     assert_eq!(due(&*store, "slack", 50), [5, 3, 2], "the gravest first");
 }
 
+pub(crate) fn rules_take_turns_and_no_level_hides_another(place: Place<'_>) {
+    let store = place();
+    let fence = fence(&*store);
+    let of = |id: u8, rule: &str, level| Delivery {
+        rule: rule.parse().unwrap(),
+        level,
+        ..delivery(id, "slack", 1)
+    };
+    let noisy = (0..100).map(|id| owed(&of(id, "noisy", Level::High)));
+    commit(&*store, &fence, noisy.collect()).unwrap();
+    let quiet = (100..103).map(|id| owed(&of(id, "quiet", Level::High)));
+    commit(&*store, &fence, quiet.collect()).unwrap();
+    assert_eq!(due(&*store, "slack", 1)[..7], [0, 100, 1, 101, 2, 102, 3]);
+    let done = Standing::Delivered { at: Timestamp(2) };
+    let settled = (0..50).map(|id| now(&of(id, "noisy", Level::High), done.clone()));
+    let quiet = (100..103).map(|id| now(&of(id, "quiet", Level::High), done.clone()));
+    commit(&*store, &fence, settled.chain(quiet).collect()).unwrap();
+    commit(&*store, &fence, vec![owed(&of(103, "quiet", Level::High))]).unwrap();
+    assert_eq!(due(&*store, "slack", 1)[..3], [50, 103, 51], "who comes anew has the next turn, and no more");
+    let grave = (110..210).map(|id| owed(&of(id, "noisy", Level::Critical)));
+    commit(&*store, &fence, grave.collect()).unwrap();
+    let taken = due(&*store, "slack", 1);
+    assert_eq!((taken.len(), &taken[..2], &taken[60..63]), (70, &[110, 111][..], &[50, 103, 51][..]));
+}
+
+pub(crate) fn a_message_is_called_what_its_receiver_calls_it(place: Place<'_>) {
+    let store = place();
+    let fence = fence(&*store);
+    let of = |id: u8, revision| Delivery {
+        body: Body::Alert { id: AlertId([9; 16]), revision },
+        ..delivery(id, "slack", 1)
+    };
+    let mark = |id: u8, mark: &str| Change::Marked { delivery: DeliveryId([id; 16]), mark: mark.to_owned() };
+    let called = || wait(store.mark(tenant(), receiver("slack"), AlertId([9; 16]))).unwrap();
+    refused(&commit(&*store, &fence, vec![mark(1, "C1 1.0")]));
+    commit(&*store, &fence, vec![owed(&of(1, 1)), owed(&of(2, 2))]).unwrap();
+    assert_eq!(called(), None);
+    commit(&*store, &fence, vec![mark(1, "C1 1.0")]).unwrap();
+    assert_eq!(called().as_deref(), Some("C1 1.0"));
+    commit(&*store, &fence, vec![mark(2, "C1 2.0"), now(&of(1, 1), Standing::Waiting)]).unwrap();
+    assert_eq!(called().as_deref(), Some("C1 2.0"));
+    assert_eq!(wait(store.mark(tenant(), receiver("mail"), AlertId([9; 16]))).unwrap(), None);
+}
+
+pub(crate) fn a_group_was_told_when_its_last_message_was_taken(place: Place<'_>) {
+    let store = place();
+    let fence = fence(&*store);
+    let group = Some(crate::route::Group { key: "k".to_owned(), interval: Millis(5) });
+    let of = |id: u8| Delivery {
+        terms: Terms { group: group.clone(), ..Terms::default() },
+        ..delivery(id, "slack", 1)
+    };
+    let told = || wait(store.group_told(receiver("slack"), "k".to_owned())).unwrap().map(|at| at.0);
+    commit(&*store, &fence, (1..4).map(|id| owed(&of(id))).collect()).unwrap();
+    assert_eq!(told(), None);
+    let taken = |id: u8, at| now(&of(id), Standing::Delivered { at: Timestamp(at) });
+    commit(&*store, &fence, vec![taken(1, 70), taken(2, 50)]).unwrap();
+    assert_eq!(told(), Some(70));
+    assert_eq!(wait(store.group_told(receiver("slack"), "other".to_owned())).unwrap(), None);
+}
+
 pub(crate) fn a_lease_that_is_over_is_due_again(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
@@ -628,8 +692,8 @@ pub(crate) fn limits_see_each_message_once(place: Place<'_>) {
     }
     commit(&*store, &fence, changes).unwrap();
     let sent = |since: i64| wait(store.sent(receiver("slack"), Timestamp(since))).unwrap();
-    let (first, second) =
-        (Sent { at: Timestamp(10), level: Level::Low }, Sent { at: Timestamp(20), level: Level::Medium });
+    let of = |at, level| Sent { at: Timestamp(at), level, rule: "failure-burst".parse().unwrap() };
+    let (first, second) = (of(10, Level::Low), of(20, Level::Medium));
     assert_eq!(sent(10), vec![first, second.clone()]);
     assert_eq!(sent(11), vec![second]);
     assert!(sent(21).is_empty());
@@ -941,7 +1005,13 @@ pub(crate) fn all_told(store: &dyn Store, tenants: &[Arc<str>], receivers: &[Rec
         tell(&wait(store.due(receiver.clone(), Timestamp(10), usize::MAX)));
         tell(&wait(store.due(receiver.clone(), Timestamp(i64::MAX), 2)));
         tell(&wait(store.next_due(receiver.clone())));
-        tell(&wait(store.sent(receiver, Timestamp(5))));
+        tell(&wait(store.sent(receiver.clone(), Timestamp(5))));
+        for number in 0..2 {
+            tell(&wait(store.group_told(receiver.clone(), format!("{number:016x}"))));
+        }
+        for (tenant, id) in tenants.iter().flat_map(|tenant| (0..3).map(move |id| (tenant, id))) {
+            tell(&wait(store.mark(Arc::clone(tenant), receiver.clone(), AlertId([id; 16]))));
+        }
     }
     tell(&wait(store.silences(Timestamp(5))));
     let holdings = wait(store.holdings()).map(|holdings| super::Holdings { bytes: 0, ..holdings });

@@ -3,6 +3,7 @@
 
 mod first_seen;
 mod travel;
+mod usual;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -58,10 +59,18 @@ impl Visit {
 }
 
 /// A visit that is a hit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Seen {
     pub visit: Visit,
     pub id: [u8; 16],
+    /// Nothing is learnt from it.
+    pub left_out: bool,
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.visit, self.id) == (&other.visit, other.id)
+    }
 }
 
 impl Hit for Seen {
@@ -75,6 +84,10 @@ impl Hit for Seen {
 
     fn clears(&self) -> bool {
         false
+    }
+
+    fn leave_out(&mut self) {
+        self.left_out = true;
     }
 }
 
@@ -170,7 +183,7 @@ impl Case {
     ) -> impl Iterator<Item = Option<Seen>> + 'a {
         visits.iter().zip(ids).map(|(visit, id)| {
             let hit = (self.is_hit)(visit) && (self.key)(visit).is_some();
-            hit.then(|| Seen { visit: visit.clone(), id: *id })
+            hit.then(|| Seen { visit: visit.clone(), id: *id, left_out: false })
         })
     }
 

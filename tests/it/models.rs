@@ -158,6 +158,7 @@ fn simple(window: Window, holds: Holds<Seen>, cooldown: i64) -> SlowRule<Seen> {
         cooldown,
         cooldown_given: false,
         restart: false,
+        grave: false,
         recovered: None,
         same: |_, _| false,
     }

@@ -12,7 +12,7 @@ use super::world::{DAY, Run, Told, World, locator, rule};
 
 /// The lines of one file of the data set; none where the data set is not there.
 #[expect(clippy::disallowed_methods, reason = "the data set lies beside the repository")]
-fn lines(name: &str) -> Option<Vec<String>> {
+pub fn lines(name: &str) -> Option<Vec<String>> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let folder = std::env::var("LARUM_SHARED").map_or_else(|_| beside(), PathBuf::from).join("data");
     if !folder.is_dir() {

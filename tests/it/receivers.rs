@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use larum::alert::{Alert, AlertId, Bounds, Evidence, Revision, State};
 use larum::config::{self, KindDoc, Kinds, Secrets};
-use larum::deliver::{Content, KINDS, Message, Receiver};
+use larum::deliver::{Content, KINDS, Message, Receiver, Thread};
 use larum::record::{Level, Millis, Timestamp};
 use larum::route::{Attempt, DeliveryId, Digest, DigestLine};
 use larum::rule::keys::{MapDoc, Open};
@@ -96,7 +96,14 @@ pub const AT: Timestamp = Timestamp(1_767_604_080_000);
 
 pub fn message(number: u8, content: Content) -> Message {
     let now = AT + Millis::secs(90);
-    Message { id: DeliveryId([number; 16]), content, plain: false, zone: chrono_tz::Asia::Shanghai, now }
+    Message {
+        id: DeliveryId([number; 16]),
+        content,
+        plain: false,
+        thread: None,
+        zone: chrono_tz::Asia::Shanghai,
+        now,
+    }
 }
 
 /// An alert whose title, group and texts are `text`.
@@ -159,7 +166,9 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
     let told = |change: fn(&mut Alert)| {
         let mut alert = usual();
         change(&mut alert);
-        message(7, Content::Alert(Arc::new(alert)))
+        let thread = (alert.revision > 1).then_some(Thread { first: DeliveryId([7; 16]), mark: None });
+        let number = 6 + u8::try_from(alert.revision).unwrap();
+        Message { thread, ..message(number, Content::Alert(Arc::new(alert))) }
     };
     let line = |rule: &str, level, count| DigestLine { rule: rule.parse().unwrap(), level, count };
     let digest = Digest {
@@ -195,6 +204,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
         ("standing", message(8, Content::Digest(Arc::new(standing)))),
         ("plain", plain),
         ("probe", message(9, Content::Probe)),
+        ("watchdog", message(9, Content::Watchdog(Millis::hours(24)))),
     ]
 }
 

@@ -114,7 +114,7 @@ fn assert_json(text: &str, message: &Message, raw: &str) {
         Content::Alert(_) => assert_eq!(serde_json::from_value::<Alert>(json).unwrap(), alert(raw)),
         Content::Digest(_) if message.plain => assert_eq!(json["digest"]["groups"], Json::Array(Vec::new())),
         Content::Digest(_) => assert_eq!(json["digest"]["groups"][0]["group"], raw),
-        Content::Probe => unreachable!(),
+        Content::Probe | Content::Watchdog(_) => unreachable!(),
     }
 }
 

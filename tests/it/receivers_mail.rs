@@ -1,8 +1,14 @@
 //! Mail, against servers that behave and that do not, and against a real one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use larum::config::Secrets;
-use larum::route::Attempt;
+use larum::deliver::Message;
+use larum::record::Millis;
+use larum::route::{Attempt, DeliveryId};
 use mail_parser::MessageParser;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::mail_server::Real;
 use super::receivers::{Say, Smtp, Step, alert_message, digest_message, reason, try_receiver, word};
@@ -110,6 +116,76 @@ async fn lost_after_the_content_nobody_knows_lost_before_it_is_tried_again() {
         let early = smtp.receiver("a@example.com", ", timeout: 300ms").send(&alert_message("ana")).await;
         assert!(matches!(early, Attempt::TryAgain { everyone: true, .. }), "{early:?}");
     }
+}
+
+#[tokio::test]
+async fn letters_share_a_connection_until_it_dies_or_has_rested() {
+    let (greeted, taken) = (Arc::<AtomicUsize>::default(), AtomicUsize::new(0));
+    let counted = greeted.clone();
+    let smtp = Smtp::start(move |step| match step {
+        Step::Greeting => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            None
+        }
+        Step::Recipient(_) => None,
+        // The fifth letter is lost with the connection.
+        Step::Content { .. } => (taken.fetch_add(1, Ordering::SeqCst) == 4).then_some(Say::Nothing),
+    })
+    .await;
+    let receiver = smtp.receiver("a@example.com", "");
+    let send = async |number: u8, later: Millis| {
+        let usual = alert_message("ana");
+        let message = Message { id: DeliveryId([number; 16]), now: usual.now + later, ..usual };
+        (word(&receiver.send(&message).await), greeted.load(Ordering::SeqCst))
+    };
+    for number in 0..3 {
+        assert_eq!(send(number, Millis::secs(i64::from(number) * 50)).await, ("delivered", 1));
+    }
+    assert_eq!(send(3, Millis::secs(161)).await, ("delivered", 2), "it rested for more than a minute");
+    assert_eq!(send(4, Millis::secs(162)).await, ("unknown", 2));
+    assert_eq!(send(4, Millis::secs(163)).await, ("delivered", 3));
+    assert_eq!(smtp.taken().len(), 5);
+}
+
+#[tokio::test]
+async fn a_connection_that_died_at_rest_costs_no_try() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let letters = tokio::spawn(async move {
+        let mut letters = 0;
+        // Each connection is closed by the server once it has served a letter.
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 mail ESMTP\r\n").await.unwrap();
+            let mut line = String::new();
+            let mut content = false;
+            while stream.read_line(&mut line).await.unwrap() > 0 {
+                let said = match (content, line.trim_end()) {
+                    (true, ".") => "250 taken\r\n",
+                    (true, _) => "",
+                    (false, "DATA") => "354 go on\r\n",
+                    (false, _) => "250 fine\r\n",
+                };
+                stream.write_all(said.as_bytes()).await.unwrap();
+                if said == "250 taken\r\n" {
+                    letters += 1;
+                    break;
+                }
+                content |= line.trim_end() == "DATA";
+                line.clear();
+            }
+        }
+        letters
+    });
+    let text =
+        format!("{{kind: email, smtp: \"smtp://{address}\", from: larum@example.org, to: [a@example.com]}}");
+    let receiver = try_receiver(&text, &Secrets::default()).unwrap();
+    for number in 0..2 {
+        let message = Message { id: DeliveryId([number; 16]), ..alert_message("ana") };
+        assert_eq!(receiver.send(&message).await, Attempt::Delivered);
+    }
+    assert_eq!(letters.await.unwrap(), 2);
 }
 
 #[tokio::test]

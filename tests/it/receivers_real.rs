@@ -159,7 +159,14 @@ async fn an_alert_appears_in_alertmanager_grows_graver_is_resolved_and_comes_bac
         (alert.first_seen, alert.last_seen) = (began, now());
         "ana \"<b>{{ 1 }}\\ 安娜".clone_into(&mut alert.title);
         let content = Content::Alert(Arc::new(alert));
-        Message { id: DeliveryId([7; 16]), content, plain: false, zone: chrono_tz::UTC, now: now() }
+        Message {
+            id: DeliveryId([7; 16]),
+            content,
+            plain: false,
+            thread: None,
+            zone: chrono_tz::UTC,
+            now: now(),
+        }
     };
     let mut next = async || {
         let wait = tokio::time::timeout(Duration::from_mins(1), told.recv());

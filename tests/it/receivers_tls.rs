@@ -25,7 +25,7 @@ const MAIL: &str = "LARUM_TEST_MAIL";
 
 /// The certificate for `localhost` that the servers here have, which signs itself, and its key. They
 /// are for these tests and worth nothing elsewhere.
-fn identity(name: &str) -> PathBuf {
+pub fn identity(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/localhost").join(name)
 }
 
@@ -70,11 +70,15 @@ fn mail(smtp: &str) -> Box<dyn Receiver> {
     try_receiver(&text, &Secrets::default()).unwrap()
 }
 
-/// Runs [`what_the_system_trusts_is_sent_to`] where the system trusts this certificate alone.
 async fn trusting(name: &'static str, url: &str) -> bool {
+    trusting_alone("receivers_tls::what_the_system_trusts_is_sent_to", name, url).await
+}
+
+/// Runs `test` where the system trusts this certificate alone, with `url` in the environment.
+pub async fn trusting_alone(test: &str, name: &'static str, url: &str) -> bool {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "receivers_tls::what_the_system_trusts_is_sent_to", "--ignored"])
+        .args(["--exact", test, "--ignored"])
         .env("SSL_CERT_FILE", identity("certificate.pem"))
         .env_remove("SSL_CERT_DIR")
         .env(name, url);

@@ -121,6 +121,24 @@ fn a_late_alert_adds_up_late() {
 }
 
 #[test]
+fn rules_that_cannot_say_who_hold_no_sum_back() {
+    let ends = |by: &str| {
+        rule("ends", &format!("match: {{kind|exists: true, phase: [start, end]}}\nabsent: {{for: 1d{by}}}\n"))
+    };
+    for (by, expected) in [("", 1), (", by: [public_ip]", 1), (", by: [user]", 0)] {
+        let mut rules = rules();
+        rules.push(ends(by));
+        let world = World::new(&rules);
+        let mut run = world.run();
+        run.take(&[bursts(0, 0, "ana"), bursts(2, HOUR, "ana")].concat());
+        run.progress_apart(2 * HOUR, 0);
+        assert_eq!(risks(&run).len(), expected, "absent{by}");
+        run.progress_apart(2 * HOUR, 2 * HOUR);
+        assert_eq!(risks(&run), [(HOUR + 1, "ana".to_owned(), 40)], "absent{by}");
+    }
+}
+
+#[test]
 fn a_rule_that_waits_for_what_is_made_of_its_own_alerts_is_a_circle() {
     let burst = format!("{}quiet_while: [risk]\n", rules()[0]);
     let texts = vec![("burst.yaml".to_owned(), burst), ("risk.yaml".to_owned(), rules()[3].clone())];

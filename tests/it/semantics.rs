@@ -159,10 +159,11 @@ const CLAIMS: &[(u8, &str, &[&str])] = &[
     ),
     (
         20,
-        "a baseline asks for days and for records; what failed teaches nothing (that an alert was acknowledged decides nothing: it is no part of the journal)",
+        "a baseline asks for days and for records; what failed teaches nothing, nor do the records of a high alert while it is open (acknowledged or not: that is no part of the journal)",
         &[
             "a_group_has_learnt_at_exactly_the_end_of_learn",
             "failures_teach_nothing",
+            "whoever_is_told_of_at_a_high_level_does_not_become_usual",
             "an_attackers_failures_make_no_address_known",
             "five_failures_and_a_success_are_high_from_a_new_device_and_low_from_a_known_one",
         ],

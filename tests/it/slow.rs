@@ -57,6 +57,8 @@ pub struct SlowRule<H> {
     /// `recover` and the default cooldown: an alert that is resolved holds nothing back.
     pub cooldown_given: bool,
     pub restart: bool,
+    /// Its alerts are high: nothing is learnt from their records while they are open.
+    pub grave: bool,
     /// The recovery condition, over the same hits.
     pub recovered: Option<Recovered<H>>,
     /// Of which hits only one can be in a bucket.
@@ -69,6 +71,8 @@ pub trait Hit: Clone + PartialEq {
     /// Place in event order.
     fn order(&self) -> (i64, [u8; 16]);
     fn clears(&self) -> bool;
+    /// It is of a high alert that is open: nothing is learnt from it.
+    fn leave_out(&mut self) {}
 }
 
 /// An alert as the model raises it.
@@ -115,6 +119,7 @@ impl<H: Hit> SlowGroup<H> {
         } else if let Some(count) = (rule.holds)(&self.window(place, rule)) {
             self.raise(place, count, false, rule);
         }
+        self.leave_out(place, rule);
         let window = self.window_of_next(place, rule);
         let over = rule.recovered.as_ref().is_some_and(|recovered| recovered(&window));
         if let (true, Some(open)) = (over, self.open_alert(at, rule)) {
@@ -132,6 +137,7 @@ impl<H: Hit> SlowGroup<H> {
         if hit.clears() {
             return;
         }
+        self.leave_out(place, rule);
         for later in place..self.hits.len() {
             let judged = self.hits[later].clone();
             let window = self.window(later, rule);
@@ -142,8 +148,17 @@ impl<H: Hit> SlowGroup<H> {
             }
             if let Some(count) = (rule.holds)(&window) {
                 self.raise(later, count, true, rule);
+                self.leave_out(later, rule);
                 return;
             }
+        }
+    }
+
+    /// Leaves a hit out of what is learnt if a high alert is open at its time.
+    fn leave_out(&mut self, place: usize, rule: &SlowRule<H>) {
+        let at = self.hits[place].at();
+        if rule.grave && self.alerts.iter().any(|alert| alert.at <= at && at < alert.until) {
+            self.hits[place].leave_out();
         }
     }
 

@@ -241,7 +241,12 @@ impl Run<'_> {
     }
 
     pub fn progress(&mut self, at: i64) {
-        let outcome = self.engine.progress(SOURCE, time(at), time(at));
+        self.progress_apart(at, at);
+    }
+
+    /// Ends are not looked for as often as starts.
+    pub fn progress_apart(&mut self, start: i64, end: i64) {
+        let outcome = self.engine.progress(SOURCE, time(start), time(end));
         self.told.add(outcome);
     }
 

@@ -208,10 +208,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "3:8 `rules` is a list, not a single value; write `rules: [rules/]`",
     ),
     ("rules: [rules/]", "rules: []", "3:8 `rules` lists nothing; write `rules: [rules/]`"),
+    ("rules: [", "sigma: []\nrules: [", "3:8 `sigma` lists nothing; write `sigma: [sigma/]`"),
     (
         "rules: [",
-        "sigma: [a]\nrules: [",
-        "3:1 this version does not run `sigma` yet; take it out; a later version will run it",
+        "logsources: [{product: vdi}]\nrules: [",
+        "3:15 this line does not say whose records they are; add `kinds: [login]` or `services: [desktop]`, or take the line out",
+    ),
+    (
+        "rules: [",
+        "logsources: [{kinds: [logins]}]\nrules: [",
+        "3:22 `kinds` cannot hold `logins`; known: app_launch, login, session, user_event",
     ),
     (
         "rules: [",

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::super::step::Step;
 use super::desk::{Desk, Item, Next};
+use super::order::Ready;
 use super::{Ended, Event, STORE_WAIT};
-use crate::deliver::{Content, Message};
+use crate::deliver::{Content, Message, Thread};
 use crate::record::{Level, Millis, Timestamp};
 use crate::route::plan::Unit;
 use crate::route::retry::{self, Turn, Verdict};
 use crate::route::{Attempt, Body, Delivery, DeliveryId, Standing};
-use crate::store::{Change, DeliveryQuery};
+use crate::store::Change;
 
 /// No receiver takes longer to answer: then nobody knows what it did.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
@@ -25,19 +26,15 @@ const OUTCOME_TRIES: u32 = 30;
 const MAX_REASON: usize = 512;
 
 impl Desk {
-    /// Tries the delivery that `unit` is.
-    pub(super) async fn try_one(&mut self, unit: &Unit, now: Timestamp) -> Result<Next, Ended> {
-        let id = unit.members[0];
+    /// Tries a delivery whose turn has come.
+    pub(super) async fn try_one(&mut self, unit: &Unit, ready: Ready, now: Timestamp) -> Result<Next, Ended> {
+        let Ready { delivery, content, with } = ready;
+        let id = delivery.id;
         self.queue.retain(|item| item.delivery.id != id);
-        let Some(delivery) = self.still_due(unit, id, now).await? else { return Ok(Next::Again) };
-        let Some(content) = self.content(&delivery).await? else {
-            let reason = "its alert is no longer kept".to_owned();
-            self.bury(delivery, reason, now).await?;
-            return Ok(Next::Again);
-        };
-        let delivery = self.lease(delivery, now).await?;
+        let delivery = self.lease(delivery, with, now).await?;
         self.turns.note(unit);
-        let message = self.message(id, content, delivery.plain, now);
+        let thread = self.thread(&delivery).await?;
+        let message = Message { thread, ..self.message(id, content, delivery.plain, now) };
         let attempt = self.send(&message).await;
         self.office.steps.pass(Step::AfterSend)?;
         let now = self.office.clock.now();
@@ -58,43 +55,23 @@ impl Desk {
         Ok(Next::Again)
     }
 
-    /// The delivery as the store has it now, if it still is to be tried.
-    async fn still_due(
-        &self,
-        unit: &Unit,
-        id: DeliveryId,
-        now: Timestamp,
-    ) -> Result<Option<Delivery>, Ended> {
-        let query = DeliveryQuery {
-            tenant: Some(unit.tenant.clone()),
-            id: Some(id.to_string()),
-            receiver: Some(self.target.name.clone()),
-            most: 1,
-            ..DeliveryQuery::default()
-        };
-        let found = self.office.store.deliveries(query).await?.pop();
-        Ok(found.filter(|delivery| match delivery.standing {
-            Standing::Waiting => delivery.due <= now,
-            Standing::Sending { until } => until <= now,
-            Standing::Delivered { .. }
-            | Standing::Dead { .. }
-            | Standing::Discarded { .. }
-            | Standing::Folded { .. } => false,
-        }))
+    pub(super) fn message(&self, id: DeliveryId, content: Content, plain: bool, now: Timestamp) -> Message {
+        Message { id, content, thread: None, plain, zone: self.office.zone, now }
     }
 
-    async fn content(&self, delivery: &Delivery) -> Result<Option<Content>, Ended> {
-        Ok(match &delivery.body {
-            Body::Digest(digest) => Some(Content::Digest(Arc::new(digest.as_ref().clone()))),
-            Body::Alert { .. } => self.told(delivery).await?.map(|alert| Content::Alert(Arc::new(alert))),
-        })
+    /// What `delivery` continues.
+    async fn thread(&self, delivery: &Delivery) -> Result<Option<Thread>, Ended> {
+        let Body::Alert { id: alert, .. } = delivery.body else { return Ok(None) };
+        let first = DeliveryId::of_alert(&delivery.tenant, &delivery.receiver, alert, 1);
+        if first == delivery.id {
+            return Ok(None);
+        }
+        let (tenant, receiver) = (delivery.tenant.clone(), delivery.receiver.clone());
+        let mark = self.office.store.mark(tenant, receiver, alert).await?;
+        Ok(Some(Thread { first, mark }))
     }
 
-    fn message(&self, id: DeliveryId, content: Content, plain: bool, now: Timestamp) -> Message {
-        Message { id, content, plain, zone: self.office.zone, now }
-    }
-
-    async fn send(&self, message: &Message) -> Attempt {
+    pub(super) async fn send(&self, message: &Message) -> Attempt {
         let (sending, began) = (self.target.receiver.send(message), self.office.clock.now());
         let attempt = tokio::time::timeout(ANSWER_WITHIN, sending)
             .await
@@ -103,9 +80,16 @@ impl Desk {
         attempt
     }
 
-    /// Notes that a try begins.
-    async fn lease(&mut self, delivery: Delivery, now: Timestamp) -> Result<Delivery, Ended> {
-        let mut changes = Vec::new();
+    /// Notes that a try begins, of a message that stands for those `with` it too.
+    async fn lease(
+        &mut self,
+        delivery: Delivery,
+        with: Vec<Delivery>,
+        now: Timestamp,
+    ) -> Result<Delivery, Ended> {
+        self.queue.retain(|item| with.iter().all(|other| other.id != item.delivery.id));
+        let stands = |other: Delivery| Change::Delivery(Box::new(super::order::told_by(other, &delivery)));
+        let mut changes: Vec<Change> = with.into_iter().map(stands).collect();
         if let Standing::Sending { .. } = delivery.standing {
             let tries = self.office.store.tries(delivery.id).await?;
             if let Some(lost) = tries.last().filter(|lost| lost.outcome.is_none()) {
@@ -131,7 +115,7 @@ impl Desk {
         self.commit_of(&delivery.tenant, changes).await?;
         self.office.steps.pass(Step::AfterLease)?;
         if let Some(debt) = &mut self.debt {
-            debt.seen.push((now, delivery.level));
+            debt.seen.push((now, delivery.level, delivery.rule.clone()));
         }
         Ok(delivery)
     }
@@ -203,7 +187,9 @@ impl Desk {
         };
         let delivery = Delivery { last_reason: Some(outcome), ..after(delivery, step, now) };
         self.unsee(&delivery, attempt);
-        let changes = vec![Change::Delivery(Box::new(delivery.clone())), tried];
+        let mut changes = vec![Change::Delivery(Box::new(delivery.clone())), tried];
+        let mark = if *attempt == Attempt::Delivered { self.target.receiver.mark(delivery.id) } else { None };
+        changes.extend(mark.map(|mark| Change::Marked { delivery: delivery.id, mark: plain_words(&mark) }));
         self.insist(&delivery.tenant, changes).await?;
         self.office.steps.pass(Step::AfterOutcome)?;
         match &delivery.standing {
@@ -237,7 +223,9 @@ impl Desk {
             | Attempt::Refused { .. } => {
                 let seen = self.debt.as_mut().map(|debt| &mut debt.seen);
                 if let Some(seen) = seen
-                    && let Some(last) = seen.iter().rposition(|(_, level)| *level == delivery.level)
+                    && let Some(last) = seen
+                        .iter()
+                        .rposition(|(_, level, rule)| (*level, rule) == (delivery.level, &delivery.rule))
                 {
                     seen.remove(last);
                 }
@@ -245,7 +233,12 @@ impl Desk {
         }
     }
 
-    async fn bury(&mut self, delivery: Delivery, reason: String, now: Timestamp) -> Result<(), Ended> {
+    pub(super) async fn bury(
+        &mut self,
+        delivery: Delivery,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<(), Ended> {
         let standing = Standing::Dead { at: now, reason: reason.clone() };
         let delivery = Delivery { standing, ..delivery };
         self.commit_of(&delivery.tenant, vec![Change::Delivery(Box::new(delivery.clone()))]).await?;
@@ -262,7 +255,7 @@ impl Desk {
         });
     }
 
-    fn tell(&self, turn: Option<Turn>, reason: &str) {
+    pub(super) fn tell(&self, turn: Option<Turn>, reason: &str) {
         let (receiver, reason) = (self.target.name.clone(), reason.to_owned());
         match turn {
             Some(Turn::Failing) => self.office.events.tell(Event::Failing { receiver, reason }),
@@ -315,7 +308,7 @@ fn after(delivery: Delivery, step: retry::Step, now: Timestamp) -> Delivery {
 }
 
 /// What an attempt came to, in words for the delivery's history.
-fn outcome(attempt: &Attempt) -> String {
+pub(super) fn outcome(attempt: &Attempt) -> String {
     let (what, reason) = match attempt {
         Attempt::Delivered => return "delivered".to_owned(),
         Attempt::TryAgain { reason, .. } => ("try again", reason),

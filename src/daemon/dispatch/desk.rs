@@ -9,8 +9,9 @@ use super::super::tokens::Tokens;
 use super::{Ended, Office, Target};
 use crate::alert::{Alert, AlertId, State};
 use crate::record::{Level, Millis, Timestamp};
+use crate::route::delivery::{BY_GROUP, BY_LIMIT};
 use crate::route::digest::{self, Member, group_line};
-use crate::route::plan::{self, Plan, Turns, Unit, Waiting, plan};
+use crate::route::plan::{self, Held, Plan, Tried, Turns, Unit, Waiting, plan};
 use crate::route::retry::{Gate, Health};
 use crate::route::{Body, Delivery, DeliveryId, Digest, Limits, Silence, Standing, Terms, silence};
 use crate::store::{AlertQuery, Change, DeliveryQuery, KeptAlert};
@@ -20,8 +21,8 @@ const MAX_DUE: usize = plan::MAX_MEMBERS;
 /// The same where everything is told one by one. The store gives the gravest first.
 const MAX_DUE_UNLIMITED: usize = 500;
 /// While there is work, the store is asked again after this, for what has fallen due meanwhile.
-const LOOK_AGAIN: Millis = Millis::secs(1);
-/// Groups of routes whose last message is remembered; past it, all are forgotten and told sooner.
+pub(super) const LOOK_AGAIN: Millis = Millis::secs(1);
+/// Groups of routes whose last message is remembered; past it, the store is asked again.
 const MAX_GROUPS: usize = 10_000;
 /// What is told as milder than critical and waited so long gets the common share of the tokens.
 const STARVED: Millis = Millis::mins(15);
@@ -50,17 +51,19 @@ pub(super) struct Desk {
     pub(super) dice: fastrand::Rng,
     /// What was due at the last look and has not been dealt with.
     pub(super) queue: Vec<Item>,
-    /// When each group of a route was told last. Lost at a restart: then a group is told sooner.
+    /// When each group of a route was told last, where that is known: the store can tell it again.
     groups: BTreeMap<String, Timestamp>,
     looked: Timestamp,
     rings: u64,
+    /// When the watchdog is due.
+    pub(super) watched: Timestamp,
 }
 
 /// What was sent lately.
 pub(super) struct Debt {
     pub(super) tokens: Tokens,
     /// What people saw, or may have seen.
-    pub(super) seen: Vec<(Timestamp, Level)>,
+    pub(super) seen: Vec<Tried>,
 }
 
 /// A delivery that is due, and the group of its alert where that matters.
@@ -75,6 +78,7 @@ impl Desk {
         let mut seed = [0; 8];
         seed.copy_from_slice(&name.as_bytes()[..8]);
         let dice = fastrand::Rng::with_seed(u64::from_le_bytes(seed) ^ office.clock.now().0.unsigned_abs());
+        let watched = super::watchdog::next(target.watchdog, office.clock.now());
         Self {
             office,
             target,
@@ -86,11 +90,17 @@ impl Desk {
             groups: BTreeMap::new(),
             looked: Timestamp::MIN,
             rings: 0,
+            watched,
         }
     }
 
     /// Does one thing. `rings` counts what others have changed in the store.
     pub(super) async fn turn(&mut self, rings: u64) -> Result<Next, Ended> {
+        let next = self.step(rings).await?;
+        Ok(self.before_watchdog(next))
+    }
+
+    async fn step(&mut self, rings: u64) -> Result<Next, Ended> {
         let now = self.office.clock.now();
         self.count_debt(now).await?;
         let gate = self.health.gate(now);
@@ -98,6 +108,9 @@ impl Desk {
             Gate::Closed { until } => return Ok(Next::Until(until)),
             Gate::Probe => return self.probe_paused(now).await,
             Gate::Open | Gate::Single => {}
+        }
+        if now >= self.watched {
+            return self.watch(now).await;
         }
         if self.queue.is_empty() || self.rings != rings || now - self.looked >= LOOK_AGAIN {
             (self.rings, self.looked) = (rings, now);
@@ -124,8 +137,9 @@ impl Desk {
                 self.fold(unit, now).await?;
                 return Ok(Next::Again);
             }
+            let Some(ready) = self.ready(unit, now).await? else { return Ok(Next::Again) };
             match self.take_token(unit.level, !starved, now) {
-                Ok(()) => return self.try_one(unit, now).await,
+                Ok(()) => return self.try_one(unit, ready, now).await,
                 Err(free) => until = until.min(free),
             }
         }
@@ -140,15 +154,17 @@ impl Desk {
     async fn count_debt(&mut self, now: Timestamp) -> Result<(), Ended> {
         let reach = plan::reach(&self.target.limits, now);
         if let Some(debt) = &mut self.debt {
-            debt.seen.retain(|(at, _)| *at > reach);
+            debt.seen.retain(|(at, ..)| *at > reach);
             return Ok(());
         }
         let since = reach.min(now - TRANSPORT_REACH);
         let sent = self.office.store.sent(self.target.name.clone(), since).await?;
-        let sent: Vec<(Timestamp, Level)> = sent.into_iter().map(|sent| (sent.at, sent.level)).collect();
-        let lately = sent.partition_point(|(at, _)| *at < now - TRANSPORT_REACH);
-        let tokens = Tokens::new(self.target.transport, &sent[lately..]);
-        self.debt = Some(Debt { tokens, seen: sent });
+        let lately = sent.partition_point(|sent| sent.at < now - TRANSPORT_REACH);
+        let lately: Vec<(Timestamp, Level)> =
+            sent[lately..].iter().map(|sent| (sent.at, sent.level)).collect();
+        let tokens = Tokens::new(self.target.transport, &lately);
+        let seen = sent.into_iter().map(|sent| (sent.at, sent.level, sent.rule)).collect();
+        self.debt = Some(Debt { tokens, seen });
         Ok(())
     }
 
@@ -176,7 +192,7 @@ impl Desk {
 
     /// What becomes of one delivery that is due, before any limit is asked.
     async fn admit(
-        &self,
+        &mut self,
         mut delivery: Delivery,
         silences: &[Silence],
         now: Timestamp,
@@ -203,8 +219,8 @@ impl Desk {
             let standing = Standing::Discarded { at: now, reason: format!("{by} took it") };
             return Ok(Admitted::aside(Delivery { standing, ..delivery }));
         }
-        if let Some(until) = self.group_rests(&delivery, now) {
-            let last_reason = Some("waits for others of its group".to_owned());
+        if let Some(until) = self.group_rests(&delivery, now).await? {
+            let last_reason = Some(BY_GROUP.to_owned());
             return Ok(Admitted::aside(Delivery { due: until, last_reason, ..delivery }));
         }
         let mut changes = Vec::new();
@@ -243,10 +259,19 @@ impl Desk {
     }
 
     /// Until when the group of `delivery` rests after its last message.
-    fn group_rests(&self, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
-        let group = delivery.terms.group.as_ref()?;
-        let rests = *self.groups.get(&group.key)? + group.interval;
-        (rests > now).then_some(rests)
+    async fn group_rests(&mut self, delivery: &Delivery, now: Timestamp) -> Result<Option<Timestamp>, Ended> {
+        let Some(group) = &delivery.terms.group else { return Ok(None) };
+        let told = match self.groups.get(&group.key) {
+            Some(told) => *told,
+            None => {
+                let told = self.office.store.group_told(self.target.name.clone(), group.key.clone()).await?;
+                let told = told.unwrap_or(Timestamp::MIN);
+                self.remember_group(&group.key, told);
+                told
+            }
+        };
+        let rests = told + group.interval;
+        Ok((rests > now).then_some(rests))
     }
 
     /// A group of a route of which several are due.
@@ -265,11 +290,16 @@ impl Desk {
 
     /// A message of a group was sent.
     pub(super) fn group_told(&mut self, delivery: &Delivery, now: Timestamp) {
-        let Some(group) = &delivery.terms.group else { return };
+        if let Some(group) = &delivery.terms.group {
+            self.remember_group(&group.key, now);
+        }
+    }
+
+    fn remember_group(&mut self, key: &str, told: Timestamp) {
         if self.groups.len() >= MAX_GROUPS {
             self.groups.clear();
         }
-        self.groups.insert(group.key.clone(), now);
+        self.groups.insert(key.to_owned(), told);
     }
 
     async fn kept(&self, delivery: &Delivery, id: AlertId) -> Result<Option<KeptAlert>, Ended> {
@@ -316,15 +346,20 @@ impl Desk {
 
     /// Puts off what its limit has no room for.
     async fn put_off(&mut self, plan: &Plan) -> Result<(), Ended> {
-        let until: BTreeMap<DeliveryId, Timestamp> = plan.hold.iter().copied().collect();
+        let until: BTreeMap<DeliveryId, &Held> = plan.hold.iter().map(|held| (held.id, held)).collect();
         let held = self.queue.extract_if(.., |item| until.contains_key(&item.delivery.id));
         let limits = &self.target.limits;
         let held: Vec<Delivery> = held
             .map(|Item { delivery, .. }| {
-                let limit = limits.of(delivery.level).map_or_else(String::new, |at_most| at_most.to_string());
-                let last_reason =
-                    Some(format!("held back by the limit of level {}: {limit}", delivery.level));
-                let due = until.get(&delivery.id).copied().unwrap_or(delivery.due);
+                let held = until.get(&delivery.id);
+                let (whose, limit) = if held.is_some_and(|held| held.by_rule) {
+                    (format!("rule {}", delivery.rule), limits.of_rule(&delivery.rule))
+                } else {
+                    (format!("level {}", delivery.level), limits.of(delivery.level))
+                };
+                let limit = limit.map_or_else(String::new, |at_most| at_most.to_string());
+                let last_reason = Some(format!("{BY_LIMIT}{whose}: {limit}"));
+                let due = held.map_or(delivery.due, |held| held.until);
                 Delivery { due, last_reason, standing: Standing::Waiting, ..delivery }
             })
             .collect();
@@ -382,7 +417,7 @@ impl Desk {
     }
 
     /// Replaces deliveries, in one transaction a tenant.
-    async fn commit(&self, deliveries: Vec<Delivery>) -> Result<(), Ended> {
+    pub(super) async fn commit(&self, deliveries: Vec<Delivery>) -> Result<(), Ended> {
         let replaced = |delivery: Delivery| (delivery.tenant.clone(), Change::Delivery(Box::new(delivery)));
         self.commit_changes(deliveries.into_iter().map(replaced).collect()).await
     }

@@ -1,14 +1,16 @@
 //! A receiver that answers by a script, a store, a clock that the test moves, and the desk between.
 
 mod crash;
-
+mod flood;
+mod order;
 mod terms;
+mod watchdog;
 
 use std::sync::Mutex;
 
 use super::*;
 use crate::alert::{Alert, State};
-use crate::deliver::{Content, Message, Trying};
+use crate::deliver::{Content, Message, Thread, Trying};
 use crate::record::Timestamp;
 use crate::route::retry::PROBE_EVERY;
 use crate::route::{AtMost, Attempt, Body, Delivery, Silence, SilenceId, Standing, Terms, sample};
@@ -25,6 +27,7 @@ struct Given {
     delivery: DeliveryId,
     /// `ana7`, `digest of 4 (limit)` or `probe`.
     what: String,
+    thread: Option<Thread>,
     plain: bool,
     taken: bool,
 }
@@ -79,14 +82,19 @@ impl Receiver for Fake {
                 Content::Alert(alert) => alert.title.split(':').next().unwrap().to_owned(),
                 Content::Digest(digest) => format!("digest of {} ({})", digest.count, digest.because),
                 Content::Probe => "probe".to_owned(),
+                Content::Watchdog(every) => format!("watchdog {every}"),
             };
-            let (at, plain) = (message.now, message.plain);
-            let mut given = Given { at, delivery: message.id, what, plain, taken: false };
+            let (at, plain, thread) = (message.now, message.plain, message.thread.clone());
+            let mut given = Given { at, delivery: message.id, what, thread, plain, taken: false };
             let attempt = (self.answer.lock().unwrap())(&given);
             given.taken = attempt == Attempt::Delivered;
             self.given.lock().unwrap().push(given);
             attempt
         })
+    }
+
+    fn mark(&self, delivery: DeliveryId) -> Option<String> {
+        Some(format!("<{delivery}>"))
     }
 }
 
@@ -95,7 +103,7 @@ fn name(text: &str) -> ReceiverName {
 }
 
 fn target(receiver: &Arc<Fake>, limits: Limits) -> Target {
-    Target { name: name("soc"), receiver: receiver.clone(), transport: FAST, limits }
+    Target { name: name("soc"), receiver: receiver.clone(), transport: FAST, limits, watchdog: None }
 }
 
 struct World {
@@ -392,6 +400,7 @@ async fn a_silence_holds_messages_back_and_what_is_still_open_when_it_ends_is_se
     assert_eq!(fake.taken(), ["0:00 ana10", "0:00 ana11"]);
     let held = &world.deliveries().await[0];
     assert_eq!(held.last_reason.as_deref(), Some("held back by silence 0707070707070707"));
+    assert_eq!(held.why().word(), "silenced");
     let over = Alert { revision: 2, state: State::Closed, level: Level::Critical, ..sample::alert(8) };
     world.commit(vec![Change::Alert(Box::new(over))]).await;
     until(&mut desk, 60).await.unwrap();
@@ -463,8 +472,7 @@ async fn a_receiver_that_hangs_delays_no_other_and_a_stop_waits_for_its_try() {
     let (mut world, fake) = (World::new(), Fake::willing());
     let hanging = Hanging::default();
     let release = hanging.0.clone();
-    let bad =
-        Target { name: name("bad"), receiver: Arc::new(hanging), transport: FAST, limits: Limits::none() };
+    let bad = Target { name: name("bad"), receiver: Arc::new(hanging), ..target(&fake, Limits::none()) };
     for alert in alerts(0..20, Level::High) {
         world.commit(owed(&alert, "bad", NOW)).await;
     }

@@ -165,7 +165,8 @@ impl Daemon {
         let mut id = [0; 16];
         id.copy_from_slice(&blake3::hash(&alert.id.0).as_bytes()[..16]);
         let content = Content::Alert(Arc::new(alert));
-        let message = Message { id: DeliveryId(id), content, plain: false, zone: self.zone, now };
+        let message =
+            Message { id: DeliveryId(id), content, plain: false, thread: None, zone: self.zone, now };
         let heard = heard.into_iter().filter_map(|name| Some((self.receivers.get(&name)?.clone(), name)));
         let heard: Vec<_> = heard.collect();
         tokio::spawn(async move {
@@ -307,7 +308,7 @@ fn test_message(receiver: &ReceiverName, zone: chrono_tz::Tz, now: crate::record
     let seed = blake3::hash(format!("test {receiver} {}", now.0).as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&seed.as_bytes()[..16]);
-    Message { id: DeliveryId(id), content: Content::Probe, plain: false, zone, now }
+    Message { id: DeliveryId(id), content: Content::Probe, plain: false, thread: None, zone, now }
 }
 
 /// The next change of files; never where none are watched.

@@ -182,10 +182,10 @@ impl Daemon {
         });
         self.receivers.clear();
         let mut targets = Vec::new();
-        for BuiltReceiver { name, kind, limits, receiver } in receivers {
+        for BuiltReceiver { name, kind, limits, watchdog, receiver } in receivers {
             let receiver: Arc<dyn Receiver> = receiver.into();
             self.receivers.insert(name.clone(), receiver.clone());
-            targets.push(Target { name, receiver, transport: kind.transport, limits });
+            targets.push(Target { name, receiver, transport: kind.transport, limits, watchdog });
         }
         // Tries under way come to their end beside the new tasks, which leave alone what is leased.
         let new = Dispatch::start(&office, targets);

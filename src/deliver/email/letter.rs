@@ -45,10 +45,13 @@ fn headers(message: &Message, domain: &str) -> Vec<(&'static str, String)> {
         vec![("Auto-Submitted", "auto-generated".to_owned()), ("X-Auto-Response-Suppress", "All".to_owned())];
     match &message.content {
         Content::Alert(alert) => {
-            // The root of the thread is no letter that was ever sent, so that no order matters.
-            let root = format!("<alert.{}@{domain}>", alert.id);
-            headers.push(("References", root.clone()));
-            headers.push(("In-Reply-To", root));
+            // What became of an alert answers the letter that told of it first. Where a digest told of it,
+            // nobody has that letter, and those that answer it stand together all the same.
+            if let Some(thread) = &message.thread {
+                let root = format!("<{}@{domain}>", thread.first);
+                headers.push(("References", root.clone()));
+                headers.push(("In-Reply-To", root));
+            }
             headers.push(("List-Id", format!("<{}.larum.{domain}>", alert.rule)));
             headers.push(("X-Larum-Rule", alert.rule.to_string()));
             headers.push(("X-Larum-Level", alert.level.to_string()));
@@ -56,6 +59,7 @@ fn headers(message: &Message, domain: &str) -> Vec<(&'static str, String)> {
         }
         Content::Digest(_) => headers.push(("List-Id", format!("<digest.larum.{domain}>"))),
         Content::Probe => headers.push(("List-Id", format!("<probe.larum.{domain}>"))),
+        Content::Watchdog(_) => headers.push(("List-Id", format!("<watchdog.larum.{domain}>"))),
     }
     headers
 }
@@ -177,8 +181,6 @@ mod tests {
         To: soc@example.com, Ana <ana@example.com>
         Auto-Submitted: auto-generated
         X-Auto-Response-Suppress: All
-        References: <alert.1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a@example.org>
-        In-Reply-To: <alert.1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a@example.org>
         List-Id: <failure-burst.larum.example.org>
         X-Larum-Rule: failure-burst
         X-Larum-Level: high
@@ -186,6 +188,31 @@ mod tests {
         MIME-Version: 1.0
         Content-Type: multipart/alternative;
         ");
+    }
+
+    #[test]
+    fn what_became_of_an_alert_answers_the_letter_that_told_of_it_first() {
+        use crate::deliver::Thread;
+        use crate::route::DeliveryId;
+
+        let first = letter(&samples::alert());
+        let thread = Some(Thread { first: samples::alert().id, mark: None });
+        let later =
+            Message { id: DeliveryId([8; 16]), thread, ..samples::changed(|alert| alert.revision = 2) };
+        let later = letter(&later);
+        let parse = |letter: &str| {
+            let parsed = MessageParser::default().parse(letter.as_bytes()).unwrap().into_owned();
+            let answers = |value: &mail_parser::HeaderValue<'_>| value.as_text().map(str::to_owned);
+            (
+                parsed.message_id().map(str::to_owned),
+                answers(parsed.in_reply_to()),
+                answers(parsed.references()),
+            )
+        };
+        let (id, no_root, _) = parse(&first);
+        let (other, root, references) = parse(&later);
+        assert_eq!((no_root, &root, &references), (None, &id, &id));
+        assert_ne!(id, other);
     }
 
     #[test]

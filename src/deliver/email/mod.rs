@@ -21,7 +21,7 @@ use crate::rule::problem::Problems;
 use crate::rule::yaml::{self, Node};
 
 use super::reason::Secretive;
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 use folder::Folder;
 use smtp::Server;
 
@@ -53,6 +53,7 @@ static KEYS: MapDoc = MapDoc {
         need("from", Takes::Text, "the sender's address", "from: larum@example.com"),
         need("to", Takes::Texts, "the recipients' addresses", "to: [soc@example.com]"),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 
@@ -149,7 +150,7 @@ impl Receiver for Email {
             };
             let owed = self.lock().owed(message.id, self.to.len());
             let addresses: Vec<_> = owed.iter().map(|index| self.to[*index].email.clone()).collect();
-            let attempts = server.send(&self.from.email, &addresses, &letter).await;
+            let attempts = server.send(&self.from.email, &addresses, &letter, message.now).await;
             let mut taken = self.lock();
             let standings = taken.of(message.id, self.to.len());
             for (index, attempt) in owed.iter().zip(&attempts) {

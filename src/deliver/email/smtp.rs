@@ -1,9 +1,11 @@
 //! One conversation with a mail server, and what its answers mean.
 //!
 //! TLS from the first byte, or STARTTLS that is required; unencrypted only within this machine. A
-//! connection serves one message. Which step failed decides what is known: before the content nothing
+//! connection serves the letters of some time, for greeting and sign-in cost more than a letter; one
+//! that has rested is asked whether it still lives. Which step failed decides what is known: before the content nothing
 //! was taken, after it nobody knows.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lettre::Address;
@@ -15,15 +17,22 @@ use lettre::transport::smtp::extension::ClientId;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Options, Secrets};
+use crate::deliver::guard::Guard;
 use crate::deliver::http::is_loopback;
 use crate::deliver::reason::{Secretive, chain};
 use crate::deliver::tls;
-use crate::record::Millis;
+use crate::record::{Millis, Timestamp};
 use crate::route::Attempt;
 use crate::rule::problem::Problems;
 
 /// To a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Letters that a connection serves; some servers count them.
+const MAX_LETTERS: u32 = 100;
+
+/// A connection that rested longer is not used again: servers hang up after minutes.
+const MAX_REST: Millis = Millis::secs(60);
 
 /// A mail server.
 #[derive(Debug)]
@@ -34,6 +43,21 @@ pub struct Server {
     login: Option<(String, SecretString)>,
     timeout: Duration,
     secretive: Secretive,
+    guard: Guard,
+    idle: Mutex<Option<Line>>,
+}
+
+/// A connection, and what it has served.
+struct Line {
+    connection: AsyncSmtpConnection,
+    letters: u32,
+    used: Timestamp,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Line({})", self.letters)
+    }
 }
 
 enum Security {
@@ -110,13 +134,14 @@ impl Server {
             Secretive::default().with_password(user, password)
         });
         let timeout = Duration::from_millis(timeout.0.unsigned_abs());
-        Some(Self { host: address.host, port: address.port, security, login, timeout, secretive })
+        let (host, port, guard) = (address.host, address.port, Guard::read(options, problems));
+        Some(Self { host, port, security, login, timeout, secretive, guard, idle: Mutex::default() })
     }
 
     /// Sends the letter to each recipient in an envelope of its own: one attempt each, in their order.
-    pub async fn send(&self, from: &Address, to: &[Address], letter: &[u8]) -> Vec<Attempt> {
+    pub async fn send(&self, from: &Address, to: &[Address], letter: &[u8], now: Timestamp) -> Vec<Attempt> {
         let mut progress = Progress { attempts: vec![None; to.len()], sending: None };
-        let talk = self.converse(from, to, letter, &mut progress);
+        let talk = self.converse(from, to, letter, now, &mut progress);
         let rest = match tokio::time::timeout(self.timeout, talk).await {
             Ok(Ok(())) => None,
             Ok(Err(attempt)) => Some(attempt),
@@ -149,17 +174,23 @@ impl Server {
         from: &Address,
         to: &[Address],
         letter: &[u8],
+        now: Timestamp,
         progress: &mut Progress,
     ) -> Result<(), Attempt> {
-        let mut connection = self.connect(from).await?;
+        let mut line = match self.rested(now).await {
+            Some(line) => line,
+            None => Line { connection: self.connect(from).await?, letters: 0, used: now },
+        };
+        let connection = &mut line.connection;
         for (index, recipient) in to.iter().enumerate() {
-            let Err((phase, error)) = hand_over(&mut connection, from, recipient, letter, || {
+            let Err((phase, error)) = hand_over(connection, from, recipient, letter, || {
                 progress.sending = Some(index);
             })
             .await
             else {
                 progress.attempts[index] = Some(Attempt::Delivered);
                 progress.sending = None;
+                line.letters += 1;
                 continue;
             };
             let attempt = self.judge(phase, &error, Some(recipient));
@@ -171,9 +202,24 @@ impl Server {
             progress.attempts[index] = Some(attempt);
             connection.command(Rset).await.map_err(|error| self.judge(Phase::Opening, &error, None))?;
         }
-        // They have their letters; how the server says goodbye does not matter.
-        let _ = connection.quit().await;
+        if line.letters < MAX_LETTERS {
+            self.idle().replace(Line { used: now, ..line });
+        } else {
+            // They have their letters; how the server says goodbye does not matter.
+            let _ = line.connection.quit().await;
+        }
         Ok(())
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Option<Line>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that served last, where it lives.
+    async fn rested(&self, now: Timestamp) -> Option<Line> {
+        let line = self.idle().take();
+        let mut line = line.filter(|line| (Millis::ZERO..MAX_REST).contains(&(now - line.used)))?;
+        line.connection.test_connected().await.then_some(line)
     }
 
     /// A connection over which letters may go.
@@ -184,8 +230,15 @@ impl Server {
             Security::Implicit(tls) => Some(tls.clone()),
             Security::StartTls(_) | Security::Loopback => None,
         };
-        let at = (self.host.as_str(), self.port);
-        let connect = AsyncSmtpConnection::connect_tokio1(at, Some(CONNECT), &hello, wrapper, None);
+        let found = tokio::time::timeout(CONNECT, self.guard.resolve(&self.host, self.port)).await;
+        let lost = |reason: String| Attempt::TryAgain { wait: None, everyone: true, reason };
+        let found = match found {
+            Ok(Ok(found)) => found,
+            Ok(Err(refused)) => return Err(lost(self.secretive.reason(&chain(&refused)))),
+            Err(_) => return Err(lost(format!("cannot find the address of `{}` in time", self.host))),
+        };
+        let connect =
+            AsyncSmtpConnection::connect_tokio1(found.as_slice(), Some(CONNECT), &hello, wrapper, None);
         let mut connection = connect.await.map_err(bad)?;
         if let Security::StartTls(tls) = &self.security {
             connection.starttls(tls.clone(), &hello).await.map_err(bad)?;

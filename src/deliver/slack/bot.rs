@@ -1,8 +1,8 @@
 //! A bot of Slack: an alert is one message, and what becomes of it stands in that message's thread.
 //!
 //! The first message is edited so that the channel shows how the alert stands. Which message is an
-//! alert's is remembered for as long as the process lives; after that a revision is a message of its
-//! own. An edit is for the eye: where it fails, what it would have said stands in the thread already.
+//! alert's is its mark, which the store keeps with the delivery: a restart changes nothing. An edit is
+//! for the eye: where it fails, what it would have said stands in the thread already.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -11,19 +11,19 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 
 use super::{MALFORMED, UNWELCOME, asked, payload};
-use crate::alert::{Alert, AlertId, State};
+use crate::alert::{Alert, State};
 use crate::config::{Options, Secrets};
 use crate::deliver::http::{Answer, Endpoint};
 use crate::deliver::{Content, Message, Receiver, Trying};
 use crate::record::{Millis, Timestamp};
-use crate::route::Attempt;
+use crate::route::{Attempt, DeliveryId};
 use crate::rule::problem::Problems;
 
 /// Where methods are called.
 const USUAL: &str = "https://slack.com/api";
 
-/// Alerts whose message is remembered; past this the oldest is forgotten.
-const MAX_REMEMBERED: usize = 10_000;
+/// Marks that nobody has asked for; past this the oldest is forgotten.
+const MAX_MARKS: usize = 100;
 
 /// Words of a refusal that pass by themselves.
 const TROUBLE: [&str; 4] = ["fatal_error", "internal_error", "request_timeout", "service_unavailable"];
@@ -39,12 +39,12 @@ pub struct Bot {
     update: Endpoint,
     token: SecretString,
     channel: String,
-    threads: Mutex<Threads>,
+    marks: Mutex<Marks>,
 }
 
-/// The message of each alert, the oldest first.
+/// Messages that were taken just now, the oldest first.
 #[derive(Debug, Default)]
-struct Threads(VecDeque<(AlertId, Root)>);
+struct Marks(VecDeque<(DeliveryId, Root)>);
 
 /// A message that has a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,18 +55,26 @@ struct Root {
     ts: String,
 }
 
-impl Threads {
-    fn of(&self, id: AlertId) -> Option<Root> {
-        self.0.iter().rev().find(|(other, _)| *other == id).map(|(_, root)| root.clone())
+impl Root {
+    /// As the store keeps it.
+    fn mark(&self) -> String {
+        format!("{} {}", self.channel, self.ts)
     }
 
-    fn forget(&mut self, id: AlertId) {
-        self.0.retain(|(other, _)| *other != id);
+    fn of(mark: &str) -> Option<Self> {
+        let (channel, ts) = mark.split_once(' ')?;
+        Some(Self { channel: channel.to_owned(), ts: ts.to_owned() })
+    }
+}
+
+impl Marks {
+    fn take(&mut self, id: DeliveryId) -> Option<Root> {
+        let place = self.0.iter().position(|(other, _)| *other == id)?;
+        self.0.remove(place).map(|(_, root)| root)
     }
 
-    fn keep(&mut self, id: AlertId, root: Root) {
-        self.forget(id);
-        if self.0.len() >= MAX_REMEMBERED {
+    fn keep(&mut self, id: DeliveryId, root: Root) {
+        if self.0.len() >= MAX_MARKS {
             self.0.pop_front();
         }
         self.0.push_back((id, root));
@@ -99,11 +107,11 @@ impl Bot {
         let token = token?;
         let api = Endpoint::open_at(("api", USUAL), options, secrets, problems, timeout)?.hiding(&token);
         let (post, update) = (api.clone().below("chat.postMessage"), api.below("chat.update"));
-        Some(Self { post, update, token, channel, threads: Mutex::default() })
+        Some(Self { post, update, token, channel, marks: Mutex::default() })
     }
 
-    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn marks(&self) -> std::sync::MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn call(&self, method: &Endpoint, body: &Json, now: Timestamp) -> Result<Answer, Attempt> {
@@ -123,7 +131,7 @@ impl Bot {
             && let Some(root) = root(&answer)
             && !is_over(alert)
         {
-            self.threads().keep(alert.id, root);
+            self.marks().keep(message.id, root);
         }
         attempt
     }
@@ -141,7 +149,6 @@ impl Bot {
             Err(attempt) => return Some(attempt),
         };
         if error(&answer).is_some_and(|word| GONE.contains(&word.as_str())) {
-            self.threads().forget(alert.id);
             return None;
         }
         let attempt = self.judge(&answer, message);
@@ -150,9 +157,6 @@ impl Bot {
             edit["channel"] = root.channel.as_str().into();
             edit["ts"] = root.ts.as_str().into();
             let _ = self.call(&self.update, &edit, message.now).await;
-            if is_over(alert) {
-                self.threads().forget(alert.id);
-            }
         }
         Some(attempt)
     }
@@ -194,8 +198,8 @@ impl Receiver for Bot {
     fn send<'a>(&'a self, message: &'a Message) -> Trying<'a> {
         Box::pin(async move {
             if let Content::Alert(alert) = &message.content {
-                let root = self.threads().of(alert.id);
-                if let Some(root) = root
+                let mark = message.thread.as_ref().and_then(|thread| thread.mark.as_deref());
+                if let Some(root) = mark.and_then(Root::of)
                     && let Some(attempt) = self.follow(message, alert, &root).await
                 {
                     return attempt;
@@ -203,6 +207,10 @@ impl Receiver for Bot {
             }
             self.post(message).await
         })
+    }
+
+    fn mark(&self, delivery: DeliveryId) -> Option<String> {
+        self.marks().take(delivery).map(|root| root.mark())
     }
 }
 
@@ -236,18 +244,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_remembered_up_to_a_bound() {
-        let mut threads = Threads::default();
-        let id = |number: usize| AlertId((number as u128).to_be_bytes());
+    fn marks_are_told_once_and_kept_up_to_a_bound() {
+        let mut marks = Marks::default();
+        let id = |number: usize| DeliveryId((number as u128).to_be_bytes());
         let root = |ts: usize| Root { channel: "C1".to_owned(), ts: ts.to_string() };
-        for number in 0..=MAX_REMEMBERED {
-            threads.keep(id(number), root(number));
+        for number in 0..=MAX_MARKS {
+            marks.keep(id(number), root(number));
         }
-        assert_eq!(
-            (threads.0.len(), threads.of(id(0)), threads.of(id(1))),
-            (MAX_REMEMBERED, None, Some(root(1)))
-        );
-        threads.forget(id(1));
-        assert_eq!(threads.of(id(1)), None);
+        assert_eq!((marks.0.len(), marks.take(id(0)), marks.take(id(1))), (MAX_MARKS, None, Some(root(1))));
+        assert_eq!(marks.take(id(1)), None);
+        assert_eq!(Root::of(&root(7).mark()), Some(root(7)));
     }
 }

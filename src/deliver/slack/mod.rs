@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::http::{Answer, Endpoint, seconds_to_wait};
 use super::render::{self, Fact};
 use super::shown::{Shown, mrkdwn};
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying, timeout};
 use crate::config::{Options, Secrets};
 use crate::record::Millis;
 use crate::route::Attempt;
@@ -52,6 +52,7 @@ static KEYS: MapDoc = MapDoc {
             "api: https://slack-gov.com/api",
         ),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use crate::alert::Alert;
 use crate::config::Options;
 use crate::deliver::{Content, Message, fit, render};
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 use crate::route::{DeliveryId, Digest};
 use crate::rule::problem::Problems;
 use crate::rule::suggest::nearest;
@@ -128,6 +128,7 @@ fn context(message: &Message) -> Map<String, Json> {
         Content::Alert(_) => "alert",
         Content::Digest(_) => "digest",
         Content::Probe => "probe",
+        Content::Watchdog(_) => "watchdog",
     };
     let line = render::one_line(message);
     let text = if message.plain { line.literal().to_owned() } else { lines.join("\n") };
@@ -146,8 +147,10 @@ fn context(message: &Message) -> Map<String, Json> {
         (Content::Alert(_), whole) => {
             context.insert("alert".to_owned(), whole);
         }
-        (Content::Digest(_) | Content::Probe, Json::Object(whole)) => context.extend(whole),
-        (Content::Digest(_) | Content::Probe, _) => {}
+        (Content::Digest(_) | Content::Probe | Content::Watchdog(_), Json::Object(whole)) => {
+            context.extend(whole)
+        }
+        (Content::Digest(_) | Content::Probe | Content::Watchdog(_), _) => {}
     }
     context
 }
@@ -157,9 +160,19 @@ fn samples() -> Vec<Message> {
     let now = Timestamp(0);
     let digest = Digest { groups: vec![("user=\"ana\"".to_owned(), 1)], ..Digest::of(&[], "limit") };
     let alert = serde_json::from_str::<Alert>(SAMPLE).ok().map(|alert| Content::Alert(alert.into()));
-    let contents = alert.into_iter().chain([Content::Digest(digest.into()), Content::Probe]);
-    let message =
-        |content, plain| Message { id: DeliveryId([0; 16]), content, plain, zone: chrono_tz::UTC, now };
+    let contents = alert.into_iter().chain([
+        Content::Digest(digest.into()),
+        Content::Probe,
+        Content::Watchdog(Millis::hours(24)),
+    ]);
+    let message = |content, plain| Message {
+        id: DeliveryId([0; 16]),
+        content,
+        plain,
+        thread: None,
+        zone: chrono_tz::UTC,
+        now,
+    };
     contents.flat_map(|content| [false, true].map(|plain| message(content.clone(), plain))).collect()
 }
 
@@ -191,6 +204,6 @@ mod tests {
 
     #[test]
     fn the_samples_are_all_there() {
-        assert_eq!(samples().len(), 6, "the alert reads back");
+        assert_eq!(samples().len(), 8, "the alert reads back");
     }
 }

@@ -21,7 +21,7 @@ use crate::rule::problem::Problems;
 use body::Body;
 
 use super::http::Endpoint;
-use super::{Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
+use super::{ALLOW_PRIVATE, Kind, Message, Receiver, TIMEOUT, Transport, Trying, render, timeout};
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -66,10 +66,11 @@ static KEYS: MapDoc = MapDoc {
         may(
             "body",
             Takes::Template,
-            "a template of JSON; each value brings its own quotes. Names: kind, delivery, headline, text, line, alert, digest, probe",
+            "a template of JSON; each value brings its own quotes. Names: kind, delivery, headline, text, line, alert, digest, probe, watchdog",
             "body: '{\"text\": {{ headline }}}'",
         ),
         TIMEOUT,
+        ALLOW_PRIVATE,
     ],
 };
 

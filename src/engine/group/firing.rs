@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::alert::{AlertId, Finding, Fired, Sight};
-use crate::record::{Datum, Millis, RecordId, Timestamp};
+use crate::record::{Datum, Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Judge as _, Reach, Reason, Tally, Verb, Verdict, Window};
 
@@ -48,7 +48,7 @@ impl Group {
         let (verb, restart) = (&around.program.verb, around.program.restart);
         let at = self.live()[place].at;
         let mut poured = match verb.reach() {
-            Reach::Bucket(_) => Some(self.poured(place, verb)),
+            Reach::Bucket(_) | Reach::Learned => Some(self.poured(place, verb)),
             Reach::Time(_)
             | Reach::Last(..)
             | Reach::Records(_)
@@ -63,21 +63,21 @@ impl Group {
                 Reach::Last(most, within) => last.at < at + within && end - place <= most,
                 Reach::Records(keep) => end - place <= keep,
                 Reach::Pair(within) => last.at < at + within && end - place <= 2,
-                Reach::Folded | Reach::Bucket(_) => true,
+                Reach::Folded | Reach::Learned | Reach::Bucket(_) => true,
                 Reach::Alone => end == place + 1,
             };
             if !reached {
                 break;
             }
-            if let Some(tally) = &mut poured {
+            if let Some(tally) = poured.as_mut().filter(|_| !last.clears) {
                 self.pour(tally, last, verb);
             }
             if last.clears || self.covered(last) {
                 continue;
             }
-            let start = match &poured {
-                Some(tally) => self.bucket_start(tally),
-                None => self.window_start(end, verb, restart),
+            let start = match (verb.reach(), &poured) {
+                (Reach::Bucket(_), Some(tally)) => self.bucket_start(tally),
+                (_, _) => self.window_start(end, verb, restart),
             };
             if start > place && poured.is_none() {
                 // Something between cleared the group: no later hit looks back on this one.
@@ -100,6 +100,7 @@ impl Group {
                 }
             };
             let id = self.fire(start, end, finding, true, around);
+            self.set_aside(end - 1, verb);
             return Decision::Fired { id, late: true };
         }
         Decision::Late
@@ -128,9 +129,14 @@ impl Group {
         let hits = &self.live()[start..end];
         let tip = &hits[hits.len() - 1];
         let (at, from) = (tip.at, self.told_from(start, tip.at, program));
-        let sights = match (program.verb.reach(), program.verb.chosen(hits)) {
+        let chosen = program.verb.chosen(hits);
+        let from = match (program.verb.reach(), chosen.as_ref().and_then(|chosen| chosen.first())) {
+            (Reach::Learned, Some(first)) => first.at - Millis(1),
+            (_, _) => from,
+        };
+        let sights = match (program.verb.reach(), chosen) {
             (_, Some(chosen)) => sights(&chosen),
-            (Reach::Folded | Reach::Alone, None) => vec![sight(tip)],
+            (Reach::Folded | Reach::Learned | Reach::Alone, None) => vec![sight(tip)],
             (
                 Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_),
                 None,
@@ -181,7 +187,8 @@ impl Group {
             sights: tipped.sights,
         };
         around.counters.alerts += 1;
-        let firing = Firing { at, tip: tipped.by, from: tipped.covers, until: at + program.cooldown };
+        let (until, grave) = (at + program.cooldown, (level >= Level::High).then_some(at));
+        let firing = Firing { at, tip: tipped.by, from: tipped.covers, until, grave };
         let place = self.firings.partition_point(|other| other.at <= at);
         self.firings.insert(place, firing);
         let open = Open {
@@ -211,7 +218,7 @@ impl Group {
                 if cut { first } else { at - within }
             }
             Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_) => first,
-            Reach::Folded | Reach::Alone => at - Millis(1),
+            Reach::Folded | Reach::Learned | Reach::Alone => at - Millis(1),
         }
     }
 }
@@ -221,7 +228,7 @@ impl Group {
 fn covers_from(from: Timestamp, at: Timestamp, program: &Program) -> Timestamp {
     match program.verb.reach() {
         Reach::Time(_) | Reach::Last(..) | Reach::Bucket(_) => from,
-        Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => {
+        Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Learned | Reach::Alone => {
             at - Millis(i64::from(program.cooldown > Millis::ZERO))
         }
     }

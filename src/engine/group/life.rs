@@ -63,6 +63,11 @@ impl Group {
         if graver {
             open.level = level;
             open.level_line = line;
+            if level >= Level::High {
+                for firing in self.firings.iter_mut().filter(|firing| firing.at == open.at) {
+                    firing.grave = firing.grave.or(Some(sight.at));
+                }
+            }
         }
         if many {
             open.told = count;

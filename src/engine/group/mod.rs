@@ -33,6 +33,8 @@ struct Firing {
     from: Timestamp,
     /// The group is held back until here.
     until: Timestamp,
+    /// Since when its alert is high or critical.
+    grave: Option<Timestamp>,
 }
 
 /// The group's alert that is not over.
@@ -132,7 +134,7 @@ impl Group {
     }
 
     /// Takes in the next hit in event order.
-    pub fn observe(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
+    pub fn observe(&mut self, mut entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
         if let Verb::Overlap(_) = verb {
             return self.session(entry, around);
@@ -160,6 +162,7 @@ impl Group {
         if let Verb::Absent(_) = verb {
             return self.is_present(entry, around);
         }
+        entry.aside = verb.learns() && self.is_grave(at);
         self.push(entry, verb);
         self.bound(around);
         self.make_room(at, around);
@@ -173,6 +176,7 @@ impl Group {
         } else {
             self.judge_last(around)
         };
+        self.set_aside(self.live().len().saturating_sub(1), verb);
         self.check_recovery(at, around);
         decision
     }
@@ -189,6 +193,7 @@ impl Group {
         }
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
         let hit = verb.is_hit(&entry);
+        entry.aside = verb.learns() && self.is_grave(at);
         verb.seat_late(&mut self.base, &mut entry);
         let place = self.live().partition_point(|other| other.order() <= order);
         self.entries.insert(self.head + place, entry);
@@ -206,6 +211,7 @@ impl Group {
         let decision = if verb.waits() { self.wait_anew(decision, around) } else { decision };
         if hit && matches!(decision, Decision::Late) {
             self.fold_late(place, around);
+            self.set_aside(place, verb);
         }
         self.bound_late(around);
         self.low = self.next_window_start(verb, around.program.restart);
@@ -273,7 +279,7 @@ impl Group {
                 within
             }
             Reach::Alone => Millis::ZERO,
-            Reach::Records(_) | Reach::Folded => return None,
+            Reach::Records(_) | Reach::Folded | Reach::Learned => return None,
         };
         let entry = self.entries.last().map(|entry| entry.at + keeps);
         let firing = self.firings.iter().map(|firing| firing.until).max();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use crate::record::{Millis, Timestamp};
 use crate::rule::verb::{Entry, Judge as _, MAX_RECORDS, Reach, Tally, Verb};
 
-use super::{Group, Surroundings};
+use super::{Firing, Group, Surroundings};
 
 impl Group {
     /// Makes the tally again where a snapshot or a late hit left none.
     pub(super) fn wake(&mut self, verb: &Verb) {
         if verb.tallies() && self.tally.is_none() {
             let tally = match verb.reach() {
-                Reach::Bucket(_) => self.poured(self.live().len(), verb),
+                Reach::Bucket(_) | Reach::Learned => self.poured(self.live().len(), verb),
                 Reach::Time(_)
                 | Reach::Last(..)
                 | Reach::Records(_)
@@ -30,10 +30,11 @@ impl Group {
         }
     }
 
-    /// What is in a bucket before entry number `end`, found from the entries and what older ones left.
+    /// What the hits before entry number `end` have poured into a bucket, or taught, found from the
+    /// entries and what older ones left.
     pub(super) fn poured(&self, end: usize, verb: &Verb) -> Tally {
         let mut tally = verb.tally_after(&self.base);
-        for entry in &self.live()[..end] {
+        for entry in self.live()[..end].iter().filter(|entry| !entry.clears) {
             self.pour(&mut tally, entry, verb);
         }
         tally
@@ -70,7 +71,7 @@ impl Group {
             Reach::Records(keep) => end.saturating_sub(keep),
             Reach::Bucket(_) => self.tally.as_deref().map_or(0, |tally| self.bucket_start(tally)),
             Reach::Pair(within) => self.first_after(at - within).max(end.saturating_sub(2)),
-            Reach::Folded => 0,
+            Reach::Folded | Reach::Learned => 0,
             Reach::Alone => end - 1,
         };
         self.narrow(low, verb);
@@ -121,7 +122,7 @@ impl Group {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => (now - within - late, 0),
             Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
             Reach::Pair(_) => (now - late, 1),
-            Reach::Folded => (now - late, 0),
+            Reach::Folded | Reach::Learned => (now - late, 0),
             Reach::Alone => (Timestamp::MAX, 0),
         };
         while self.live().get(spared).is_some_and(|entry| entry.at <= horizon) {
@@ -130,7 +131,9 @@ impl Group {
         let oldest = now - late - around.program.cooldown;
         let reach = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
-            Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Alone => Millis::ZERO,
+            Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Learned | Reach::Alone => {
+                Millis::ZERO
+            }
         };
         self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
         if self.firings.len() > MAX_RECORDS {
@@ -197,6 +200,23 @@ impl Group {
         if emptied { live.len() } else { self.window_start(live.len(), verb, restart) }
     }
 
+    /// Whether a grave alert of the group is open at `at`.
+    pub(super) fn is_grave(&self, at: Timestamp) -> bool {
+        let grave = |firing: &Firing| firing.grave.is_some_and(|from| from <= at) && at < firing.until;
+        self.firings.iter().rev().any(grave)
+    }
+
+    /// If hit number `place` turned out to be of a grave alert, what it taught is taken back.
+    pub(super) fn set_aside(&mut self, place: usize, verb: &Verb) {
+        let Some(entry) = self.live().get(place) else { return };
+        if !verb.learns() || entry.aside || !self.is_grave(entry.at) {
+            return;
+        }
+        let live = &mut self.entries[self.head..];
+        live[place].aside = true;
+        verb.unlearn(&mut self.base, self.tally.as_deref_mut(), live, place);
+    }
+
     /// This hit made the group fire.
     pub(super) fn tipped(&self, entry: &Entry) -> bool {
         self.firings.iter().any(|firing| firing.tip == entry.id)
@@ -218,7 +238,7 @@ impl Group {
             Reach::Records(keep) => (Timestamp::MIN, keep),
             Reach::Pair(within) => (at - within, 2),
             // Where a bucket's window begins is found from the bucket.
-            Reach::Folded | Reach::Bucket(_) => (Timestamp::MIN, usize::MAX),
+            Reach::Folded | Reach::Learned | Reach::Bucket(_) => (Timestamp::MIN, usize::MAX),
             Reach::Alone => (Timestamp::MIN, 1),
         };
         let restarts = |entry: &Entry| restart && self.tipped(entry);

@@ -10,7 +10,7 @@ use super::sink::Sink;
 use super::slow::{Reader, span};
 use super::stops::Stops;
 use super::{MAX_FIELDS, MAX_KEYS_LEARNT};
-use crate::record::batch::SlotKind;
+use crate::record::batch::{Slot, SlotKind};
 
 /// A line that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +40,11 @@ struct Key {
     /// The key that came next last time.
     next: u16,
     marks: u8,
-    /// The one slot that its value fills, or `NOBODY`.
+    /// The slot that its value fills, or `NOBODY`.
     target: u16,
-    /// Set where one slot is not all there is to it.
+    /// Further slots that it fills.
+    also: Box<[u16]>,
+    /// Set where slots are not all there is to it.
     plan: Option<Box<KeyPlan>>,
 }
 
@@ -103,6 +105,7 @@ impl Default for Learnt {
             next: START,
             marks: 0,
             target: NOBODY,
+            also: Box::default(),
             plan: None,
         };
         Self { keys: vec![pseudo(), pseudo()], table: vec![NOBODY; TABLE + PROBES] }
@@ -219,14 +222,15 @@ impl Learnt {
             }
         }
         let means = plan.key(name);
-        let single = means.is_none_or(|key| key.node.is_none() && key.targets.len() <= 1);
+        let plain = means.is_none_or(|key| key.node.is_none());
         let mut key = Key {
             name: bytes.into(),
             literal: Literal::NOWHERE,
             next: START,
             marks: means.map_or(0, |key| key.marks),
             target: means.and_then(|key| key.targets.first().copied()).unwrap_or(NOBODY),
-            plan: if single { None } else { means.cloned().map(Box::new) },
+            also: means.and_then(|key| key.targets.get(1..)).unwrap_or_default().into(),
+            plan: if plain { None } else { means.cloned().map(Box::new) },
         };
         match free {
             Some(place) if self.keys.len() < MAX_KEYS_LEARNT => {
@@ -270,15 +274,23 @@ impl Key {
                 }
                 _ => return self.unusual(block, plan, at, sink),
             };
-            if self.target != NOBODY {
-                sink.put(self.target, slot);
-            }
+            self.put(slot, sink);
             return Some(after);
         }
         self.unusual(block, plan, at, sink)
     }
 
-    /// Reads a value that is no clean string or whole number, or that fills more than one slot.
+    #[inline]
+    fn put(&self, slot: Slot, sink: &mut Sink) {
+        if self.target != NOBODY {
+            sink.put(self.target, slot);
+            for target in &self.also {
+                sink.put(*target, slot);
+            }
+        }
+    }
+
+    /// Reads a value that is no clean string or whole number, or that paths lead into.
     fn unusual(&self, block: &str, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let mut reader = Reader::new(block, plan, at, block.len());
         if self.plan.is_some() {
@@ -286,9 +298,7 @@ impl Key {
         } else {
             let wanted = self.target != NOBODY;
             let slot = reader.value(2, wanted, None, sink).ok()?;
-            if wanted {
-                sink.put(self.target, slot);
-            }
+            self.put(slot, sink);
         }
         Some(reader.at())
     }

@@ -14,7 +14,9 @@
 mod facts;
 mod fast;
 mod fault;
+mod foreign;
 mod identity;
+mod lists;
 mod mapping;
 mod plan;
 mod row;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::foreign;
+use super::lists;
 use super::mapping::Mapping;
 use super::shape;
 use crate::record::field::{self, Columns, FieldName, RAW};
@@ -23,6 +25,8 @@ struct Node {
     children: Vec<(String, KeyPlan)>,
     /// Every slot that is filled from within.
     below: Vec<u16>,
+    /// Paths that go on through a list which stands where the object is expected.
+    through: Vec<lists::Path>,
 }
 
 /// The fields to fill and the keys that fill them.
@@ -33,6 +37,10 @@ struct Node {
 #[derive(Debug)]
 pub(super) struct Plan {
     fields: Vec<FieldName>,
+    /// Fields that are as the line spells them, and what each means where the line has none.
+    spelt: Vec<(usize, Option<usize>)>,
+    /// The field that holds the whole line, if it is wanted.
+    line: Option<usize>,
     /// The field that a further spelling belongs to, by target less the number of fields; in order
     /// of preference within a field.
     spellings: Vec<u16>,
@@ -48,8 +56,16 @@ impl Plan {
             all.want_known(name);
         }
         let fields = all.names().to_vec();
-        let mut plan = Self { fields, spellings: Vec::new(), keys: HashMap::new(), nodes: Vec::new() };
+        let mut plan = Self {
+            spelt: spelt(&fields),
+            line: fields.iter().position(FieldName::is_line),
+            fields,
+            spellings: Vec::new(),
+            keys: HashMap::new(),
+            nodes: Vec::new(),
+        };
         for number in 0..plan.fields.len() {
+            let through_lists = plan.fields[number].is_spelt();
             let mut first = true;
             for spelling in spellings(&plan.fields[number], mapping) {
                 let further = plan.fields.len() + plan.spellings.len();
@@ -58,7 +74,7 @@ impl Plan {
                     plan.spellings.push(number as u16);
                 }
                 first = false;
-                plan.add(&spelling, target);
+                plan.add(&spelling, target, through_lists);
             }
         }
         for (key, mark) in shape::MARKS {
@@ -69,7 +85,7 @@ impl Plan {
         plan
     }
 
-    fn add(&mut self, path: &[String], target: u16) {
+    fn add(&mut self, path: &[String], target: u16, through_lists: bool) {
         let mut within = None;
         for (place, name) in path.iter().enumerate() {
             let next = self.nodes.len() as u16;
@@ -86,6 +102,10 @@ impl Plan {
                 self.nodes.push(Node::default());
             }
             self.nodes[usize::from(node)].below.push(target);
+            if through_lists {
+                let rest = path[place + 1..].to_vec();
+                self.nodes[usize::from(node)].through.push(lists::Path { target, rest });
+            }
             within = Some(node);
         }
     }
@@ -93,6 +113,16 @@ impl Plan {
     /// Every field, by number.
     pub(super) fn fields(&self) -> &[FieldName] {
         &self.fields
+    }
+
+    /// Fields that are as the line spells them, and what each means where the line has none.
+    pub(super) fn spelt(&self) -> &[(usize, Option<usize>)] {
+        &self.spelt
+    }
+
+    /// The field that holds the whole line, if it is wanted.
+    pub(super) fn line(&self) -> Option<usize> {
+        self.line
     }
 
     /// How many slots a row needs while it is read.
@@ -107,7 +137,7 @@ impl Plan {
 
     /// The number of a field that is wanted or needed.
     pub(super) fn number(&self, name: &str) -> Option<usize> {
-        self.fields.iter().position(|field| field.as_str() == name)
+        self.fields.iter().position(|field| field.is(name))
     }
 
     /// What a key of the row means.
@@ -125,6 +155,21 @@ impl Plan {
     pub(super) fn below(&self, node: u16) -> &[u16] {
         &self.nodes[usize::from(node)].below
     }
+
+    /// Paths that go on through a list which stands where a node's object is expected.
+    pub(super) fn through(&self, node: u16) -> &[lists::Path] {
+        &self.nodes[usize::from(node)].through
+    }
+}
+
+/// Which of `fields` are as the line spells them, and which field each means where the line has none.
+fn spelt(fields: &[FieldName]) -> Vec<(usize, Option<usize>)> {
+    let of = |(number, field): (usize, &FieldName)| {
+        let meaning = field.meaning();
+        (number, meaning.and_then(|meaning| fields.iter().position(|other| *other == meaning)))
+    };
+    let list = fields.iter().enumerate().filter(|(_, field)| field.is_spelt() && !field.is_line());
+    list.map(of).collect()
 }
 
 fn child_mut<'a>(children: &'a mut Vec<(String, KeyPlan)>, name: &str) -> &'a mut KeyPlan {
@@ -138,8 +183,23 @@ fn child_mut<'a>(children: &'a mut Vec<(String, KeyPlan)>, name: &str) -> &'a mu
 /// The ways to a field's value, the preferred one first: each a path of keys.
 ///
 /// A mapped field is read from the mapped key and from nowhere else. `raw.kind` reads the same key
-/// as the fact `kind`. A name with dots is a key as it stands, else a path.
+/// as the fact `kind`. A name with dots is a key as it stands, else a path. A field that is as the line
+/// spells it is its own key first, whatever is mapped; one that a map declares is read from its key where
+/// the line does not spell it.
 fn spellings(field: &FieldName, mapping: &Mapping) -> Vec<Vec<String>> {
+    if field.is_line() {
+        return Vec::new();
+    }
+    if field.is(foreign::TIME) {
+        return foreign::NAMES.iter().flat_map(|name| literal_then_path(name)).collect();
+    }
+    if field.is_spelt() {
+        let declared =
+            if field.meaning().is_some() { None } else { Some(FieldName::declared(field.as_str())) };
+        let mapped = declared.and_then(|declared| mapping.of(&declared));
+        let ways = literal_then_path(field.as_str()).into_iter();
+        return ways.chain(mapped.into_iter().flat_map(|map| literal_then_path(&map.key))).collect();
+    }
     if let Some(map) = mapping.of(field) {
         return literal_then_path(&map.key);
     }

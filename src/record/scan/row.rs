@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::facts::Memo;
 use super::fast::Line;
 use super::fault::cut;
+use super::foreign;
 use super::identity::{Parts, Tag};
 use super::plan::Plan;
 use super::shape::{Kind, Service, Shape};
@@ -78,12 +79,15 @@ const MAX_QUOTED: usize = 64;
 
 /// The fields that rows must be read for, besides the wanted columns.
 pub(super) fn needed(columns: &Columns, origin: &Origin) -> Vec<&'static str> {
-    let wanted = |name: &str| columns.names().iter().any(|field| field.as_str() == name);
+    let wanted = |name: &str| columns.names().iter().any(|field| field.is(name));
     let mut needed = ALWAYS.to_vec();
     needed.extend(INPUTS.iter().filter(|(name, _)| wanted(name)).flat_map(|(_, inputs)| *inputs));
     needed.extend(key_of(origin));
     if origin.endpoint.is_none_or(|endpoint| endpoint == Endpoint::UserEvents) {
         needed.push(IS_SUCCESS);
+    }
+    if origin.endpoint.is_none() {
+        needed.push(foreign::TIME);
     }
     needed
 }
@@ -129,6 +133,7 @@ pub(super) struct Places {
     pub(super) transaction_id: usize,
     pub(super) times: [usize; 3],
     pub(super) end_time: usize,
+    pub(super) foreign_time: Option<usize>,
     pub(super) failed_code: usize,
     pub(super) failed_reason: usize,
     pub(super) outcome: usize,
@@ -154,6 +159,7 @@ impl Places {
             transaction_id: at("transaction_id"),
             times: ["start_time", "pre_conn_time", "update_time"].map(at),
             end_time: at("end_time"),
+            foreign_time: plan.number(foreign::TIME),
             failed_code: at("failed_code"),
             failed_reason: at("failed_reason"),
             outcome: at("outcome"),
@@ -193,6 +199,8 @@ impl<'a> Found<'a> {
 
 /// The times of a row.
 pub(super) struct Times {
+    /// It has none of the vendor's names for a time.
+    pub(super) foreign: bool,
     pub(super) start: Timestamp,
     pub(super) end: Option<Timestamp>,
     pub(super) only: Option<Phase>,
@@ -221,7 +229,7 @@ impl Maker {
         Self {
             at: Places::new(&plan),
             addresses: numbered(&|field| field.kind() == FieldKind::Address),
-            round_trips: numbered(&|field| matches!(field.as_str(), "network_rtt" | "e2e_rtt")),
+            round_trips: numbered(&|field| field.is("network_rtt") || field.is("e2e_rtt")),
             key: key_of(&origin).iter().filter_map(|name| plan.number(name)).collect(),
             plan,
             facts,
@@ -259,11 +267,13 @@ impl Maker {
         let shape = self.shape(sink);
         let kind = self.kind(block, sink, shape);
         let times = self.times(block, sink)?;
+        let kind = (!times.foreign).then_some(kind);
         let id = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink, shape);
         self.wanted_facts(block, sink, memo, &times, outcome);
         self.places(found, sink);
         self.forget_unknowns(block, sink);
+        self.as_spelt(found.line, sink);
         let open = times.only.is_none()
             && times.end.is_none()
             && outcome == Outcome::Success
@@ -292,7 +302,10 @@ impl Maker {
             let target = sink.touched[place];
             let field = self.plan.field_of(target);
             let (have, other) = (sink.values[field], sink.values[usize::from(target)]);
-            if is_blank(have)
+            // What the line spells is there, blank or not.
+            let settled = have.kind != SlotKind::Absent && self.plan.fields()[field].is_spelt();
+            if !settled
+                && is_blank(have)
                 && other.kind != SlotKind::Absent
                 && (!is_blank(other) || have.kind == SlotKind::Absent)
             {
@@ -305,6 +318,18 @@ impl Maker {
             if let Some((_, ours)) = values.iter().find(|(known, _)| *known == theirs) {
                 sink.values[*field] = ours.slot(&sink.tail);
             }
+        }
+    }
+
+    /// Fields that the line does not spell are what they mean here.
+    fn as_spelt(&self, line: Line, sink: &mut Sink) {
+        for (spelt, meaning) in self.plan.spelt() {
+            if let (SlotKind::Absent, Some(meaning)) = (sink.values[*spelt].kind, meaning) {
+                sink.values[*spelt] = sink.values[*meaning];
+            }
+        }
+        if let Some(whole) = self.plan.line() {
+            sink.values[whole] = span(line.start, line.end, SlotKind::Json);
         }
     }
 
@@ -331,7 +356,8 @@ impl Maker {
 
     fn times(&self, block: &str, sink: &mut Sink) -> Result<Times, Fault> {
         let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
-        let start = self.at.times.into_iter().find_map(read);
+        let own = self.at.times.into_iter().find_map(read);
+        let start = own.or_else(|| self.foreign_time(block, sink));
         let end = read(self.at.end_time);
         let only = is_given(block, sink, self.at.phase).and_then(phase_called);
         let time = match only {
@@ -341,7 +367,14 @@ impl Maker {
         let time = time.ok_or_else(|| self.no_time(block, sink))?;
         // The record tells its phase itself.
         sink.values[self.at.phase] = Slot::ABSENT;
-        Ok(Times { start: time, end: end.filter(|end| *end >= start.unwrap_or(time)), only })
+        let end = end.filter(|end| *end >= start.unwrap_or(time));
+        Ok(Times { foreign: own.is_none() && end.is_none(), start: time, end, only })
+    }
+
+    /// The time of a row that is not the vendor's: of the field that is mapped, else under a usual name.
+    fn foreign_time(&self, block: &str, sink: &Sink) -> Option<Timestamp> {
+        let places = [self.at.times.first().copied(), self.at.foreign_time];
+        places.into_iter().flatten().find_map(|number| foreign::time(text(block, sink, number)?))
     }
 
     fn no_time(&self, block: &str, sink: &Sink) -> Fault {
@@ -350,19 +383,28 @@ impl Maker {
             // The vendor's word for "not yet" is a time of the year 1.
             (!spelt.is_empty() && !spelt.starts_with("000")).then_some(spelt)
         };
-        let spelt = self.at.times.iter().find_map(says_something);
+        let spelt = self.at.times.iter().chain(&self.at.foreign_time).find_map(says_something);
         spelt.map_or(Fault::NoTime, |spelt| Fault::UnreadableTime(cut(spelt, MAX_QUOTED)))
     }
 
-    fn identity(&self, found: Found<'_>, sink: &Sink, shape: Shape, kind: Slot, parts: &mut Parts) -> RowId {
+    /// The identity of a row of this `kind`; none for a row that is not the vendor's, whose `id` may be
+    /// anything.
+    fn identity(
+        &self,
+        found: Found<'_>,
+        sink: &Sink,
+        shape: Shape,
+        kind: Option<Slot>,
+        parts: &mut Parts,
+    ) -> RowId {
         let block = found.block;
         let given = |number: usize| is_given(block, sink, number);
         match &self.origin.provenance {
             Provenance::File => {
                 let id = given(self.at.id)
                     .or_else(|| if shape.desktop { given(self.at.transaction_id) } else { None });
-                match id {
-                    Some(id) => {
+                match id.zip(kind) {
+                    Some((id, kind)) => {
                         let kind = sink.tail.text(block, kind);
                         parts.begin(Tag::FileId).part(kind.as_bytes()).part(id.as_bytes()).digest()
                     }

@@ -179,7 +179,28 @@ impl<'a> Reader<'a> {
         for target in &key.targets {
             sink.put(*target, slot);
         }
+        if let (Some(node), SlotKind::Json) = (key.node, slot.kind) {
+            self.through_list(node, slot, sink);
+        }
         Ok(())
+    }
+
+    /// Fills what is read through a list, where one stands in the place of `node`'s object.
+    fn through_list(&self, node: u16, slot: Slot, sink: &mut Sink) {
+        let paths = self.plan.through(node);
+        let text = &self.text[slot.start as usize..(slot.start + slot.len) as usize];
+        if paths.is_empty() || !text.starts_with('[') {
+            return;
+        }
+        let Ok(list) = serde_json::from_str(text) else { return };
+        for path in paths {
+            if let Some(values) = path.values(&list) {
+                let tail = sink.tail.len();
+                sink.tail.push(&values);
+                let slot = Slot { kind: SlotKind::Json, ..sink.tail.since(tail) };
+                sink.put(path.target, slot);
+            }
+        }
     }
 
     fn array(&mut self, depth: usize, sink: &mut Sink) -> Result<(), Bad> {

@@ -31,6 +31,7 @@ fn item(number: usize, level: Level, rule: &str, created: i64) -> Waiting {
 struct Told {
     at: Timestamp,
     level: Level,
+    rule: RuleId,
     members: Vec<DeliveryId>,
 }
 
@@ -41,7 +42,7 @@ struct World {
     waiting: Vec<(Waiting, Timestamp)>,
     /// Members of digests that wait to be sent.
     digests: BTreeMap<DeliveryId, Vec<DeliveryId>>,
-    log: Vec<(Timestamp, Level)>,
+    log: Vec<Tried>,
     turns: Turns,
     told: Vec<Told>,
 }
@@ -65,11 +66,11 @@ impl World {
                 self.waiting.iter().filter(|(_, due)| *due <= now).map(|(item, _)| item.clone()).collect();
             let plan = plan(&self.limits, &self.log, &due, &self.turns, now);
             let since = reach(&self.limits, now);
-            let rebuilt: Vec<_> = self.log.iter().copied().filter(|(at, _)| *at > since).collect();
+            let rebuilt: Vec<_> = self.log.iter().filter(|(at, ..)| *at > since).cloned().collect();
             assert_eq!(plan, super::plan(&self.limits, &rebuilt, &due, &self.turns, now), "a rebuilt log");
             let planned: usize = plan.send.iter().map(|unit| unit.members.len()).sum();
             assert_eq!(planned + plan.hold.len(), due.len(), "each once");
-            for (held, until) in &plan.hold {
+            for Held { id: held, until, .. } in &plan.hold {
                 assert!(*until > now);
                 self.waiting.iter_mut().find(|(item, _)| item.id == *held).unwrap().1 = *until;
             }
@@ -90,9 +91,9 @@ impl World {
             return;
         }
         let members = self.digests.remove(&head).unwrap_or_else(|| vec![head]);
-        self.log.push((now, unit.level));
+        self.log.push((now, unit.level, unit.rule.clone()));
         self.turns.note(unit);
-        self.told.push(Told { at: now, level: unit.level, members });
+        self.told.push(Told { at: now, level: unit.level, rule: unit.rule.clone(), members });
     }
 
     /// Lets everything arrive and time pass until nothing waits.
@@ -144,10 +145,21 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
+/// Limits of levels, and some of single rules.
+fn all_limits() -> impl Strategy<Value = Limits> {
+    let rule = (0..3_u8, 1..4_u32, 1..20_i64);
+    (limits(), prop::collection::vec(rule, 0..3)).prop_map(|(limits, rules)| {
+        rules.into_iter().fold(limits, |limits, (rule, count, mins)| {
+            limits
+                .with_rule(format!("r{rule}").parse().unwrap(), AtMost { count, within: Millis::mins(mins) })
+        })
+    })
+}
+
 proptest! {
     #[test]
     fn no_window_ever_holds_more_than_its_limit(
-        arrivals in arrivals(60), limits in limits(), restarts in prop::collection::vec(any::<bool>(), 1..9),
+        arrivals in arrivals(60), limits in all_limits(), restarts in prop::collection::vec(any::<bool>(), 1..9),
     ) {
         let mut world = World::new(limits.clone());
         world.live(&arrivals, &restarts);
@@ -158,11 +170,18 @@ proptest! {
                 prop_assert!(inside <= at_most.count as usize, "{inside} {level} up to {end}");
             }
         }
+        for (rule, at_most) in limits.rules() {
+            let times: Vec<Timestamp> = world.told.iter().filter(|told| told.rule == *rule).map(|told| told.at).collect();
+            for end in &times {
+                let inside = times.iter().filter(|at| **at > *end - at_most.within && *at <= end).count();
+                prop_assert!(inside <= at_most.count as usize, "{inside} of {rule} up to {end}");
+            }
+        }
     }
 
     #[test]
     fn everything_is_told_once_by_itself_or_in_one_digest_of_its_own(
-        arrivals in arrivals(60), limits in limits(), restarts in prop::collection::vec(any::<bool>(), 1..9),
+        arrivals in arrivals(60), limits in all_limits(), restarts in prop::collection::vec(any::<bool>(), 1..9),
     ) {
         let mut world = World::new(limits);
         world.live(&arrivals, &restarts);
@@ -223,6 +242,29 @@ fn a_flood_is_ten_messages_and_then_one_digest() {
     let told: Vec<(i64, usize)> = world.told.iter().map(|told| (told.at.0, told.members.len())).collect();
     assert_eq!(told[..10], [(0, 1); 10]);
     assert_eq!(told[10..], [(15 * MIN, 190)]);
+}
+
+#[test]
+fn a_rule_with_a_limit_of_its_own_leaves_the_room_to_others_and_has_its_own_digest() {
+    let three = AtMost { count: 3, within: Millis::mins(60) };
+    let limits = medium(10, 15).with_rule("noisy".parse().unwrap(), three);
+    let mut flood: Vec<Waiting> = (0..50).map(|number| item(number, Level::Medium, "noisy", 0)).collect();
+    flood.extend((50..54).map(|number| item(number, Level::Medium, "quiet", 0)));
+    flood.push(item(54, Level::Medium, "quiet", 20 * MIN));
+    let mut world = World::new(limits.clone());
+    world.live(&flood, &[]);
+    let told: Vec<(i64, &str, usize)> =
+        world.told.iter().map(|told| (told.at.0 / MIN, told.rule.as_str(), told.members.len())).collect();
+    assert_eq!(told[..7].iter().filter(|(_, rule, _)| *rule == "quiet").count(), 4);
+    assert_eq!(told[7..], [(20, "quiet", 1), (60, "noisy", 47)]);
+    let now = Timestamp(MIN);
+    let tried: Vec<Tried> = (0..3).map(|at| (Timestamp(at), Level::High, "noisy".parse().unwrap())).collect();
+    let held = plan(&limits, &tried, &flood[..1], &Turns::default(), now).hold;
+    assert_eq!(held, [Held { id: id(0), until: Timestamp(60 * MIN), by_rule: true }]);
+    let machine = Limits::none().with_rule("noisy".parse().unwrap(), three);
+    let mut world = World::new(machine);
+    world.live(&flood, &[]);
+    assert_eq!(world.told.len(), 3 + 5 + 1, "where nothing else is limited, too");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
     Judge as _, Verb, absent, common::Common, count, distinct, each::Each, first_seen, measure, overlap,
-    rate, risk, script::ScriptVerb, sequence, travel,
+    rate, risk, script::ScriptVerb, sequence, travel, usual,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -120,6 +120,17 @@ pub(super) fn verb(
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
         Some(spec::Verb::Overlap(spec)) => overlap_verb(spec, columns),
+        Some(spec::Verb::Usual(spec)) => {
+            let (of, carries) = match &spec.of {
+                spec::UsualOf::Value(field) => {
+                    let value = carry(std::slice::from_ref(field), Form::Number, true, columns);
+                    (usual::Of::Value, vec![value])
+                }
+                spec::UsualOf::Rate { per, zone } => (usual::Of::Rate { per: *per, zone: *zone }, Vec::new()),
+            };
+            let spec::UsualSpec { far, lasts, samples, .. } = *spec;
+            (Verb::Usual(usual::Usual { of, far, lasts, samples }), carries)
+        }
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {
                 let wants =

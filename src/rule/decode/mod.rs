@@ -10,7 +10,7 @@ mod condition;
 pub(super) mod literal;
 pub(super) mod predicate;
 mod rule;
-mod selection;
+pub(super) mod selection;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -81,21 +81,21 @@ pub(crate) struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    fn fault(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn fault(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.problems.error_hint(span, message, hint);
     }
 
-    fn warn(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn warn(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.problems.warn(span, message, hint);
     }
 
     /// Where a part of a scalar's text stands.
-    fn inside(&self, node: &Node, start: usize, end: usize) -> Span {
+    pub(super) fn inside(&self, node: &Node, start: usize, end: usize) -> Span {
         yaml::inside(&self.source, node, start, end)
     }
 
     /// Notes that the rule reads the list called `name`; false, and told, where there is none.
-    fn list(&mut self, name: &str, span: Span) -> bool {
+    pub(super) fn list(&mut self, name: &str, span: Span) -> bool {
         self.lists.read.insert(name.to_owned());
         if self.lists.known.iter().any(|known| known == name) {
             return true;

@@ -177,6 +177,10 @@ fn one_each(test: Test) -> Vec<Test> {
         | Test::Exists(_)
         | Test::FieldRef(_)
         | Test::In(_)
+        | Test::There(_)
+        | Test::Refers(..)
+        | Test::Clock(..)
+        | Test::Filled(_)
         | Test::Past(..) => vec![test],
     }
 }

@@ -17,10 +17,15 @@ const LATE_WITHIN: Millis = Millis::hours(1);
 
 /// The rule in `root`.
 pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
-    let sigma = root.map().and_then(|entries| entries.iter().find(|entry| entry.key.text == "detection"));
+    let sigma = root.map().and_then(|entries| {
+        let key = |name: &&str| entries.iter().find(|entry| entry.key.text == **name);
+        ["detection", "correlation"].iter().find_map(|name| key(name))
+    });
     if let Some(entry) = sigma {
-        let hint = "this version does not read Sigma documents: take the file out of this folder, or write it as a rule with `match:`";
-        cx.fault(entry.key.span, "`detection` makes this a Sigma document, not a Larum rule", hint);
+        let hint =
+            "put it into the folder of the Sigma documents (`sigma:` in the configuration, or `--sigma`)";
+        let message = format!("`{}` makes this a Sigma document, not a Larum rule", entry.key.text);
+        cx.fault(entry.key.span, message, hint);
         return None;
     }
     let map = Taken::open(cx, root, &RULE, first_key(root), "rule: failure-burst")?;
@@ -76,6 +81,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         title,
         level,
         matches,
+        per_row: false,
         declared: cx.options.declared.to_vec(),
         lists: cx.lists.clone(),
         hours,

@@ -17,7 +17,7 @@ const MAX_PREDICATES: usize = 20_000;
 
 /// A condition, selections by their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tree {
+pub(in crate::rule) enum Tree {
     All(Vec<Tree>),
     Any(Vec<Tree>),
     Not(Box<Tree>),
@@ -33,8 +33,31 @@ pub(super) fn looks_like(text: &str, names: &[&str]) -> bool {
     })
 }
 
-/// Reads the condition `text`, the value of `node`, over the selections `names`.
+/// Reads the condition `text`, the value of `node`, over the selections `names`, and warns of those that
+/// it does not use.
 pub(super) fn parse(cx: &mut Cx<'_>, node: &Node, text: &str, names: &[(&str, Span)]) -> Option<Tree> {
+    let (tree, used) = parse_used(cx, node, text, names)?;
+    tell_unused(cx, names, &[used]);
+    Some(tree)
+}
+
+/// Warns of selections that no condition uses.
+pub(in crate::rule) fn tell_unused(cx: &mut Cx<'_>, names: &[(&str, Span)], used: &[Vec<bool>]) {
+    for (number, (name, span)) in names.iter().enumerate() {
+        if !name.starts_with('_') && !used.iter().any(|used| used[number]) {
+            let message = format!("the condition does not use the selection `{name}`");
+            cx.warn(*span, message, "use it, or take it out");
+        }
+    }
+}
+
+/// The condition, and which of the selections it uses.
+pub(in crate::rule) fn parse_used(
+    cx: &mut Cx<'_>,
+    node: &Node,
+    text: &str,
+    names: &[(&str, Span)],
+) -> Option<(Tree, Vec<bool>)> {
     let words = split(text);
     if words.len() > MAX_WORDS {
         cx.fault(
@@ -50,21 +73,11 @@ pub(super) fn parse(cx: &mut Cx<'_>, node: &Node, text: &str, names: &[(&str, Sp
         parser.unexpected();
         return None;
     }
-    let used = parser.used;
-    for ((name, span), _) in
-        names.iter().zip(used).filter(|((name, _), used)| !used && !name.starts_with('_'))
-    {
-        cx.warn(
-            *span,
-            format!("the condition does not use the selection `{name}`"),
-            "use it, or take it out",
-        );
-    }
-    Some(tree)
+    Some((tree, parser.used))
 }
 
 /// Puts the selections into the condition.
-pub(super) fn build(cx: &mut Cx<'_>, tree: &Tree, selections: &[Expr], span: Span) -> Option<Expr> {
+pub(in crate::rule) fn build(cx: &mut Cx<'_>, tree: &Tree, selections: &[Expr], span: Span) -> Option<Expr> {
     let sizes: Vec<usize> = selections.iter().map(size).collect();
     if weigh(tree, &sizes) > MAX_PREDICATES {
         cx.fault(
@@ -101,6 +114,18 @@ fn weigh(tree: &Tree, sizes: &[usize]) -> usize {
         Tree::Not(part) => weigh(part, sizes),
         Tree::Selection(number) => sizes.get(*number).copied().unwrap_or(0),
     }
+}
+
+/// Whether `name` is `pattern`, in which `*` is any text.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((head, mut rest)) = pattern.split_once('*') else { return name == pattern };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    while let Some((part, more)) = rest.split_once('*') {
+        let Some(at) = name.find(part) else { return false };
+        name = &name[at + part.len()..];
+        rest = more;
+    }
+    name.ends_with(rest)
 }
 
 /// Words and parentheses with the byte where each begins.
@@ -230,13 +255,7 @@ impl<'a> Parser<'a, '_, '_> {
             self.unexpected();
             return None;
         };
-        let meant = |name: &str| match pattern.split_once('*') {
-            _ if pattern == "them" => !name.starts_with('_'),
-            Some((head, tail)) => {
-                name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
-            }
-            None => name == pattern,
-        };
+        let meant = |name: &str| if pattern == "them" { !name.starts_with('_') } else { fits(pattern, name) };
         let found: Vec<usize> = (0..self.names.len()).filter(|number| meant(self.names[*number].0)).collect();
         if found.is_empty() {
             let hint = self.nearest(pattern.trim_end_matches('*'));
@@ -279,11 +298,7 @@ impl<'a> Parser<'a, '_, '_> {
 
     fn unexpected(&mut self) {
         match self.peek() {
-            Some("|") => self.fault(
-                self.at,
-                "`|` does not count here",
-                "to count, give the rule a verb: `count: {at_least: 5, within: 10m}`",
-            ),
+            Some("|") => self.fault(self.at, "`|` does not count here", self.cx.language.count),
             Some(word) => self.fault(
                 self.at,
                 format!("`{word}` cannot stand here"),

@@ -11,10 +11,11 @@ mod risk;
 mod script;
 mod sequence;
 mod travel;
+mod usual;
 
 use super::super::keys::{
     ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, OVERLAP, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL,
-    VERBS,
+    USUAL, VERBS,
 };
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
@@ -49,6 +50,7 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
     take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
     take("overlap", &OVERLAP, |cx, map| overlap::overlap(cx, map).map(Verb::Overlap));
+    take("usual", &USUAL, |cx, map| usual::usual(cx, map).map(Verb::Usual));
     take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Verb::Risk));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
     take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Verb::Sequence));

@@ -3,6 +3,7 @@
 use super::cases::TEST;
 use super::verbs::{
     ABSENT, BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, OVERLAP, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL,
+    USUAL,
 };
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
@@ -77,10 +78,11 @@ pub static RULE: MapDoc = MapDoc {
             "steps in order; needs no `match`",
             "sequence: {by: [user], within: 30m, steps: […]}",
         ),
-        later(
+        may(
             "usual",
+            Takes::Map(&USUAL),
             "far from what is usual for the group",
-            "usual: {field: network_rtt, by: [user], above: {times: 3}}",
+            "usual: {field: network_rtt, by: [user], above: {times: 3, and_by: 80}, learn: {days: 14}}",
         ),
         may(
             "risk",

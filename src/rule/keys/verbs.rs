@@ -1,6 +1,6 @@
 //! Keys of the verbs.
 
-use super::super::spec::TravelSpec;
+use super::super::spec::{TravelSpec, UsualSpec};
 use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
 
 const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
@@ -324,6 +324,74 @@ pub static TRAVEL: MapDoc = MapDoc {
             "ignore_same: [asn.number]",
         ),
         later("ignore_in", "records from addresses of these lists are nowhere", "ignore_in: [egress]"),
+    ],
+};
+
+/// `usual:`
+pub static USUAL: MapDoc = MapDoc {
+    name: "`usual`",
+    about: "a value, or a rate, that is far from the median of what the group had before",
+    open: Open::Closed,
+    keys: &[
+        may("field", Takes::Field, "the number field whose values are compared", "field: network_rtt"),
+        may(
+            "rate_per",
+            Takes::Duration,
+            "or how many records there are in such a stretch of the week; it divides a day",
+            "rate_per: 1h",
+        ),
+        BY,
+        MISSING,
+        may("above", Takes::Map(&FAR), "fires so far above what is usual", "above: {times: 3, and_by: 80}"),
+        may("below", Takes::Map(&FAR), "fires so far below, of a field", "below: {times: 3}"),
+        need(
+            "learn",
+            Takes::Map(&USUAL_LEARN),
+            "a group is silent until it has learnt",
+            "learn: {days: 14, samples: 20}",
+        ),
+    ],
+};
+
+/// `above:` and `below:` of `usual`.
+pub static FAR: MapDoc = MapDoc {
+    name: "how far from `usual`",
+    about: "how far a value is from what is usual; where both are given, both must hold",
+    open: Open::Closed,
+    keys: &[
+        may(
+            "times",
+            Takes::Number,
+            "more than so many times as much, or less than one in so many",
+            "times: 3",
+        ),
+        may(
+            "and_by",
+            Takes::Number,
+            "more than so much above, or below, in the field's own unit",
+            "and_by: 80",
+        ),
+    ],
+};
+
+/// `learn:` of `usual`.
+pub static USUAL_LEARN: MapDoc = MapDoc {
+    name: "`learn` of `usual`",
+    about: "how long a group learns; both must be met",
+    open: Open::Closed,
+    keys: &[
+        need(
+            "days",
+            Takes::Whole(1, 90),
+            "since the group's first record; of a rate, 7 at least",
+            "days: 14",
+        ),
+        may(
+            "samples",
+            Takes::Whole(1, UsualSpec::MAX_SAMPLES),
+            "samples of the field, of which a day gives eight at most; 20 where not given",
+            "samples: 20",
+        ),
     ],
 };
 

@@ -16,7 +16,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error};
 
 use super::problem::Problems;
-use super::spec::{HavingTest, Template, Verb};
+use super::spec::{HavingTest, Template, UsualOf, Verb};
 use super::suggest::nearest;
 use super::verb::overlap::NAMES as OVERLAP_NAMES;
 use super::verb::travel::NAMES as TRAVEL_NAMES;
@@ -96,6 +96,13 @@ impl Scope {
             Some(Verb::Overlap(_)) => scope.with(OVERLAP_NAMES.iter().copied()),
             Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
+            Some(Verb::Usual(usual)) => {
+                let scope = scope.with(["threshold", "value", "usual", "mad", "times", "samples", "since"]);
+                match usual.of {
+                    UsualOf::Value(_) => scope,
+                    UsualOf::Rate { .. } => scope.with(["stretch"]),
+                }
+            }
         }
     }
 

@@ -148,6 +148,7 @@ mod tests {
             locator: Locator(0),
             marks: 0,
             clears: false,
+            aside: false,
             seat: 0,
             values: [text('v', value), text('u', user)].into(),
         }

@@ -4,7 +4,8 @@
 //! joined), what it shares with others (`same_if`) and who shows it (`unless_common`), where asked.
 //! A group keeps each value it knows once, in its [`Base`], and an entry the value's seat there; so
 //! a hit costs one look-up. What the group knew at a late hit is found from the hits of the last
-//! `late_within`, and from what older ones left.
+//! `late_within`, and from what older ones left. Nothing is learnt from hits of a grave alert that is
+//! open (see [`super::Entry::aside`]).
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use crate::record::{Millis, Timestamp};
 use super::super::spec::Learn;
 use super::common::Common;
 use super::{
-    Base, Entry, Judge, Learning, MAX_VALUES, Reach, Reason, Seats, Shared, Tally, Values, Verdict, Window,
-    common, required, single, text_of,
+    Base, Entry, Judge, Learning, MAX_VALUES, NO_SEAT, Reach, Reason, Seats, Shared, Tally, Values, Verdict,
+    Window, common, required, single, text_of,
 };
 
 /// Known values an alert names, the latest used first.
@@ -122,6 +123,18 @@ impl KnownValues {
         self.seats = (self.list.len() > FEW_VALUES).then(|| Box::new(seats()));
     }
 
+    /// Takes a use back; what is left are `uses` and those that have left. True if the value goes.
+    fn take_back(&mut self, seat: usize, uses: Option<Timestamp>) -> bool {
+        let Some((_, known)) = self.list.get_mut(seat) else { return false };
+        if let Some(last) = uses.max(known.folded) {
+            (known.last, known.before) = (last, None);
+            return false;
+        }
+        let goes: Vec<bool> = (0..self.list.len()).map(|other| other == seat).collect();
+        self.let_go(&goes);
+        true
+    }
+
     /// Keeps the values whose seats `goes` does not name.
     fn let_go(&mut self, goes: &[bool]) {
         let mut seat = 0;
@@ -148,7 +161,8 @@ impl Judge for FirstSeen {
                 return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), slot, last });
             }
         }
-        let before = window.base.records + (window.hits.len() as u64 - 1);
+        let recent = window.hits[..window.hits.len() - 1].iter().filter(|other| !other.aside);
+        let before = window.base.records + recent.count() as u64;
         if before == 0 && !self.first_value_alerts {
             return Verdict::Short(Reason::Learning(Learning::FirstValue));
         }
@@ -187,6 +201,10 @@ impl Judge for FirstSeen {
 
     /// Seats the value of a hit that comes in event order.
     fn seat(&self, base: &mut Base, entry: &mut Entry) {
+        if entry.aside {
+            entry.seat = NO_SEAT;
+            return;
+        }
         let new = Known { last: entry.at, before: None, folded: None };
         let again = |known: &mut Known| (known.last, known.before) = (entry.at, Some(known.last));
         if let Some(same) = self.same_of(entry) {
@@ -199,6 +217,10 @@ impl Judge for FirstSeen {
 
     /// Seats the value of a hit that comes late: later uses stay the last ones.
     fn seat_late(&self, base: &mut Base, entry: &mut Entry) {
+        if entry.aside {
+            entry.seat = NO_SEAT;
+            return;
+        }
         let new = Known { last: entry.at, before: None, folded: None };
         let again = |known: &mut Known| known.last = known.last.max(entry.at);
         if let Some(same) = self.same_of(entry) {
@@ -209,8 +231,32 @@ impl Judge for FirstSeen {
         }
     }
 
+    fn learns(&self) -> bool {
+        true
+    }
+
+    fn unlearn(&self, base: &mut Base, _tally: Option<&mut Tally>, hits: &mut [Entry], place: usize) {
+        let seat = std::mem::replace(&mut hits[place].seat, NO_SEAT);
+        let uses = hits.iter().filter(|hit| hit.seat == seat).map(|hit| hit.at).max();
+        if base.values.take_back(seat as usize, uses) {
+            for hit in hits.iter_mut().filter(|hit| hit.seat != NO_SEAT && hit.seat > seat) {
+                hit.seat -= 1;
+            }
+        }
+        let same = base.same.as_mut().zip(self.same_of(&hits[place]));
+        if let Some((values, same)) = same
+            && let Some(seat) = values.seat_of(same)
+        {
+            let taught = hits.iter().filter(|hit| !hit.aside && self.same_of(hit) == Some(same));
+            values.take_back(seat, taught.map(|hit| hit.at).max());
+        }
+    }
+
     /// A hit leaves the window: its value and time are what is kept.
     fn fold(&self, base: &mut Base, entry: &Entry, _fired: bool) {
+        if entry.aside {
+            return;
+        }
         base.first.get_or_insert(entry.at);
         base.records += 1;
         let same = base.same.as_mut().zip(self.same_of(entry));
@@ -278,7 +324,8 @@ impl FirstSeen {
             return known.before;
         }
         let before = &window.hits[..window.hits.len() - 1];
-        let recent = before.iter().rev().find(|entry| self.same_of(entry) == Some(same));
+        let taught = |entry: &&Entry| !entry.aside && self.same_of(entry) == Some(same);
+        let recent = before.iter().rev().find(taught);
         recent.map(|entry| entry.at).or(known.folded)
     }
 
@@ -292,7 +339,8 @@ impl FirstSeen {
 
     fn still_learning(&self, before: u64, at: Timestamp, window: Window<'_>) -> Option<Reason> {
         let learn = self.learn?;
-        let first = window.base.first.unwrap_or(window.hits[0].at);
+        let recent = window.hits.iter().find(|other| !other.aside).map(|other| other.at);
+        let first = window.base.first.or(recent).unwrap_or(at);
         if at < first + learn.lasts {
             return Some(Reason::Learning(Learning::Until(first + learn.lasts)));
         }

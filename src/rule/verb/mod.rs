@@ -21,6 +21,7 @@ pub mod risk;
 pub mod script;
 pub mod sequence;
 pub mod travel;
+pub mod usual;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,6 +45,9 @@ const SHOWN_VALUES: usize = 100;
 /// Values of records and what is kept of each. Never iterated where order could be seen.
 pub type Values<T> = HashMap<Arc<str>, T, foldhash::fast::RandomState>;
 
+/// Seat of a value that nothing is kept of.
+pub const NO_SEAT: u32 = u32::MAX;
+
 /// Place of a hit in event order: time, start before end, record id.
 pub type Order = (Timestamp, Phase, RecordId);
 
@@ -62,7 +66,9 @@ pub struct Entry {
     pub marks: u32,
     /// True for a record that clears the group (`unless`); it is no hit.
     pub clears: bool,
-    /// Where `first_seen` keeps its value.
+    /// It is of a grave alert that is open: verbs that learn do not learn from it.
+    pub aside: bool,
+    /// Where `first_seen` keeps its value; see [`NO_SEAT`].
     pub seat: u32,
     /// The values the verb wants, in its order.
     pub values: Arc<[Datum]>,
@@ -102,6 +108,8 @@ pub enum Verb {
     Sequence(sequence::Sequence),
     /// `travel`
     Travel(travel::Travel),
+    /// `usual`
+    Usual(usual::Usual),
 }
 
 /// What a group remembers besides its window, or of hits that have left it.
@@ -123,6 +131,8 @@ pub struct Base {
     pub sessions: Option<Box<overlap::Sessions>>,
     /// What these values share with others, where `same_if` asks.
     pub same: Option<Box<first_seen::KnownValues>>,
+    /// What `usual` has learnt of them.
+    pub learned: Option<Box<usual::Learned>>,
 }
 
 /// What a rule remembers across its groups (`unless_common` only).
@@ -157,6 +167,8 @@ pub struct Tally {
     pub sum: Number,
     /// What `rate` has in its bucket.
     pub bucket: rate::Bucket,
+    /// What `usual` has learnt.
+    pub learned: Option<Box<usual::Learned>>,
 }
 
 /// What a verb says of the last hit of a window.
@@ -185,6 +197,17 @@ pub enum Reason {
     },
     /// The group is still learning.
     Learning(Learning),
+    /// It is not far enough from what is usual.
+    Usual {
+        /// The hit's value.
+        value: Number,
+        /// What is usual.
+        usual: Number,
+        /// The median of so many.
+        samples: usize,
+        /// What would fire.
+        fires: Limit,
+    },
     /// The value is known.
     KnownValue {
         /// The hit's values, as they are compared.
@@ -275,6 +298,8 @@ pub enum Learning {
     Until(Timestamp),
     /// It has seen so many records of so many.
     Records(u64, u32),
+    /// It remembers so many samples of so many.
+    Samples(u64, u32),
 }
 
 /// A window of hits in event order, the last one being judged, and what was before it.
@@ -313,6 +338,8 @@ pub enum Reach {
     Pair(Millis),
     /// All that is remembered; older hits are folded into [`Base`].
     Folded,
+    /// The same, and the tally holds what all hits before have taught.
+    Learned,
     /// The hit alone.
     Alone,
 }
@@ -333,6 +360,7 @@ macro_rules! whichever {
             Verb::Script($one) => $does,
             Verb::Sequence($one) => $does,
             Verb::Travel($one) => $does,
+            Verb::Usual($one) => $does,
         }
     };
 }
@@ -398,6 +426,15 @@ pub trait Judge {
 
     /// A hit leaves the group's memory: what of it is kept. `fired`: it emptied the window.
     fn fold(&self, _base: &mut Base, _entry: &Entry, _fired: bool) {}
+
+    /// Whether later hits are held against what earlier ones taught.
+    fn learns(&self) -> bool {
+        false
+    }
+
+    /// Hit number `place` turned out to be of a grave alert, as its entry says by now: what it taught is
+    /// taken back.
+    fn unlearn(&self, _base: &mut Base, _tally: Option<&mut Tally>, _hits: &mut [Entry], _place: usize) {}
 
     /// Keeps what is kept of hits within bounds: how many values were lost, and where the seats of the
     /// others are now. None where nothing had to go.
@@ -485,6 +522,14 @@ impl Judge for Verb {
 
     fn fold(&self, base: &mut Base, entry: &Entry, fired: bool) {
         whichever!(self, one => one.fold(base, entry, fired));
+    }
+
+    fn learns(&self) -> bool {
+        whichever!(self, one => one.learns())
+    }
+
+    fn unlearn(&self, base: &mut Base, tally: Option<&mut Tally>, hits: &mut [Entry], place: usize) {
+        whichever!(self, one => one.unlearn(base, tally, hits, place));
     }
 
     fn make_room(&self, base: &mut Base, hits: &[Entry], now: Timestamp) -> Option<(u64, Seats)> {

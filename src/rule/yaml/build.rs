@@ -1,12 +1,15 @@
 //! The parser's events to a tree, and its faults to plain words.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{self as granit, ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
 use super::super::keys::{Language, RULE_FILES};
 use super::super::problem::{Problems, Span};
-use super::{Entry, Key, Kind, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Scalar, Style};
+use super::{
+    Entry, Key, Kind, MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, MAX_FILE_BYTES, MAX_NODES, Node, Scalar, Style,
+};
 
 /// The rule file in `problems.source`: see [`parse_as`].
 pub fn parse(problems: &mut Problems) -> Option<Node> {
@@ -17,30 +20,11 @@ pub fn parse(problems: &mut Problems) -> Option<Node> {
 /// empty file, a bound hit, an alias. Keys that stand twice are noted, and the first is kept.
 pub fn parse_as(problems: &mut Problems, language: &'static Language) -> Option<Node> {
     let source = problems.source.clone();
-    if source.len() > MAX_BYTES {
-        let size = source.len();
-        problems.error_hint(
-            Span::default(),
-            format!("the file has {size} bytes; {} has at most {MAX_BYTES}", language.one.0),
-            language.split.0,
-        );
+    if too_long(problems, language, MAX_BYTES) {
         return None;
     }
-    let options = granit::options! {
-        emit_unresolved_aliases: true,
-        flow_nesting_limit: MAX_DEPTH * 2,
-        block_nesting_limit: MAX_DEPTH * 2,
-    };
-    let mut builder = Builder {
-        source: &source,
-        problems,
-        language,
-        open: Vec::new(),
-        root: None,
-        nodes: 0,
-        broken: false,
-    };
-    for event in Parser::new_from_str_with_options(&source, options) {
+    let mut builder = Builder::new(&source, problems, language);
+    for event in Parser::new_from_str_with_options(&source, options()) {
         match event {
             Ok((event, span)) => {
                 let span = builder.place(span);
@@ -67,6 +51,79 @@ pub fn parse_as(problems: &mut Problems, language: &'static Language) -> Option<
     root
 }
 
+/// One document of a file that may hold several.
+#[derive(Debug)]
+pub struct Document {
+    /// Its tree; none where there is nothing to go on with.
+    pub root: Option<Node>,
+    /// What there is to tell of it.
+    pub problems: Problems,
+}
+
+/// Every document of the file `name` that holds `source`, one after another: what is wrong with one says
+/// nothing of the others. Behind a syntax fault nothing is read. Empty documents are left out.
+pub fn parse_all(name: &str, source: &Arc<str>, language: &'static Language) -> Vec<Document> {
+    let mut problems = Problems::new(name, source.clone());
+    let mut documents = Vec::new();
+    if too_long(&mut problems, language, MAX_FILE_BYTES) {
+        return vec![Document { root: None, problems }];
+    }
+    let mut builder = Builder::new(source, &mut problems, language);
+    for event in Parser::new_from_str_with_options(source, options()) {
+        let go_on = match event {
+            Ok((Event::DocumentEnd, _)) => {
+                documents.extend(builder.finish());
+                documents.len() <= MAX_DOCUMENTS
+            }
+            // What is wrong with this one is told; the next one may be good.
+            Ok((event, span)) => {
+                let span = builder.place(span);
+                builder.stopped = builder.stopped || !builder.take(event, span);
+                true
+            }
+            Err(error) => {
+                if !builder.broken {
+                    builder.syntax(&error);
+                }
+                builder.broken = true;
+                false
+            }
+        };
+        if !go_on {
+            break;
+        }
+    }
+    documents.extend(builder.finish());
+    if documents.len() > MAX_DOCUMENTS {
+        let mut problems = Problems::new(name, source.clone());
+        let message = format!("the file has more than {MAX_DOCUMENTS} documents");
+        problems.error_hint(Span::default(), message, language.split.0);
+        documents = vec![Document { root: None, problems }];
+    }
+    documents
+}
+
+/// Tells of a file of more than `most` bytes.
+fn too_long(problems: &mut Problems, language: &'static Language, most: usize) -> bool {
+    let size = problems.source.len();
+    if size > most {
+        problems.error_hint(
+            Span::default(),
+            format!("the file has {size} bytes; {} has at most {most}", language.one.0),
+            language.split.0,
+        );
+    }
+    size > most
+}
+
+fn options() -> granit::Options {
+    granit::options! {
+        emit_unresolved_aliases: true,
+        flow_nesting_limit: MAX_DEPTH * 2,
+        block_nesting_limit: MAX_DEPTH * 2,
+    }
+}
+
 /// A list or map whose end has not come yet.
 struct Open {
     start: usize,
@@ -89,11 +146,32 @@ struct Builder<'a> {
     nodes: usize,
     /// The tree is not what the author meant: nothing is decoded from it.
     broken: bool,
+    /// The rest of the document is not looked at.
+    stopped: bool,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(source: &'a str, problems: &'a mut Problems, language: &'static Language) -> Self {
+        let (open, root) = (Vec::new(), None);
+        Self { source, problems, language, open, root, nodes: 0, broken: false, stopped: false }
+    }
+
+    /// The document that ends here, if it is one; what comes is the next.
+    fn finish(&mut self) -> Option<Document> {
+        let next = Problems::new(self.problems.file.clone(), self.problems.source.clone());
+        let problems = std::mem::replace(self.problems, next);
+        let root = self.root.take().filter(|_| !self.broken);
+        (self.nodes, self.broken, self.stopped) = (0, false, false);
+        self.open.clear();
+        let empty = root.as_ref().is_none_or(Node::is_null) && problems.is_empty();
+        (!empty).then_some(Document { root, problems })
+    }
+
     /// Takes in one event; false to stop.
     fn take(&mut self, event: Event<'_>, span: Span) -> bool {
+        if self.stopped {
+            return false;
+        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_properties(anchor, tag.is_some(), span);

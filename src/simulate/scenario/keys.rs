@@ -169,6 +169,7 @@ pub static SCENARIOS: Language = Language {
     split: ("a scenario is a page: split it", "a scenario is a page: split it"),
     second: "put it into a file of its own, and take the `---` away",
     star: "put text that begins with `*` in quotes",
+    count: "take it out",
     not_yet: "take it out",
     maps: MAPS,
     synonyms: &[

@@ -10,6 +10,9 @@ use crate::record::{Millis, Timestamp};
 
 /// What sweeps may take of the budget: three requests in ten.
 const SWEEP_SHARE: (i64, i64) = (3, 10);
+/// Polls in a row after which a sweep that waits goes first: a poll that never catches up must not keep
+/// ends from being found.
+const POLLS_IN_A_ROW: u32 = 3;
 /// Each such time without a 429 makes the requests a tenth denser again.
 const RECOVERY: Millis = Millis::mins(5);
 /// The slowest that a host is asked.
@@ -36,6 +39,8 @@ pub(super) struct Budget {
     burst: i64,
     all: Debt,
     sweeps: Debt,
+    /// Polls since the last sweep.
+    polls: u32,
     /// No request before this.
     blocked: Timestamp,
     /// When the rate was last changed.
@@ -72,6 +77,7 @@ impl Budget {
             burst: i64::from(burst.max(1)),
             all: Debt(Timestamp::MIN),
             sweeps: Debt(Timestamp::MIN),
+            polls: 0,
             blocked: Timestamp::MIN,
             changed: Timestamp::MIN,
         }
@@ -111,9 +117,18 @@ impl Budget {
     /// Counts a request.
     pub fn spend(&mut self, purpose: Purpose, now: Timestamp) {
         self.all.spend(now, self.interval);
-        if purpose == Purpose::Sweep {
-            self.sweeps.spend(now, self.sweep_interval());
+        match purpose {
+            Purpose::Poll => self.polls = self.polls.saturating_add(1),
+            Purpose::Sweep => {
+                self.polls = 0;
+                self.sweeps.spend(now, self.sweep_interval());
+            }
         }
+    }
+
+    /// Who goes first if both may: polls, unless sweeps have stood back for long enough.
+    pub fn first(&self) -> Purpose {
+        if self.polls >= POLLS_IN_A_ROW { Purpose::Sweep } else { Purpose::Poll }
     }
 
     /// The service asked for fewer: nothing for `wait`, and more slowly afterwards.

@@ -268,7 +268,7 @@ impl Huawei {
 
     /// Who is asked now, and for what; or how long nobody is.
     fn choose(&mut self, now: Timestamp) -> Result<(usize, Purpose), Millis> {
-        let mut best: Option<(Purpose, u64, usize)> = None;
+        let mut best: Option<((bool, u64, usize), Purpose)> = None;
         let mut least = IDLE;
         for (number, polled) in self.lanes.iter().enumerate() {
             let host = &mut self.hosts[polled.host];
@@ -277,14 +277,15 @@ impl Huawei {
             let sweep = host.ahead.and_then(|ahead| polled.lane.sweep_wait(now + ahead));
             for (purpose, due) in poll.into_iter().chain(sweep.map(|wait| (Purpose::Sweep, wait))) {
                 let wait = due.max(polled.not_before - now).max(host.budget.wait(purpose, now));
+                let place = (purpose != host.budget.first(), polled.turn, number);
                 if wait > Millis::ZERO {
                     least = least.min(wait);
-                } else if best.is_none_or(|(kind, turn, _)| (purpose, polled.turn) < (kind, turn)) {
-                    best = Some((purpose, polled.turn, number));
+                } else if best.is_none_or(|(other, _)| place < other) {
+                    best = Some((place, purpose));
                 }
             }
         }
-        best.map(|(purpose, _, number)| (number, purpose)).ok_or(least)
+        best.map(|((_, _, number), purpose)| (number, purpose)).ok_or(least)
     }
 
     /// Takes in an answer, or the lack of one.

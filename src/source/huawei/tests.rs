@@ -600,6 +600,30 @@ async fn a_new_life_goes_on_where_the_old_one_stopped() {
 }
 
 #[tokio::test]
+async fn ends_are_looked_for_although_polls_never_catch_up() {
+    const OPEN: &str = r#"{"id":"1","start_time":"2026-01-05T05:59:00Z"}"#;
+    const ENDED: &str = r#"{"id":"1","start_time":"2026-01-05T05:59:00Z","end_time":"2026-01-05T09:00:00Z"}"#;
+    let mut bench = Bench::new(&[Says::Page(1, &[OPEN])]).await;
+    assert_eq!(bench.reading().await.rows, format!("{OPEN}\n"));
+    let mut since = Millis::ZERO;
+    for _ in 0..5 {
+        // Each answer takes longer than the time between polls.
+        since = since + Millis::mins(5);
+        bench.passes(since);
+        bench.reading().await;
+        bench.script.lock().unwrap().since = since + Millis::mins(4);
+    }
+    let hour = |came: &Came| came.window().1 <= NOW - Millis::hours(3) + Millis::secs(1);
+    assert!(bench.came()[2..].iter().any(hour), "{:?}", bench.came());
+    bench.says(&[Says::Page(1, &[ENDED]); 5]);
+    let mut rows = String::new();
+    for _ in 0..5 {
+        rows.push_str(&bench.reading().await.rows);
+    }
+    assert_eq!(rows, format!("{ENDED}\n"));
+}
+
+#[tokio::test]
 async fn a_gap_beyond_what_the_service_keeps_is_told() {
     let mut bench = Bench::new(&[]).await;
     let long_ago = (NOW - Millis::days(40)).0;

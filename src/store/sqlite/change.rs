@@ -24,6 +24,7 @@ fn one(connection: &Connection, tenant: &str, change: &Change) -> Outcome<()> {
         Change::Tried { delivery, number, at, outcome } => {
             deliveries::note_try(connection, tenant, *delivery, *number, *at, outcome.as_deref())
         }
+        Change::Marked { delivery, mark } => deliveries::note_mark(connection, tenant, *delivery, mark),
         Change::Silence(silence) => deliveries::silence(connection, tenant, silence),
         Change::Unsilence { id, at } => deliveries::unsilence(connection, tenant, *id, *at),
         Change::Quarantined(row) => counts::quarantine(connection, tenant, row),

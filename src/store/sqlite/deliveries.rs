@@ -2,25 +2,31 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params, params_from_iter};
 
 use super::fault::{Outcome, corrupt, refused};
 use super::filter::Filter;
 use super::word;
 use crate::alert::AlertId;
-use crate::record::{Millis, Timestamp};
+use crate::record::{Level, Millis, Timestamp};
 use crate::route::{Body, Delivery, DeliveryId, ReceiverName, Silence, SilenceId, Standing};
-use crate::store::{DeliveryQuery, Sent, Try};
+use crate::store::{DeliveryQuery, LEVEL_SHARE, Sent, Try};
 
 /// Owes a message, unless it was owed before.
 pub(super) fn owe(connection: &Connection, tenant: &str, delivery: &Delivery) -> Outcome<()> {
     let sql = "INSERT INTO deliveries
                    (tenant, id, receiver, rule, level, alert, revision, digest, created, due, tries, waited,
-                    plain, held_by, last_reason, state, state_at, state_reason, folded_into, ready, terms)
+                    plain, held_by, last_reason, state, state_at, state_reason, folded_into, ready, terms,
+                    group_key, turn)
                VALUES
                    (:tenant, :id, :receiver, :rule, :level, :alert, :revision, :digest, :created, :due, :tries,
                     :waited, :plain, :held_by, :last_reason, :state, :state_at, :state_reason, :folded_into,
-                    :ready, :terms)
+                    :ready, :terms, :group_key,
+                    max(coalesce((SELECT max(turn) + 1 FROM deliveries INDEXED BY deliveries_lanes
+                                  WHERE receiver = :receiver AND level = :level AND tenant = :tenant
+                                    AND rule = :rule AND ready IS NOT NULL), 0),
+                        coalesce((SELECT min(turn) FROM deliveries INDEXED BY deliveries_open
+                                  WHERE receiver = :receiver AND level = :level AND ready IS NOT NULL), 0)))
                ON CONFLICT (tenant, id) DO NOTHING";
     write(connection, sql, tenant, delivery).map(drop)
 }
@@ -32,7 +38,7 @@ pub(super) fn replace(connection: &Connection, tenant: &str, delivery: &Delivery
                    digest = :digest, created = :created, due = :due, tries = :tries, waited = :waited,
                    plain = :plain, held_by = :held_by, last_reason = :last_reason, state = :state,
                    state_at = :state_at, state_reason = :state_reason, folded_into = :folded_into,
-                   ready = :ready, terms = :terms
+                   ready = :ready, terms = :terms, group_key = :group_key
                WHERE tenant = :tenant AND id = :id";
     match write(connection, sql, tenant, delivery)? {
         0 => Err(refused(format!("delivery {} is not there to be changed", delivery.id))),
@@ -98,6 +104,7 @@ fn write(connection: &Connection, sql: &str, tenant: &str, delivery: &Delivery) 
             ":folded_into": into,
             ":ready": ready.map(|at| at.0),
             ":terms": terms,
+            ":group_key": delivery.terms.group.as_ref().map(|group| group.key.as_str()),
         },
     )?;
     Ok(written)
@@ -158,7 +165,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     }
 }
 
-/// What is due at `receiver`, gravest first, and then in the order in which it was owed.
+/// What is due at `receiver`, gravest first, and of each level whose turn it is.
 pub(super) fn due(
     connection: &Connection,
     receiver: &ReceiverName,
@@ -166,15 +173,23 @@ pub(super) fn due(
     most: usize,
 ) -> Outcome<Vec<Delivery>> {
     let mut statement = connection.prepare(&due_sql())?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let deliveries = statement.query_and_then(params![receiver.as_str(), now.0, most], read)?;
-    deliveries.collect()
+    let mut due = Vec::new();
+    for level in Level::ALL.into_iter().rev() {
+        let room = most - most / 100 * LEVEL_SHARE * level as usize - due.len();
+        let room = i64::try_from(room).unwrap_or(i64::MAX);
+        let of_level = params![receiver.as_str(), word::of_level(level), now.0, room];
+        for delivery in statement.query_and_then(of_level, read)? {
+            due.push(delivery?);
+        }
+    }
+    Ok(due)
 }
 
 pub(super) fn due_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM deliveries INDEXED BY deliveries_open
-         WHERE receiver = ?1 AND ready IS NOT NULL AND ready <= ?2 ORDER BY level DESC, owed LIMIT ?3"
+         WHERE receiver = ?1 AND level = ?2 AND ready IS NOT NULL AND ready <= ?3
+         ORDER BY turn, owed LIMIT ?4"
     )
 }
 
@@ -188,11 +203,12 @@ pub(super) fn next_due(connection: &Connection, receiver: &ReceiverName) -> Outc
 
 /// What was tried at `receiver` since, oldest first.
 pub(super) fn sent(connection: &Connection, receiver: &ReceiverName, since: Timestamp) -> Outcome<Vec<Sent>> {
-    let sql = "SELECT tried_at, level FROM deliveries INDEXED BY deliveries_tried
-               WHERE receiver = ?1 AND tried_at IS NOT NULL AND tried_at >= ?2 ORDER BY tried_at, level";
+    let sql = "SELECT tried_at, level, rule FROM deliveries INDEXED BY deliveries_tried
+               WHERE receiver = ?1 AND tried_at IS NOT NULL AND tried_at >= ?2
+               ORDER BY tried_at, level, rule";
     let mut statement = connection.prepare(sql)?;
     let sent = statement.query_and_then(params![receiver.as_str(), since.0], |row| {
-        Ok(Sent { at: Timestamp(row.get(0)?), level: word::level(row, 1)? })
+        Ok(Sent { at: Timestamp(row.get(0)?), level: word::level(row, 1)?, rule: word::parsed(row, 2)? })
     })?;
     sent.collect()
 }
@@ -244,6 +260,41 @@ pub(super) fn tries(connection: &Connection, id: DeliveryId) -> Outcome<Vec<Try>
         Ok(Try { number: row.get(0)?, at: Timestamp(row.get(1)?), outcome: row.get(2)? })
     })?;
     tries.collect()
+}
+
+/// Notes what the receiver calls the message of a delivery.
+pub(super) fn note_mark(connection: &Connection, tenant: &str, id: DeliveryId, mark: &str) -> Outcome<()> {
+    let sql = "UPDATE deliveries SET mark = ?3 WHERE tenant = ?1 AND id = ?2";
+    match connection.execute(sql, params![tenant, id.0, mark])? {
+        0 => Err(refused(format!("delivery {id} is not there to be marked"))),
+        _ => Ok(()),
+    }
+}
+
+/// The last mark of an alert's messages at a receiver.
+pub(super) fn mark(
+    connection: &Connection,
+    tenant: &str,
+    receiver: &ReceiverName,
+    alert: AlertId,
+) -> Outcome<Option<String>> {
+    let sql = "SELECT mark FROM deliveries INDEXED BY deliveries_of_alert
+               WHERE tenant = ?1 AND alert = ?2 AND receiver = ?3 AND mark IS NOT NULL
+               ORDER BY owed DESC LIMIT 1";
+    let mark = connection.query_row(sql, params![tenant, alert.0, receiver.as_str()], |row| row.get(0));
+    Ok(mark.optional()?)
+}
+
+/// When a message of the group was last taken.
+pub(super) fn group_told(
+    connection: &Connection,
+    receiver: &ReceiverName,
+    key: &str,
+) -> Outcome<Option<Timestamp>> {
+    let sql = "SELECT max(state_at) FROM deliveries INDEXED BY deliveries_groups
+               WHERE receiver = ?1 AND group_key = ?2 AND state = 'delivered'";
+    let told: Option<i64> = connection.query_row(sql, params![receiver.as_str(), key], |row| row.get(0))?;
+    Ok(told.map(Timestamp))
 }
 
 /// Keeps a silence, or replaces one.

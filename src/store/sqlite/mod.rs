@@ -189,6 +189,14 @@ impl Store for Sqlite {
         self.readers.ask(move |state| deliveries::tries(state, delivery))
     }
 
+    fn group_told(&self, receiver: ReceiverName, key: String) -> Answer<Option<Timestamp>> {
+        self.readers.ask(move |state| deliveries::group_told(state, &receiver, &key))
+    }
+
+    fn mark(&self, tenant: Arc<str>, receiver: ReceiverName, alert: AlertId) -> Answer<Option<String>> {
+        self.readers.ask(move |state| deliveries::mark(state, &tenant, &receiver, alert))
+    }
+
     fn silences(&self, now: Timestamp) -> Answer<Vec<Silence>> {
         self.readers.ask(move |state| deliveries::silences(state, now))
     }

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 pub(super) const APPLICATION: i64 = 0x4c52_554d;
 
 /// Steps from each format to the next. A step that has been released never changes.
-pub(super) const STEPS: &[&str] = &[TO_1, TO_2];
+pub(super) const STEPS: &[&str] = &[TO_1, TO_2, TO_3];
 
 /// The format that `steps` lead to.
 pub(super) fn format(steps: &[&str]) -> i64 {
@@ -55,6 +55,20 @@ pub(super) fn migrate(connection: &Connection, steps: &[&str]) -> Outcome<()> {
 
 /// What a route asks of a delivery besides.
 const TO_2: &str = "ALTER TABLE deliveries ADD COLUMN terms TEXT;";
+
+/// Whose turn it is, what receivers call their messages, when groups were told, and of which rule.
+const TO_3: &str = "
+ALTER TABLE deliveries ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN mark TEXT;
+ALTER TABLE deliveries ADD COLUMN group_key TEXT;
+DROP INDEX deliveries_open;
+CREATE INDEX deliveries_open ON deliveries (receiver, level, turn, owed, ready) WHERE ready IS NOT NULL;
+CREATE INDEX deliveries_lanes ON deliveries (receiver, level, tenant, rule, turn) WHERE ready IS NOT NULL;
+DROP INDEX deliveries_tried;
+CREATE INDEX deliveries_tried ON deliveries (receiver, tried_at, level, rule) WHERE tried_at IS NOT NULL;
+CREATE INDEX deliveries_groups ON deliveries (receiver, group_key, state_at)
+    WHERE group_key IS NOT NULL AND state = 'delivered';
+";
 
 const TO_1: &str = "
 CREATE TABLE tenants (

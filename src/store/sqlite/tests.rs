@@ -491,8 +491,8 @@ fn what_is_due_is_read_in_the_order_of_an_index() {
             let lines = statement.query_map(params, |row| row.get::<_, String>(3)).unwrap();
             lines.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
         };
-        let due = plan(&deliveries::due_sql(), &[&"slack", &1, &1]);
-        assert_eq!(due, "SEARCH deliveries USING INDEX deliveries_open (receiver=?)");
+        let due = plan(&deliveries::due_sql(), &[&"slack", &1, &1, &1]);
+        assert_eq!(due, "SEARCH deliveries USING INDEX deliveries_open (receiver=? AND level=?)");
     });
 }
 

@@ -24,7 +24,8 @@ fn tuple(visit: &Visit) -> Option<String> {
 /// than two minutes before, or three users showed the value within a minute.
 fn news(value: Value, same_asn: bool, common: Option<usize>, hits: &[Seen], all: &[Seen]) -> Option<u64> {
     let (hit, before) = hits.split_last().unwrap();
-    let recent = before.iter().filter(|other| hit.visit.at - other.visit.at < 2 * MINUTE);
+    let learnt = before.iter().filter(|other| !other.left_out);
+    let recent = learnt.clone().filter(|other| hit.visit.at - other.visit.at < 2 * MINUTE);
     let known = recent.clone().any(|other| value(&other.visit) == value(&hit.visit));
     let asn = hit.visit.asn.filter(|_| same_asn);
     let same = recent.clone().any(|other| asn.is_some() && other.visit.asn == asn);
@@ -36,7 +37,7 @@ fn news(value: Value, same_asn: bool, common: Option<usize>, hits: &[Seen], all:
         .map(|other| other.visit.user.as_ref())
         .collect();
     let common = common.is_some_and(|most| users.len() >= most);
-    (!before.is_empty() && !known && !same && !common).then_some(1)
+    (learnt.count() > 0 && !known && !same && !common).then_some(1)
 }
 
 fn slow(value: Value, same_asn: bool, common: Option<usize>, all: All) -> SlowRule<Seen> {
@@ -47,6 +48,7 @@ fn slow(value: Value, same_asn: bool, common: Option<usize>, all: All) -> SlowRu
         cooldown: 0,
         cooldown_given: false,
         restart: false,
+        grave: false,
         recovered: None,
         same: |_, _| false,
     }
@@ -71,6 +73,12 @@ fn table() -> Vec<Case> {
             key: by_user,
             is_hit: |visit| visit.ip.is_some() && visit.asn.is_some(),
             rule: |all| slow(tuple, true, Some(2), all),
+        },
+        Case {
+            body: "match: {outcome: success}\nfirst_seen: {value: public_ip, by: [user_name], missing: own, forget: 2m, same_net: off, same_if: [asn.number]}\ncooldown: 30s\nlevels: [{level: high, when: {outcome: success}}]\n",
+            key: by_user,
+            is_hit: |visit| visit.ip.is_some(),
+            rule: |all| SlowRule { cooldown: 30 * SECOND, grave: true, ..slow(ip, true, None, all) },
         },
     ]
 }

@@ -43,6 +43,7 @@ fn case() -> Case {
             cooldown: 0,
             cooldown_given: false,
             restart: false,
+            grave: false,
             recovered: None,
             same: |_, _| false,
         },

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::daemon::routing::Routing;
-use crate::route::{Escalate, Match, Route, Routes, Together};
+use crate::route::{Escalate, Match, Route, Routes, Together, Why};
 
 fn route(to: &[&str]) -> Route {
     Route { matches: Match::default(), to: to.iter().map(|text| name(text)).collect(), ..Route::default() }
@@ -62,6 +62,50 @@ async fn a_group_that_was_told_rests_and_then_tells_all_that_came_in_one_message
     until(&mut desk, 10).await.unwrap();
     assert_eq!(fake.given().len(), 2, "{:?}", fake.taken());
     assert!(fake.taken()[1].ends_with("digest of 3 (group)"), "{:?}", fake.taken());
+}
+
+#[tokio::test]
+async fn a_group_rests_across_a_restart() {
+    let (world, fake) = (World::new(), Fake::willing());
+    for (number, minute) in [(0, 0), (1, 2), (2, 4)] {
+        let mut desk = world.desk_of("soc", &fake);
+        until(&mut desk, minute).await.unwrap();
+        world.told(&alerts(number..number + 1, Level::High)[0], &[grouped(&["rule"])]).await;
+        until(&mut desk, minute + 1).await.unwrap();
+        assert_eq!(fake.given().len(), 1, "{:?}", fake.taken());
+    }
+    let mut desk = world.desk_of("soc", &fake);
+    until(&mut desk, 10).await.unwrap();
+    assert_eq!(fake.given().len(), 2, "{:?}", fake.taken());
+    assert!(fake.taken()[1].ends_with("digest of 2 (group)"), "{:?}", fake.taken());
+    let first = fake.given()[0].at;
+    assert!(fake.given()[1].at >= first + Millis::mins(5), "{:?}", fake.taken());
+}
+
+#[tokio::test]
+async fn a_rule_sends_no_more_than_it_may_and_the_rest_is_its_digest() {
+    let (world, fake) = (World::new(), Fake::willing());
+    let of = |number: u32, rule: &str| Alert { rule: rule.parse().unwrap(), ..sample::alert(number) };
+    let noisy: Vec<Alert> = (0..20).map(|number| of(number, "noisy")).collect();
+    world.owe(&noisy).await;
+    world.owe(&[of(20, "quiet"), of(21, "quiet")]).await;
+    let hourly = AtMost { count: 2, within: Millis::hours(1) };
+    let limits = Limits::human().with_rule("noisy".parse().unwrap(), hourly);
+    for minutes in [5, 59, 70] {
+        // Restarted in between: what was sent is read off the log.
+        let mut desk = Desk::new(world.office.clone(), target(&fake, limits.clone()));
+        until(&mut desk, minutes).await.unwrap();
+        if minutes == 5 {
+            let held =
+                world.deliveries().await.into_iter().find(|of| of.standing == Standing::Waiting).unwrap();
+            assert_eq!(held.last_reason.as_deref(), Some("held back by the limit of rule noisy: 2 in 1h"));
+            assert_eq!(held.why(), Why::Limited);
+        }
+    }
+    let mut taken = fake.taken();
+    assert_eq!(taken.pop().unwrap(), "60:00 digest of 18 (limit)");
+    taken.sort();
+    assert_eq!(taken, ["0:00 ana0", "0:00 ana1", "0:00 ana20", "0:00 ana21"]);
 }
 
 #[tokio::test]

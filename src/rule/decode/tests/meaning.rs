@@ -33,6 +33,8 @@ fn test(test: &Test) -> String {
         Test::Exists(flag) => format!("exists {flag}"),
         Test::FieldRef(field) => format!("fieldref {field}"),
         Test::In(lists) => format!("in {}", texts(lists)),
+        // Sigma documents alone ask so.
+        Test::There(_) | Test::Refers(..) | Test::Clock(..) | Test::Filled(_) => format!("{test:?}"),
         Test::Past(past, by) => {
             let by: Vec<&str> = by.iter().map(crate::record::FieldName::as_str).collect();
             format!("{past:?} by {}", by.join(","))

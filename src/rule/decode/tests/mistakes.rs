@@ -647,7 +647,7 @@ fn a_sigma_document_is_told() {
     3 | detection:
       | ^^^^^^^^^
       |
-      = help: this version does not read Sigma documents: take the file out of this folder, or write it as a rule with `match:`
+      = help: put it into the folder of the Sigma documents (`sigma:` in the configuration, or `--sigma`)
     ");
 }
 
@@ -955,4 +955,35 @@ fn a_list_that_begins_again_is_told() {
         ["`user_name` lists 2 values for 3 records and begins again"]
     );
     assert_eq!(messages(&test("{times: 2, each: {user_name: [ana, bob, eve]}}")), [""; 0]);
+}
+
+#[test]
+fn what_usual_lacks_and_has_too_much_is_told() {
+    let told = |verb: &str| messages(&format!("{OK}usual: {{{verb}}}\n"));
+    assert_eq!(
+        told("by: [user]"),
+        ["`usual` needs `learn`", "`usual` needs `field` or `rate_per`", "`usual` needs `above` or `below`"]
+    );
+    assert_eq!(
+        told("field: user, rate_per: 1h, above: {}, below: {times: 1}, learn: {}"),
+        [
+            "`user` holds no numbers",
+            "`usual` has `field` or `rate_per`, not both",
+            "`above` needs `times`, `and_by` or both",
+            "`usual` has `above` or `below`, not both",
+            "`learn` of `usual` needs `days`",
+        ]
+    );
+    assert_eq!(
+        told("rate_per: 7m, below: {times: 2.125, and_by: 0}, learn: {days: 5, samples: 300}"),
+        [
+            "a day has no whole number of stretches of 7m, or too many",
+            "that fewer records come than usual shows only when the time is over",
+            "`times` takes a number from 1.01 to 1000, not `2.125`",
+            "`and_by` is more than 0",
+            "in 5 days no stretch of the week comes twice",
+            "a rate learns the same stretch of each week, once a week",
+            "`samples` takes a whole number from 1 to 240, not `300`",
+        ]
+    );
 }

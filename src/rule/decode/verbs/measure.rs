@@ -1,22 +1,16 @@
 //! `measure`
 
 use super::super::super::keys::{RECOVER, STATS};
+use super::super::super::problem::Span;
 use super::super::super::spec::{Limit, MeasureSpec, Stat};
 use super::super::taken::Taken;
 use super::super::{Cx, suggest, values};
-use crate::record::FieldKind;
+use crate::record::{FieldKind, FieldName};
 
 pub(super) fn measure(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<MeasureSpec> {
     let field = map.field(cx, "field");
     if let Some((field, span)) = &field {
-        let numbers = matches!(field.kind(), FieldKind::Number | FieldKind::Duration | FieldKind::Any);
-        if !numbers {
-            cx.fault(
-                *span,
-                format!("`{field}` holds no numbers"),
-                "measure e2e_rtt, network_rtt, duration or a `raw.` field",
-            );
-        }
+        numbers(cx, field, *span);
     }
     let stat = stat(cx, map);
     let limit = limit(cx, map);
@@ -45,6 +39,14 @@ pub(super) fn measure(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<MeasureSpec> {
         at_least: at_least.unwrap_or(1),
         recover,
     })
+}
+
+/// Notes a field that holds no numbers.
+pub(super) fn numbers(cx: &mut Cx<'_>, field: &FieldName, span: Span) {
+    if !matches!(field.kind(), FieldKind::Number | FieldKind::Duration | FieldKind::Any) {
+        let hint = "measure e2e_rtt, network_rtt, duration or a `raw.` field";
+        cx.fault(span, format!("`{field}` holds no numbers"), hint);
+    }
 }
 
 fn stat(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Stat> {

@@ -50,8 +50,10 @@ impl Credentials {
     /// What no answer may be shown with.
     fn secrets(&self) -> Vec<SecretString> {
         match self {
-            Self::Key { secret, security_token, .. } => {
-                security_token.iter().chain([secret]).cloned().collect()
+            // A key's id is half of it, and an echoed request holds it.
+            Self::Key { access, secret, security_token } => {
+                let id = SecretString::from(access.as_str());
+                security_token.iter().chain([secret]).cloned().chain([id]).collect()
             }
             Self::Token(token) => vec![token.clone()],
         }

@@ -1,0 +1,97 @@
+//! The rows that alerts stand on, fetched together and written once, however many alerts show them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::super::Failure;
+use super::super::feed::Archive;
+use crate::alert::{Alert, Draft, Evidence, Fired, Sight};
+use crate::engine::{Generation, tell};
+use crate::record::{Locator, Phase};
+
+/// A record, as JSON text.
+pub type Written = Arc<RawValue>;
+
+/// Bytes of lines that are read together.
+const READ_AT_A_TIME: usize = 1 << 20;
+
+/// Rows of some alerts.
+pub struct Rows<'a> {
+    archive: &'a Archive,
+    lines: BTreeMap<Locator, String>,
+    /// Those that were written; none: it makes no record, or could not be fetched.
+    written: BTreeMap<(Locator, Phase), Option<Written>>,
+}
+
+impl<'a> Rows<'a> {
+    /// Fetches what `drafts` show.
+    pub fn of(generation: &Generation, archive: &'a Archive, drafts: &[Draft]) -> Result<Self, Failure> {
+        let mut wanted = Vec::new();
+        for draft in drafts {
+            let Draft::Fired(fired) = draft else { continue };
+            if archive.describer().tells_places() || tell::wants_rows(generation, fired) {
+                wanted.extend(fired.sights.iter().map(|sight| (sight.locator, sight.phase)));
+            } else {
+                let shown = Evidence::of(&fired.sights, |sight: &Sight| (sight.locator, sight.phase));
+                wanted.extend(shown.first.into_iter().chain(shown.last));
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let locators: Vec<Locator> = wanted.iter().map(|(locator, _)| *locator).collect();
+        let mut rows = Self { archive, lines: archive.lines(&locators)?, written: BTreeMap::new() };
+        rows.write(&wanted)?;
+        Ok(rows)
+    }
+
+    /// Writes the records of `wanted`, which is sorted.
+    fn write(&mut self, wanted: &[(Locator, Phase)]) -> Result<(), Failure> {
+        let mut rest = wanted;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let many = rest.iter().take_while(|(locator, _)| {
+                let before = bytes;
+                bytes += self.lines.get(locator).map_or(0, String::len);
+                before < READ_AT_A_TIME
+            });
+            let (some, later) = rest.split_at(many.count());
+            rest = later;
+            let line = |(locator, _): &(Locator, Phase)| self.lines.get(locator).map_or("", String::as_str);
+            let describer = self.archive.describer();
+            let read = describer.read(some.iter().map(line));
+            for (number, one) in some.iter().enumerate() {
+                let text = match describer.written(&read, number, one.1) {
+                    Some(text) => Some(text),
+                    None => match describer.describe(line(one), one.1) {
+                        Some(told) => Some(serde_json::to_string(&tell::nested(&told))?),
+                        None => None,
+                    },
+                };
+                let text = text.map(RawValue::from_string).transpose()?;
+                self.written.insert(*one, text.map(Into::into));
+            }
+        }
+        Ok(())
+    }
+
+    /// The alert that `fired` is.
+    pub fn alert(&self, generation: &Generation, fired: &Fired) -> Alert<Written> {
+        let of = |sight: &Sight| self.written.get(&(sight.locator, sight.phase)).cloned().flatten();
+        if self.archive.describer().tells_places() || tell::wants_rows(generation, fired) {
+            let row = |sight: &Sight| {
+                self.archive.describer().describe(self.lines.get(&sight.locator)?, sight.phase)
+            };
+            let rows: Vec<_> = fired.sights.iter().map(row).collect();
+            let known: Vec<Written> = fired.sights.iter().filter_map(of).collect();
+            return tell::alert_of(generation, fired, &rows, Evidence::of(&known, Arc::clone));
+        }
+        let shown = Evidence::of(&fired.sights, of);
+        let evidence = Evidence {
+            first: shown.first.into_iter().flatten().collect(),
+            last: shown.last.into_iter().flatten().collect(),
+        };
+        tell::brief(generation, fired, evidence)
+    }
+}

@@ -1,0 +1,78 @@
+//! `larum explain --store`: who was told of an alert that fired, and who was not, and why.
+
+use std::path::Path;
+use std::process::Command;
+
+use larum::alert::Alert;
+use larum::daemon::routing::Routing;
+use larum::record::{Millis, Timestamp};
+use larum::route::{Delivery, ReceiverName, Route, Routes, SilenceId, Standing};
+use larum::store::sqlite::Sqlite;
+use larum::store::{Change, Store as _};
+use serde_json::Value as Json;
+
+const RULES: &str = "--rules=rules/failure-burst.yaml";
+
+fn larum(arguments: &[&str]) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/explain.in");
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_larum")).args(arguments).current_dir(folder).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// What becomes of the message to a receiver that is called so.
+fn changed(delivery: Delivery) -> Delivery {
+    let (at, later) = (delivery.created, delivery.created + Millis::mins(5));
+    let waits =
+        |reason: &str| Delivery { due: later, last_reason: Some(reason.to_owned()), ..delivery.clone() };
+    match delivery.receiver.as_str() {
+        "taken" => Delivery { standing: Standing::Delivered { at }, ..delivery },
+        "silent" => {
+            Delivery { held_by: Some(SilenceId([7; 8])), ..waits("held back by silence 0707070707070707") }
+        }
+        "full" => waits("held back by the limit of level medium: 10 in 15m"),
+        "busy" => Delivery { tries: 3, ..waits("try again: HTTP 503") },
+        "gone" => Delivery { standing: Standing::Dead { at, reason: "HTTP 404".to_owned() }, ..delivery },
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn explain_tells_who_was_told_and_why_others_were_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let alerts = larum(&["replay", RULES, "--output", "json", "logins.ndjson"]);
+    let alerts = alerts.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap());
+    let alert = alerts.into_iter().find(|alert| alert.group["user"] == "ana").unwrap();
+    {
+        let store = Sqlite::open(&path).unwrap();
+        let fence = store.fence(alert.tenant.clone()).await.unwrap();
+        let to: Vec<ReceiverName> =
+            ["taken", "silent", "full", "busy", "gone"].iter().map(|name| name.parse().unwrap()).collect();
+        let routes = Routes { routes: vec![Route { to, ..Route::default() }] };
+        let routing = Routing { routes, ..Routing::default() };
+        let owed = routing.owed(&alert, Timestamp(1_800_000_000_000));
+        let owed = owed.into_iter().map(|change| match change {
+            Change::Owed(delivery) => Change::Owed(Box::new(changed(*delivery))),
+            other => panic!("{other:?}"),
+        });
+        let changes = std::iter::once(Change::Alert(Box::new(alert.clone()))).chain(owed).collect();
+        store.commit(fence, changes).await.unwrap();
+    }
+    let (at, store) = (alert.at.to_string(), path.to_str().unwrap());
+    let asked = ["explain", "failure-burst", RULES, "--group", "user=ana", "--at", &at, "--store", store];
+    let text = larum(&[&asked[..], &["logins.ndjson"]].concat());
+    let (_, told) = text.split_once("\n  told:\n").unwrap();
+    let words: Vec<String> =
+        told.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        words,
+        ["taken told", "silent silenced", "full limited", "busy delivery_delayed", "gone dead_letter"]
+    );
+    assert!(told.contains("held back by silence 0707070707070707"), "{told}");
+    let json = larum(&[&asked[..], &["--output", "json", "logins.ndjson"]].concat());
+    let json: Json = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["fired"], &json["told"][2]["reason"]), (&Json::Bool(true), &"limited".into()));
+    assert!(json["told"][2]["detail"].as_str().unwrap().contains("10 in 15m"), "{json}");
+}
