@@ -143,7 +143,8 @@ impl Told {
     }
 }
 
-fn rows_of(entry: &Entry) -> usize {
+/// Rows that an entry brought.
+pub(super) fn rows_of(entry: &Entry) -> usize {
     match entry.event.placed().0 {
         crate::store::Event::Read { rows, .. } => memchr::memchr_iter(b'\n', rows.as_bytes()).count(),
         crate::store::Event::Generation { .. }

@@ -39,12 +39,16 @@ const RULES: &[(&str, &str)] = &[
     ("none", include_str!("new/none.yaml")),
     ("count", include_str!("new/count.yaml")),
     ("distinct", include_str!("new/distinct.yaml")),
+    ("rate", include_str!("new/rate.yaml")),
+    ("sequence", include_str!("new/sequence.yaml")),
     ("first_seen", include_str!("new/first_seen.yaml")),
     ("measure", include_str!("new/measure.yaml")),
     ("script", include_str!("new/script.yaml")),
     ("travel", include_str!("new/travel.yaml")),
     ("overlap", include_str!("new/overlap.yaml")),
     ("usual", include_str!("new/usual.yaml")),
+    ("absent", include_str!("new/absent.yaml")),
+    ("risk", include_str!("new/risk.yaml")),
 ];
 
 /// Verbs that this version runs, and none.

@@ -55,8 +55,11 @@ pub fn told(
             (false, "group_field_missing", "the field that the verb looks at is missing".to_owned())
         }
         Step::Excepted(number) => {
-            let because = rule.spec.except.get(*number).map_or("", |except| &except.because);
-            (false, "exception", format!("except[{number}]: {because}"))
+            let words = match rule.spec.except.get(*number) {
+                Some(except) => format!("except[{number}]: {}", except.because),
+                None => "its public_ip is in a list of `ignore_in`: it is no point of a journey".to_owned(),
+            };
+            (false, "exception", words)
         }
         Step::Decided(Decision::Short(reason)) => short(program, reason),
     }

@@ -1,9 +1,12 @@
 //! `larum rules`: which rules are loaded, and what each has done and holds.
 //!
 //! Of a running daemon it tells what the daemon shows; of a stopped one it judges the journal's tail
-//! as a start would, and writes nothing.
+//! as a start would, and writes nothing. What each costs is measured here: see `cost`.
+
+mod cost;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -12,6 +15,9 @@ use crate::daemon::orders::{Order, Reply};
 use crate::daemon::own::TENANT;
 use crate::daemon::status::RuleStatus;
 use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+
+use cost::Costs;
 
 use super::place::{Place, wait_for};
 use super::{Exit, Failure, Output, show};
@@ -33,6 +39,7 @@ struct Told {
     /// Files that do not load, with the first fault.
     off: BTreeMap<String, String>,
     running: bool,
+    costs: Costs,
 }
 
 impl Rules {
@@ -40,20 +47,22 @@ impl Rules {
         let told = wait_for(async {
             match self.place.ask(&Order::Status).await? {
                 Some(Reply::Status(status)) => {
-                    Ok(Told { rules: status.rules, off: status.rules_off, running: true })
+                    let costs = costs(&self.place).await?;
+                    Ok(Told { rules: status.rules, off: status.rules_off, running: true, costs })
                 }
                 Some(Reply::Done(words) | Reply::Refused(words)) => Err(words.into()),
                 None => stopped(&self.place).await,
             }
         })?;
+        let cost = |rule: &str| told.costs.nanos.get(rule).copied();
         match self.output {
             Output::Json => {
                 for (rule, status) in &told.rules {
-                    show::json(&line(rule, status))?;
+                    show::json(&line(rule, status, cost(rule)))?;
                 }
             }
             Output::Text => {
-                for text in table(&told.rules) {
+                for text in table(&told.rules, cost) {
                     show::line(&text)?;
                 }
             }
@@ -63,6 +72,12 @@ impl Rules {
         }
         let whose = if told.running { "as the daemon shows them" } else { "no daemon runs; from the store" };
         show::note(&format!("{}, {whose}", show::many(told.rules.len(), "rule")));
+        if told.costs.rows > 0 {
+            let rows = show::many(told.costs.rows, "row");
+            show::note(&format!(
+                "ns/row: what each rule alone adds to reading a row, here and now, over the archive's last {rows}"
+            ));
+        }
         Ok(if told.off.is_empty() { Exit::Fine } else { Exit::Findings })
     }
 }
@@ -81,30 +96,53 @@ async fn stopped(place: &Place) -> Result<Told, Failure> {
             shown.groups += engine.groups(rule) as u64;
             shown.bytes += engine.bytes(rule);
         }
+        measure(&mut told.costs, &store, &tenant).await;
     }
     Ok(told)
 }
 
-fn line(rule: &str, status: &RuleStatus) -> Json {
+/// What the rules of all tenants cost.
+async fn costs(place: &Place) -> Result<Costs, Failure> {
+    let store = place.look()?;
+    let mut costs = Costs::default();
+    for tenant in store.tenants().await?.into_iter().filter(|tenant| &**tenant != TENANT) {
+        measure(&mut costs, &store, &tenant).await;
+    }
+    Ok(costs)
+}
+
+/// What cannot be measured is told, and the rest shown all the same.
+async fn measure(costs: &mut Costs, store: &Sqlite, tenant: &Arc<str>) {
+    if let Err(error) = costs.add(store, tenant).await {
+        show::note(&show::safe(&format!(
+            "warning: what the rules of {tenant} cost is not measured: {error}"
+        )));
+    }
+}
+
+fn line(rule: &str, status: &RuleStatus, nanos: Option<u64>) -> Json {
     json!({
         "rule": rule, "hits": status.hits, "alerts": status.alerts, "groups": status.groups,
-        "bytes": status.bytes, "learning": status.learning,
+        "bytes": status.bytes, "nanoseconds_a_row": nanos, "learning": status.learning,
     })
 }
 
 /// Columns, numbers to the right.
-fn table(rules: &BTreeMap<String, RuleStatus>) -> Vec<String> {
+fn table(rules: &BTreeMap<String, RuleStatus>, cost: impl Fn(&str) -> Option<u64>) -> Vec<String> {
     let width = rules.keys().map(String::len).max().unwrap_or(0).max(4);
-    let mut lines =
-        vec![format!("{:width$}  {:>12}  {:>9}  {:>9}  {:>13}", "rule", "hits", "alerts", "groups", "bytes")];
+    let mut lines = vec![format!(
+        "{:width$}  {:>12}  {:>9}  {:>9}  {:>13}  {:>9}",
+        "rule", "hits", "alerts", "groups", "bytes", "ns/row"
+    )];
     for (rule, status) in rules {
         let learning = if status.learning { "  learning" } else { "" };
         lines.push(format!(
-            "{rule:width$}  {:>12}  {:>9}  {:>9}  {:>13}{learning}",
+            "{rule:width$}  {:>12}  {:>9}  {:>9}  {:>13}  {:>9}{learning}",
             show::thousands(status.hits),
             show::thousands(status.alerts),
             show::thousands(status.groups),
-            show::thousands(status.bytes)
+            show::thousands(status.bytes),
+            cost(rule).map_or("-".to_owned(), show::thousands)
         ));
     }
     lines

@@ -14,7 +14,7 @@ mod learn;
 mod revive;
 mod telling;
 
-pub use revive::{revived, take_in};
+pub use revive::{revived, take_in, text};
 pub use telling::tell;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -145,7 +145,7 @@ pub enum Step {
     GroupFieldMissing,
     /// It lacks the verb's value.
     ValueMissing,
-    /// An exception holds, by its number in the file.
+    /// An exception holds, by its number in the file; past the last of those, the verb's own.
     Excepted(usize),
     /// It came too late to be put in at its time.
     TooLate,
@@ -214,12 +214,19 @@ pub enum BadSnapshot {
     /// It is of other rules.
     #[error("the snapshot is of generation {0}, not of this one")]
     OtherGeneration(String),
+    /// It is of another version of Larum.
+    #[error("the snapshot is written as version {0} does it, not as version {LAYOUT}")]
+    OtherLayout(u32),
     /// It cannot be read, or the state cannot be written.
     #[error("the snapshot cannot be read or written")]
     Unreadable(#[from] postcard::Error),
 }
 
-type SnapshotParts<S, M, R, L> = (String, String, S, M, R, seen::Tally, L);
+/// How a snapshot is written: raised when a part of the state has another shape, so that bytes of one
+/// version are never read as those of another. What cannot be restored is judged anew from the journal.
+const LAYOUT: u32 = 2;
+
+type SnapshotParts<S, M, R, L> = (u32, String, String, S, M, R, seen::Tally, L);
 
 impl Engine {
     /// An engine without a past.
@@ -468,7 +475,7 @@ impl Engine {
         let Generation { digest, meaning, .. } = &*self.generation;
         let (states, memories) = (&self.states, &self.memories);
         let parts: SnapshotParts<_, _, _, _> =
-            (digest.clone(), meaning.clone(), states, memories, &self.seen, self.rows, &self.lanes);
+            (LAYOUT, digest.clone(), meaning.clone(), states, memories, &self.seen, self.rows, &self.lanes);
         Ok(Snapshot(postcard::to_stdvec(&parts)?))
     }
 
@@ -478,9 +485,13 @@ impl Engine {
         tenant: &str,
         snapshot: &Snapshot,
     ) -> Result<Self, BadSnapshot> {
+        let (layout, _) = postcard::take_from_bytes::<u32>(&snapshot.0)?;
+        if layout != LAYOUT {
+            return Err(BadSnapshot::OtherLayout(layout));
+        }
         let parts: SnapshotParts<Vec<ProgramState>, Vec<MemoryState>, SeenRows, Lanes> =
             postcard::from_bytes(&snapshot.0)?;
-        let (digest, meaning, states, memories, seen, rows, lanes) = parts;
+        let (_, digest, meaning, states, memories, seen, rows, lanes) = parts;
         let same = digest == generation.digest && meaning == generation.meaning;
         let as_many = states.len() == generation.programs.list.len()
             && memories.len() == generation.programs.memories.len();

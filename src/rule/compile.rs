@@ -213,7 +213,7 @@ pub struct Program {
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
     pub missing_own: bool,
-    /// Exceptions.
+    /// Exceptions: those of the file in its order, then what its verb leaves out.
     pub exceptions: Vec<ExceptionProgram>,
     /// `levels` lines first, then the conditions of shares or steps: bit by number in an entry's marks.
     pub marks: Vec<Condition>,
@@ -381,7 +381,11 @@ impl Programs {
             condition: ready(&except.matches, columns),
             until: except.until,
         });
-        let exceptions = exceptions.collect();
+        let mut exceptions: Vec<ExceptionProgram> = exceptions.collect();
+        exceptions.extend(
+            verbs::nowhere(spec)
+                .map(|expr| ExceptionProgram { condition: ready(&expr, columns), until: None }),
+        );
         let mut marks: Vec<Condition> = spec.levels.iter().map(|line| ready(&line.when, columns)).collect();
         let (verb, carries) = verb(spec, (script, lists), columns, &mut |expr, columns| {
             marks.push(ready(expr, columns));

@@ -351,6 +351,9 @@ pub static SYNONYMS: &[(&str, &str)] = &[
     ("summary", "title"),
     ("message", "title"),
     ("mitre", "attack"),
+    ("baseline", "usual"),
+    ("anomaly", "usual"),
+    ("factor", "times"),
 ];
 
 #[cfg(test)]

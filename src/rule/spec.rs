@@ -716,6 +716,10 @@ pub struct TravelSpec {
     pub faster_than: u32,
     /// Two points that share the value of one of these fields are no journey.
     pub ignore_same: Vec<FieldName>,
+    /// Records from addresses of these lists are nowhere.
+    // As of `same_if`: who does not use it keeps the revision.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore_in: Vec<String>,
 }
 
 impl TravelSpec {

@@ -8,7 +8,7 @@ use crate::record::{Columns, FieldName, Record, Value};
 use super::condition::{Memo, Predicates};
 use super::hours::Hours;
 use super::lists::Lists;
-use super::spec::{Bound, Expr, Filling, Literal, Part, Past, Predicate, Test};
+use super::spec::{Bound, Expr, Filling, Literal, Ordering, Part, Past, Predicate, Test};
 
 /// One part of a condition and whether it held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -150,7 +150,7 @@ fn look(predicate: &Predicate) -> String {
         Test::There(false) => format!("{field} is not in the line"),
         Test::Refers(part, other) => format!("{field} {} {other}{cased}", part_word(*part)),
         Test::Clock(part, ordering, numbers) => {
-            let ordering = ordering.map_or("is", |ordering| ordering.sign());
+            let ordering = ordering.map_or("is", Ordering::sign);
             format!("the {} of {field} {ordering} {}", part.as_str(), list(numbers, ToString::to_string))
         }
         Test::Filled(filling) => {

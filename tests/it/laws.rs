@@ -1,7 +1,7 @@
 //! The laws of the design, each as a test that fails when it is broken.
 
 use larum::alert::{Draft, State};
-use larum::engine::{CheckedRule, Counters, Fresh, Hit, Limits, Note, Scratch, SourceId};
+use larum::engine::{CheckedRule, Counters, Engine, Fresh, Hit, Limits, Note, Scratch, SourceId};
 use larum::record::{Level, RuleId};
 use larum::rule::decode::{Options, decode};
 use proptest::prelude::*;
@@ -1058,4 +1058,16 @@ fn a_rule_of_ends_waits_for_ends_and_one_of_both_for_both() {
 fn a_watermark_never_goes_back() {
     let body = "match: {outcome: success}\ncount: {at_least: 1, within: 1h, by: [user_name]}\n";
     assert_eq!(alerts_after(body, &[(0, HOUR, 0), (0, 0, 0), (1, HOUR, 0), (1, 0, 0)]), 1);
+}
+
+#[test]
+fn a_snapshot_of_another_version_is_refused_and_not_misread() {
+    let world =
+        World::new(&[rule("r", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user]}\n")]);
+    let run = world.run();
+    let mut snapshot = run.engine.snapshot().unwrap();
+    // Once it began with the length of a digest.
+    snapshot.0[0] = 32;
+    let refused = Engine::restore(world.generation.clone(), "acme", &snapshot).unwrap_err().to_string();
+    assert_eq!(refused, "the snapshot is written as version 32 does it, not as version 2");
 }

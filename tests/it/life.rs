@@ -471,6 +471,51 @@ fn a_changed_rule_has_learnt_and_says_nothing_where_nothing_holds() {
     assert!(told.alerts.iter().all(|(seq, alert)| *seq > adopted && !alert.standing));
 }
 
+const USUAL: &str = "match: {service: desktop, e2e_rtt|exists: true, outcome: failure}\nusual: {field: e2e_rtt, by: [user], above: {times: 3}, learn: {days: 2, samples: 3}}\n";
+
+/// A tale in which ana's usual round trip takes 50 ms, and takes so long at some hours after two days.
+fn usual_tale(later: &[(i64, u32)]) -> Tale {
+    let mut tale = Tale::new(&[rule("r", USUAL)]);
+    let past = (0..4).map(|half| (half * 12, 50)).chain(later.iter().map(|(hour, rtt)| (48 + hour, *rtt)));
+    let rows: Vec<Visit> = (0..)
+        .zip(past)
+        .map(|(id, (hour, rtt))| Visit { rtt: Some(rtt), ..failure(DESKTOPS, id, hour * HOUR) })
+        .collect();
+    tale.read(DESKTOPS, &rows);
+    tale
+}
+
+#[test]
+fn what_is_usual_outlives_a_change_of_words_and_is_learnt_again_after_one_of_meaning() {
+    for more in ["description: in other words\n", ""] {
+        let mut tale = usual_tale(&[]);
+        tale.progress(DESKTOPS, 2 * DAY);
+        if more.is_empty() {
+            let changed = text(&[rule("r", &USUAL.replace("times: 3", "times: 4"))]);
+            let adopted = tale.rules_learnt(&changed, &["r"]);
+            assert!(tale.told().alerts.iter().all(|(seq, _)| *seq != adopted), "nothing holds");
+        } else {
+            tale.rules(&text(&[rule("r", &format!("{USUAL}{more}"))]));
+        }
+        let slow = Visit { rtt: Some(201), ..failure(DESKTOPS, 99, 2 * DAY + HOUR) };
+        tale.read(DESKTOPS, &[slow]);
+        let fires = tale.progress(DESKTOPS, 3 * DAY);
+        assert_eq!(tale.told().fired(), [(fires, 2 * DAY + HOUR)], "{more}");
+    }
+}
+
+#[test]
+fn a_usual_rule_that_means_something_else_tells_once_what_stands() {
+    let mut tale = usual_tale(&[(0, 400), (1, 500), (2, 600)]);
+    tale.progress(DESKTOPS, 2 * DAY + 3 * HOUR);
+    let adopted = tale.rules_learnt(&text(&[rule("r", &USUAL.replace("times: 3", "times: 2"))]), &["r"]);
+    let told = tale.told();
+    let at_once: Vec<_> =
+        told.alerts.iter().filter(|(seq, alert)| *seq == adopted && alert.standing).collect();
+    assert_eq!(at_once.len(), 1, "{at_once:?}");
+    assert_eq!((at_once[0].1.at, at_once[0].1.state), (time(2 * DAY), State::Open));
+}
+
 #[test]
 fn a_rule_that_was_told_before_it_learnt_tells_nothing_twice() {
     let mut tale = Tale::new(&[rule("r", OF_DESKTOPS)]);

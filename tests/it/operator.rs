@@ -223,6 +223,19 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
         .collect();
     let fired: Vec<_> = lines.iter().map(|line| (line["id"].as_str().unwrap(), &line["standing"])).collect();
     assert_eq!(fired, [(alert.fired.id.to_string().as_str(), &serde_json::Value::Bool(false))], "{told:?}");
+
+    // What the rule costs is measured over the archive.
+    let rules = |output: &str| {
+        let store = place.path("larum.db");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
+        command.args(["rules", "--output", output, "--store"]).arg(store).output().unwrap()
+    };
+    let listed = rules("json");
+    let line: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&line["rule"], &line["alerts"]), (&"failure-burst".into(), &1.into()), "{listed:?}");
+    assert!(line["nanoseconds_a_row"].is_u64(), "{listed:?}");
+    let notes = String::from_utf8(rules("text").stderr).unwrap();
+    assert!(notes.contains("ns/row: what each rule alone adds to reading a row"), "{notes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,7 @@ pub(super) async fn generation(store: &dyn Store, digest: &str) -> Result<Arc<Ge
 }
 
 /// The text that has this digest; of no rules where nothing was in force yet.
-pub(super) async fn text(store: &dyn Store, digest: &str) -> Result<GenerationText, IntakeError> {
+pub async fn text(store: &dyn Store, digest: &str) -> Result<GenerationText, IntakeError> {
     let none = GenerationText::default();
     if digest == none.digest() {
         return Ok(none);

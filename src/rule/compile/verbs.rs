@@ -29,6 +29,15 @@ pub(super) fn clears(spec: &Spec) -> Option<&Expr> {
     }
 }
 
+/// What is no point of a journey.
+pub(super) fn nowhere(spec: &Spec) -> Option<Expr> {
+    let Some(spec::Verb::Travel(travel)) = &spec.verb else { return None };
+    let lists = travel.ignore_in.clone();
+    let field = FieldName::resolve("public_ip").filter(|_| !lists.is_empty())?;
+    let (spelt, span) = ("public_ip|in".to_owned(), spec.id_span);
+    Some(Expr::Is(spec::Predicate { field, test: spec::Test::In(lists), cased: false, spelt, span }))
+}
+
 /// How long a firing holds its group back.
 pub(super) fn cooldown(spec: &Spec, verb: &Verb) -> Millis {
     match spec.cooldown {

@@ -323,7 +323,12 @@ pub static TRAVEL: MapDoc = MapDoc {
             "two records with the same value in one of these fields are no journey",
             "ignore_same: [asn.number]",
         ),
-        later("ignore_in", "records from addresses of these lists are nowhere", "ignore_in: [egress]"),
+        may(
+            "ignore_in",
+            Takes::Texts,
+            "records whose `public_ip` is in one of these lists are nowhere",
+            "ignore_in: [egress]",
+        ),
     ],
 };
 

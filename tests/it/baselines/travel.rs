@@ -135,3 +135,40 @@ fn only_the_point_just_before_counts_and_a_journey_back_is_another() {
         told.iter().map(|line| line.split(' ').next().unwrap().parse::<i64>().unwrap() / MINUTE).collect();
     assert_eq!(minutes, [10, 30]);
 }
+
+#[test]
+fn an_address_of_a_list_is_no_point_of_a_journey() {
+    let rule = "\
+rule: far
+title: far
+level: high
+why: to see it hold
+match: {outcome: success}
+travel: {by: [user], at_least: 500km, faster_than: 800km/h, ignore_in: [egress, lab]}
+tests:
+  - name: the journey is the one around it
+    lists: {egress: [203.0.113.0/24], lab: [198.18.0.1]}
+    events:
+      - {user: ana, outcome: success, public_ip: 192.0.2.1, geo.lat: 59.91, geo.lon: 10.75}
+      - {after: 10m, user: ana, outcome: success, public_ip: 203.0.113.7, geo.lat: 1.3, geo.lon: 103.9}
+      - {after: 10m, user: ana, outcome: success, public_ip: 198.18.0.1, geo.lat: 1.3, geo.lon: 103.9}
+      - {after: 10m, user: ana, outcome: success, public_ip: 192.0.2.2, geo.lat: 59.33, geo.lon: 18.07}
+      - {after: 10m, user: ana, outcome: success, public_ip: 198.18.0.2, geo.lat: 1.3, geo.lon: 103.9}
+    alerts:
+      - {at: 2026-01-05T09:40:00Z, from.public_ip: 192.0.2.2, public_ip: 198.18.0.2}
+  - name: of other lists it is one
+    lists: {egress: [198.51.100.0/24], lab: []}
+    events:
+      - {user: ana, outcome: success, public_ip: 192.0.2.1, geo.lat: 59.91, geo.lon: 10.75}
+      - {after: 10m, user: ana, outcome: success, public_ip: 203.0.113.7, geo.lat: 1.3, geo.lon: 103.9}
+    alerts:
+      - {from.public_ip: 192.0.2.1, public_ip: 203.0.113.7}
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("far.yaml");
+    std::fs::write(&path, rule).unwrap();
+    let done =
+        std::process::Command::new(env!("CARGO_BIN_EXE_larum")).arg("test").arg(&path).output().unwrap();
+    let told = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success(), "{told}{}", String::from_utf8(done.stderr).unwrap());
+}

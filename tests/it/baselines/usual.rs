@@ -384,3 +384,30 @@ fn explain_says_that_a_group_is_learning_and_what_is_usual() {
     let fires = larum::rule::spec::Limit::Above(whole(150));
     assert_eq!(reasons[20], Reason::Usual { value: whole(100), usual: whole(50), samples: 21, fires });
 }
+
+#[test]
+fn explain_puts_it_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
+    std::fs::write(folder.path().join("rules/r.yaml"), rule("r", SLOW)).unwrap();
+    let visits = round_trips((0..20).map(|day| (day * 24, 50)).chain([(21 * 24, 100), (21 * 24 + 1, 50)]));
+    let lines: Vec<String> = visits.iter().map(Visit::line).collect();
+    std::fs::write(folder.path().join("logins.ndjson"), lines.join("\n")).unwrap();
+    for (at, words) in [
+        ("2026-01-06T09:00:00Z", "learning  the group learns until 2026-01-19T09:00:00.000Z"),
+        ("2026-01-24T09:00:00Z", "learning  the group has learnt 19/20 samples"),
+        (
+            "2026-01-26T09:00:00Z",
+            "below_threshold  100 where 50 is usual, the median of 20; more than 150 fires",
+        ),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larum"));
+        command.current_dir(folder.path());
+        let done = command
+            .args(["explain", "r", "--group", "user=ana", "--at", at, "logins.ndjson"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(done.stdout).unwrap();
+        assert!(told.contains(words), "{told}{}", String::from_utf8(done.stderr).unwrap());
+    }
+}

@@ -987,3 +987,11 @@ fn what_usual_lacks_and_has_too_much_is_told() {
         ]
     );
 }
+
+#[test]
+fn a_list_that_there_is_not_is_told_of_a_journey_too() {
+    assert_eq!(
+        messages(&format!("{OK}travel: {{at_least: 500km, faster_than: 800km/h, ignore_in: [egres, '']}}\n")),
+        ["there is no list `egres`", "an entry of `ignore_in` is empty"]
+    );
+}
