@@ -73,7 +73,8 @@ impl Group {
         let first = self.base.first.filter(|first| *first <= at);
         let earliest = first.is_none().then_some(self.base.first).flatten();
         self.base.first = first.or(Some(at));
-        if let Some(last) = self.live().last().filter(|last| last.order() > entry.order()).cloned() {
+        let known = self.live().last().filter(|last| last.id != NOBODY && last.order() > entry.order());
+        if let Some(last) = known.cloned() {
             let silent = earliest.is_some_and(|next| due < next);
             if !silent || due > around.readable || self.cooling(due).is_some() {
                 return Decision::Late;

@@ -1,7 +1,7 @@
 //! Keys of the verbs.
 
 use super::super::spec::{TravelSpec, UsualSpec};
-use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
+use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, may, need};
 
 const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
 

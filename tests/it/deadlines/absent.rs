@@ -132,7 +132,8 @@ impl Slow {
 
     fn late(&mut self, at: i64, group: &str, reached: i64, case: &Case) {
         let first = self.hits.first().copied();
-        let newer = self.last().filter(|last| *last >= at).is_some();
+        let newer = self.hits.last().is_some_and(|last| *last >= at);
+        self.since = None;
         self.hits.push(at);
         self.hits.sort_unstable();
         let due = case.due(at);
@@ -384,7 +385,9 @@ fn told(world: &World, logins: &[Login]) -> Vec<String> {
     let line = |fired: &larum::alert::Fired| {
         format!("{} {}", fired.group[0].1.clone().unwrap_or_default(), (fired.at.0 - START) / MINUTE)
     };
-    told.fired().map(line).collect()
+    let mut lines: Vec<String> = told.fired().map(line).collect();
+    lines.sort();
+    lines
 }
 
 fn with_list(body: &str, values: &[(&str, Option<i64>)]) -> World {
