@@ -198,7 +198,8 @@ pub struct Fired {
     pub observe: bool,
     /// Rules whose open alerts hold this one back (`quiet_while`); it is not sent while there are any.
     pub held_by: Vec<RuleId>,
-    /// Of a rule without a verb, what its record says of the fields that risk is added up by.
+    /// Of a rule without a verb, what its record says of the fields that risk is added up by; of a
+    /// correlation, what was carried of the record that tipped it, for those that hear of it.
     pub of: Arc<[Datum]>,
     /// The record that tipped it.
     pub tip: Sight,

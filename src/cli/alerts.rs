@@ -116,7 +116,7 @@ impl List {
         let query = AlertQuery {
             tenant: self.tenant.map(Into::into),
             id: None,
-            rule: self.rule,
+            rule: self.rule.clone(),
             states: self.state,
             level: self.level,
             since: self.since,
@@ -132,14 +132,17 @@ impl List {
         }
         let colour = show::colour_on_stdout();
         for kept in &found {
-            let alert = if self.fired { &kept.fired } else { &kept.now };
-            match self.output {
-                Output::Json => show::json(alert)?,
-                Output::Text => show::line(&show::alert(alert, colour))?,
+            match (self.output, self.fired) {
+                (Output::Json, true) => show::json(&kept.fired)?,
+                (Output::Json, false) => show::json(&kept.now)?,
+                (Output::Text, true) => show::line(&show::alert(&kept.fired, colour))?,
+                (Output::Text, false) => show::line(&show::kept(kept, colour))?,
             }
         }
         if found.len() == self.most {
             show::note(&format!("the newest {}; --most shows more", show::many(self.most, "alert")));
+        } else if let (true, Some(rule)) = (found.is_empty(), self.rule) {
+            show::note(&format!("no alerts of `{rule}`; `larum rules` lists the rules that are loaded"));
         } else if found.is_empty() {
             show::note("no alerts");
         }
@@ -188,7 +191,10 @@ impl Show {
                         show::line(&format!("    record {}", show::safe(&record)))?;
                     }
                     for delivery in &deliveries {
-                        show::line(&format!("    {}", super::deliveries::in_words(delivery)))?;
+                        show::line(&format!(
+                            "    {}",
+                            super::deliveries::in_words(delivery, crate::daemon::clock::Clock::wall().now())
+                        ))?;
                     }
                     if deliveries.is_empty() {
                         show::line("    nobody is told: no route, or the rule only observes")?;

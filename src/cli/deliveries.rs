@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::daemon::clock::Clock;
 use crate::daemon::orders::Order;
 use crate::daemon::shown;
+use crate::record::Timestamp;
 use crate::route::{Body, Delivery, ReceiverName, Standing};
 use crate::store::{DeliveryQuery, Store};
 
@@ -22,11 +24,11 @@ pub struct Deliveries {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Lists deliveries, oldest first
+    /// Lists deliveries, newest first
     List(List),
     /// Shows one delivery and its tries
     Show(Show),
-    /// Tries dead or discarded deliveries again
+    /// Tries deliveries again: dead and discarded ones, and at once those that wait
     Redrive(Redrive),
     /// Puts deliveries aside that are dead or wait
     Discard(Discard),
@@ -64,13 +66,13 @@ struct Show {
 #[derive(Debug, clap::Args)]
 struct Redrive {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "receiver"])]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]
     all: bool,
-    /// Only those to this receiver
-    #[arg(long, value_name = "NAME", requires = "all")]
+    /// All dead ones to this receiver
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
     receiver: Option<String>,
     #[command(flatten)]
     place: Place,
@@ -117,20 +119,24 @@ impl List {
     fn run(self) -> Result<Exit, Failure> {
         let store = self.place.look()?;
         let query = DeliveryQuery {
-            receiver: self.receiver,
+            receiver: self.receiver.clone(),
             states: self.state,
+            newest_first: true,
             most: self.most,
             ..DeliveryQuery::default()
         };
         let found = wait_for(async { Ok(store.deliveries(query).await?) })?;
+        let now = Clock::wall().now();
         for delivery in &found {
             match self.output {
                 Output::Json => show::json(&shown::delivery(delivery))?,
-                Output::Text => show::line(&in_words(delivery))?,
+                Output::Text => show::line(&in_words(delivery, now))?,
             }
         }
         if found.len() == self.most {
-            show::note(&format!("the first {}; --most shows more", show::many(self.most, "delivery")));
+            show::note(&format!("the newest {}; --most shows more", show::many(self.most, "delivery")));
+        } else if let (true, Some(receiver)) = (found.is_empty(), self.receiver) {
+            show::note(&format!("no deliveries to `{receiver}`; `larum status` lists the receivers"));
         } else if found.is_empty() {
             show::note("no deliveries");
         }
@@ -161,7 +167,7 @@ impl Show {
             match self.output {
                 Output::Json => show::json(&shown::delivery_with(delivery, &tries))?,
                 Output::Text => {
-                    show::line(&in_words(delivery))?;
+                    show::line(&in_words(delivery, Clock::wall().now()))?;
                     show::line(&format!("    id {}", delivery.id))?;
                     for one in &tries {
                         let outcome = one.outcome.as_deref().unwrap_or("nobody knows");
@@ -180,15 +186,24 @@ impl Show {
 }
 
 /// A delivery on one line, for people.
-pub fn in_words(delivery: &Delivery) -> String {
+pub fn in_words(delivery: &Delivery, now: Timestamp) -> String {
     let what = match &delivery.body {
         Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
         Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
         Body::Digest(digest) => format!("a digest of {}", digest.count),
     };
     let state = match &delivery.standing {
-        Standing::Waiting if delivery.tries == 0 => format!("waits until {}", delivery.due),
-        Standing::Waiting => format!("waits until {} after {} tries", delivery.due, delivery.tries),
+        Standing::Waiting => {
+            let tries = match delivery.tries {
+                0 => String::new(),
+                tries => format!(" after {}", show::many_of(tries.into(), "try")),
+            };
+            if delivery.due > now {
+                format!("waits until {}{tries}", delivery.due)
+            } else {
+                format!("is due since {}{tries}, and waits for its receiver", delivery.due)
+            }
+        }
         Standing::Sending { until } => format!("is being sent (until {until})"),
         Standing::Delivered { at } => format!("delivered at {at}"),
         Standing::Dead { at, reason } => format!("dead since {at}: {}", show::safe(reason)),

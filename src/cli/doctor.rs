@@ -3,6 +3,7 @@
 //! Each endpoint is asked once, for one page; nothing is sent to a receiver, and nothing is changed.
 
 use std::fs::{OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Secrets;
@@ -194,7 +195,7 @@ fn endpoint(finding: &Finding, report: &mut Report) -> Result<(), Failure> {
             );
             Report::fine(&format!("{name}: credentials accepted, `{action}` allowed, {rows}"))
         }
-        Outcome::Unreachable(_) => Report::skipped(&format!("{name}: nobody answered")),
+        Outcome::Unreachable(why) => report.fault(&format!("{name}: nobody answered: {why}")),
         Outcome::Credentials(why) => report.fault(&format!("{name}: credentials refused: {why}")),
         Outcome::Refused(why) => report.fault(&format!("{name}: not allowed: {why}")),
         Outcome::Throttled(why) => {
@@ -219,6 +220,15 @@ fn receivers(parts: &Parts) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Bytes that a store needs at least to go on for a while: a checkpoint of its log.
+const ROOM: usize = 4 << 20;
+
+/// Whether as much can be written as a store needs.
+fn room(mut file: std::fs::File) -> std::io::Result<()> {
+    file.write_all(&vec![0; ROOM])?;
+    file.sync_all()
+}
+
 /// Whether a daemon could take the store.
 async fn store(path: &Path, report: &mut Report) -> Result<(), Failure> {
     Report::title(&format!("store {}", path.display()))?;
@@ -230,6 +240,10 @@ async fn store(path: &Path, report: &mut Report) -> Result<(), Failure> {
         };
     }
     match control::ask(&control::socket_of(path), &Order::Status).await {
+        Ok(Reply::Status(status)) if status.store_failed.is_some() => {
+            let why = status.store_failed.unwrap_or_default();
+            return report.fault(&format!("a daemon runs on it and can keep nothing: {why}"));
+        }
         Ok(_) => return Report::fine("a daemon runs on it; `larum status` tells how it is"),
         Err(NoReply::Broken { .. }) => return report.fault("a daemon runs on it and does not answer"),
         Err(NoReply::Stopped) => {}
@@ -244,6 +258,11 @@ async fn store(path: &Path, report: &mut Report) -> Result<(), Failure> {
     if let Err(error) = OpenOptions::new().append(true).open(path) {
         return report.fault(&format!("cannot be written: {error}"));
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Err(error) = tempfile::tempfile_in(folder).and_then(room) {
+        let folder = folder.display();
+        return report.fault(&format!("nothing more can be written in {folder}: {error}; free some space"));
+    }
     match Sqlite::open_read_only(path) {
         Ok(_) => Report::fine("free, and can be written"),
         Err(error) => report.fault(&error.to_string()),
@@ -253,6 +272,13 @@ async fn store(path: &Path, report: &mut Report) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_place_for_a_store() {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert_eq!(room(full).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        assert!(room(tempfile::tempfile().unwrap()).is_ok());
+    }
 
     #[test]
     fn rows_that_come_after_their_watermark_are_a_fault_with_the_way_out() {

@@ -68,7 +68,11 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 
 /// A time of the command line.
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "write it as 2026-01-05T09:08:00Z".to_owned())
+    let day = || Timestamp::parse(&format!("{text}T00:00:00Z"));
+    let time = Timestamp::parse(text).or_else(day);
+    time.ok_or_else(|| {
+        "write it as 2026-01-05T09:08:00Z, or as 2026-01-05 for the begin of that day".to_owned()
+    })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -234,7 +238,7 @@ impl Explain {
     fn key(&self, program: &Program) -> Result<Option<Box<[u8]>>, ExplainError> {
         let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
         let unknown =
-            |(name, _): &&(String, String)| !program.by.iter().any(|part| part.field == named(name));
+            |(name, _): &&(String, String)| !program.by.iter().any(|part| is_named(&part.field, name));
         if let Some((field, _)) = self.group.iter().find(unknown) {
             let (rule, field) = (self.rule.clone(), field.clone());
             return Err(if by.is_empty() {
@@ -245,7 +249,7 @@ impl Explain {
         }
         let mut key = Vec::new();
         for part in &program.by {
-            let value = self.group.iter().find(|(name, _)| named(name) == part.field);
+            let value = self.group.iter().find(|(name, _)| is_named(&part.field, name));
             if value.is_some_and(|(_, value)| value.is_empty()) {
                 if !program.missing_own {
                     return Ok(None);
@@ -264,9 +268,10 @@ impl Explain {
     }
 }
 
-/// The field that a person means: by our name, the vendor's, or one that a map declares.
-fn named(name: &str) -> FieldName {
-    FieldName::resolve(name).unwrap_or_else(|| FieldName::declared(name))
+/// Whether a person means `field`: by our name, the vendor's, one that a map declares, or as a Sigma document
+/// spells it.
+fn is_named(field: &FieldName, name: &str) -> bool {
+    *field == FieldName::declared(name) || *field == FieldName::spelt(name)
 }
 
 /// What a run shows of the group.
@@ -295,7 +300,9 @@ impl Watcher for Gathering<'_> {
         let until = self.until;
         for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
             let record = one.record(batch);
-            if program.key(record).as_deref() != self.key.as_deref() {
+            let keys = program.keys(record);
+            let is_ours = self.key.as_ref().map_or(keys.is_empty(), |key| keys.contains(key));
+            if !is_ours {
                 continue;
             }
             let mut columns = (*self.generation.columns).clone();

@@ -7,6 +7,7 @@ mod archive;
 mod backup;
 mod check;
 mod completions;
+mod convert;
 mod deliveries;
 mod demo;
 mod doctor;
@@ -18,11 +19,13 @@ mod log;
 mod new;
 mod place;
 mod progress;
+mod quarantine;
 mod reason;
 mod replay;
 mod rules;
 mod run;
 mod schema;
+mod score;
 mod send_test;
 mod show;
 mod silence;
@@ -81,6 +84,8 @@ enum Command {
     Alerts(alerts::Alerts),
     /// Lists, shows, redrives and discards deliveries
     Deliveries(deliveries::Deliveries),
+    /// Shows rows that were set aside because they make no record
+    Quarantine(quarantine::Quarantine),
     /// Holds messages back for a while
     Silence(silence::Silence),
     /// Sends a fixed message to one receiver
@@ -99,10 +104,14 @@ enum Command {
     Export(export::Export),
     /// Plays the vendor's service on a port of this machine, for tests and training
     Simulate(simulate::Simulate),
+    /// Tells which attacks of a scenario were found, by which rules and how soon; exit 1 when one was not
+    Score(score::Score),
     /// Lists the rules that are loaded, and what each has done and holds
     Rules(rules::Rules),
     /// Writes a rule to begin with
     New(new::New),
+    /// Writes a rule in the words of another tool, and tells what those cannot say
+    Convert(convert::Convert),
     /// Prints a JSON Schema
     Schema(schema::Schema),
     /// Prints a completion script for a shell
@@ -129,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Alerts(command) => command.run(),
         Command::Deliveries(command) => command.run(),
+        Command::Quarantine(command) => command.run(),
         Command::Silence(command) => command.run(),
         Command::SendTest(command) => command.run(),
         Command::Backup(command) => command.run(),
@@ -138,8 +148,10 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Simulate(command) => command.run(),
+        Command::Score(command) => command.run(),
         Command::Rules(command) => command.run(),
         Command::New(command) => command.run(),
+        Command::Convert(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

@@ -75,7 +75,8 @@ impl Place {
         Ok(Sqlite::open_read_only(&path)?)
     }
 
-    fn existing(&self) -> Result<PathBuf, Failure> {
+    /// The store, which must be there.
+    pub fn existing(&self) -> Result<PathBuf, Failure> {
         let path = self.store()?;
         if path.exists() { Ok(path) } else { Err(PlaceError::NoStore(path).into()) }
     }

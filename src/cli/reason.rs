@@ -6,7 +6,9 @@ use crate::alert::AlertId;
 use crate::engine::{Decision, Step, Traced};
 use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId, RuleId};
 use crate::rule::compile::Program;
+use crate::rule::spec::correlate::{Asks, Comparison, Occurrence};
 use crate::rule::spec::{self, Limit, Mode, Stat, UsualOf, UsualSpec};
+use crate::rule::verb::correlate::Shortfall;
 use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
 use crate::rule::why::{Answered, Why};
@@ -26,9 +28,15 @@ pub fn told(
             (true, "quiet_while", detail)
         }
         Step::Decided(Decision::Fired { id, late }) => {
-            let observe = rule.spec.mode == Mode::Observe;
             let late = if *late { ", late" } else { "" };
-            (true, if observe { "observe" } else { "fired" }, format!("alert {id}{late}"))
+            match rule.spec.mode {
+                Mode::Live => (true, "fired", format!("alert {id}{late}")),
+                Mode::Observe => (true, "observe", format!("alert {id}{late}")),
+                Mode::Heard => {
+                    let detail = format!("{id}{late}, of which only the rules that correlate it hear");
+                    (true, "fired", detail)
+                }
+            }
         }
         Step::Decided(Decision::Cooldown { until }) => {
             (false, "cooldown_until", format!("joined the open alert; the group may fire again at {until}"))
@@ -149,6 +157,7 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
             (false, "below_threshold", "no other session stayed open beside it for long enough".to_owned())
         }
         Reason::Travelled(journey) => (false, "below_threshold", travelled(program, *journey)),
+        Reason::Correlation(short) => (false, "below_threshold", correlated(program, short)),
         Reason::ScriptSaidNo => (false, "no_match", "the script said no".to_owned()),
         Reason::ScriptFault { fault } => (false, "no_match", fault.clone()),
     }
@@ -181,6 +190,35 @@ fn travelled(program: &Program, journey: Journey) -> String {
         return format!("{km}/{} km from the point before", travel.at_least);
     }
     format!("{km} km at {kmh} km/h; more than {} km/h fires", travel.faster_than)
+}
+
+/// What the window of a correlation's event was short of.
+fn correlated(program: &Program, short: &Shortfall) -> String {
+    let Verb::Correlate(verb) = &program.verb else { return String::new() };
+    let names = |numbers: &[usize]| {
+        let name = |number: &usize| verb.rules.get(*number).map(|rule| format!("`{}`", rule.name));
+        numbers.iter().filter_map(name).collect::<Vec<_>>().join(", ")
+    };
+    match short {
+        Shortfall::Compared(actual) => {
+            let (what, bounds) = match &verb.asks {
+                Asks::Events(bounds) => ("events".to_owned(), bounds.as_slice()),
+                Asks::Values(bounds) => ("distinct values".to_owned(), bounds.as_slice()),
+                Asks::Number(aggregate, bounds) => (aggregate.to_string(), bounds.as_slice()),
+                Asks::Rules(Occurrence::Many(bounds)) => ("rules".to_owned(), bounds.as_slice()),
+                Asks::Ordered(Occurrence::Many(bounds)) => ("rules in order".to_owned(), bounds.as_slice()),
+                Asks::Rules(_) | Asks::Ordered(_) => ("rules".to_owned(), <&[Comparison]>::default()),
+            };
+            let bounds: Vec<String> =
+                bounds.iter().map(|one| format!("{} {}", one.is.as_str(), one.bound)).collect();
+            format!("{what}: {actual}, and the condition is {}", bounds.join(" and "))
+        }
+        Shortfall::Missing(missing) => format!("{} did not occur within the timespan", names(missing)),
+        Shortfall::Other(present) => {
+            format!("only {} occurred within the timespan, and the condition names others", names(present))
+        }
+        Shortfall::Disorder => "the rules occurred in another order".to_owned(),
+    }
 }
 
 /// A number with its unit, where it is a length of time.

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::alert::{Alert, State};
 use crate::rule::problem::deceives;
+use crate::store::KeptAlert;
 
 /// Values of a field that a line for people names.
 const SHOWN_VALUES: usize = 5;
@@ -100,13 +101,15 @@ pub fn safe(text: &str) -> String {
 
 /// An alert for people: a headline and a line of facts.
 pub fn alert<R>(alert: &Alert<R>, colour: bool) -> String {
+    let state = (alert.state != State::Open).then(|| alert.state.as_str().to_owned());
+    told(alert, state, colour)
+}
+
+fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool) -> String {
     let level = alert.level.as_str().to_uppercase();
     let (on, off) = if colour { (level_colour(alert), "\u{1b}[0m") } else { ("", "") };
     let mut text = format!("{}  {on}{level:<8}{off}  {}  {}", alert.at, alert.rule, safe(&alert.title));
-    let mut facts: Vec<String> = Vec::new();
-    if alert.state != State::Open {
-        facts.push(alert.state.as_str().to_owned());
-    }
+    let mut facts: Vec<String> = Vec::from_iter(state);
     facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", plain(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
     facts.extend(
@@ -179,7 +182,56 @@ pub fn thousands(number: u64) -> String {
     grouped
 }
 
-/// `1 rule`, `2 rules`
+/// `1 rule`, `2 rules`, `2 deliveries`
 pub fn many(count: usize, what: &str) -> String {
-    format!("{} {what}{}", thousands(count as u64), if count == 1 { "" } else { "s" })
+    many_of(count as u64, what)
+}
+
+/// The same of a count that is no length.
+pub fn many_of(count: u64, what: &str) -> String {
+    let many = thousands(count);
+    match what.strip_suffix('y') {
+        _ if count == 1 => format!("{many} {what}"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{many} {stem}ies"),
+        Some(_) | None => format!("{many} {what}s"),
+    }
+}
+
+/// A kept alert for people: when it fired, and where it is over or was taken, since when.
+pub fn kept(kept: &KeptAlert, colour: bool) -> String {
+    let at = match &kept.acknowledged {
+        Some((_, at)) if kept.now.state == State::Acknowledged => *at,
+        Some(_) | None => kept.now.at,
+    };
+    let mut shown = kept.now.clone();
+    shown.at = kept.fired.at;
+    let since = (shown.state != State::Open).then(|| format!("{} at {at}", shown.state.as_str()));
+    told(&shown, since, colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Millis;
+    use crate::route::sample;
+
+    #[test]
+    fn many_things_are_spelt_as_people_do() {
+        let spelt =
+            [(1, "delivery"), (2, "delivery"), (0, "row"), (1, "row"), (1, "try"), (3, "try"), (2, "key")];
+        let spelt = spelt.map(|(count, what)| many(count, what));
+        let meant = ["1 delivery", "2 deliveries", "0 rows", "1 row", "1 try", "3 tries", "2 keys"];
+        assert_eq!(spelt, meant);
+    }
+
+    #[test]
+    fn a_closed_alert_stands_where_it_fired_and_says_when_it_closed() {
+        let fired = sample::alert(1);
+        let mut now = Alert { revision: 2, state: State::Closed, ..fired.clone() };
+        now.at = fired.at + Millis::mins(10);
+        let (began, ended) = (fired.at, now.at);
+        let text = kept(&KeptAlert { fired, now, acknowledged: None }, false);
+        assert!(text.starts_with(&format!("{began}  MEDIUM")), "{text}");
+        assert!(text.contains(&format!("\n    closed at {ended} · user ana1")), "{text}");
+    }
 }

@@ -1,10 +1,13 @@
-//! `larum silence`: messages held back for a while. Alerts are raised all the same, and what is
-//! still open when the silence ends is sent.
+//! `larum silence`: messages held back for a while. Alerts are raised all the same. When the silence
+//! ends, what is still open is sent, and one message tells of what was held and is over.
 
 use crate::daemon::clock::Clock;
 use crate::daemon::orders::Order;
 use crate::daemon::shown;
-use crate::record::{Millis, Timestamp};
+use crate::record::field::VOCABULARY;
+use crate::record::{FieldName, Level, Millis, Timestamp};
+use crate::route::Pattern;
+use crate::rule::suggest;
 use crate::store::Store;
 
 use super::explain::parse_time;
@@ -24,7 +27,7 @@ enum What {
     Add(Add),
     /// Lists silences
     List(List),
-    /// Ends a silence: what it held back is due at once
+    /// Ends a silence: what it held back is due at once, what is over meanwhile in one message
     End(End),
 }
 
@@ -40,7 +43,7 @@ struct Add {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     from: Option<Timestamp>,
     /// Why
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = parse_why)]
     because: String,
     /// Who
     #[arg(long, value_name = "NAME", default_value_t = operator())]
@@ -74,7 +77,44 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     if name.is_empty() || value.is_empty() {
         return Err("write it as name=value, such as user=ana".to_owned());
     }
+    match name {
+        "level" => {
+            let pattern = Pattern::new(value);
+            if !Level::ALL.iter().any(|level| pattern.accepts(level.as_str())) {
+                let levels = Level::ALL.map(Level::as_str);
+                let near = suggest::nearest(value, levels).map(|near| format!("; did you mean `{near}`?"));
+                let near = near.unwrap_or_default();
+                return Err(format!("no level is `{value}`{near} known: {}", levels.join(", ")));
+            }
+        }
+        "rule" | "tag" | "attack" => {}
+        field => {
+            if FieldName::resolve(field).is_none() && !OWN_GROUPS.contains(&field) {
+                return Err(unknown(field));
+            }
+        }
+    }
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What Larum's own alerts are grouped by.
+const OWN_GROUPS: [&str; 6] = ["source", "receiver", "configuration", "store", "file", "of_rule"];
+
+fn unknown(field: &str) -> String {
+    let fixed = ["rule", "level", "tag", "attack"];
+    let names = VOCABULARY.iter().map(|info| info.name).chain(fixed);
+    let hint = match suggest::nearest(field, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "known: rule, level, tag, attack, and fields that rules group `by`".to_owned(),
+    };
+    format!("no alert has `{field}`; {hint}")
+}
+
+fn parse_why(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("say why, for whoever wonders later".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_length(text: &str) -> Result<Millis, String> {
@@ -107,6 +147,8 @@ impl List {
         let store = self.place.look()?;
         let now = Clock::wall().now();
         let silences = wait_for(async { Ok(store.silences(now).await?) })?;
+        let mut silences = silences;
+        silences.sort_by_key(|silence| (silence.from, silence.until, silence.id));
         for silence in &silences {
             let pairs: Vec<String> =
                 silence.matches.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -126,5 +168,28 @@ impl List {
             show::note("no silences");
         }
         Ok(Exit::Fine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_that_could_hold_nothing_is_refused_with_the_way_out() {
+        for (text, said) in [
+            ("usr=ana", "no alert has `usr`; did you mean `user`?"),
+            (
+                "level=hgh",
+                "no level is `hgh`; did you mean `high`? known: informational, low, medium, high, critical",
+            ),
+            ("user", "write it as name=value, such as user=ana"),
+        ] {
+            assert_eq!(parse_pair(text).unwrap_err(), said);
+        }
+        for text in ["user=ana", "level=h*", "rule=failure-burst", "public_ip=203.0.113.9", "receiver=hook"] {
+            assert!(parse_pair(text).is_ok(), "{text}");
+        }
+        assert!(parse_why(" ").is_err());
     }
 }

@@ -37,6 +37,10 @@ pub struct Simulate {
     /// the attack that it belongs to
     #[arg(long, value_name = "FILE", requires = "scenario")]
     truth: Option<PathBuf>,
+    /// Where to write the rows of the scenario as they are in the end, for `larum replay`; then nothing is
+    /// served
+    #[arg(long, value_name = "FILE", requires = "scenario")]
+    rows: Option<PathBuf>,
     /// Virtual time at the start; without, a minute before the first row, or the office's morning
     #[arg(long, value_name = "TIME")]
     start: Option<Timestamp>,
@@ -74,6 +78,12 @@ impl Simulate {
                 if let Some(path) = &self.truth {
                     write(path, &play.truth(scenario))?;
                     show::note(&format!("wrote the truth into {}", path.display()));
+                }
+                if let Some(path) = &self.rows {
+                    write(path, &play.rows())?;
+                    let rows = show::many(play.world.len(), "row");
+                    show::note(&format!("wrote {rows} into {}", path.display()));
+                    return Ok(Exit::Fine);
                 }
                 play.world
             }

@@ -22,7 +22,7 @@ pub struct StatusOf {
 
 impl StatusOf {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let store = self.place.store()?;
+        let store = self.place.existing()?;
         let asked = wait_for(async { Ok(control::ask(&control::socket_of(&store), &Order::Status).await) })?;
         let status = match asked {
             Ok(Reply::Status(status)) => status,
@@ -132,7 +132,13 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
         ));
     }
     if lane.ahead > 0 {
-        words.push(format!("{} ahead of now", lane.ahead));
+        words.push(format!("{} ahead of now, set aside until then", many(lane.ahead, "row")));
+    }
+    if lane.quarantined > 0 {
+        words.push(format!(
+            "{} set aside: no records (`larum quarantine` shows them)",
+            many(lane.quarantined, "row")
+        ));
     }
     if lane.behind {
         words.push("still reading the past".to_owned());
@@ -143,7 +149,9 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
     words
         .extend(lane.throttled.iter().map(|(at, said)| format!("slowed down at {at}: {}", show::safe(said))));
     words.extend(lane.failure.iter().map(|failure| format!("failing: {}", show::safe(failure))));
-    words.extend(lane.remark.iter().map(|remark| format!("note: {}", show::safe(remark))));
+    words.extend(lane.nothing.iter().map(|why| show::safe(why)));
+    let at = lane.remarked_at.map_or_else(String::new, |at| format!(" (at {at})"));
+    words.extend(lane.remark.iter().map(|remark| format!("note{at}: {}", show::safe(remark))));
     words.join(" · ")
 }
 

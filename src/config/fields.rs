@@ -93,7 +93,7 @@ pub fn mapping(node: &Node, problems: &mut Problems) -> Option<Mapping> {
         }
     }
     fields.sort_by(|one, other| one.field.as_str().cmp(other.field.as_str()));
-    (problems.errors() == before).then_some(Mapping { fields })
+    (problems.errors() == before).then_some(Mapping { fields, time: None })
 }
 
 fn field(entry: &Entry, problems: &mut Problems) -> Option<FieldMap> {

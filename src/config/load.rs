@@ -361,12 +361,11 @@ fn at_most_rules(options: &Options<'_>, problems: &mut Problems) -> Vec<(RuleId,
             continue;
         };
         let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
-        match text.parse::<AtMost>().ok().filter(Options::fits) {
-            Some(rate) => limits.push((rule, rate)),
-            None => {
-                let message = format!("`{name}` takes a rate such as `3 in 1h`");
-                problems.error_hint(entry.value.span, message, format!("write `{name}: 3 in 1h`"));
-            }
+        if let Some(rate) = text.parse::<AtMost>().ok().filter(Options::fits) {
+            limits.push((rule, rate));
+        } else {
+            let message = format!("`{name}` takes a rate such as `3 in 1h`");
+            problems.error_hint(entry.value.span, message, format!("write `{name}: 3 in 1h`"));
         }
     }
     if limits.len() > MAX_PARTS {

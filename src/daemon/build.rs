@@ -15,8 +15,10 @@ use crate::config::geo::{Geo, GeoFile, GeoKind};
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
 use crate::record::scan::Provenance;
+use crate::rule::decode::Options;
 use crate::rule::lists::ListText;
 use crate::rule::problem::Problems;
+use crate::rule::sigma;
 use crate::source::LiveSource;
 
 /// Everything that runs, built from one configuration.
@@ -219,6 +221,12 @@ impl Built {
 
 type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);
 
+/// Whether every document of a file can be read by itself.
+fn is_whole(file: &RuleText, lists: &[String]) -> bool {
+    let read = sigma::read(&file.file, &file.text, &Options { lists, ..Options::default() });
+    read.iter().all(|one| !one.problems.has_errors())
+}
+
 /// The rules as they can be put in force.
 fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildError> {
     let (texts, mut told) = config::rules::texts(&config.rules)?;
@@ -274,7 +282,14 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
             generation.scripts.push(script.clone());
         }
     }
-    // Documents of one file stand by themselves: those that load do, and those that do not are off.
+    // Documents of one file stand by themselves: where the file never was whole, those load that can.
+    let names: Vec<String> = generation.lists.iter().map(|list| list.name.clone()).collect();
+    for file in generation.sigma.iter_mut().filter(|file| off.contains_key(&file.file)) {
+        let old = last.and_then(|last| last.sigma.iter().find(|old| old.file == file.file));
+        if let Some(old) = old.filter(|old| is_whole(old, &names)) {
+            file.text.clone_from(&old.text);
+        }
+    }
     generation.scripts.sort_by(|one, other| one.file.cmp(&other.file));
     Ok((generation, off, told))
 }

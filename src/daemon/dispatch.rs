@@ -14,7 +14,7 @@ mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -181,12 +181,19 @@ impl Ended {
 struct Bell {
     notify: Notify,
     rings: AtomicU64,
+    /// Somebody may have mended the receiver.
+    again: AtomicBool,
 }
 
 impl Bell {
     fn ring(&self) {
         self.rings.fetch_add(1, Ordering::SeqCst);
         self.notify.notify_one();
+    }
+
+    fn ask_again(&self) {
+        self.again.store(true, Ordering::SeqCst);
+        self.ring();
     }
 }
 
@@ -221,6 +228,22 @@ impl Dispatch {
     /// To be called after every commit that owes something, and after every operator's order.
     pub fn wake(&self) {
         self.bells.values().for_each(|bell| bell.ring());
+    }
+
+    /// To be called when somebody may have mended receivers: none is left alone any longer, and what
+    /// waits for another try is due.
+    pub fn ask_again(&self) {
+        self.bells.values().for_each(|bell| bell.ask_again());
+    }
+
+    /// The same for one receiver, to be called from anywhere.
+    pub fn asker(&self, receiver: &ReceiverName) -> impl FnOnce() + Send + 'static {
+        let bell = self.bells.get(receiver).cloned();
+        move || {
+            if let Some(bell) = bell {
+                bell.ask_again();
+            }
+        }
     }
 
     /// Waits until a task ends by itself, and tells why; for ever where there is none.
@@ -260,12 +283,20 @@ async fn run(
     let mut desk = Desk::new(office, target);
     let mut trouble = Millis::ZERO;
     while !*stopping.borrow_and_update() {
-        let next = match desk.turn(bell.rings.load(Ordering::SeqCst)).await {
+        let again = bell.again.swap(false, Ordering::SeqCst);
+        let turn = async {
+            if again {
+                desk.ask_again().await?;
+            }
+            desk.turn(bell.rings.load(Ordering::SeqCst)).await
+        };
+        let next = match turn.await {
             Ok(next) => {
                 trouble = Millis::ZERO;
                 next
             }
             Err(ended) if ended.will_pass() => {
+                bell.again.fetch_or(again, Ordering::SeqCst);
                 if trouble == Millis::ZERO {
                     events.tell(Event::StoreTrouble { receiver: name.clone(), reason: ended.to_string() });
                 }

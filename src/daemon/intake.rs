@@ -39,6 +39,11 @@ use crate::record::{Millis, Timestamp};
 use crate::source::Reading;
 use crate::store::{Change, Cursor, Event, Fence, Lane, Store, StoreError, Watermark};
 
+/// Waits between two tries to read the state from a store that cannot at present.
+const REVIVE_WAIT: Millis = Millis::secs(1);
+/// The longest of them.
+const REVIVE_WAIT_MOST: Millis = Millis::secs(30);
+
 /// What an intake works with.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -273,7 +278,18 @@ impl Intake {
         error!(tenant = %self.tenant, %failure, "nothing can be kept; it is tried again");
         self.around.board.write(|status| status.store_failed = Some(failure.to_string()));
         self.say_of_store(Some(format!("nothing can be kept: {failure}; it is tried again")));
-        self.life = revive::revive(&*self.around.store, &self.tenant).await?.life;
+        let mut wait = REVIVE_WAIT;
+        self.life = loop {
+            match revive::revive(&*self.around.store, &self.tenant).await {
+                Ok(revived) => break revived.life,
+                Err(IntakeError::Store(failure @ (StoreError::Full | StoreError::Busy))) => {
+                    warn!(tenant = %self.tenant, %failure, "the state cannot be read; it is tried again");
+                    self.around.clock.sleep(wait).await;
+                    wait = Millis((wait.0 * 2).min(REVIVE_WAIT_MOST.0));
+                }
+                Err(error) => return Err(error),
+            }
+        };
         Ok(false)
     }
 

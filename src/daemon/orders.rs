@@ -81,6 +81,39 @@ pub enum Order {
     },
 }
 
+impl Order {
+    /// What is ordered, on one line of a log.
+    pub fn in_words(&self) -> String {
+        let which = |id: &Option<String>, receiver: &Option<String>| match (id, receiver) {
+            (Some(id), _) => format!("delivery {id:?}"),
+            (None, Some(receiver)) => format!("dead deliveries to {receiver:?}"),
+            (None, None) => "dead deliveries".to_owned(),
+        };
+        match self {
+            Self::Alive => "alive".to_owned(),
+            Self::Status => "status".to_owned(),
+            Self::Acknowledge { alert, by } => format!("acknowledge alert {alert:?} by {by:?}"),
+            Self::Redrive { delivery, receiver } => format!("redrive {}", which(delivery, receiver)),
+            Self::Discard { delivery, receiver, because } => {
+                format!("discard {} because {because:?}", which(delivery, receiver))
+            }
+            Self::Silence { tenant, matches, from, length, by, because } => {
+                let pairs: Vec<String> =
+                    matches.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+                let pairs = pairs.join(" ");
+                format!(
+                    "silence {pairs:?} of tenant {tenant:?}{from} for {length} by {by:?} because {because:?}"
+                )
+            }
+            Self::Unsilence { silence } => format!("end silence {silence:?}"),
+            Self::SendTest { receiver } => format!("send a test to {receiver:?}"),
+            Self::Reload => "reload".to_owned(),
+            Self::Backup { path } => format!("backup to {}", path.display()),
+        }
+    }
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,9 +168,15 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         let (id, tenant) = (alert.now.id, &alert.now.tenant);
         match alert.now.state {
             State::Open | State::Updated => {}
-            State::Acknowledged => return Ok(Reply::Done(format!("alert {id} was acknowledged already"))),
+            State::Acknowledged => {
+                let by = alert.acknowledged.as_ref().map(|(by, at)| format!(" by {by} at {at}"));
+                let by = by.unwrap_or_default();
+                return Ok(Reply::Done(format!("alert {id} was acknowledged{by} already")));
+            }
+            // What is over repeats no more: that is what was wished.
             State::Closed | State::Resolved => {
-                return Ok(Reply::Refused(format!("alert {id} is {} already", alert.now.state.as_str())));
+                let (state, at) = (alert.now.state.as_str(), alert.now.at);
+                return Ok(Reply::Done(format!("alert {id} was {state} at {at} already: nothing repeats")));
             }
         }
         let change = Change::Acknowledged { alert: id, by: by.to_owned(), at: self.now };
@@ -148,11 +187,24 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
     }
 
     async fn redrive(&self, id: Option<&str>, receiver: Option<&str>) -> Result<Reply, StoreError> {
-        let found = self.deliveries(id, receiver, &["dead", "discarded"], &["dead"]).await?;
+        let found = self.deliveries(id, receiver, &["dead", "discarded", "waiting"], &["dead"]).await?;
         let found = match found {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
         };
+        if let Some(held) = found.iter().find_map(|delivery| Some((delivery.id, delivery.held_by?)))
+            && found.iter().any(|delivery| delivery.standing == Standing::Waiting)
+        {
+            let (id, by) = held;
+            return Ok(Reply::Refused(format!(
+                "delivery {id} is held back by silence {by}; `larum silence end {by}` lets it go"
+            )));
+        }
+        let waits = |delivery: &Delivery| delivery.standing == Standing::Waiting;
+        if found.iter().any(waits) {
+            let now = |delivery: Delivery| Delivery { due: self.now, ..delivery };
+            return self.change_all(found, now, "due now").await;
+        }
         let again = |delivery: Delivery| Delivery {
             standing: Standing::Waiting,
             // A new lineage of tries: the old ones stay in its history.
@@ -267,7 +319,10 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         if !self.commit(&silence.tenant, vec![change]).await? {
             return Ok(no_tenant(&silence.tenant));
         }
-        Ok(Reply::Done(format!("silence {} is over; what it held back is due now", silence.id)))
+        Ok(Reply::Done(format!(
+            "silence {} is over; what it held back is due now: what is still open by itself, what is over in one message",
+            silence.id
+        )))
     }
 
     /// False where nobody here has the right.
@@ -304,4 +359,25 @@ fn silence_id(tenant: &str, matches: &[(String, String)], at: Timestamp) -> Sile
     let mut id = [0; 8];
     id.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     SilenceId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_logged_in_words_and_on_one_line() {
+        let order = Order::Silence {
+            tenant: "default".to_owned(),
+            matches: vec![("user".to_owned(), "ana\nx".to_owned()), ("level".to_owned(), "low".to_owned())],
+            from: None,
+            length: Millis::hours(2),
+            by: "eve".to_owned(),
+            because: "work".to_owned(),
+        };
+        let meant =
+            "silence \"user=ana\\nx level=low\" of tenant \"default\" for 2h by \"eve\" because \"work\"";
+        assert_eq!(order.in_words(), meant);
+        assert_eq!(Order::Redrive { delivery: None, receiver: None }.in_words(), "redrive dead deliveries");
+    }
 }

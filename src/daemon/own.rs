@@ -1,8 +1,10 @@
 //! Larum's own alerts: a source that fails, a receiver that is paused, a rule that is off.
 //!
 //! They are alerts like any other, of the tenant `larum`, and take the same road, to the receivers
-//! named under `ops`. What is said again within an hour is counted and not told again. None is
-//! raised about a failure to tell of one.
+//! named under `ops`. The same words within an hour are counted and not told again; other words are a
+//! revision of the alert, at most one in a quarter of an hour, that says how many were said meanwhile.
+//! What merely happened is closed when an hour has passed without another; what lasts is resolved when
+//! it is over. None is raised about a failure to tell of one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use crate::record::{Level, Millis, RecordId, RuleId, Timestamp};
 
 /// Whose Larum's own alerts are.
 pub const TENANT: &str = "larum";
-/// How long the same thing is not told again.
+/// How long the same thing is not told again, and after which what merely happened is closed.
 const QUIET: Millis = Millis::mins(60);
+/// Revisions of one alert are told at most so often.
+const UPDATE_EVERY: Millis = Millis::mins(15);
 /// Things that are remembered to be told already; past this the oldest is forgotten and told again.
 const MAX_REMEMBERED: usize = 10_000;
 /// Longest text, in characters.
@@ -30,12 +34,16 @@ pub enum Kind {
     SourceFailing,
     /// Rules no longer wait for a source.
     SourceStalled,
+    /// A source has nothing to read yet.
+    SourceEmpty,
     /// A source has something to say: rows missing, a gap beyond what the service keeps.
     SourceRemark,
     /// Rows make no record.
     Quarantine,
-    /// A receiver takes nothing.
+    /// A receiver refuses everything.
     ReceiverPaused,
+    /// A receiver takes nothing at present.
+    ReceiverFailing,
     /// A message could not be delivered.
     DeadLetter,
     /// A file of a rule or a list does not load.
@@ -52,12 +60,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::SourceFailing,
         Self::SourceStalled,
+        Self::SourceEmpty,
         Self::SourceRemark,
         Self::Quarantine,
         Self::ReceiverPaused,
+        Self::ReceiverFailing,
         Self::DeadLetter,
         Self::RuleOff,
         Self::ScriptFault,
@@ -71,9 +81,11 @@ impl Kind {
         match self {
             Self::SourceFailing => "larum-source-failing",
             Self::SourceStalled => "larum-source-stalled",
+            Self::SourceEmpty => "larum-source-empty",
             Self::SourceRemark => "larum-source-remark",
             Self::Quarantine => "larum-quarantine",
             Self::ReceiverPaused => "larum-receiver-paused",
+            Self::ReceiverFailing => "larum-receiver-failing",
             Self::DeadLetter => "larum-dead-letter",
             Self::RuleOff => "larum-rule-off",
             Self::ScriptFault => "larum-script-fault",
@@ -89,10 +101,12 @@ impl Kind {
             Self::SourceFailing
             | Self::SourceStalled
             | Self::ReceiverPaused
+            | Self::ReceiverFailing
             | Self::DeadLetter
             | Self::RuleOff
             | Self::StoreFailing => Level::High,
-            Self::SourceRemark
+            Self::SourceEmpty
+            | Self::SourceRemark
             | Self::Quarantine
             | Self::ScriptFault
             | Self::BoundHit
@@ -100,12 +114,34 @@ impl Kind {
         }
     }
 
+    /// True for what happened and is over; the others last until their end is said.
+    fn passes(self) -> bool {
+        match self {
+            Self::SourceRemark | Self::Quarantine | Self::ScriptFault | Self::BoundHit => true,
+            Self::SourceFailing
+            | Self::SourceStalled
+            | Self::SourceEmpty
+            | Self::ReceiverPaused
+            | Self::ReceiverFailing
+            | Self::DeadLetter
+            | Self::RuleOff
+            | Self::ReloadRefused
+            | Self::StoreFailing => false,
+        }
+    }
+
     /// What its subject is called.
     fn subject(self) -> &'static str {
         match self {
-            Self::SourceFailing | Self::SourceStalled | Self::SourceRemark | Self::Quarantine => "source",
-            Self::ReceiverPaused | Self::DeadLetter => "receiver",
-            Self::RuleOff | Self::ScriptFault | Self::BoundHit => "rule",
+            Self::SourceFailing
+            | Self::SourceStalled
+            | Self::SourceEmpty
+            | Self::SourceRemark
+            | Self::Quarantine => "source",
+            Self::ReceiverPaused | Self::ReceiverFailing | Self::DeadLetter => "receiver",
+            Self::RuleOff => "file",
+            // `rule` is the alert's own.
+            Self::ScriptFault | Self::BoundHit => "of_rule",
             Self::ReloadRefused => "configuration",
             Self::StoreFailing => "store",
         }
@@ -157,7 +193,48 @@ impl Voice {
 /// What was told, and of what the end is still to come.
 #[derive(Debug, Default)]
 pub struct Own {
-    told: BTreeMap<(Kind, String), Alert>,
+    told: BTreeMap<(Kind, String), Told>,
+    /// Ends that are still to be told.
+    over: Vec<Alert>,
+}
+
+/// An alert that is open.
+#[derive(Debug)]
+struct Told {
+    /// As it was told last.
+    alert: Alert,
+    /// When.
+    at: Timestamp,
+    /// When it was said last.
+    said: Timestamp,
+    /// Other words that were said since, and how often there were others.
+    untold: Option<(String, u32)>,
+}
+
+impl Told {
+    fn first(alert: Alert) -> Self {
+        Self { at: alert.at, said: alert.at, untold: None, alert }
+    }
+
+    /// The next revision.
+    fn next(&mut self, state: State, now: Timestamp) -> Alert {
+        let alert = &mut self.alert;
+        alert.revision += 1;
+        alert.state = state;
+        (alert.at, alert.last_seen) = (now, self.said);
+        self.at = now;
+        alert.clone()
+    }
+
+    /// A revision with the words that were said last, where there are others and its time has come.
+    fn update(&mut self, now: Timestamp) -> Option<Alert> {
+        let (text, others) = self.untold.take_if(|_| now >= self.at + UPDATE_EVERY)?;
+        self.alert.title = match others {
+            1 => cut(&text),
+            _ => cut(&format!("{text} (the last of {others} since {})", self.at)),
+        };
+        Some(self.next(State::Updated, now))
+    }
 }
 
 impl Own {
@@ -168,7 +245,8 @@ impl Own {
             let kind = Kind::ALL.into_iter().find(|kind| kind.rule() == alert.rule.as_str());
             let subject = alert.group.values().next().and_then(|value| value.as_str()).map(str::to_owned);
             if let (Some(kind), Some(subject)) = (kind, subject) {
-                own.told.insert((kind, subject), alert);
+                let told = Told { said: alert.last_seen, ..Told::first(alert) };
+                own.told.insert((kind, subject), told);
             }
         }
         own
@@ -178,26 +256,45 @@ impl Own {
     pub fn tell(&mut self, event: &Event, now: Timestamp, version: &str) -> Option<Alert> {
         let key = (event.kind, event.subject.clone());
         let Some(text) = &event.text else {
-            let mut alert = self.told.remove(&key)?;
-            alert.revision += 1;
-            alert.state = State::Resolved;
-            alert.at = now;
-            alert.last_seen = now;
-            return Some(alert);
+            let mut told = self.told.remove(&key)?;
+            told.said = now;
+            return Some(told.next(State::Resolved, now));
         };
-        if let Some(told) = self.told.get_mut(&key)
-            && now < told.at + QUIET
+        // What merely happened an hour ago is another matter.
+        if event.kind.passes()
+            && self.told.get(&key).is_some_and(|told| now >= told.said + QUIET)
+            && let Some(mut told) = self.told.remove(&key)
         {
-            told.repeats += 1;
-            return None;
+            self.over.push(told.next(State::Closed, now));
+        }
+        if let Some(told) = self.told.get_mut(&key) {
+            told.said = now;
+            (told.alert.count, told.alert.repeats) = (told.alert.count + 1, told.alert.repeats + 1);
+            let same = told.untold.as_ref().map_or(&told.alert.title, |(text, _)| text) == &cut(text);
+            if !same || now >= told.at + QUIET {
+                let others = told.untold.as_ref().map_or(0, |(_, others)| *others);
+                told.untold = Some((text.clone(), others + 1));
+            }
+            return told.update(now);
         }
         if self.told.len() >= MAX_REMEMBERED {
-            let oldest = self.told.iter().min_by_key(|(_, alert)| alert.at).map(|(key, _)| key.clone());
+            let oldest = self.told.iter().min_by_key(|(_, told)| told.at).map(|(key, _)| key.clone());
             oldest.map(|key| self.told.remove(&key));
         }
         let alert = alert(event, text, now, version)?;
-        self.told.insert(key, alert.clone());
+        self.told.insert(key, Told::first(alert.clone()));
         Some(alert)
+    }
+
+    /// What is to be told because time has passed: words that had to wait, and the end of what merely
+    /// happened.
+    pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
+        let mut due = std::mem::take(&mut self.over);
+        due.extend(self.told.values_mut().filter_map(|told| told.update(now)));
+        let over = |(kind, _): &(Kind, String), told: &mut Told| kind.passes() && now >= told.said + QUIET;
+        let over = self.told.extract_if(.., |key, told| over(key, told));
+        due.extend(over.map(|(_, mut told)| told.next(State::Closed, now)));
+        due
     }
 }
 
@@ -262,18 +359,52 @@ mod tests {
         Event { kind: Kind::SourceFailing, subject: "prod".to_owned(), text: text.map(str::to_owned) }
     }
 
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp(minutes * 60_000)
+    }
+
     #[test]
-    fn what_is_said_again_within_an_hour_is_counted_and_its_end_is_told_once() {
+    fn the_same_words_within_an_hour_are_counted_and_the_end_is_told_once() {
         let mut own = Own::default();
-        let at = |minutes: i64| Timestamp(minutes * 60_000);
         let first = own.tell(&failing(Some("cannot reach it")), at(0), "x").unwrap();
         assert_eq!((first.state, first.revision), (State::Open, 1));
-        assert_eq!(own.tell(&failing(Some("still")), at(59), "x"), None);
-        let again = own.tell(&failing(Some("still")), at(60), "x").unwrap();
-        assert_ne!(again.id, first.id);
+        assert_eq!(own.tell(&failing(Some("cannot reach it")), at(59), "x"), None);
+        assert_eq!(own.due(at(59)), []);
+        let again = own.tell(&failing(Some("cannot reach it")), at(60), "x").unwrap();
+        assert_eq!((again.id, again.state, again.revision, again.count), (first.id, State::Updated, 2, 3));
         let over = own.tell(&failing(None), at(61), "x").unwrap();
-        assert_eq!((over.id, over.state, over.revision), (again.id, State::Resolved, 2));
+        assert_eq!((over.id, over.state, over.revision), (again.id, State::Resolved, 3));
         assert_eq!(own.tell(&failing(None), at(62), "x"), None);
+        assert_eq!(own.due(at(1_000)), []);
+    }
+
+    #[test]
+    fn other_words_are_a_revision_and_what_had_to_wait_is_told_with_its_number() {
+        let mut own = Own::default();
+        let remark = |text: &str| Event {
+            kind: Kind::SourceRemark,
+            subject: "gw".to_owned(),
+            text: Some(text.to_owned()),
+        };
+        let first = own.tell(&remark("a line is too long"), at(0), "x").unwrap();
+        let second = own.tell(&remark("5 rows make no record"), at(20), "x").unwrap();
+        assert_eq!((second.id, second.revision, second.state), (first.id, 2, State::Updated));
+        assert_eq!(second.title, "5 rows make no record");
+        assert_eq!(own.tell(&remark("8 rows make no record"), at(21), "x"), None, "told a moment ago");
+        assert_eq!(own.tell(&remark("9 rows make no record"), at(22), "x"), None);
+        assert_eq!(own.due(at(34)), []);
+        let third = own.due(at(35)).pop().unwrap();
+        assert_eq!(third.title, "9 rows make no record (the last of 2 since 1970-01-01T00:20:00.000Z)");
+        assert_eq!((third.revision, third.count), (3, 4));
+        assert_eq!(own.due(at(81)), [], "an hour since the last one");
+        let closed = own.due(at(82)).pop().unwrap();
+        assert_eq!((closed.id, closed.state, closed.revision), (first.id, State::Closed, 4));
+        let another = own.tell(&remark("a line is too long"), at(83), "x").unwrap();
+        assert_ne!(another.id, first.id);
+        let third = own.tell(&remark("a line is too long"), at(143), "x").unwrap();
+        assert_ne!(third.id, another.id, "an hour later it is another matter");
+        let closed = own.due(at(143)).pop().unwrap();
+        assert_eq!((closed.id, closed.state), (another.id, State::Closed));
     }
 
     #[test]

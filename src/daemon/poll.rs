@@ -19,6 +19,9 @@ const TOLD_AFTER: u32 = 3;
 /// Wait when a reading could not be kept; the store's own trouble is told by the intake.
 const AFTER_NOT_KEPT: Millis = Millis::secs(5);
 
+/// How long the status shows what a source remarked.
+const REMARK_STANDS: Millis = Millis::mins(60);
+
 /// What an intake is asked to do.
 #[derive(Debug)]
 pub enum Work {
@@ -139,6 +142,16 @@ impl Poller {
         if before.as_ref().is_none_or(|before| before.left) {
             self.say(Kind::SourceStalled, &lane.name, None);
         }
+        let was_empty = self.board.write(|status| {
+            let shown = status.lanes.entry(lane.name.clone()).or_default();
+            std::mem::replace(&mut shown.nothing, reading.nothing.clone()).is_some()
+        });
+        if let Some(why) = reading.nothing.as_ref().filter(|_| !was_empty) {
+            warn!(lane = lane.name, why, "nothing to read yet");
+            self.say(Kind::SourceEmpty, &lane.name, Some(format!("{}: {why}", lane.name)));
+        } else if reading.nothing.is_none() && (was_empty || before.is_none()) {
+            self.say(Kind::SourceEmpty, &lane.name, None);
+        }
         for remark in &reading.remarks {
             warn!(lane = lane.name, remark, "the source has something to say");
             self.say(Kind::SourceRemark, &lane.name, Some(format!("{}: {remark}", lane.name)));
@@ -153,6 +166,9 @@ impl Poller {
             shown.ahead = reading.ahead;
             if let Some(remark) = reading.remarks.last() {
                 shown.remark = Some(remark.clone());
+                shown.remarked_at = Some(now);
+            } else if shown.remarked_at.is_some_and(|at| now >= at + REMARK_STANDS) {
+                (shown.remark, shown.remarked_at) = (None, None);
             }
         });
         let (sender, kept) = oneshot::channel();

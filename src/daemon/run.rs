@@ -7,6 +7,9 @@ mod desk;
 mod reload;
 mod start;
 
+#[cfg(test)]
+mod tests;
+
 pub use desk::try_out;
 
 use std::collections::BTreeMap;
@@ -32,6 +35,7 @@ use super::routing::Routing;
 use super::status::Board;
 use super::step::Steps;
 use super::watch::Watch;
+use crate::alert::Alert;
 use crate::config::geo::Geo;
 use crate::config::{Config, Secrets};
 use crate::deliver::Receiver;
@@ -142,6 +146,8 @@ pub struct Daemon {
     geography: watch::Sender<Arc<Geo>>,
     wake: Arc<Notify>,
     own: Own,
+    /// Own alerts that the store had no room for.
+    unkept: Vec<Alert>,
     own_events: (own::Voice, mpsc::Receiver<own::Event>),
     control: Control,
     admin: Option<Admin>,

@@ -90,8 +90,17 @@ pub struct LaneStatus {
     pub lateness: Option<Lateness>,
     /// True while it still reads the past.
     pub behind: bool,
-    /// The last remark of the source.
+    /// Why it has nothing to read yet.
+    #[serde(default)]
+    pub nothing: Option<String>,
+    /// The last remark of the source, for an hour.
     pub remark: Option<String>,
+    /// When that was.
+    #[serde(default)]
+    pub remarked_at: Option<Timestamp>,
+    /// Rows set aside since the daemon began because they make no record.
+    #[serde(default)]
+    pub quarantined: u64,
 }
 
 /// How one receiver is.

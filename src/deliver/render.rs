@@ -279,6 +279,7 @@ fn because(word: &str) -> Shown {
         "quiet_while" => Shown::ours("they were held back while another rule's alert was open"),
         "standing" => Shown::ours("they held already when their rule was new, or was changed"),
         "stale" => Shown::ours("they could not be sent in time"),
+        "silence" => Shown::ours("a silence held them back, and they were over before it ended"),
         "group" => Shown::ours("they belong together, as the route says"),
         other => Shown::raw(other),
     }

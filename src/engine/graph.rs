@@ -46,7 +46,9 @@ impl Engine {
                     watched: self.watched == Some(*number),
                 };
                 let mut past = Past { programs, memories: &self.memories, seen: &mut self.seen };
+                let from = out.drafts.len();
                 self.states[*number].step(instant, &place, &mut past, out);
+                self.pass_on(*number, from, out);
             }
         }
         for (number, watermark) in going {

@@ -22,7 +22,7 @@ pub struct Read {
 
 /// Notes what rules name that is not there, and circles; such rules do not load.
 pub fn check(read: &mut [Read]) {
-    while check_names(read) || check_risks(read) || check_circles(read) {}
+    while check_names(read) || check_risks(read) || check_circles(read) || check_correlations(read) {}
 }
 
 /// The rules that load, by id.
@@ -60,6 +60,34 @@ fn check_risks(read: &mut [Read]) -> bool {
         one.problems.error_hint(span, message, hint);
         one.rule = None;
         fell = true;
+    }
+    fell
+}
+
+/// The correlations that a correlation is made of. That they are there, and make no circle, is seen
+/// to where their documents are read; here one goes with the other.
+fn correlated(rule: &CheckedRule) -> Vec<RuleId> {
+    match &rule.rule().spec.verb {
+        Some(Verb::Correlate(correlate)) => correlate.hears().cloned().collect(),
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// Correlations of others that do not load; true if one fell out.
+fn check_correlations(read: &mut [Read]) -> bool {
+    let known = by_id(read);
+    let mut fell = false;
+    for one in read.iter_mut() {
+        let missing = one.rule.as_ref().and_then(|rule| {
+            let missing = correlated(rule).into_iter().find(|id| !known.contains_key(id))?;
+            Some((missing, rule.rule().spec.id_span))
+        });
+        if let Some((missing, span)) = missing {
+            let message = format!("it refers to `{missing}`, which does not load");
+            one.problems.error_hint(span, message, "mend that one first");
+            one.rule = None;
+            fell = true;
+        }
     }
     fell
 }
@@ -158,7 +186,8 @@ pub fn with_heard(rules: Vec<CheckedRule>, meant: &BTreeSet<RuleId>) -> Vec<Chec
         rules.iter().filter(|rule| !is_risk(rule)).map(|rule| rule.rule().id().clone()).collect();
     let hears = |rule: &CheckedRule| -> Vec<RuleId> {
         let all: &[RuleId] = if is_risk(rule) { &others } else { &[] };
-        names(rule).iter().map(|(id, _)| id).chain(all).cloned().collect()
+        let named = names(rule).iter().map(|(id, _)| id).chain(all).cloned();
+        named.chain(correlated(rule)).collect()
     };
     let heard: BTreeMap<RuleId, Vec<RuleId>> =
         rules.iter().map(|rule| (rule.rule().id().clone(), hears(rule))).collect();

@@ -10,6 +10,7 @@
 //! event order (time, start before end, record id), so order, batching and repetition ahead of the
 //! watermark change nothing. Nothing here reads a clock, opens a file or logs.
 
+mod chain;
 pub mod change;
 pub mod generation;
 mod graph;
@@ -333,9 +334,18 @@ impl Engine {
         let program = &self.generation.programs.list[number];
         // A later version of the row makes its records come again, all but its end.
         let own = hit.phase == row.only.unwrap_or(Phase::Start);
-        if let HitOutcome::Grouped { entry, .. } = &hit.outcome {
+        let clears = match &hit.outcome {
+            HitOutcome::Grouped { entry, .. } => Some(entry.clears),
+            HitOutcome::Several { .. } => Some(false),
+            HitOutcome::NoGroup(_)
+            | HitOutcome::NoValue(_)
+            | HitOutcome::Excepted(..)
+            | HitOutcome::Open { .. }
+            | HitOutcome::Learns { .. } => None,
+        };
+        if let Some(clears) = clears {
             let program = u32::try_from(number).unwrap_or(u32::MAX);
-            let was = Was { program, amended: !own, clears: entry.clears };
+            let was = Was { program, amended: !own, clears };
             if (own || hit.phase == Phase::Amended) && !self.seen.first_time(hit.seat, was) {
                 return;
             }
@@ -353,7 +363,7 @@ impl Engine {
             tells_dirty: self.tells_dirty,
             watched: self.watched == Some(number),
         };
-        let watched = self.watched == Some(number);
+        let (watched, from) = (self.watched == Some(number), outcome.drafts.len());
         let trace = |step: Step, key: Box<[u8]>, seat: Seat| Traced { id: seat.id, at: seat.at, key, step };
         match hit.outcome {
             HitOutcome::Grouped { key, entry } => {
@@ -366,6 +376,14 @@ impl Engine {
                 let programs = &self.generation.programs;
                 let mut past = Past { programs, memories: &self.memories, seen: &mut self.seen };
                 state.admit_open(key, entry, open, &place, &mut past, outcome);
+            }
+            HitOutcome::Several { hits, ungrouped, valueless, .. } => {
+                state.counters.group_field_missing += u64::from(ungrouped);
+                state.counters.value_missing += u64::from(valueless);
+                for (key, entry) in hits {
+                    state.counters.hits += 1;
+                    state.admit(key, entry, &place, watched, outcome);
+                }
             }
             HitOutcome::Learns { .. } => {}
             HitOutcome::NoGroup(seat) => {
@@ -388,6 +406,9 @@ impl Engine {
                     outcome.traced.push(trace(Step::Excepted(exception), key, seat));
                 }
             }
+        }
+        if outcome.drafts.len() > from {
+            self.pass_on(number, from, outcome);
         }
     }
 

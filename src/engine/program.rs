@@ -115,6 +115,9 @@ pub struct ProgramState {
     pub counters: Counters,
     full: bool,
     fault_told: Option<Timestamp>,
+    /// Up to where it goes in this run, if it judges together with others.
+    #[serde(skip)]
+    goes_to: Option<Timestamp>,
     /// When groups want to be looked at. Derived.
     #[serde(skip)]
     timers: BTreeSet<(Timestamp, Key)>,
@@ -254,6 +257,19 @@ impl ProgramState {
         });
     }
 
+    /// Takes in a firing of a correlation that it hears of: at its place among what is being judged, if
+    /// that has not got so far.
+    pub fn admit_firing(&mut self, key: Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
+        let ahead = Some(entry.at) > self.watermark && Some(entry.at) <= self.goes_to;
+        if !ahead {
+            self.admit(key, entry, place, out);
+            return;
+        }
+        let order = entry.order();
+        let before = self.due.partition_point(|other| other.order() <= order);
+        self.due.insert(before, Waiting { key, entry, open: None });
+    }
+
     fn too_late(&mut self, key: &Key, entry: &Entry, place: &Place<'_>, out: &mut Outcome) {
         self.counters.too_late += 1;
         if place.watched {
@@ -345,6 +361,7 @@ impl ProgramState {
         }
         let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
         self.due.extend(self.waiting.drain(..due));
+        self.goes_to = Some(watermark);
         true
     }
 
@@ -377,6 +394,7 @@ impl ProgramState {
     /// All up to `watermark` is judged.
     pub fn end(&mut self, watermark: Timestamp) {
         self.watermark = self.watermark.max(Some(watermark));
+        self.goes_to = None;
         self.quiet.reached = None;
     }
 

@@ -11,7 +11,7 @@ use super::program::Place;
 use crate::alert::{Draft, Fired};
 use crate::record::{Datum, FieldName, RecordId};
 use crate::rule::compile::{Program, Programs};
-use crate::rule::verb::{Entry, risk, text_of};
+use crate::rule::verb::{Entry, Verb, risk, text_of};
 
 impl Engine {
     /// Gives what fired from draft number `from` on to the rules that add it up.
@@ -37,7 +37,7 @@ impl Engine {
             }
             for number in programs.risks.iter().copied() {
                 let program = &programs.list[number];
-                let Some(key) = key_of(program, programs, &fired) else {
+                let Some(key) = key_of(program, source, programs, &fired) else {
                     self.states[number].counters.group_field_missing += 1;
                     continue;
                 };
@@ -71,12 +71,14 @@ impl Engine {
 }
 
 /// The group of `program` that an alert is about; none where it does not say.
-fn key_of(program: &Program, programs: &Programs, fired: &Fired) -> Option<GroupKey> {
+fn key_of(program: &Program, source: &Program, programs: &Programs, fired: &Fired) -> Option<GroupKey> {
+    // What others say of their record is for those that hear of them.
+    let alone = matches!(source.verb, Verb::Each(_));
     let named = |field: &FieldName| {
         let of_group =
             fired.group.iter().find(|(name, _)| name == field).and_then(|(_, value)| value.clone());
         let place = programs.risk_fields.iter().position(|other| other == field);
-        let of_record = || match place.and_then(|place| fired.of.get(place)) {
+        let of_record = || match place.filter(|_| alone).and_then(|place| fired.of.get(place)) {
             Some(value @ Datum::Text(_)) => text_of(value).map(ToString::to_string),
             Some(Datum::Absent | Datum::Number(_) | Datum::Bool(_)) | None => None,
         };

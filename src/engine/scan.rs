@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::record::{Batch, Locator, Phase, Record, RecordId, Timestamp};
-use crate::rule::compile::{Input, Programs, Role};
+use crate::rule::compile::{self, Input, Program, Programs, Role};
 use crate::rule::condition::{Condition, Memo, Phases};
 use crate::rule::index::Looked;
 use crate::rule::past::{QuestionId, Rest};
@@ -41,6 +41,17 @@ pub enum HitOutcome {
         key: GroupKey,
         /// What the group keeps of it.
         entry: Entry,
+    },
+    /// It belongs to groups by what each of a correlation's rules calls their fields.
+    Several {
+        /// Which record.
+        seat: Seat,
+        /// The groups, and what each keeps of it.
+        hits: Vec<(GroupKey, Entry)>,
+        /// Namings by which it lacks a field of `by`.
+        ungrouped: u32,
+        /// Namings by which it lacks the verb's value.
+        valueless: u32,
     },
     /// It lacks a field of `by`.
     NoGroup(Seat),
@@ -367,6 +378,9 @@ impl Programs {
         if let Some(number) = accepted.excepted {
             return HitOutcome::Excepted(seat, number);
         }
+        if !program.namings.is_empty() {
+            return several(program, record, accepted.marks, (seat, fresh.phase));
+        }
         let Some(key) = interned.key(program, record) else { return HitOutcome::NoGroup(seat) };
         let clears = input.role == Role::Clear;
         let values = if clears || program.carries.is_empty() {
@@ -384,6 +398,36 @@ impl Programs {
     }
 }
 
+/// What a record is to a correlation whose rules have names of their own for its fields. Where two name
+/// the same group, it is one event of both.
+fn several(program: &Program, record: Record<'_>, marks: u32, (seat, phase): (Seat, Phase)) -> HitOutcome {
+    let (mut hits, mut ungrouped, mut valueless) = (Vec::<(GroupKey, Entry)>::new(), 0, 0);
+    for naming in
+        program.namings.iter().filter(|naming| naming.marks == u32::MAX || marks & naming.marks != 0)
+    {
+        let mut key = Vec::with_capacity(48);
+        if !program.write_key_of(&naming.by, record, &mut key) {
+            ungrouped += 1;
+            continue;
+        }
+        let Some(values) = compile::values(&naming.carries, record) else {
+            valueless += 1;
+            continue;
+        };
+        let (key, marks) = (GroupKey::new(&key), marks & naming.marks);
+        if let Some((_, entry)) = hits.iter_mut().find(|(other, _)| *other == key) {
+            entry.marks |= marks;
+            continue;
+        }
+        let Seat { at, id, locator } = seat;
+        hits.push((
+            key,
+            Entry { at, phase, id, locator, marks, clears: false, aside: false, seat: 0, values },
+        ));
+    }
+    HitOutcome::Several { seat, hits, ungrouped, valueless }
+}
+
 /// The phase of the one record that a row is to whoever does not ask for phases.
 fn own_phase(batch: &Batch, fresh: &Fresh) -> Phases {
     Phases::only(batch.rows[fresh.row].only.unwrap_or(Phase::Start))
@@ -399,6 +443,7 @@ impl HitOutcome {
             Self::NoGroup(seat)
             | Self::NoValue(seat)
             | Self::Excepted(seat, _)
+            | Self::Several { seat, .. }
             | Self::Learns { seat, .. } => *seat,
         }
     }

@@ -288,7 +288,7 @@ pub struct Digest {
     /// [`Digest::MAX_LINES`]. Hostile.
     #[serde(default)]
     pub titles: Vec<String>,
-    /// Why there is a digest: `limit`, `standing`, `stale` or `group`.
+    /// Why there is a digest: `limit`, `standing`, `stale`, `group` or `silence`.
     pub because: String,
 }
 

@@ -53,7 +53,7 @@ pub fn group_line(alert: &Alert) -> String {
 }
 
 impl Digest {
-    /// The digest that stands for `members`; `because` is `limit`, `standing`, `stale` or `group`.
+    /// The digest that stands for `members`; `because` is `limit`, `standing`, `stale`, [`GROUP`] or [`SILENCE`].
     pub fn of(members: &[Member], because: &str) -> Self {
         let lines = most_first(members.iter().map(|member| (&member.rule, member.level)));
         let groups = most_first(members.iter().map(|member| &member.group).filter(|group| !group.is_empty()));
@@ -77,6 +77,8 @@ impl Digest {
 
 /// Why a route's group is told in one message.
 pub const GROUP: &str = "group";
+/// Why what a silence held until it was over is told in one message.
+pub const SILENCE: &str = "silence";
 
 fn titles(members: &[Member]) -> Vec<String> {
     let titles = members.iter().take(Digest::MAX_LINES);

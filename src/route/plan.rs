@@ -273,7 +273,9 @@ fn share_out(
         plan.hold.push(Held { id, until, by_rule });
     };
     if window.room == 0 {
-        items.iter().for_each(|(_, item)| hold(item.id, window.next, false));
+        for (_, item) in &items {
+            hold(item.id, window.next, false);
+        }
         return;
     }
     items.retain(|(_, item)| match rules.get(&item.rule) {

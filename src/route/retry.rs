@@ -91,9 +91,10 @@ pub fn after_probe(probe: &Attempt, reason: &str, delivery: &Delivery, now: Time
         }
         Attempt::TryAgain { wait, .. } => again(*wait, reason, delivery, now, jitter),
         Attempt::Unknown { .. } => again(None, reason, delivery, now, jitter),
-        // The receiver is paused; the delivery waits with it, and its time does not run out meanwhile.
+        // The receiver is paused; the delivery waits with it, no longer than it, and its time does not
+        // run out meanwhile.
         Attempt::Malformed { .. } | Attempt::Unwelcome { .. } | Attempt::Refused { .. } => {
-            Step::Wait { until: now + PROBE_EVERY, waited: delivery.waited }
+            Step::Wait { until: now, waited: delivery.waited }
         }
     }
 }
@@ -232,6 +233,15 @@ impl Health {
             State::Asked { .. } if self.failures < FAILURES => Gate::Open,
             State::Asked { .. } | State::Resting { .. } => Gate::Single,
             State::Paused { .. } => Gate::Probe,
+        }
+    }
+
+    /// Somebody may have mended it: what it was to be left alone for is over now. What it asked for
+    /// itself stands.
+    pub fn ask_again(&mut self, now: Timestamp) {
+        match &mut self.state {
+            State::Open | State::Asked { .. } => {}
+            State::Resting { until } | State::Paused { until } => *until = now.min(*until),
         }
     }
 

@@ -4,6 +4,7 @@
 //! wants of a record, and its lifecycle. Compiling notes the faults that decoding cannot see
 //! (scripts, names in texts); a rule that has none always compiles.
 
+mod correlate;
 mod verbs;
 
 use std::borrow::Cow;
@@ -31,6 +32,7 @@ use super::spec::{self, Expr, Grouping, SameNet, Spec};
 use super::template::{Form as TextForm, Scope, Text};
 use super::verb::{Judge as _, Verb};
 use crate::alert::Revision;
+pub use correlate::form as value_form;
 use verbs::{cooldown, grouping, verb};
 
 /// Bytes that state keeps of a value; a longer one is cut and told apart by a digest of the whole.
@@ -184,6 +186,30 @@ pub struct Carry {
     pub required: bool,
 }
 
+/// A correlation's firings, as another one hears of them.
+#[derive(Debug)]
+pub struct Heard {
+    /// Whose.
+    pub program: usize,
+    /// The bit of an entry's marks that says so; none where nobody asks.
+    pub mark: u32,
+    /// The fields that make the group, in what is heard.
+    pub by: Vec<FieldName>,
+    /// The fields that make the value, the same way.
+    pub fields: Vec<FieldName>,
+}
+
+/// The names under which some of a correlation's rules find its group and its values.
+#[derive(Debug)]
+pub struct Naming {
+    /// The bits of those rules; all of them where there is no other naming.
+    pub marks: u32,
+    /// The group's fields.
+    pub by: Vec<KeyPart>,
+    /// The values.
+    pub carries: Vec<Carry>,
+}
+
 /// One exception, ready.
 #[derive(Debug)]
 pub struct ExceptionProgram {
@@ -209,6 +235,14 @@ pub struct Program {
     pub quiet_while: Vec<usize>,
     /// Other programs ask whether its alerts are open.
     pub named: bool,
+    /// The correlations that it hears of.
+    pub hears: Vec<Heard>,
+    /// The correlations that hear of it.
+    pub heard_by: Vec<usize>,
+    /// What they want of its firings; in its entries these are the last values.
+    pub tells: Vec<(FieldName, Form)>,
+    /// Names of group and values, where they are not the same for all of its rules.
+    pub namings: Vec<Naming>,
     /// The group's fields.
     pub by: Vec<KeyPart>,
     /// Records that lack one make a group of their own.
@@ -311,9 +345,19 @@ fn check_marks(spec: &Spec, problems: &mut Problems) {
     let shares = match &spec.verb {
         Some(spec::Verb::Count(count)) => count.having.iter().filter(is_share).count(),
         Some(spec::Verb::Sequence(sequence)) => sequence.steps.len() + usize::from(sequence.absent.is_some()),
+        Some(spec::Verb::Correlate(correlate)) if correlate.tells_rules_apart() => correlate.of.len(),
         Some(_) | None => 0,
     };
     let marks = spec.levels.len() + shares;
+    if let Some(spec::Verb::Correlate(correlate)) = &spec.verb
+        && marks > MAX_MARKS
+    {
+        let message =
+            format!("`rules` names {} rules, and {MAX_MARKS} are the most here", correlate.of.len());
+        let hint = "join some of them: correlate a rule that has `1 of them` as its condition";
+        problems.error_hint(spec.id_span, message, hint);
+        return;
+    }
     let steps = matches!(spec.verb, Some(spec::Verb::Sequence(_)));
     let what = if steps { "the steps" } else { "the shares of `having`" };
     if marks > MAX_MARKS {
@@ -356,8 +400,10 @@ impl Programs {
         }
         programs.risk_fields.sort();
         programs.risk_fields.dedup();
+        let mut tells = correlate::tells(&rules.iter().map(|(rule, _)| &**rule));
         for (rule, script) in rules {
-            programs.add(rule, script, columns);
+            let tells = tells.remove(rule.id()).unwrap_or_default();
+            programs.add(rule, script, tells, columns);
         }
         programs.link();
         for number in 0..programs.memories.len() {
@@ -367,7 +413,13 @@ impl Programs {
         programs
     }
 
-    fn add(&mut self, rule: Arc<Rule>, script: Option<Arc<Script>>, columns: &mut Columns) {
+    fn add(
+        &mut self,
+        rule: Arc<Rule>,
+        script: Option<Arc<Script>>,
+        tells: Vec<(FieldName, Form)>,
+        columns: &mut Columns,
+    ) {
         let number = self.list.len();
         let spec = &rule.spec;
         let per_row = spec.per_row;
@@ -397,6 +449,22 @@ impl Programs {
             carries = self.risk_fields.iter().map(key).collect();
         }
         let group = grouping(spec);
+        let mut by = Vec::new();
+        let mut namings = Vec::new();
+        if let (Some(spec::Verb::Correlate(spec)), Verb::Correlate(verb)) = (&spec.verb, &verb) {
+            namings = correlate::namings(spec, verb, &tells, columns);
+            // Alerts name the group's fields as the correlation does.
+            let named =
+                |(field, part): (&FieldName, &KeyPart)| KeyPart { field: field.clone(), ..part.clone() };
+            by = namings
+                .first()
+                .map_or(Vec::new(), |one: &Naming| group.by.iter().zip(&one.by).map(named).collect());
+            let told = tells.iter().map(|(field, form)| correlate::told(field, *form, columns));
+            carries = if namings.is_empty() { carries.into_iter().chain(told).collect() } else { Vec::new() };
+        }
+        if namings.is_empty() {
+            by = key_parts(&group, columns);
+        }
         let (cooldown, restart) = (cooldown(spec, &verb), verb.restarts());
         let questions = self.questions(reads, columns);
         let waits = questions.iter().map(|asked| self.memories[asked.memory].reads).fold(reads, Reads::or);
@@ -408,7 +476,11 @@ impl Programs {
             questions,
             quiet_while: Vec::new(),
             named: false,
-            by: key_parts(&group, columns),
+            hears: Vec::new(),
+            heard_by: Vec::new(),
+            tells,
+            namings,
+            by,
             missing_own: group.missing_own,
             exceptions,
             marks,
@@ -427,13 +499,23 @@ impl Programs {
     /// Finds out who hears of whom, and puts those that are heard of first.
     fn link(&mut self) {
         for number in 0..self.list.len() {
-            let spec = &self.list[number].rule.spec;
+            let rule = self.list[number].rule.clone();
             let place = |id: &RuleId| self.list.binary_search_by(|program| program.rule.id().cmp(id)).ok();
-            let named: Vec<usize> = spec.quiet_while.iter().filter_map(|(id, _)| place(id)).collect();
+            let named: Vec<usize> = rule.spec.quiet_while.iter().filter_map(|(id, _)| place(id)).collect();
+            let hears = match (&rule.spec.verb, &self.list[number].verb) {
+                (Some(spec::Verb::Correlate(spec)), Verb::Correlate(verb)) => {
+                    correlate::hears(spec, verb, &place)
+                }
+                (Some(_) | None, _) => Vec::new(),
+            };
             for named in &named {
                 self.list[*named].named = true;
             }
             self.list[number].quiet_while = named;
+            for heard in &hears {
+                self.list[heard.program].heard_by.push(number);
+            }
+            self.list[number].hears = hears;
         }
         let mut visited = vec![false; self.list.len()];
         let mut order = Vec::new();
@@ -521,17 +603,8 @@ impl Carry {
             }
             return self.single(record.get(column), kind);
         }
-        let mut joined = String::new();
-        for (number, (column, kind)) in self.columns.iter().enumerate() {
-            if number > 0 {
-                joined.push('\u{1f}');
-            }
-            match self.single(record.get(*column), *kind) {
-                Datum::Text(text) => push_part(&mut joined, &text),
-                Datum::Absent | Datum::Number(_) | Datum::Bool(_) => return Datum::Absent,
-            }
-        }
-        Datum::Text(joined.into())
+        let parts = self.columns.iter().map(|(column, kind)| self.single(record.get(*column), *kind));
+        tuple(&parts.collect::<Vec<_>>())
     }
 
     fn single(&self, value: Value<'_>, kind: FieldKind) -> Datum {
@@ -562,6 +635,31 @@ fn ended(record: Record<'_>, outcome: Value<'_>) -> Datum {
     let over = failed || (row.only.is_none() && !row.open);
     let end = row.end.or(over.then_some(row.start));
     end.map_or(Datum::Absent, |end| Datum::Number(Number::whole(end.0)))
+}
+
+/// What `carries` want of `record`; none if it lacks one that is required.
+pub fn values(carries: &[Carry], record: Record<'_>) -> Option<Arc<[Datum]>> {
+    let value =
+        |carry: &Carry| Some(carry.of(record)).filter(|value| !carry.required || *value != Datum::Absent);
+    carries.iter().map(value).collect()
+}
+
+/// A tuple of texts; what one text alone is. None if one of them is none.
+pub fn tuple(parts: &[Datum]) -> Datum {
+    let mut joined = String::new();
+    for (number, part) in parts.iter().enumerate() {
+        match part {
+            Datum::Text(text) if parts.len() == 1 => return Datum::Text(text.clone()),
+            Datum::Text(text) => {
+                if number > 0 {
+                    joined.push('\u{1f}');
+                }
+                push_part(&mut joined, text);
+            }
+            Datum::Absent | Datum::Number(_) | Datum::Bool(_) => return Datum::Absent,
+        }
+    }
+    Datum::Text(joined.into())
 }
 
 /// Adds one part of a tuple. What separates parts is escaped: no two tuples are one text.
@@ -627,9 +725,26 @@ impl Program {
         self.write_key(record, &mut key).then(|| key.into_boxed_slice())
     }
 
+    /// The keys of the groups that the record may be of, by whichever names.
+    pub fn keys(&self, record: Record<'_>) -> Vec<Box<[u8]>> {
+        let by = |by: &[KeyPart]| {
+            let mut key = Vec::with_capacity(32);
+            self.write_key_of(by, record, &mut key).then(|| key.into_boxed_slice())
+        };
+        if self.namings.is_empty() {
+            return by(&self.by).into_iter().collect();
+        }
+        self.namings.iter().filter_map(|naming| by(&naming.by)).collect()
+    }
+
     /// Writes the key of the record's group; false if it has none.
     pub fn write_key(&self, record: Record<'_>, key: &mut Vec<u8>) -> bool {
-        for part in &self.by {
+        self.write_key_of(&self.by, record, key)
+    }
+
+    /// The same of a group that is made of these fields.
+    pub fn write_key_of(&self, by: &[KeyPart], record: Record<'_>, key: &mut Vec<u8>) -> bool {
+        for part in by {
             let text = key_text(record.get(part.column), part.field.kind());
             if text.is_none() && !self.missing_own {
                 return false;
@@ -641,9 +756,7 @@ impl Program {
 
     /// The values that the verb wants of `record`; none if it lacks one that is required.
     pub fn values(&self, record: Record<'_>) -> Option<Arc<[Datum]>> {
-        let value =
-            |carry: &Carry| Some(carry.of(record)).filter(|value| !carry.required || *value != Datum::Absent);
-        self.carries.iter().map(value).collect()
+        values(&self.carries, record)
     }
 
     /// Where the verb wants one value and that is costly to make comparable: the text it is made of.
@@ -714,12 +827,19 @@ impl Program {
 
     /// The programs whose alerts it hears of.
     pub fn heard(&self) -> impl Iterator<Item = usize> {
-        self.quiet_while.iter().copied()
+        self.quiet_while.iter().copied().chain(self.hears.iter().map(|heard| heard.program))
+    }
+
+    /// Whether nobody but the correlations that hear of it is told what it finds.
+    pub fn is_silent(&self) -> bool {
+        self.rule.spec.mode == spec::Mode::Heard
     }
 
     /// Whether it judges together with others, instant by instant.
     pub fn linked(&self) -> bool {
-        !self.on_arrival && (!self.questions.is_empty() || self.named || !self.quiet_while.is_empty())
+        let heard = self.named || !self.heard_by.is_empty() || self.is_silent();
+        let hears = !self.questions.is_empty() || self.heard().next().is_some();
+        !self.on_arrival && (heard || hears)
     }
 
     /// Whether the rule asks for `phase`.

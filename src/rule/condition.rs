@@ -54,12 +54,25 @@ pub struct Predicates {
 #[derive(Debug, Default)]
 pub struct Memo {
     verdicts: Vec<(Slot, bool)>,
+    /// The last line that keywords looked at, as values.
+    line: Option<(Slot, serde_json::Value)>,
 }
 
 impl Memo {
     /// Forgets the last batch: what comes is of another one.
     pub fn clear(&mut self) {
         self.verdicts.fill((Slot::ABSENT, false));
+        self.line = None;
+    }
+
+    /// The values of a record's line, which is in `column`.
+    fn values_of(&mut self, record: Record<'_>, column: Column) -> Option<&serde_json::Value> {
+        let slot = record.slot(column);
+        if self.line.as_ref().is_none_or(|(known, _)| *known != slot) {
+            let Value::Json(text) = record.get(column) else { return None };
+            self.line = Some((slot, serde_json::from_str(text).ok()?));
+        }
+        self.line.as_ref().map(|(_, whole)| whole)
     }
 }
 
@@ -251,6 +264,10 @@ impl Predicates {
     #[inline]
     fn holds_one(&self, id: PredicateId, record: Record<'_>, memo: &mut Memo) -> bool {
         let (number, ready) = (id.0 as usize, &self.list[id.0 as usize]);
+        if ready.line {
+            let whole = memo.values_of(record, ready.column);
+            return whole.is_some_and(|whole| ready.any_value(whole, record.time()));
+        }
         let slot = record.slot(ready.column);
         // What another field or a list says of it changes from record to record.
         let alone = !matches!(

@@ -3,6 +3,8 @@
 //!
 //! What changes a rule's meaning is `Serialize` (spans are not): its digest is the rule's revision.
 
+pub mod correlate;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use super::hours::{Hours, zone_name};
 use super::problem::Span;
 use super::suggest::nearest;
 use super::verb::usual;
+pub use correlate::CorrelateSpec;
 
 /// One rule file.
 #[derive(Debug, Clone)]
@@ -162,6 +165,10 @@ pub enum Test {
     FieldRef(FieldName),
     /// A value of one of these lists.
     In(Vec<String>),
+    /// Used so before this record, by successes of its kind that have the same values of these
+    /// fields; none of them: of the tenant. Depends on state.
+    Past(Past, Vec<FieldName>),
+    // What Sigma documents ask stands last: rules keep the revision that they had before there were any.
     /// The line has the key, be its value null (`true`), or has not (`false`).
     There(bool),
     /// This part of it is the value of another field of the same record; for lists, any of their elements.
@@ -170,9 +177,6 @@ pub enum Test {
     Clock(ClockPart, Option<Ordering>, Vec<Number>),
     /// This part of it is a value of the list between these texts.
     Filled(Filling),
-    /// Used so before this record, by successes of its kind that have the same values of these
-    /// fields; none of them: of the tenant. Depends on state.
-    Past(Past, Vec<FieldName>),
 }
 
 /// Which part of a text is looked at.
@@ -406,6 +410,8 @@ pub enum Verb {
     Overlap(OverlapSpec),
     /// Far from what is usual for the group.
     Usual(UsualSpec),
+    /// What other rules find, as a Sigma document correlates it.
+    Correlate(CorrelateSpec),
 }
 
 impl Verb {
@@ -424,6 +430,7 @@ impl Verb {
             Self::Travel(verb) => &verb.group,
             Self::Overlap(verb) => &verb.group,
             Self::Usual(verb) => &verb.group,
+            Self::Correlate(verb) => &verb.group,
         }
     }
 
@@ -450,7 +457,10 @@ impl Verb {
                 UsualOf::Value(field) => vec![field],
                 UsualOf::Rate { .. } => Vec::new(),
             },
-            Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) => Vec::new(),
+            // What a Sigma document names is told of where that is read.
+            Self::Absent(_) | Self::Risk(_) | Self::Script(_) | Self::Sequence(_) | Self::Correlate(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -886,6 +896,8 @@ pub enum Mode {
     Live,
     /// Alerts are kept and none is sent.
     Observe,
+    /// Only the correlations that refer to it hear of what it finds.
+    Heard,
 }
 
 /// `alert:`

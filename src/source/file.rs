@@ -6,7 +6,7 @@
 //! Nothing here looks into a line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,10 +141,13 @@ impl Input {
         let (file, form) = self.again()?;
         let mut lines = Vec::with_capacity(offsets.len());
         if form == Form::Plain {
-            let mut file = BufReader::new(file);
+            let (mut file, mut at) = (BufReader::new(file), 0);
             for offset in offsets {
-                file.seek(SeekFrom::Start(*offset))?;
-                lines.push(line_here(&mut file)?);
+                // What is near has been read already.
+                file.seek_relative(offset.cast_signed() - at)?;
+                let mut bytes = Vec::new();
+                at = (offset + read_line(&mut file, &mut bytes)?).cast_signed();
+                lines.push(shown(&bytes));
             }
             return Ok(lines);
         }
@@ -175,12 +178,6 @@ impl Input {
 #[expect(clippy::disallowed_methods, reason = "files are read here and nowhere else")]
 pub(super) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
-}
-
-fn line_here(file: &mut impl BufRead) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    read_line(file, &mut bytes)?;
-    Ok(shown(&bytes))
 }
 
 /// Reads one line, or as much of it as a line may have.

@@ -6,9 +6,12 @@
 //! where it was, one that was cut short or replaced begins anew. The file that is furthest behind is
 //! read first, so that what several files hold comes nearly by time.
 //!
-//! The watermark is the newest confirmed time less `settle`; once nothing has come for so long, it
-//! moves on with the clock. Rows dated ahead of all others are held, in the cursor too, until another
-//! confirms their time. Reading blocks for as long as a few megabytes take, and waits for nobody.
+//! In followed files now is the daemon's clock. Rows dated more than five minutes ahead of it are held,
+//! in the cursor too, and told of, until their time has come. The watermark is the newest time less
+//! `settle`, and never within `settle` of the clock, so that no row can carry it past those to come;
+//! once nothing has come for so long, it moves on with the clock. In files that are read once, the rows
+//! say what now is: one dated ahead of all others is held until another confirms its time. Reading
+//! blocks for as long as a few megabytes take, and waits for nobody.
 
 mod cursor;
 mod files;
@@ -82,6 +85,8 @@ const IDLE_STEP: Millis = Millis::secs(10);
 /// Rows that are held, and their bytes: they stand in every cursor.
 const MAX_HELD: usize = 200;
 const MAX_HELD_BYTES: usize = 256 << 10;
+/// While rows come that are ahead of now, it is told so often.
+const AHEAD_TOLD_EVERY: Millis = Millis::mins(10);
 /// Remarks of one reading.
 const MAX_REMARKS: usize = 20;
 /// Time until a look after files that could not be read.
@@ -164,6 +169,19 @@ struct Follow {
     /// True once all is read that ever will be.
     over: bool,
     remarks: Vec<String>,
+    /// Why there is nothing to read yet, and whether that was told.
+    nothing: (Option<String>, bool),
+    ahead: Ahead,
+}
+
+/// Rows that were set aside because they are ahead of now, and have not been told of.
+#[derive(Debug, Default)]
+struct Ahead {
+    rows: u64,
+    /// Of those, for good: more were held than can be.
+    left_out: u64,
+    first: Option<Timestamp>,
+    told: Option<Timestamp>,
 }
 
 impl Follow {
@@ -174,9 +192,9 @@ impl Follow {
         let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), origin);
         Self {
             files: Files::new(settings.pattern.clone(), settings.follow),
+            guard: judge_of_now(settings.follow, None),
             settings,
             scanner,
-            guard: NowGuard::new(None),
             told: None,
             grew: None,
             looked: None,
@@ -186,12 +204,16 @@ impl Follow {
             rest: None,
             over: false,
             remarks: Vec::new(),
+            nothing: (None, false),
+            ahead: Ahead::default(),
         }
     }
 
     /// The next thing, at once.
     fn next(&mut self, now: Timestamp) -> Step {
         let grew = *self.grew.get_or_insert(now);
+        let released = lines_of(self.guard.at(now).as_ref());
+        self.pending.push_str(&released);
         if !self.again.is_empty() {
             let rows = std::mem::take(&mut self.again).join("\n") + "\n";
             self.pending = self.judge(&rows).0;
@@ -219,7 +241,10 @@ impl Follow {
                     (self.looked, self.files) = (None, Files::new(self.settings.pattern.clone(), false));
                     return self.failed(now, message);
                 }
-                self.remarks.push(format!("{message} yet"));
+                self.nothing.0 = Some(format!("{message} yet"));
+            }
+            if !self.files.is_empty() {
+                self.nothing.0 = None;
             }
         }
         let Some(taken) = self.files.read(MAX_ROWS, now, &mut self.remarks) else {
@@ -232,7 +257,8 @@ impl Follow {
         self.grew = Some(now);
         let (rows, newest) = self.judge(&rows);
         self.files.has_read(from, newest);
-        let watermark = self.watermark();
+        let watermark = self.watermark(now);
+        self.tell_ahead(now);
         Step::Read(Box::new(self.reading(rows, watermark)))
     }
 
@@ -255,12 +281,39 @@ impl Follow {
                 kept.push_str(line);
             }
         }
+        let set_aside = batch.rows.iter().filter(|row| row.held);
+        self.ahead.rows += set_aside.clone().count() as u64;
+        self.ahead.first = self.ahead.first.or_else(|| set_aside.map(|row| row.start).next());
         while self.guard.held_lines().count() > MAX_HELD || self.held_bytes() > MAX_HELD_BYTES {
-            let Some(line) = self.guard.forget_oldest() else { break };
-            let line: String = line.chars().take(200).collect();
-            self.remarks.push(format!("a row dated ahead of all others is left out: {line}"));
+            if self.guard.forget_furthest().is_none() {
+                break;
+            }
+            self.ahead.left_out += 1;
         }
         (kept, newest)
+    }
+
+    /// Tells of rows that were set aside, now and then.
+    fn tell_ahead(&mut self, now: Timestamp) {
+        let Ahead { rows, left_out, first, told } = std::mem::take(&mut self.ahead);
+        let again = told.is_none_or(|told| now < told || now - told >= AHEAD_TOLD_EVERY);
+        // In files that are read once, others may yet confirm them; the end of the files tells.
+        let due = rows > 0 && again && (self.settings.follow || left_out > 0);
+        let Some(first) = first.filter(|_| due) else {
+            self.ahead = Ahead { rows, left_out, first, told };
+            return;
+        };
+        self.ahead.told = Some(now);
+        let whose = if self.settings.follow { "now" } else { "all others" };
+        let (rows, are) = if rows == 1 { ("1 row".into(), "is") } else { (format!("{rows} rows"), "are") };
+        let mut words = format!(
+            "{rows} of `{}` {are} dated more than 5 min ahead of {whose}, the first {first}, and set aside until then; is the clock or the zone of what writes them right?",
+            self.settings.shown
+        );
+        if left_out > 0 {
+            words += &format!(" {left_out} dated furthest ahead are left out: no more than {MAX_HELD} wait");
+        }
+        self.remarks.push(words);
     }
 
     fn held_bytes(&self) -> usize {
@@ -280,17 +333,19 @@ impl Follow {
                 let count = faults.len();
                 self.remarks.push(format!("{count} rows are dated ahead of all others and left out"));
             }
-        } else if quiet && self.guard.newest().is_none() {
+        } else if quiet && !self.settings.follow && self.guard.newest().is_none() {
             // Nothing will confirm the only rows there are.
             rows.push_str(&lines_of(self.guard.finish().0.as_ref()));
         }
         let watermark = if self.over {
             self.guard.last()
         } else if self.settings.follow && quiet && self.files.furthest_behind() == Behind::Nothing {
-            self.guard.newest().map(|newest| (newest + since - settle).min(now))
+            let idle = self.guard.newest().map(|newest| (newest + since - settle).min(now - settle));
+            idle.max(self.told)
         } else {
-            self.watermark()
+            self.watermark(now)
         };
+        self.tell_ahead(now);
         // Each reading is kept: what only moves on with the clock is not told every second.
         let least = if quiet && self.settings.follow { IDLE_STEP } else { Millis(1) };
         let moves = match (watermark, self.told) {
@@ -298,7 +353,8 @@ impl Follow {
             (watermark, None) => watermark.is_some(),
             (None, Some(_)) => false,
         };
-        if rows.is_empty() && !moves && self.remarks.is_empty() {
+        let told = self.nothing.0.is_some() == self.nothing.1;
+        if rows.is_empty() && !moves && self.remarks.is_empty() && told {
             return Step::Wait(self.wait_until_looking(now).unwrap_or(self.settings.every));
         }
         let watermark = watermark.filter(|_| moves);
@@ -320,7 +376,7 @@ impl Follow {
     }
 
     /// Complete up to here, while rows come: no further than the file that is furthest behind.
-    fn watermark(&self) -> Option<Timestamp> {
+    fn watermark(&self, now: Timestamp) -> Option<Timestamp> {
         let newest = self.guard.newest()?;
         let settle = self.settings.settle;
         let behind = match self.files.furthest_behind() {
@@ -328,11 +384,14 @@ impl Follow {
             Behind::At(behind) => behind.min(newest),
             Behind::Nothing => newest,
         };
+        // What comes by a clock like ours is complete up to now at most.
+        let behind = if self.settings.follow { behind.min(now) } else { behind };
         Some(behind - settle).max(self.told)
     }
 
     fn reading(&mut self, rows: String, watermark: Option<Timestamp>) -> Reading {
         self.told = watermark.max(self.told);
+        self.nothing.1 = self.nothing.0.is_some();
         let held = self.guard.held_lines().map(str::to_owned).collect::<Vec<_>>();
         let ahead = held.len() as u64;
         let cursor =
@@ -347,6 +406,7 @@ impl Follow {
             ahead,
             lateness: None,
             behind: self.files.any_unread(),
+            nothing: self.nothing.0.clone(),
             remarks: self.some_remarks(),
         }
     }
@@ -367,6 +427,12 @@ impl Follow {
     }
 }
 
+/// What says which rows are ahead of now, where no time newer than `newest` is known.
+fn judge_of_now(follow: bool, newest: Option<Timestamp>) -> NowGuard {
+    let guard = NowGuard::resumed(newest);
+    if follow { guard.by_clock() } else { guard }
+}
+
 /// The lines of rows that are let go of.
 fn lines_of(batch: Option<&Batch>) -> String {
     let batch = batch.into_iter();
@@ -383,7 +449,7 @@ impl LiveSource for Follow {
         let cursor = Cursor::of_json(cursor)?;
         self.told = cursor.told;
         self.again = cursor.held;
-        self.guard = NowGuard::resumed(cursor.newest);
+        self.guard = judge_of_now(self.settings.follow, cursor.newest);
         self.files.resume(cursor.files);
         Ok(())
     }

@@ -54,6 +54,8 @@ pub struct Reading {
     /// True while more of the past is still to be read; from the first reading without it on, the
     /// lane has caught up.
     pub behind: bool,
+    /// Why there is nothing to read yet, as long as that is so.
+    pub nothing: Option<String>,
     /// What somebody should hear of besides: rows missing against the total, a gap beyond what the
     /// service keeps, ….
     pub remarks: Vec<String>,

@@ -1,9 +1,11 @@
-//! What "now" is in a file: the newest time that a second record confirms.
+//! What "now" is in a file: the newest time that a second record confirms, or, in one that the daemon
+//! follows, what the daemon's clock says.
 //!
 //! One row with a wrong date would carry a replay's clock away with it, and every timer would ring.
 //! So a row ahead of now is held until another row, dated within a day of it, shows that time has
-//! really come so far; what nobody confirms is quarantined. Rows are judged in the order they are
-//! read. Nothing here reads a clock.
+//! really come so far; what nobody confirms is quarantined. Where a clock is told ([`NowGuard::at`]),
+//! no row confirms another: one that is ahead is held until its time has come. Rows are judged in the
+//! order they are read. Nothing here reads a clock.
 
 use std::collections::BTreeSet;
 
@@ -26,8 +28,8 @@ const MAX_FAR_ENDS: usize = 10_000;
 /// Judges the times of one file's rows.
 #[derive(Debug)]
 pub struct NowGuard {
-    fixed: Option<Timestamp>,
-    /// The newest confirmed time.
+    tells: Tells,
+    /// What is told, or the newest confirmed time.
     now: Option<Timestamp>,
     /// The two newest admitted rows that are not one row.
     newest: [Option<(Timestamp, RowId)>; 2],
@@ -37,6 +39,17 @@ pub struct NowGuard {
     held_times: BTreeSet<(Timestamp, RowId)>,
     held_bytes: usize,
     ends: Ends,
+}
+
+/// Who tells what now is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    /// It stands still.
+    Fixed(Timestamp),
+    /// The rows themselves.
+    Rows,
+    /// A clock, by [`NowGuard::at`].
+    Clock,
 }
 
 #[derive(Debug)]
@@ -65,7 +78,7 @@ impl NowGuard {
     /// Now is `fixed`, or what the rows tell.
     pub fn new(fixed: Option<Timestamp>) -> Self {
         Self {
-            fixed,
+            tells: fixed.map_or(Tells::Rows, Tells::Fixed),
             now: fixed,
             newest: [None; 2],
             held: Vec::new(),
@@ -84,6 +97,24 @@ impl NowGuard {
         guard
     }
 
+    /// Now is what a clock says: see [`Self::at`].
+    #[must_use]
+    pub fn by_clock(mut self) -> Self {
+        self.tells = Tells::Clock;
+        self
+    }
+
+    /// The clock says `now`: gives the rows that are not ahead of it any more. Without
+    /// [`Self::by_clock`] it changes nothing.
+    pub fn at(&mut self, now: Timestamp) -> Option<Batch> {
+        let mut released = None;
+        if self.tells == Tells::Clock {
+            self.now = Some(now);
+            self.release(None, &mut released);
+        }
+        released
+    }
+
     /// The rows that are held, as they were read.
     pub fn held_lines(&self) -> impl Iterator<Item = &str> {
         self.held.iter().filter_map(|held| match &held.at {
@@ -92,12 +123,11 @@ impl NowGuard {
         })
     }
 
-    /// Lets go of the row that has been held longest, for good: its line.
-    pub fn forget_oldest(&mut self) -> Option<String> {
-        if self.held.is_empty() {
-            return None;
-        }
-        let held = self.held.remove(0);
+    /// Lets go of the row that is dated furthest ahead, for good: its line. What comes first is kept, so
+    /// that invented dates push out nothing but each other.
+    pub fn forget_furthest(&mut self) -> Option<String> {
+        let (place, _) = self.held.iter().enumerate().max_by_key(|(_, held)| held.time)?;
+        let held = self.held.remove(place);
         if !self.held.iter().any(|other| (other.time, other.id) == (held.time, held.id)) {
             self.held_times.remove(&(held.time, held.id));
         }
@@ -166,7 +196,7 @@ impl NowGuard {
     fn judge(&mut self, batch: &mut Batch, number: usize, released: &mut Option<Batch>) {
         let (time, id) = (batch.rows[number].start, batch.rows[number].id);
         let is_ahead = |now: Timestamp| time > now + AHEAD;
-        if let Some(now) = self.fixed {
+        if let Tells::Fixed(now) = self.tells {
             if is_ahead(now) {
                 refuse(batch, number, time - now);
             } else {
@@ -176,7 +206,8 @@ impl NowGuard {
             }
             return;
         }
-        if let Some(confirmed) = self.confirmed_by(time, id) {
+        let confirmed = if self.tells == Tells::Rows { self.confirmed_by(time, id) } else { None };
+        if let Some(confirmed) = confirmed {
             self.now = self.now.max(Some(confirmed));
             self.note(time, id, batch.rows[number].end);
             self.release(Some(batch), released);
@@ -390,6 +421,27 @@ mod tests {
         let mut guard = NowGuard::new(Some(hour(10.0)));
         assert_eq!(judged(&mut guard, "a@0 b@100 | c@10 d@101"), "a c!b d");
         assert_eq!(guard.newest(), Some(hour(10.0)));
+    }
+
+    #[test]
+    fn by_a_clock_no_row_confirms_another_and_each_comes_in_its_time() {
+        let mut guard = NowGuard::new(None).by_clock();
+        assert!(guard.at(hour(10.0)).is_none());
+        assert_eq!(judged(&mut guard, "a@1 b@13 c@13.1 | d@10.05"), "a d!b c");
+        let mut guard = NowGuard::new(None).by_clock();
+        guard.at(hour(10.0));
+        let mut columns = Columns::default();
+        columns.want_known("id");
+        let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), Origin::default());
+        let line = |id: u32, hours| format!("{{\"id\":\"{id}\",\"start_time\":\"{}\"}}\n", hour(hours));
+        let text = [line(1, 9.0), line(2, 13.0), line(3, 12.0)].concat();
+        guard.admit(&mut scanner.scan(text, Locator(0)));
+        assert_eq!((guard.newest(), guard.held_lines().count()), (Some(hour(9.0)), 2));
+        assert_eq!(guard.at(hour(11.5)).map(|batch| batch.rows.len()), None);
+        assert_eq!(guard.at(hour(11.95)).map(|batch| batch.rows.len()), Some(1));
+        assert_eq!(guard.newest(), Some(hour(12.0)));
+        assert!(guard.forget_furthest().unwrap().contains("\"id\":\"2\""));
+        assert_eq!(guard.held_lines().count(), 0);
     }
 
     #[test]

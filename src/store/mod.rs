@@ -8,6 +8,8 @@
 pub mod sqlite;
 
 #[cfg(test)]
+pub(crate) mod filling;
+#[cfg(test)]
 pub(crate) mod law;
 #[cfg(test)]
 pub(crate) mod model;
@@ -329,7 +331,7 @@ pub struct KeptAlert {
     pub acknowledged: Option<(String, Timestamp)>,
 }
 
-/// Which deliveries are asked for; oldest first.
+/// Which deliveries are asked for; oldest first unless told.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryQuery {
     /// Whose; none: everyone's.
@@ -342,6 +344,8 @@ pub struct DeliveryQuery {
     pub states: Vec<String>,
     /// Of this alert.
     pub alert: Option<AlertId>,
+    /// Those that were owed last come first.
+    pub newest_first: bool,
     /// At most so many.
     pub most: usize,
 }

@@ -401,7 +401,12 @@ impl Store for Model {
                 .filter(|known| query.receiver.as_ref().is_none_or(|receiver| known.receiver == *receiver))
                 .filter(|known| query.states.is_empty() || query.states.contains(&word(&known.standing)))
                 .filter(|known| query.alert.is_none_or(|alert| of_alert(known) == Some(alert)));
-            Ok(asked.take(query.most).cloned().collect())
+            let mut asked: Vec<Delivery> = asked.cloned().collect();
+            if query.newest_first {
+                asked.reverse();
+            }
+            asked.truncate(query.most);
+            Ok(asked)
         })
     }
 
@@ -425,7 +430,7 @@ impl Store for Model {
         self.now(move |all| {
             let of_it =
                 |owed: &&Owed| owed.delivery.tenant == tenant && of_alert(&owed.delivery) == Some(alert);
-            Ok(all.of_receiver(&receiver).filter(of_it).filter_map(|owed| owed.mark.clone()).last())
+            Ok(all.of_receiver(&receiver).filter(of_it).rev().find_map(|owed| owed.mark.clone()))
         })
     }
 

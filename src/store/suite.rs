@@ -356,7 +356,7 @@ pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
     };
     let words = vec![("ok".to_owned(), "success".to_owned())];
     let fields = vec![field("outcome", "a.b", words), field("user_name", "who", Vec::new())];
-    let mapping = Mapping { fields };
+    let mapping = Mapping { fields, time: None };
     let watermark = Some(Watermark { start: Timestamp(i64::MIN), end: Timestamp(i64::MAX) });
     let events = [
         Event::Generation { digest: "ab".repeat(16) },
@@ -728,6 +728,8 @@ pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
     };
     assert_eq!(found(all_deliveries()), [0x2a, 0x1b, 0x2b, 0x1c], "oldest first");
     assert_eq!(found(DeliveryQuery { most: 2, ..all_deliveries() }), [0x2a, 0x1b]);
+    let newest = DeliveryQuery { newest_first: true, most: 3, ..all_deliveries() };
+    assert_eq!(found(newest), [0x1c, 0x2b, 0x1b], "newest first");
     assert_eq!(found(DeliveryQuery { tenant: Some("other".into()), ..all_deliveries() }), [0x1c]);
     assert_eq!(found(id("2")), [0x2a, 0x2b]);
     assert_eq!(found(id("2b2")), [0x2b]);
@@ -1001,7 +1003,7 @@ pub(crate) fn all_told(store: &dyn Store, tenants: &[Arc<str>], receivers: &[Rec
     for delivery in deliveries.unwrap() {
         tell(&wait(store.tries(delivery.id)));
     }
-    for receiver in receivers.iter().cloned() {
+    for receiver in receivers {
         tell(&wait(store.due(receiver.clone(), Timestamp(10), usize::MAX)));
         tell(&wait(store.due(receiver.clone(), Timestamp(i64::MAX), 2)));
         tell(&wait(store.next_due(receiver.clone())));

@@ -147,6 +147,10 @@ async fn what_cannot_be_had_is_told_with_the_way_out() {
         notes.contains("the service could not make the file: The requested operation failed."),
         "{notes}"
     );
+    server.trouble(Trouble::once(What::ExportExpires {})).unwrap();
+    let (code, _, notes) = larum(folder.path(), &["logins", "--from", &from, "-o", "expired"]).await;
+    assert_eq!(code, Some(2));
+    assert!(notes.contains("no longer; begin another one"), "{notes}");
     std::fs::write(folder.path().join("sk"), "another").unwrap();
     let before = server.seen().len();
     let (code, _, notes) = larum(folder.path(), &["sessions", "--from", &from, "-o", "refused"]).await;

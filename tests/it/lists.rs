@@ -281,3 +281,42 @@ async fn the_journal_keeps_where_addresses_were_when_the_files_change() {
     running.end().await;
     assert_eq!(desk.as_seen(), in_json(&alerts));
 }
+
+const NATIVE: &str = "rule: nobody\ntitle: Nobody\nlevel: low\nmatch: {user: nobody}\n";
+
+/// A document that tells of `user`.
+fn told_of(user: &str) -> String {
+    format!(
+        "title: Told of {user}\nname: told_of\nlogsource: {{product: vdi}}\n\
+         detection: {{who: {{user: {user}}}, condition: who}}\nlevel: high\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_reloaded_and_the_journal_knows_what_they_were() {
+    let desk = Desk::new(NATIVE, "sigma: [sigma]\nlogsources: [{product: vdi, kinds: [login]}]");
+    std::fs::create_dir(desk.path("sigma")).unwrap();
+    desk.write("sigma/told.yml", told_of("ana"));
+    let running = desk.start(false).await;
+    desk.rule_is_in_force("told-of").await;
+    desk.record("ana", "192.0.2.9");
+    desk.record("bob", "192.0.2.9");
+    assert_eq!(desk.alerts(1, &running).await[0].title, "Told of ana");
+    desk.write("sigma/told.yml", told_of("bob"));
+    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again");
+    until("bob", async || {
+        desk.record("bob", "192.0.2.9");
+        running.alerts().await.iter().any(|alert| alert.title == "Told of bob").then_some(())
+    })
+    .await;
+    // A fault: the file goes on as it was.
+    desk.write("sigma/told.yml", told_of("kim").replace("condition: who", "condition: whom"));
+    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
+    let before = running.alerts().await.len();
+    desk.record("kim", "192.0.2.9");
+    desk.record("bob", "192.0.2.9");
+    let alerts = desk.alerts(before + 1, &running).await;
+    assert!(alerts[before..].iter().all(|alert| alert.title == "Told of bob"));
+    running.end().await;
+    assert_eq!(desk.as_seen(), in_json(&alerts), "the journal knows what the documents were");
+}

@@ -7,6 +7,7 @@ mod admin;
 mod baselines;
 mod bounds;
 mod canary;
+mod correlate;
 mod daemon;
 mod deadlines;
 mod demo;

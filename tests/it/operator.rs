@@ -190,7 +190,12 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
     let words = place.done(silence).await;
     let id = words.split(' ').nth(1).unwrap().to_owned();
     let over = place.done(Order::Unsilence { silence: id[..6].to_owned() }).await;
-    assert_eq!(over, format!("silence {id} is over; what it held back is due now"));
+    assert_eq!(
+        over,
+        format!(
+            "silence {id} is over; what it held back is due now: what is still open by itself, what is over in one message"
+        )
+    );
 
     let copy = place.path("copy.db");
     place.done(Order::Backup { path: copy.clone() }).await;

@@ -361,6 +361,16 @@ fn what_cannot_be_is_told_when_the_configuration_loads() {
             "take `channel` out",
         ),
         ("{kind: alertmanager, url: http://am.example}", "unencrypted", "https://"),
+        (
+            "{kind: webhook, url: https://x.example, allow_private: [10.0.0.0/8, inside]}",
+            "`inside` is no network",
+            "127.0.0.1/32",
+        ),
+        (
+            "{kind: webhook, url: https://x.example, allow_private: [0.0.0.0/0]}",
+            "wider than any private network",
+            "the network that the receiver is in",
+        ),
         ("{kind: alertmanager, url: https://am.example, expires: 30d}", "out of bounds", "1m to 7d"),
         (
             "{kind: smn, topic: alerts, credentials: {ak: env:KEY, sk: env:KEY}}",

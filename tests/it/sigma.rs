@@ -1,7 +1,11 @@
 //! Sigma documents: what engines agree on, the decisions where they do not, and faults with their places.
 
+mod agree;
 mod agreed;
+mod converted;
 mod decisions;
+mod naive;
+mod sets;
 
 use std::sync::Arc;
 
@@ -46,6 +50,7 @@ pub fn fired(generation: &Arc<Generation>, lines: &[String]) -> Vec<Vec<String>>
             key: TIME.to_owned(),
             values: Vec::new(),
         }],
+        time: None,
     };
     let facts = Arc::new(Facts::default());
     let scanner = Scanner::new(generation.columns.clone(), facts, Origin::file(mapping));

@@ -135,3 +135,44 @@ fn the_command_plays_a_scenario_and_writes_its_truth_beside() {
     assert_eq!((count("scenario"), count("attack")), (1, 4));
     assert!(count("row") > 1_000);
 }
+
+/// What `larum` prints to stdout in `folder`, and how it ended.
+fn larum(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_larum"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_shipped_rules_find_what_is_planted_in_the_example_scenario() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scenario.yaml");
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let written = ["--truth", "truth.ndjson", "--rows", "rows.ndjson"];
+    let (code, _) = larum(folder.path(), &[&["simulate", "--scenario", scenario], &written[..]].concat());
+    assert_eq!(code, Some(0));
+    let replay = ["replay", "--rules", rules, "--output", "json", "rows.ndjson"];
+    let (code, alerts) = larum(folder.path(), &replay);
+    assert_eq!(code, Some(0));
+    std::fs::write(folder.path().join("alerts.ndjson"), alerts).unwrap();
+    let (_, score) = larum(folder.path(), &["score", "truth.ndjson", "alerts.ndjson"]);
+    for (attack, found) in [
+        ("  2026-03-12T06:30:00  guessing ", " failure-burst after 1m20s"),
+        ("  2026-03-12T08:00:00  takeover ", " failure-burst after 2m40s"),
+        ("  2026-03-12T09:00:00  slow_line ", " very-slow-sign-in after 0s"),
+    ] {
+        let told = score.lines().find(|line| line.starts_with(attack));
+        assert!(told.is_some_and(|line| line.contains(found)), "{attack}{found}\n{score}");
+    }
+    let (_, json) = larum(folder.path(), &["score", "--output", "json", "truth.ndjson", "alerts.ndjson"]);
+    let lines: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let attacks: Vec<_> = lines.iter().filter(|line| line["score"] == "attack").collect();
+    assert_eq!(attacks.len(), 4);
+    assert!(lines.iter().any(|line| line["score"] == "rule" && line["of_attacks"].as_u64() > Some(0)));
+    let burst = attacks[0]["found"].as_array().unwrap().iter().find(|found| found["rule"] == "failure-burst");
+    assert_eq!(burst.unwrap()["after_ms"], 80_000);
+}

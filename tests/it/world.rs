@@ -147,7 +147,14 @@ impl World {
                 .unwrap_or_else(|| panic!("{problems:?}\n{}", text.as_ref()))
         };
         let rules = rules.iter().map(checked).collect();
-        let generation = Arc::new(Generation::among(rules, Columns::default(), limits, lists));
+        Self::under(Arc::new(Generation::among(rules, Columns::default(), limits, lists)))
+    }
+
+    pub fn of(rules: Vec<CheckedRule>, limits: Limits) -> Self {
+        Self::under(Arc::new(Generation::new(rules, Columns::default(), limits)))
+    }
+
+    pub fn under(generation: Arc<Generation>) -> Self {
         let origin = Origin::file(Mapping::default());
         let scanner = Scanner::new(generation.columns.clone(), Arc::new(Facts::default()), origin);
         Self { generation, scanner }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+use crate::daemon::clock::Clock;
 use crate::record::{RuleId, Timestamp};
 use crate::store::sqlite::Sqlite;
 use crate::store::{AlertQuery, DeliveryQuery, KeptAlert, Store as _};
@@ -52,7 +53,7 @@ pub(super) fn told(
         let told = told.iter().map(|delivery| Told {
             receiver: delivery.receiver.to_string(),
             reason: delivery.why().word(),
-            detail: deliveries::in_words(delivery),
+            detail: deliveries::in_words(delivery, Clock::wall().now()),
         });
         Ok(Some(told.collect()))
     })

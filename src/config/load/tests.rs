@@ -108,6 +108,12 @@ fn a_configuration_says_where_records_come_from_and_who_hears() {
         config.receivers[0].at_most,
         [(Level::Medium, Some(AtMost { count: 10, within: Millis::mins(15) })), (Level::Critical, None)]
     );
+    assert!(config.receivers[0].at_most_rules.is_empty() && config.receivers[0].watchdog.is_none());
+    let limited = GOOD.replace("critical: off}", "rules: {burst: 3 in 1h}}, watchdog: {every: 24h}");
+    let soc = read(&limited).receivers.remove(0);
+    let hourly = AtMost { count: 3, within: Millis::hours(1) };
+    assert_eq!(soc.at_most_rules, [("burst".parse().unwrap(), hourly)]);
+    assert_eq!((soc.at_most.len(), soc.watchdog), (1, Some(Millis::hours(24))));
     assert_eq!(config.ops, ["log".parse().unwrap()]);
     assert_eq!(config.keep, Keep { lasts: Millis::days(30), at_most: Some(Bytes(20_000_000_000)) });
     let facts = config.facts();
@@ -254,6 +260,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "medium: 10 in 15m",
         "medium: 0 in 15m",
         "7:61 `medium` takes a rate such as `10 in 15m`, not `0 in 15m`; write `medium: 10 in 15m`, or `medium: off`",
+    ),
+    (
+        "medium: 10 in 15m",
+        "rules: {Bad Id: 3 in 1h}",
+        "7:61 `Bad Id` cannot be a rule's id; write the id that stands under `rule:` in its file",
+    ),
+    (
+        "medium: 10 in 15m",
+        "rules: {burst: 3}",
+        "7:68 `burst` takes a rate such as `3 in 1h`; write `burst: 3 in 1h`",
+    ),
+    (
+        "at_most: {medium: 10 in 15m, critical: off}",
+        "watchdog: {every: 30s}",
+        "7:61 `every: 30s` is out of bounds; write a length from 1m to 7d",
     ),
     (
         "medium: 10 in 15m",

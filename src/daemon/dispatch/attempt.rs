@@ -12,7 +12,7 @@ use crate::record::{Level, Millis, Timestamp};
 use crate::route::plan::Unit;
 use crate::route::retry::{self, Turn, Verdict};
 use crate::route::{Attempt, Body, Delivery, DeliveryId, Standing};
-use crate::store::Change;
+use crate::store::{Change, DeliveryQuery};
 
 /// No receiver takes longer to answer: then nobody knows what it did.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
@@ -22,6 +22,8 @@ const LEASE: Millis = Millis::mins(3);
 const PROBE_WAIT: Millis = Millis::secs(20);
 /// Times that noting an outcome is tried while the store cannot; then the lease ends, and it is sent again.
 const OUTCOME_TRIES: u32 = 30;
+/// Deliveries that are made due at once when a receiver takes messages again; others keep their time.
+const MAX_HASTENED: usize = 10_000;
 /// Characters of a reason that are kept.
 const MAX_REASON: usize = 512;
 
@@ -50,9 +52,49 @@ impl Desk {
         if attempt == Attempt::Delivered {
             self.group_told(&delivery, now);
         }
+        if attempt != Attempt::Delivered {
+            let (receiver, tries) = (&self.target.name, delivery.tries);
+            tracing::warn!(%receiver, delivery = %id, tries, outcome, "not delivered");
+        }
         self.settle(delivery, step, &attempt, outcome.clone()).await?;
         self.tell(turn, &outcome);
+        self.hasten_after(turn).await?;
         Ok(Next::Again)
+    }
+
+    /// Somebody may have mended the receiver: it is left alone no longer, and what waits is due.
+    pub(super) async fn ask_again(&mut self) -> Result<(), Ended> {
+        self.health.ask_again(self.office.clock.now());
+        self.hasten().await
+    }
+
+    async fn hasten_after(&mut self, turn: Option<Turn>) -> Result<(), Ended> {
+        match turn {
+            Some(Turn::Recovered) => self.hasten().await,
+            Some(Turn::Failing | Turn::Paused) | None => Ok(()),
+        }
+    }
+
+    /// Makes due what waits for another try: the receiver takes messages again.
+    async fn hasten(&mut self) -> Result<(), Ended> {
+        let now = self.office.clock.now();
+        let query = DeliveryQuery {
+            receiver: Some(self.target.name.clone()),
+            states: vec!["waiting".to_owned()],
+            most: MAX_HASTENED,
+            ..DeliveryQuery::default()
+        };
+        let waiting = self.office.store.deliveries(query).await?.into_iter();
+        let late =
+            waiting.filter(|delivery| delivery.tries > 0 && delivery.held_by.is_none() && delivery.due > now);
+        let due = late.map(|delivery| Delivery { due: now, ..delivery }).collect::<Vec<_>>();
+        if due.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(receiver = %self.target.name, deliveries = due.len(), "what waited is due");
+        // What is due now was not looked at yet.
+        self.queue.clear();
+        self.commit(due).await
     }
 
     pub(super) fn message(&self, id: DeliveryId, content: Content, plain: bool, now: Timestamp) -> Message {
@@ -167,6 +209,7 @@ impl Desk {
         self.office.steps.pass(Step::AfterProbe)?;
         let turn = self.health.after_probe(&attempt, self.office.clock.now());
         self.tell(turn, &outcome(&attempt));
+        self.hasten_after(turn).await?;
         Ok(attempt)
     }
 

@@ -8,12 +8,12 @@ use super::super::step::Step;
 use super::super::tokens::Tokens;
 use super::{Ended, Office, Target};
 use crate::alert::{Alert, AlertId, State};
-use crate::record::{Level, Millis, Timestamp};
+use crate::record::{Level, Millis, RuleId, Timestamp};
 use crate::route::delivery::{BY_GROUP, BY_LIMIT};
 use crate::route::digest::{self, Member, group_line};
 use crate::route::plan::{self, Held, Plan, Tried, Turns, Unit, Waiting, plan};
 use crate::route::retry::{Gate, Health};
-use crate::route::{Body, Delivery, DeliveryId, Digest, Limits, Silence, Standing, Terms, silence};
+use crate::route::{Body, Delivery, DeliveryId, Digest, Group, Limits, Silence, Standing, Terms, silence};
 use crate::store::{AlertQuery, Change, DeliveryQuery, KeptAlert};
 
 /// Deliveries that are looked at together, where there are limits: as many as one digest can stand for.
@@ -171,23 +171,72 @@ impl Desk {
     /// Takes what is due onto the desk, and puts off what a silence holds.
     async fn look(&mut self, now: Timestamp) -> Result<(), Ended> {
         let most = if self.target.limits == Limits::none() { MAX_DUE_UNLIMITED } else { MAX_DUE };
-        let due = self.office.store.due(self.target.name.clone(), now, most).await?;
+        let mut due = self.office.store.due(self.target.name.clone(), now, most).await?;
+        if due.len() == most && most < MAX_DUE && due.iter().any(|delivery| delivery.held_by.is_some()) {
+            // What one silence held is told together.
+            due = self.office.store.due(self.target.name.clone(), now, MAX_DUE).await?;
+        }
         let silences = if due.is_empty() { Vec::new() } else { self.office.store.silences(now).await? };
         self.queue.clear();
         let mut aside = Vec::new();
+        let mut over: BTreeMap<Arc<str>, Vec<Delivery>> = BTreeMap::new();
         for delivery in due {
             let tenant = delivery.tenant.clone();
             let admitted = self.admit(delivery, &silences, now).await?;
             aside.extend(admitted.changes.into_iter().map(|change| (tenant.clone(), change)));
             self.queue.extend(admitted.item);
+            over.entry(tenant).or_default().extend(admitted.over);
         }
-        if aside.is_empty() {
-            return Ok(());
+        if !aside.is_empty() {
+            self.office.steps.pass(Step::BeforeHold)?;
+            self.commit_changes(aside).await?;
+            self.office.steps.pass(Step::AfterHold)?;
         }
-        self.office.steps.pass(Step::BeforeHold)?;
-        self.commit_changes(aside).await?;
-        self.office.steps.pass(Step::AfterHold)?;
+        for (tenant, over) in over {
+            if !over.is_empty() {
+                self.tell_over(&tenant, over, now).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// Lets one digest stand for what a silence held until its alerts were over.
+    async fn tell_over(
+        &mut self,
+        tenant: &Arc<str>,
+        over: Vec<Delivery>,
+        now: Timestamp,
+    ) -> Result<(), Ended> {
+        let mut told = Vec::with_capacity(over.len());
+        let mut alerts = BTreeSet::new();
+        for delivery in &over {
+            // An alert's end may have been held, too.
+            if let Body::Alert { id, .. } = &delivery.body
+                && !alerts.insert(*id)
+            {
+                continue;
+            }
+            told.push(self.member(delivery).await?);
+        }
+        let Some(first) = over.first() else { return Ok(()) };
+        let level = over.iter().map(|delivery| delivery.level).max().unwrap_or(first.level);
+        let digest = Digest::of(&told, digest::SILENCE);
+        let receiver = &self.target.name;
+        tracing::info!(%receiver, alerts = told.len(), "a silence has ended: what it held and is over is told in one message");
+        let about = (tenant, &first.rule, level);
+        self.stand_for(over.clone(), digest, about, None, now).await
+    }
+
+    /// What a digest tells of `delivery`.
+    async fn member(&self, delivery: &Delivery) -> Result<Member, Ended> {
+        let missing = || Member {
+            rule: delivery.rule.clone(),
+            level: delivery.level,
+            group: String::new(),
+            title: String::new(),
+            at: delivery.created,
+        };
+        Ok(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)))
     }
 
     /// What becomes of one delivery that is due, before any limit is asked.
@@ -207,13 +256,19 @@ impl Desk {
         let asked = grouped || silenced || conditional || revision > 1;
         let kept = if asked { self.kept(&delivery, id).await? } else { None };
         let told = match &kept {
-            Some(kept) if revision > 1 && kept.acknowledged.is_some() => self.told(&delivery).await?,
+            Some(kept) if revision > 1 && (kept.acknowledged.is_some() || delivery.held_by.is_some()) => {
+                self.told(&delivery).await?
+            }
             Some(_) | None => None,
         };
-        if let Some(kept) = &kept
-            && let Some(changed) = set_aside(&delivery, kept, told.as_ref(), silences, now)
-        {
-            return Ok(Admitted::aside(changed));
+        if let Some(kept) = &kept {
+            if let Some(changed) = set_aside(&delivery, kept, told.as_ref(), silences, now) {
+                return Ok(Admitted::aside(changed));
+            }
+            let ends = told.as_ref().is_some_and(|told| !is_open(told.state));
+            if delivery.held_by.is_some() && !is_open(kept.now.state) && !(ends && self.knows(id).await?) {
+                return Ok(Admitted::over(delivery));
+            }
         }
         if let Some(by) = self.taken(&delivery).await? {
             let standing = Standing::Discarded { at: now, reason: format!("{by} took it") };
@@ -231,7 +286,19 @@ impl Desk {
             changes.push(Change::Owed(Box::new(next_repeat(&delivery, id, every))));
         }
         let group = kept.map_or_else(String::new, |kept| group_line(&kept.fired));
-        Ok(Admitted { item: Some(Item { delivery, group }), changes })
+        Ok(Admitted { item: Some(Item { delivery, group }), over: None, changes })
+    }
+
+    /// Whether the receiver was told of the alert before.
+    async fn knows(&self, alert: AlertId) -> Result<bool, Ended> {
+        let query = DeliveryQuery {
+            receiver: Some(self.target.name.clone()),
+            states: vec!["delivered".to_owned()],
+            alert: Some(alert),
+            most: 1,
+            ..DeliveryQuery::default()
+        };
+        Ok(!self.office.store.deliveries(query).await?.is_empty())
     }
 
     /// Who took what `delivery` is to tell only where nobody did.
@@ -261,14 +328,13 @@ impl Desk {
     /// Until when the group of `delivery` rests after its last message.
     async fn group_rests(&mut self, delivery: &Delivery, now: Timestamp) -> Result<Option<Timestamp>, Ended> {
         let Some(group) = &delivery.terms.group else { return Ok(None) };
-        let told = match self.groups.get(&group.key) {
-            Some(told) => *told,
-            None => {
-                let told = self.office.store.group_told(self.target.name.clone(), group.key.clone()).await?;
-                let told = told.unwrap_or(Timestamp::MIN);
-                self.remember_group(&group.key, told);
-                told
-            }
+        let told = if let Some(told) = self.groups.get(&group.key) {
+            *told
+        } else {
+            let told = self.office.store.group_told(self.target.name.clone(), group.key.clone()).await?;
+            let told = told.unwrap_or(Timestamp::MIN);
+            self.remember_group(&group.key, told);
+            told
         };
         let rests = told + group.interval;
         Ok((rests > now).then_some(rests))
@@ -378,22 +444,30 @@ impl Desk {
         let group = members.first().and_then(|item| item.delivery.terms.group.clone()).filter(|_| of_group);
         let mut told = Vec::with_capacity(members.len());
         for Item { delivery, .. } in &members {
-            let missing = || Member {
-                rule: delivery.rule.clone(),
-                level: delivery.level,
-                group: String::new(),
-                title: String::new(),
-                at: delivery.created,
-            };
-            told.push(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)));
+            told.push(self.member(delivery).await?);
         }
+        let members = members.into_iter().map(|item| item.delivery).collect();
+        let about = (&unit.tenant, &unit.rule, unit.level);
+        self.stand_for(members, Digest::of(&told, unit.because), about, group, now).await
+    }
+
+    /// Owes `digest` in the place of `members`, oldest first.
+    async fn stand_for(
+        &mut self,
+        members: Vec<Delivery>,
+        digest: Digest,
+        (tenant, rule, level): (&Arc<str>, &RuleId, Level),
+        group: Option<Group>,
+        now: Timestamp,
+    ) -> Result<(), Ended> {
+        let Some(first) = members.first().map(|delivery| delivery.id) else { return Ok(()) };
         let digest = Delivery {
-            id: DeliveryId::of_digest(&unit.tenant, &self.target.name, unit.members[0]),
-            tenant: unit.tenant.clone(),
+            id: DeliveryId::of_digest(tenant, &self.target.name, first),
+            tenant: tenant.clone(),
             receiver: self.target.name.clone(),
-            rule: unit.rule.clone(),
-            level: unit.level,
-            body: Body::Digest(Box::new(Digest::of(&told, unit.because))),
+            rule: rule.clone(),
+            level,
+            body: Body::Digest(Box::new(digest)),
             created: now,
             due: now,
             tries: 0,
@@ -405,12 +479,13 @@ impl Desk {
             standing: Standing::Waiting,
         };
         let into = digest.id;
-        let folded = members.into_iter().map(|Item { delivery, .. }| {
-            Change::Delivery(Box::new(Delivery { standing: Standing::Folded { into }, ..delivery }))
+        let folded = members.into_iter().map(|delivery| {
+            let standing = Standing::Folded { into };
+            Change::Delivery(Box::new(Delivery { standing, held_by: None, ..delivery }))
         });
         let changes = std::iter::once(Change::Owed(Box::new(digest.clone()))).chain(folded).collect();
         self.office.steps.pass(Step::BeforeFold)?;
-        self.commit_of(&unit.tenant, changes).await?;
+        self.commit_of(tenant, changes).await?;
         self.office.steps.pass(Step::AfterFold)?;
         self.queue.push(Item { delivery: digest, group: String::new() });
         Ok(())
@@ -445,17 +520,23 @@ impl Desk {
 struct Admitted {
     /// It goes on the desk.
     item: Option<Item>,
+    /// A silence held it until its alert was over.
+    over: Option<Delivery>,
     /// What changes of its tenant.
     changes: Vec<Change>,
 }
 
 impl Admitted {
     fn at_once(item: Item) -> Self {
-        Self { item: Some(item), changes: Vec::new() }
+        Self { item: Some(item), over: None, changes: Vec::new() }
+    }
+
+    fn over(delivery: Delivery) -> Self {
+        Self { item: None, over: Some(delivery), changes: Vec::new() }
     }
 
     fn aside(delivery: Delivery) -> Self {
-        Self { item: None, changes: vec![Change::Delivery(Box::new(delivery))] }
+        Self { item: None, over: None, changes: vec![Change::Delivery(Box::new(delivery))] }
     }
 }
 
@@ -509,11 +590,7 @@ fn set_aside(
         let standing = Standing::Discarded { at: now, reason };
         Some(Delivery { standing, held_by: None, ..delivery.clone() })
     };
-    let open = |state: State| match state {
-        State::Open | State::Updated => true,
-        State::Closed | State::Acknowledged | State::Resolved => false,
-    };
-    if delivery.terms.again && (!open(kept.now.state) || kept.acknowledged.is_some()) {
+    if delivery.terms.again && (!is_open(kept.now.state) || kept.acknowledged.is_some()) {
         return discarded("the alert is no longer open".to_owned());
     }
     if let (Some((by, _)), false) = (&kept.acknowledged, delivery.terms.unless.is_empty()) {
@@ -529,13 +606,20 @@ fn set_aside(
             ..delivery.clone()
         });
     }
-    if delivery.held_by.is_some() && !open(kept.now.state) {
+    if delivery.held_by.is_some() && !delivery.terms.unless.is_empty() && !is_open(kept.now.state) {
         return discarded(format!("the alert was {} before its silence ended", kept.now.state.as_str()));
     }
     if let (Some((by, _)), Some(told)) = (&kept.acknowledged, told)
-        && open(told.state)
+        && is_open(told.state)
     {
         return discarded(format!("{by} has taken the alert"));
     }
     None
+}
+
+fn is_open(state: State) -> bool {
+    match state {
+        State::Open | State::Updated => true,
+        State::Closed | State::Acknowledged | State::Resolved => false,
+    }
 }

@@ -62,7 +62,7 @@ impl Desk {
             return Ok(None);
         };
         all.retain(|other| !other.terms.again && !delivery.terms.again);
-        let with = match place(revision, is_end(&told), &self.siblings(&all, now).await?) {
+        let with = match place(revision, is_end(&told), &self.siblings(id, &all, now).await?) {
             Place::Now { with } => with,
             Place::After { until } => {
                 self.drop_item(id);
@@ -106,8 +106,13 @@ impl Desk {
         Ok(self.office.store.deliveries(query).await?)
     }
 
-    /// How far each of `all` is.
-    async fn siblings(&self, all: &[Delivery], now: Timestamp) -> Result<Vec<Sibling>, Ended> {
+    /// How far each of `all` is, beside the delivery `own`.
+    async fn siblings(
+        &self,
+        own: DeliveryId,
+        all: &[Delivery],
+        now: Timestamp,
+    ) -> Result<Vec<Sibling>, Ended> {
         let mut siblings = Vec::with_capacity(all.len());
         for delivery in all {
             let Body::Alert { revision, .. } = delivery.body else { continue };
@@ -117,7 +122,10 @@ impl Desk {
                 // Its end may be noted long before its lease is over.
                 Standing::Sending { until } => Stands::Underway { until: (*until).min(now + LEASE_LOOK) },
                 Standing::Dead { .. } | Standing::Discarded { .. } => Stands::Over,
-                Standing::Folded { into } if all.iter().any(|other| other.id == *into) => Stands::Over,
+                // One of the others stands for it, or `own` does since a try of its own that failed.
+                Standing::Folded { into } if *into == own || all.iter().any(|other| other.id == *into) => {
+                    Stands::Over
+                }
                 Standing::Folded { into } => self.digest_stands(delivery, *into).await?,
             };
             siblings.push(Sibling { id: delivery.id, revision, stands });

@@ -139,7 +139,7 @@ impl World {
     }
 
     async fn deliveries(&self) -> Vec<Delivery> {
-        let query = DeliveryQuery { most: 100_000, ..DeliveryQuery::default() };
+        let query = DeliveryQuery { most: usize::MAX, ..DeliveryQuery::default() };
         self.office.store.deliveries(query).await.unwrap()
     }
 
@@ -352,6 +352,47 @@ async fn a_receiver_that_refuses_a_probe_is_paused_probed_again_and_resumed() {
 }
 
 #[tokio::test]
+async fn what_met_a_paused_receiver_goes_out_as_soon_as_it_is_asked_again() {
+    let (mut world, fake) = (World::new(), Fake::new(|_| unwelcome()));
+    world.owe(&alerts(0..2, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 2).await.unwrap();
+    assert_eq!(world.events(), ["paused: unwelcome: 403 Forbidden"]);
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut desk, 3).await.unwrap();
+    assert_eq!(fake.taken(), [""; 0], "nobody asks before its time");
+    desk.ask_again().await.unwrap();
+    until(&mut desk, 4).await.unwrap();
+    assert_eq!(fake.taken(), ["3:00 probe", "3:00 ana0", "3:00 ana1"]);
+    assert_eq!(world.events(), ["recovered"]);
+}
+
+#[tokio::test]
+async fn what_met_a_paused_receiver_is_tried_at_once_by_the_next_life() {
+    let (world, fake) = (World::new(), Fake::new(|_| unwelcome()));
+    world.owe(&alerts(0..1, Level::High)).await;
+    until(&mut Desk::new(world.office.clone(), target(&fake, Limits::none())), 2).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut Desk::new(world.office.clone(), target(&fake, Limits::none())), 3).await.unwrap();
+    assert_eq!(fake.taken(), ["2:00 ana0"]);
+}
+
+#[tokio::test]
+async fn a_receiver_that_recovers_is_given_at_once_what_waits_for_another_try() {
+    let (mut world, fake) = (World::new(), Fake::new(|_| try_again(None, false)));
+    world.owe(&alerts(0..8, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 60).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut desk, 180).await.unwrap();
+    assert_eq!(world.events(), ["failing: try again: 503busy", "recovered"]);
+    let taken = fake.taken();
+    let times: std::collections::BTreeSet<&str> =
+        taken.iter().filter_map(|taken| taken.split(' ').next()).collect();
+    assert_eq!((taken.len(), times.len()), (8, 1), "{taken:?}");
+}
+
+#[tokio::test]
 async fn a_failing_receiver_is_left_alone_told_of_and_caught_up_with() {
     let (mut world, fake) = (World::new(), Fake::new(|_| try_again(None, false)));
     world.owe(&alerts(0..20, Level::High)).await;
@@ -404,9 +445,48 @@ async fn a_silence_holds_messages_back_and_what_is_still_open_when_it_ends_is_se
     let over = Alert { revision: 2, state: State::Closed, level: Level::Critical, ..sample::alert(8) };
     world.commit(vec![Change::Alert(Box::new(over))]).await;
     until(&mut desk, 60).await.unwrap();
-    assert_eq!(fake.taken()[2..], ["30:00 ana9"]);
-    let Standing::Discarded { reason, .. } = &world.deliveries().await[0].standing else { panic!() };
-    assert_eq!(reason, "the alert was closed before its silence ended");
+    assert_eq!(fake.taken()[2..], ["30:00 ana9", "30:00 digest of 1 (silence)"]);
+}
+
+#[tokio::test]
+async fn what_a_silence_held_and_is_over_when_it_ends_is_told_in_one_message_that_names_it() {
+    let (world, fake) = (World::new(), Fake::willing());
+    world.commit(vec![Change::Silence(silence(&[], 60))]).await;
+    let mut all = alerts(0..20, Level::Medium);
+    all.extend(alerts(20..23, Level::High));
+    world.owe(&all).await;
+    // A receiver that knows an end is owed that, too.
+    let over = |alert: &Alert| Alert { revision: 2, state: State::Closed, ..alert.clone() };
+    let ends: Vec<Alert> = all.iter().map(over).collect();
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 10).await.unwrap();
+    world.owe(&ends).await;
+    until(&mut desk, 59).await.unwrap();
+    assert_eq!(fake.given(), []);
+    until(&mut desk, 120).await.unwrap();
+    assert_eq!(fake.taken(), ["60:00 digest of 23 (silence)"]);
+    let deliveries = world.deliveries().await;
+    let digest = deliveries.iter().find(|delivery| matches!(delivery.body, Body::Digest(_))).unwrap();
+    let Body::Digest(body) = &digest.body else { unreachable!() };
+    let lines: Vec<_> =
+        body.lines.iter().map(|line| format!("{} {} {}", line.rule, line.level, line.count)).collect();
+    assert_eq!(lines, ["failure-burst medium 20", "failure-burst high 3"]);
+    assert_eq!((digest.level, body.from), (Level::High, all[0].at));
+    let folded = deliveries.iter().filter(|of| of.standing == Standing::Folded { into: digest.id });
+    assert_eq!(folded.count(), 46);
+}
+
+#[tokio::test]
+async fn the_end_of_an_alert_that_was_told_before_a_silence_is_told_after_it() {
+    let (world, fake) = (World::new(), Fake::willing());
+    world.owe(&alerts(1..2, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 1).await.unwrap();
+    world.commit(vec![Change::Silence(silence(&[], 30))]).await;
+    let end = Alert { revision: 2, state: State::Closed, title: "end: of it".to_owned(), ..sample::alert(1) };
+    world.owe(&[end]).await;
+    until(&mut desk, 60).await.unwrap();
+    assert_eq!(fake.taken(), ["0:00 ana1", "30:00 end"]);
 }
 
 #[tokio::test]

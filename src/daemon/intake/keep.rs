@@ -122,8 +122,15 @@ impl Intake {
         let first = outcome.quarantined.first()?;
         let lane = self.lanes.get(&first.lane).map_or_else(String::new, |state| state.lane.name.clone());
         let count = outcome.quarantined.len();
-        warn!(lane, count, reason = first.reason, "rows make no record");
-        let text = format!("{count} rows of {lane} make no record, the first because {}", first.reason);
+        warn!(lane, count, reason = first.reason, excerpt = first.excerpt, "rows make no record");
+        self.around.board.write(|status| {
+            status.lanes.entry(lane.clone()).or_default().quarantined += count as u64;
+        });
+        let (rows, make) = if count == 1 { ("row", "makes") } else { ("rows", "make") };
+        let text = format!(
+            "{count} {rows} of {lane} {make} no record, the first because {}; `larum quarantine` shows them",
+            first.reason
+        );
         Some(own::Event { kind: Kind::Quarantine, subject: lane, text: Some(text) })
     }
 

@@ -8,11 +8,18 @@ use crate::daemon::intake::Command;
 use crate::daemon::orders::{Clerk, Order, Reply};
 use crate::daemon::own::Kind;
 use crate::deliver::{Content, Message, Receiver};
+use crate::route::retry::PROBE_EVERY;
 use crate::route::{Attempt, DeliveryId, ReceiverName};
 use crate::store::Change;
 
 /// How long a receiver may take where something is told past the store.
 const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Own alerts that could not be kept and wait for room; further ones are told and not kept.
+const MAX_UNKEPT: usize = 100;
+
+/// How often it is looked whether more of Larum's own alerts is to be told.
+const OWN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How often it is looked whether the heartbeat is due.
 const HEART: std::time::Duration = std::time::Duration::from_secs(1);
@@ -23,6 +30,8 @@ impl Daemon {
         let mut beat = tokio::time::interval(pulse.unwrap_or(std::time::Duration::from_hours(1)));
         let mut heart = tokio::time::interval(HEART);
         heart.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut own = tokio::time::interval(OWN);
+        own.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if *stop.borrow() {
                 return Ok(());
@@ -35,11 +44,16 @@ impl Daemon {
                 Some(call) = self.control.calls.recv() => self.answer(call).await?,
                 Some(()) = changes(&mut self.watch) => {
                     // What came of it is logged and told.
-                    let _ = self.reload().await?;
+                    if self.reload().await?.is_ok() {
+                        self.dispatch.ask_again();
+                    }
                 }
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
+                _ = own.tick() => for alert in self.own.due(self.settings.clock.now()) {
+                    self.tell(alert).await;
+                },
                 _ = heart.tick(), if self.heartbeat.is_some() => self.beat().await,
             }
         }
@@ -96,8 +110,8 @@ impl Daemon {
                     shown.delivered_at = Some(now);
                     (shown.paused, shown.failure) = (None, None);
                 });
-                // An earlier life may have told that it was paused.
-                Some((Kind::ReceiverPaused, receiver, None))
+                // An earlier life may have told that it was paused, or failed.
+                return self.receives(&receiver).await;
             }
             Event::Dead { receiver, delivery, reason, .. } => Some((
                 Kind::DeadLetter,
@@ -105,12 +119,16 @@ impl Daemon {
                 Some(format!("delivery {delivery} to {receiver} is dead: {reason}")),
             )),
             Event::Failing { receiver, reason } => {
+                let text = format!("receiver {receiver} fails, and is tried again by itself: {reason}");
                 self.board.write(|status| {
                     status.receivers.entry(receiver.to_string()).or_default().failure = Some(reason);
                 });
-                None
+                Some((Kind::ReceiverFailing, receiver, Some(text)))
             }
             Event::Paused { receiver, reason } => {
+                let reason = format!(
+                    "{reason}; mend it, then `larum send-test {receiver}` or a reload resumes it (it is also probed every {PROBE_EVERY})"
+                );
                 let text = format!("receiver {receiver} is paused: {reason}");
                 self.board.write(|status| {
                     status.receivers.entry(receiver.to_string()).or_default().paused = Some(reason);
@@ -122,7 +140,8 @@ impl Daemon {
                     let shown = status.receivers.entry(receiver.to_string()).or_default();
                     (shown.paused, shown.failure) = (None, None);
                 });
-                Some((Kind::ReceiverPaused, receiver, None))
+                info!(%receiver, "the receiver takes messages again");
+                return self.receives(&receiver).await;
             }
             Event::StoreTrouble { receiver, reason } => {
                 tracing::error!(%receiver, reason, "the store fails");
@@ -137,24 +156,51 @@ impl Daemon {
         }
     }
 
+    /// A receiver takes messages: what was told of it is over.
+    async fn receives(&mut self, receiver: &ReceiverName) -> Result<(), DaemonError> {
+        for kind in [Kind::ReceiverPaused, Kind::ReceiverFailing] {
+            self.say(own::Event { kind, subject: receiver.to_string(), text: None }).await?;
+        }
+        Ok(())
+    }
+
     /// Raises an alert of Larum's own, where one is due.
     pub(super) async fn say(&mut self, event: own::Event) -> Result<(), DaemonError> {
         let now = self.settings.clock.now();
-        let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) else { return Ok(()) };
+        if let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) {
+            self.tell(alert).await;
+        }
+        Ok(())
+    }
+
+    /// Keeps an own alert and owes its messages.
+    async fn tell(&mut self, alert: Alert) {
+        let now = self.settings.clock.now();
         info!(rule = %alert.rule, title = alert.title, state = alert.state.as_str(), "own alert");
         let owed = self.routing.borrow().owed(&alert, now);
-        let mut changes = vec![Change::Alert(Box::new(alert.clone()))];
+        // What was told past the store is kept with it as soon as there is room.
+        let mut changes: Vec<Change> = self.unkept.iter().cloned().map(Box::new).map(Change::Alert).collect();
+        changes.push(Change::Alert(Box::new(alert.clone())));
         changes.extend(owed);
-        let fence = self.fences.of(&*self.store, &own::TENANT.into()).await?;
-        match self.store.commit(fence, changes).await {
-            Ok(()) => self.dispatch.wake(),
+        match self.commit_own(changes).await {
+            Ok(()) => {
+                self.unkept.clear();
+                self.dispatch.wake();
+            }
             // There is nowhere to keep it: it is said at once, and by the log.
             Err(error) => {
                 tracing::error!(%error, "an own alert cannot be kept");
+                if self.unkept.len() < MAX_UNKEPT {
+                    self.unkept.push(alert.clone());
+                }
                 self.last_resort(alert);
             }
         }
-        Ok(())
+    }
+
+    async fn commit_own(&self, changes: Vec<Change>) -> Result<(), crate::store::StoreError> {
+        let fence = self.fences.of(&*self.store, &own::TENANT.into()).await?;
+        self.store.commit(fence, changes).await
     }
 
     /// Sends an own alert past a store that cannot keep it: once, at once, to whoever would hear of
@@ -172,7 +218,18 @@ impl Daemon {
         tokio::spawn(async move {
             for (receiver, name) in heard {
                 let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
-                tracing::warn!(receiver = %name, ?sent, "told past the store");
+                let outcome = match sent {
+                    Ok(Attempt::Delivered) => "delivered".to_owned(),
+                    Ok(
+                        Attempt::TryAgain { reason, .. }
+                        | Attempt::Malformed { reason }
+                        | Attempt::Unwelcome { reason }
+                        | Attempt::Refused { reason }
+                        | Attempt::Unknown { reason },
+                    ) => reason,
+                    Err(_) => "no answer in time".to_owned(),
+                };
+                tracing::warn!(receiver = %name, outcome, "told past the store");
             }
         })
     }
@@ -191,7 +248,7 @@ impl Daemon {
     /// Carries an order out.
     async fn answer(&mut self, call: Call) -> Result<(), DaemonError> {
         match &call.order {
-            Order::Alive | Order::Status => tracing::debug!(order = ?call.order, "order"),
+            Order::Alive | Order::Status => tracing::debug!(order = call.order.in_words(), "order"),
             Order::Acknowledge { .. }
             | Order::Redrive { .. }
             | Order::Discard { .. }
@@ -199,21 +256,29 @@ impl Daemon {
             | Order::Unsilence { .. }
             | Order::SendTest { .. }
             | Order::Reload
-            | Order::Backup { .. } => info!(order = ?call.order, "order"),
+            | Order::Backup { .. } => info!(order = call.order.in_words(), "order"),
         }
         let reply = match &call.order {
             Order::Alive => Reply::Done("here".to_owned()),
             Order::Status => Reply::Status(Box::new(self.status().await)),
             Order::Reload => match self.reload().await? {
-                Ok(words) => Reply::Done(words),
+                Ok(words) => {
+                    self.dispatch.ask_again();
+                    Reply::Done(words)
+                }
                 Err(why) => Reply::Refused(why),
             },
             // What takes its time takes it beside the desk.
             Order::SendTest { receiver } => match self.receiver(receiver) {
                 Ok((name, receiver)) => {
                     let (zone, now) = (self.zone, self.settings.clock.now());
+                    let ask_again = self.dispatch.asker(&name);
                     tokio::spawn(async move {
-                        let _ = call.reply.send(try_out(&name, &*receiver, zone, now).await);
+                        let reply = try_out(&name, &*receiver, zone, now).await;
+                        if let Reply::Done(_) = reply {
+                            ask_again();
+                        }
+                        let _ = call.reply.send(reply);
                     });
                     return Ok(());
                 }
@@ -235,7 +300,12 @@ impl Daemon {
             | Order::Discard { .. }
             | Order::Silence { .. }
             | Order::Unsilence { .. } => match self.carry_out(&call.order).await {
-                Ok(reply) => reply,
+                Ok(reply) => {
+                    if let (Order::Redrive { .. }, Reply::Done(_)) = (&call.order, &reply) {
+                        self.dispatch.ask_again();
+                    }
+                    reply
+                }
                 Err(error) => Reply::Refused(error.to_string()),
             },
         };

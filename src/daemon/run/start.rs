@@ -32,8 +32,17 @@ impl Daemon {
     pub async fn start(settings: Settings) -> Result<Self, DaemonError> {
         let mut built = build::build(&settings.config, &settings.secrets, None)?;
         built.prepare(&settings.clock).await?;
+        let store = Arc::new(Sqlite::open(&built.config.store)?);
+        Self::start_on(settings, built, store).await
+    }
+
+    /// Starts everything on `store`, which is the one of the configuration.
+    pub(super) async fn start_on(
+        settings: Settings,
+        built: Built,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, DaemonError> {
         let store_path = built.config.store.clone();
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&store_path)?);
         let fences = Arc::new(Fences::default());
         let board = Board::default();
         let now = settings.clock.now();
@@ -80,6 +89,7 @@ impl Daemon {
             geography: watch::channel(Arc::default()).0,
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
+            unkept: Vec::new(),
             own_events: own::Voice::channel(),
             admin: None,
             heartbeat: None,
@@ -113,7 +123,8 @@ impl Daemon {
                 let places = built.config.geo.iter().map(|(_, path, _)| path.clone());
                 let config = std::iter::once(self.settings.config.clone());
                 let files: Vec<_> = config.chain(lists).chain(places).collect();
-                self.watch = Some(Watch::begin(&files, &built.config.rules));
+                let folders = [&*built.config.rules, &*built.config.sigma].concat();
+                self.watch = Some(Watch::begin(&files, &folders));
             }
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);

@@ -79,7 +79,7 @@ struct Email {
 #[derive(Debug)]
 enum Way {
     /// Over SMTP.
-    Server(Server),
+    Server(Box<Server>),
     /// Into a folder of this machine.
     Folder(Folder),
 }
@@ -89,7 +89,8 @@ impl Way {
         let timeout = timeout(options, problems);
         let text = options.text(problems, "smtp")?;
         let Some(folder) = text.strip_prefix("file:") else {
-            return Server::open(options, secrets, problems, timeout, &text).map(Self::Server);
+            return Server::open(options, secrets, problems, timeout, &text)
+                .map(|server| Self::Server(server.into()));
         };
         for key in ["user", "password"] {
             if options.has(key) {

@@ -148,7 +148,7 @@ fn context(message: &Message) -> Map<String, Json> {
             context.insert("alert".to_owned(), whole);
         }
         (Content::Digest(_) | Content::Probe | Content::Watchdog(_), Json::Object(whole)) => {
-            context.extend(whole)
+            context.extend(whole);
         }
         (Content::Digest(_) | Content::Probe | Content::Watchdog(_), _) => {}
     }

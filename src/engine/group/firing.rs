@@ -140,9 +140,10 @@ impl Group {
             (
                 Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_),
                 None,
-            ) => sights(&hits.iter().collect::<Vec<_>>()),
+            ) => sights_of(hits),
         };
-        let of = if let Verb::Each(_) = program.verb { tip.values.clone() } else { Arc::default() };
+        let tells = matches!(program.verb, Verb::Each(_) | Verb::Correlate(_));
+        let of = if tells { tip.values.clone() } else { Arc::default() };
         let tipped = Tipped {
             id: AlertId::of(around.tenant, program.rule.id(), program.rule.revision, around.key, tip.id),
             at,
@@ -247,10 +248,19 @@ fn tally_of(hits: &[Entry], verb: &Verb) -> Tally {
 
 /// The first and the last of the records that an alert stands on.
 pub(super) fn sights(hits: &[&Entry]) -> Vec<Sight> {
-    let half = Fired::MAX_SIGHTS / 2;
-    let all = hits.len() <= Fired::MAX_SIGHTS;
-    let (first, last) = if all { (hits, &hits[..0]) } else { (&hits[..half], &hits[hits.len() - half..]) };
+    let (first, last) = ends(hits);
     first.iter().chain(last).map(|entry| sight(entry)).collect()
+}
+
+fn sights_of(hits: &[Entry]) -> Vec<Sight> {
+    let (first, last) = ends(hits);
+    first.iter().chain(last).map(sight).collect()
+}
+
+/// Both ends of what is more than an alert names.
+fn ends<T>(hits: &[T]) -> (&[T], &[T]) {
+    let half = Fired::MAX_SIGHTS / 2;
+    if hits.len() <= Fired::MAX_SIGHTS { (hits, &[]) } else { (&hits[..half], &hits[hits.len() - half..]) }
 }
 
 /// What an alert is raised of.

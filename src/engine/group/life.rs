@@ -120,7 +120,9 @@ pub(super) fn change(open: &Open, state: State, at: Timestamp, program: &Program
     }
 }
 
-/// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover.
+/// Whether alerts of `program` are open for some time: until their cooldown ends, or they recover. What is
+/// told to nobody is not.
 pub fn stays_open(program: &Program) -> bool {
-    program.cooldown > Millis::ZERO || program.verb.recovers() || matches!(program.verb, Verb::Absent(_))
+    let lasts = program.cooldown > Millis::ZERO || program.verb.recovers();
+    (lasts || matches!(program.verb, Verb::Absent(_))) && !program.is_silent()
 }

@@ -166,7 +166,8 @@ impl Group {
         self.push(entry, verb);
         self.bound(around);
         self.make_room(at, around);
-        let cooling = self.cooling(at);
+        // A rule that fires at every hit has a firing for each, and none of them holds it back.
+        let cooling = if around.program.cooldown > Millis::ZERO { self.cooling(at) } else { None };
         let waits = if verb.waits() { self.wait(around) } else { None };
         let decision = if let Some(until) = cooling {
             self.fold_in(around);
@@ -282,7 +283,10 @@ impl Group {
             Reach::Records(_) | Reach::Folded | Reach::Learned => return None,
         };
         let entry = self.entries.last().map(|entry| entry.at + keeps);
-        let firing = self.firings.iter().map(|firing| firing.until).max();
+        let firing = match program.cooldown {
+            Millis::ZERO => self.firings.last().map(|firing| firing.until),
+            _ => self.firings.iter().map(|firing| firing.until).max(),
+        };
         let last = entry.max(firing).max(self.last)?;
         Some(last + program.late_within + Millis(1))
     }

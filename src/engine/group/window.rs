@@ -135,7 +135,11 @@ impl Group {
                 Millis::ZERO
             }
         };
-        self.firings.retain(|firing| firing.until.max(firing.at) > oldest - reach);
+        // In order of time: mostly none has to go. One that a recovery cut short may stay a while.
+        let over = |firing: &Firing| firing.until.max(firing.at) <= oldest - reach;
+        if self.firings.first().is_some_and(over) {
+            self.firings.retain(|firing| !over(firing));
+        }
         if self.firings.len() > MAX_RECORDS {
             self.firings.remove(0);
         }

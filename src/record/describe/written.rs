@@ -55,21 +55,21 @@ impl Describer {
         let RawFields(fields) = serde_json::from_str(spelt).ok()?;
         let record = lines.batch.record(number, phase);
         let mut writer = Writer { text: String::with_capacity(spelt.len() + 400), many: 0, outer: None };
-        writer.key("time")?;
+        writer.key("time");
         writer.text(&record.time().to_string());
         for (number, name) in (0..).zip(self.columns.names()) {
             match record.get(Column(number)) {
-                Value::Absent | Value::Null => continue,
+                Value::Absent | Value::Null => {}
                 Value::Text(text) => {
-                    writer.key(name.as_str())?;
+                    writer.key(name.as_str());
                     writer.text(text);
                 }
                 Value::Bool(value) => {
-                    writer.key(name.as_str())?;
+                    writer.key(name.as_str());
                     writer.text.push_str(if value { "true" } else { "false" });
                 }
                 Value::Number(text) | Value::Json(text) => {
-                    writer.key(name.as_str())?;
+                    writer.key(name.as_str());
                     writer.spelt(text)?;
                 }
             }
@@ -88,7 +88,7 @@ impl Describer {
             writer.inner(RAW.trim_end_matches('.'), key);
             writer.spelt(value.get())?;
         }
-        writer.key("record")?;
+        writer.key("record");
         writer.text(&RecordId::of(record.row().id, phase).to_string());
         writer.close();
         Some(writer.text)
@@ -104,7 +104,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins a value under `name`, of which what stands before a dot is the name of an object.
-    fn key(&mut self, name: &'a str) -> Option<()> {
+    fn key(&mut self, name: &'a str) {
         match name.split_once('.') {
             None => {
                 self.leave();
@@ -115,7 +115,6 @@ impl<'a> Writer<'a> {
             }
             Some((outer, inner)) => self.inner(outer, inner),
         }
-        Some(())
     }
 
     fn inner(&mut self, outer: &'a str, inner: &str) {
@@ -282,7 +281,7 @@ mod tests {
             declared in prop::sample::select(vec!["colour", "raw.shade", "a.b", "raw", "outcome"]),
         ) {
             let map = FieldMap { field: FieldName::declared(declared), key: "status".to_owned(), values: Vec::default() };
-            let origin = Origin::file(Mapping { fields: vec![map] });
+            let origin = Origin::file(Mapping { fields: vec![map], time: None });
             let describer = Describer::new(Arc::new(Facts::default()), origin);
             let line = |fields: &Vec<(String, Json)>| {
                 let time = ("start_time".to_owned(), json!("2026-01-05T09:00:00Z"));

@@ -5,7 +5,7 @@
 //! cannot spell the same bytes.
 
 use super::Endpoint;
-use crate::record::RowId;
+use crate::record::{RowId, Timestamp};
 
 /// Bytes of an identity, put together part by part. Most fit in one block of the digest.
 #[derive(Debug, Default)]
@@ -55,6 +55,13 @@ impl Parts {
         self
     }
 
+    /// An instant, however it was spelt.
+    pub(super) fn time(&mut self, time: Timestamp) -> &mut Self {
+        self.bytes.extend_from_slice(&(u32::MAX - 1).to_le_bytes());
+        self.bytes.extend_from_slice(&time.0.to_le_bytes());
+        self
+    }
+
     pub(super) fn source(&mut self, region: &str, project: &str, endpoint: Endpoint) -> &mut Self {
         self.part(region.as_bytes()).part(project.as_bytes()).part(endpoint.as_str().as_bytes())
     }
@@ -96,6 +103,11 @@ mod tests {
         assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
         assert_ne!(digest(&["ab", ""]), digest(&["ab"]));
         let mut bytes = Parts::default();
+        let time = Timestamp(i64::from_le_bytes(*b"12345678"));
+        assert_ne!(
+            bytes.begin(Tag::Desktop).time(time).digest(),
+            Parts::default().begin(Tag::Desktop).part(b"12345678").digest()
+        );
         assert_ne!(
             bytes.begin(Tag::Desktop).maybe(None).digest(),
             bytes.begin(Tag::Desktop).maybe(Some("")).digest()

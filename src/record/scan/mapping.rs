@@ -22,6 +22,10 @@ pub struct FieldMap {
 pub struct Mapping {
     /// One a field.
     pub fields: Vec<FieldMap>,
+    /// The key of the rows' event time: such rows are not the vendor's, and their `id` is no identity.
+    /// Only who reads files once names it, so that it is no part of what is kept.
+    #[serde(skip)]
+    pub time: Option<String>,
 }
 
 impl Mapping {

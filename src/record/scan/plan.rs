@@ -191,6 +191,9 @@ fn spellings(field: &FieldName, mapping: &Mapping) -> Vec<Vec<String>> {
         return Vec::new();
     }
     if field.is(foreign::TIME) {
+        if let Some(key) = &mapping.time {
+            return literal_then_path(key);
+        }
         return foreign::NAMES.iter().flat_map(|name| literal_then_path(name)).collect();
     }
     if field.is_spelt() {

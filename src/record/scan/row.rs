@@ -356,8 +356,10 @@ impl Maker {
 
     fn times(&self, block: &str, sink: &mut Sink) -> Result<Times, Fault> {
         let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
+        let named = self.origin.mapping.time.is_some();
+        let given = if named { self.foreign_time(block, sink) } else { None };
         let own = self.at.times.into_iter().find_map(read);
-        let start = own.or_else(|| self.foreign_time(block, sink));
+        let start = given.or(own).or_else(|| self.foreign_time(block, sink));
         let end = read(self.at.end_time);
         let only = is_given(block, sink, self.at.phase).and_then(phase_called);
         let time = match only {
@@ -368,12 +370,14 @@ impl Maker {
         // The record tells its phase itself.
         sink.values[self.at.phase] = Slot::ABSENT;
         let end = end.filter(|end| *end >= start.unwrap_or(time));
-        Ok(Times { foreign: own.is_none() && end.is_none(), start: time, end, only })
+        let foreign = given.is_some() || (own.is_none() && end.is_none());
+        Ok(Times { foreign, start: time, end, only })
     }
 
-    /// The time of a row that is not the vendor's: of the field that is mapped, else under a usual name.
+    /// The time of a row that is not the vendor's: of the key that is named for it or else under a usual
+    /// name, or else of the field that is mapped.
     fn foreign_time(&self, block: &str, sink: &Sink) -> Option<Timestamp> {
-        let places = [self.at.times.first().copied(), self.at.foreign_time];
+        let places = [self.at.foreign_time, self.at.times.first().copied()];
         places.into_iter().flatten().find_map(|number| foreign::time(text(block, sink, number)?))
     }
 
@@ -426,7 +430,13 @@ impl Maker {
                     None if self.key.is_empty() => parts.part(found.bytes()).digest(),
                     None => {
                         for number in &self.key {
-                            parts.maybe(given(*number));
+                            let text = given(*number);
+                            // One instant has many spellings, and a row need not keep to one.
+                            let is_time = self.at.times.contains(number);
+                            match text.filter(|_| is_time).and_then(Timestamp::parse) {
+                                Some(time) => parts.time(time),
+                                None => parts.maybe(text),
+                            };
                         }
                         parts.digest()
                     }

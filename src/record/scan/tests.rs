@@ -677,6 +677,40 @@ fn a_user_event_is_known_by_what_never_changes_in_it() {
 }
 
 #[test]
+fn a_row_without_an_id_is_the_same_however_its_time_is_spelt() {
+    const SPELT: [&str; 12] = [
+        "2026-01-05T09:00:00Z",
+        "2026-01-05T09:00:00.000Z",
+        "2026-01-05 09:00:00",
+        "2026-01-05T09:00:00",
+        "2026-01-05T09:00Z",
+        "2026-01-05T09:00:00.000+0000",
+        "2026-01-05T09:00:00.000+00:00",
+        "2026-01-05T09:00:00.000999999Z",
+        "2026-01-05T09:00:00.00Z",
+        "2026-01-05T09:00:00:000000Z",
+        "2026-01-05T17:00:00+08:00",
+        "2026-01-05 17:00:00+08:00",
+    ];
+    let ids = |endpoint, key: &str, times: &[&str]| {
+        let row = |time: &&str| format!(r#"{{"user_name":"ana","computer_name":"D1","{key}":"{time}"}}"#);
+        let rows: Vec<String> = times.iter().map(row).collect();
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        vendor(endpoint, &[], &rows).rows.iter().map(|row| row.id).collect::<Vec<RowId>>()
+    };
+    for (endpoint, key) in
+        [(Endpoint::DesktopLogins, "connection_start_time"), (Endpoint::UserEvents, "event_time")]
+    {
+        let same = ids(endpoint, key, &SPELT);
+        for (id, spelt) in same.iter().zip(SPELT) {
+            assert_eq!(*id, same[0], "{spelt}");
+        }
+        assert_ne!(ids(endpoint, key, &["2026-01-05T09:00:01Z"])[0], same[0]);
+        assert_ne!(ids(endpoint, key, &["2026-01-05T09:00:00+08:00"])[0], same[0]);
+    }
+}
+
+#[test]
 fn a_session_is_open_until_it_shows_an_end() {
     let row = |end: &str| {
         format!(

@@ -122,8 +122,8 @@ fn a_refused_probe_pauses_the_receiver_until_one_is_taken() {
     let old = delivery(Level::Low, Millis::days(30), 1);
     assert_eq!(
         wait(&after_probe(&unwelcome(), "403", &old, NOW, 0.5)),
-        PROBE_EVERY,
-        "its time does not run out"
+        Millis::ZERO,
+        "it waits with its receiver, and its time does not run out"
     );
     assert_eq!(health.after_probe(&unwelcome(), NOW), Some(Turn::Paused));
     assert!(health.is_ill());

@@ -140,6 +140,7 @@ pub(super) fn verb(
             let spec::UsualSpec { far, lasts, samples, .. } = *spec;
             (Verb::Usual(usual::Usual { of, far, lasts, samples }), carries)
         }
+        Some(spec::Verb::Correlate(spec)) => super::correlate::verb(spec, columns, mark),
         Some(spec::Verb::Script(spec)) => match script {
             Some(script) => {
                 let wants =

@@ -151,6 +151,28 @@ fn compared(column: Column, ordering: Ordering, bound: Bound) -> Key {
 }
 
 impl Needs {
+    /// Whether nothing holds without this one key.
+    pub(super) fn wants(&self, key: KeyId) -> bool {
+        match self {
+            Self::Keys(keys) => *keys == [key],
+            Self::All(parts) => parts.iter().any(|part| part.wants(key)),
+            Self::Any(_) => false,
+        }
+    }
+
+    /// Every key without which nothing holds, into `found`.
+    pub(super) fn wanted(&self, found: &mut Vec<KeyId>) {
+        match self {
+            Self::Keys(keys) => {
+                if let [key] = **keys {
+                    found.push(key);
+                }
+            }
+            Self::All(parts) => parts.iter().for_each(|part| part.wanted(found)),
+            Self::Any(_) => {}
+        }
+    }
+
     /// The keys to ask for: those that the fewest records show. How many do, in all.
     pub(super) fn rarest(&self, share: &[f32]) -> (f32, Vec<KeyId>) {
         match self {

@@ -4,7 +4,7 @@
 //! folding maps one character to one, so a part of a text folds to a part of the folded text.
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicodeRange, Hir, HirKind, Look, Repetition};
 
 use crate::record::fold::{fold, fold_char};
 use crate::rule::spec::Pattern;
@@ -76,14 +76,14 @@ fn characters(class: &Class) -> Option<Vec<String>> {
     };
     match class {
         Class::Unicode(class) => {
-            let many = class.ranges().iter().map(|range| range.len()).sum::<usize>();
+            let many = class.ranges().iter().map(ClassUnicodeRange::len).sum::<usize>();
             if many > MOST_CHARACTERS {
                 return None;
             }
             class.iter().flat_map(|range| range.start()..=range.end()).for_each(&mut add);
         }
         Class::Bytes(class) => {
-            let many = class.ranges().iter().map(|range| range.len()).sum::<usize>();
+            let many = class.ranges().iter().map(ClassBytesRange::len).sum::<usize>();
             if many > MOST_CHARACTERS || !class.is_ascii() {
                 return None;
             }
@@ -107,13 +107,11 @@ fn repeated(repetition: &Repetition, found: &mut Vec<OneOf>) -> Option<Vec<Strin
     let once = parts(sub, false, found)?;
     let mut texts = once.clone();
     for _ in 1..*min {
-        match together(&texts, &once) {
-            Some(longer) => texts = longer,
-            None => {
-                found.extend(one_of(Place::Anywhere, texts));
-                return None;
-            }
-        }
+        let Some(longer) = together(&texts, &once) else {
+            found.extend(one_of(Place::Anywhere, texts));
+            return None;
+        };
+        texts = longer;
     }
     if *max == Some(*min) {
         return Some(texts);
@@ -168,7 +166,9 @@ fn alternation(list: &[Hir], found: &mut Vec<OneOf>) -> Option<Vec<String>> {
     for part in list {
         let mut of_part = Vec::new();
         let texts = parts(part, false, &mut of_part);
-        let best = texts.clone().or_else(|| of_part.into_iter().map(|set| set.texts).max_by_key(shortest));
+        let best = texts
+            .clone()
+            .or_else(|| of_part.into_iter().map(|set| set.texts).max_by_key(|texts| shortest(texts)));
         exact = exact.zip(texts).map(|(all, texts)| [all, texts].concat());
         any = any.zip(best).map(|(all, texts)| [all, texts].concat());
     }
@@ -179,7 +179,7 @@ fn alternation(list: &[Hir], found: &mut Vec<OneOf>) -> Option<Vec<String>> {
     None
 }
 
-fn shortest(texts: &Vec<String>) -> usize {
+fn shortest(texts: &[String]) -> usize {
     texts.iter().map(String::len).min().unwrap_or(0)
 }
 

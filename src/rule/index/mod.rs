@@ -8,12 +8,16 @@
 //! the condition itself is asked then. Conditions that can hold for a record that shows nothing
 //! (negations only) are always looked at. What fires never depends on the choice of keys.
 //!
+//! Where many conditions share a key that few records show (`status: failed`), what else they need is
+//! looked up only where it is shown.
+//!
 //! How rare a key is, is guessed from the rules alone until a batch is large enough to be a sample;
 //! then it is measured, once for as long as the index lives. That costs or saves time and decides nothing.
 
 mod gate;
 mod literal;
 mod rarity;
+mod repeat;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -26,6 +30,7 @@ use crate::record::{Batch, Column, Columns, Record, Value};
 
 use super::spec::Expr;
 use gate::{Key, KeyId, Keys, Needs};
+use repeat::Repeats;
 use table::{List, NONE, Seek, Table};
 
 /// Number of a filed condition, given by the caller.
@@ -44,27 +49,50 @@ pub struct Index {
 }
 
 /// Conditions filed by key.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tables {
     fields: Vec<Table>,
     lists: Vec<Box<[Filed]>>,
     always: Vec<Filed>,
+    /// Conditions that all need one rare key besides: looked up where it is shown, so that most records
+    /// are spared the lookups of all else that they need.
+    guarded: Vec<(List, Tables)>,
+    tuned: bool,
 }
+
+/// A key that more records show guards nothing.
+const GUARD_SHARE: f32 = 0.1;
+/// Fewer conditions than these are not worth a guard.
+const GUARDED: usize = 2;
+/// Guards there are at most: each is looked up by itself.
+const GUARDS: usize = 4;
 
 /// What each field that few texts are looked for in held last, and what was found: facts hold the
 /// same few words again and again, which lie in one place of their batch. And what looking up needs.
 #[derive(Debug, Default)]
 pub struct Looked {
     last: Vec<(Slot, List)>,
+    repeats: Vec<Repeats>,
     seek: Seek,
+    guarded: Vec<Looked>,
+    tuned: bool,
 }
 
 impl Looked {
     /// Forgets the last batch: what comes is of another one.
     pub fn begin(&mut self, tables: &Tables) {
+        if self.tuned != tables.tuned {
+            // Lists have other numbers there.
+            *self = Self { tuned: tables.tuned, ..Self::default() };
+        }
         self.last.clear();
         self.last.resize(tables.fields.len(), (Slot::ABSENT, NONE));
+        self.repeats.resize_with(tables.fields.len(), Repeats::default);
         self.seek.among(tables.lists.len());
+        self.guarded.resize_with(tables.guarded.len(), Self::default);
+        for (looked, (_, tables)) in self.guarded.iter_mut().zip(&tables.guarded) {
+            looked.begin(tables);
+        }
     }
 }
 
@@ -84,17 +112,63 @@ impl Index {
         }
         let guessed = || rarity::guessed(&self.keys, &batch.columns);
         if batch.rows.len() >= rarity::SAMPLE {
-            return self
-                .tuned
-                .get_or_init(|| self.tables_by(&rarity::measured(&self.keys, batch, guessed())));
+            let measured = || rarity::measured(&self.keys, batch, guessed());
+            return self.tuned.get_or_init(|| self.tables_by(&measured(), true));
         }
-        self.rough.get_or_init(|| self.tables_by(&guessed()))
+        self.rough.get_or_init(|| self.tables_by(&guessed(), false))
     }
 
     /// The tables for keys that these shares of all records show.
-    fn tables_by(&self, shares: &[f32]) -> Tables {
-        let mut by_key: BTreeMap<KeyId, Vec<Filed>> = BTreeMap::new();
-        for (number, needs) in &self.filed {
+    fn tables_by(&self, shares: &[f32], tuned: bool) -> Tables {
+        let guards = self.guards(shares);
+        let mut open: Vec<&(Filed, Needs)> = Vec::new();
+        let mut guarded: Vec<Vec<&(Filed, Needs)>> = vec![Vec::new(); guards.len()];
+        for filed in &self.filed {
+            match guards.iter().position(|guard| filed.1.wants(*guard)) {
+                Some(place) => guarded[place].push(filed),
+                None => open.push(filed),
+            }
+        }
+        let (mut tables, lists) = self.tables_of(&open, &guards, shares, tuned);
+        tables.always.clone_from(&self.always);
+        let guarded = guarded.iter().map(|some| self.tables_of(some, &[], shares, tuned).0);
+        tables.guarded = lists.into_iter().zip(guarded).collect();
+        tables
+    }
+
+    /// The keys that guard, those of most conditions first.
+    fn guards(&self, shares: &[f32]) -> Vec<KeyId> {
+        let mut many: BTreeMap<KeyId, usize> = BTreeMap::new();
+        let mut wanted = Vec::new();
+        for (_, needs) in &self.filed {
+            wanted.clear();
+            needs.wanted(&mut wanted);
+            wanted.sort_unstable();
+            wanted.dedup();
+            for id in wanted.iter().copied() {
+                // A whole text is found at once.
+                let whole = matches!(self.keys.list[id as usize], Key::Equals(..));
+                if whole && shares[id as usize] <= GUARD_SHARE {
+                    *many.entry(id).or_default() += 1;
+                }
+            }
+        }
+        let mut guards: Vec<(usize, KeyId)> = many.into_iter().map(|(key, many)| (many, key)).collect();
+        guards.retain(|(many, _)| *many >= GUARDED);
+        guards.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        guards.into_iter().take(GUARDS).map(|(_, key)| key).collect()
+    }
+
+    /// The tables of some conditions, and the lists of `guards` in them.
+    fn tables_of(
+        &self,
+        some: &[&(Filed, Needs)],
+        guards: &[KeyId],
+        shares: &[f32],
+        tuned: bool,
+    ) -> (Tables, Vec<List>) {
+        let mut by_key: BTreeMap<KeyId, Vec<Filed>> = guards.iter().map(|key| (*key, Vec::new())).collect();
+        for (number, needs) in some {
             for key in needs.rarest(shares).1 {
                 let list = by_key.entry(key).or_default();
                 if list.last() != Some(number) {
@@ -103,15 +177,18 @@ impl Index {
             }
         }
         let mut fields: BTreeMap<Column, Vec<(&Key, List)>> = BTreeMap::new();
-        let mut lists = Vec::with_capacity(by_key.len());
+        let (mut lists, mut of_guards) = (Vec::with_capacity(by_key.len()), vec![NONE; guards.len()]);
         for (id, filed) in by_key {
             let key = &self.keys.list[id as usize];
             let list = List::try_from(lists.len()).unwrap_or(NONE);
             fields.entry(key.column()).or_default().push((key, list));
             lists.push(filed.into());
+            if let Some(place) = guards.iter().position(|guard| *guard == id) {
+                of_guards[place] = list;
+            }
         }
         let fields = fields.into_iter().map(|(column, keys)| Table::new(column, keys)).collect();
-        Tables { fields, lists, always: self.always.clone() }
+        (Tables { fields, lists, tuned, ..Tables::default() }, of_guards)
     }
 }
 
@@ -120,15 +197,27 @@ impl Tables {
     /// `looked` must have begun the record's batch.
     pub fn candidates(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
         found.clear();
+        self.look(record, looked, found);
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
+    }
+
+    fn look(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
         found.extend_from_slice(&self.always);
-        let Looked { last, seek } = looked;
+        let Looked { last, repeats, seek, guarded, .. } = looked;
         seek.next();
+        // The guards that are shown, by bit.
+        let mut open = 0_u32;
         let mut add = |list: List| {
-            if let Some(list) = self.lists.get(list as usize) {
-                found.extend_from_slice(list);
+            let Some(filed) = self.lists.get(list as usize) else { return };
+            found.extend_from_slice(filed);
+            for (bit, (guard, _)) in self.guarded.iter().enumerate() {
+                open |= u32::from(*guard == list) << bit;
             }
         };
-        for (field, last) in self.fields.iter().zip(last) {
+        for ((field, last), repeats) in self.fields.iter().zip(last).zip(repeats) {
             let slot = record.slot(field.column);
             if slot.kind == SlotKind::Text && last.0 == slot {
                 add(last.1);
@@ -145,14 +234,21 @@ impl Tables {
                         add(sole);
                         continue;
                     }
-                    field.find(text, seek, &mut add);
+                    if field.is_slow() {
+                        repeats.look(text, &mut add, |found| field.find(text, seek, &mut |list| found(list)));
+                    } else {
+                        field.find(text, seek, &mut add);
+                    }
                 }
             }
             add(field.present);
         }
-        if found.len() > 1 {
-            found.sort_unstable();
-            found.dedup();
+        if open != 0 {
+            for (bit, ((_, tables), looked)) in self.guarded.iter().zip(guarded).enumerate() {
+                if open & (1 << bit) != 0 {
+                    tables.look(record, looked, found);
+                }
+            }
         }
     }
 }

@@ -70,10 +70,11 @@ pub(super) fn guessed(keys: &Keys, columns: &Columns) -> Vec<f32> {
 /// The same with what a sample of `batch`, of at least [`SAMPLE`] rows, shows.
 pub(super) fn measured(keys: &Keys, batch: &Batch, mut shares: Vec<f32>) -> Vec<f32> {
     let rows: Vec<usize> = (0..SAMPLE).map(|number| number * batch.rows.len() / SAMPLE).collect();
+    let all = rows.iter().fold(PRIOR, |all, _| all + 1.0);
     let mut samples: HashMap<Column, Sample, foldhash::fast::RandomState> = HashMap::default();
     for (key, share) in keys.list.iter().zip(&mut shares) {
         let sample = samples.entry(key.column()).or_insert_with(|| Sample::of(batch, &rows, key.column()));
-        *share = (sample.show(key) + PRIOR * *share) / (rows.len() as f32 + PRIOR);
+        *share = (sample.show(key) + PRIOR * *share) / all;
     }
     shares
 }
@@ -118,7 +119,6 @@ impl Sample {
     fn show(&self, key: &Key) -> f32 {
         let shown = |shows: &dyn Fn(&str) -> bool| {
             // A sum of small whole numbers is the same in any order.
-            #[expect(clippy::iter_over_hash_type, reason = "summed up")]
             self.texts.iter().fold(0.0, |sum, (text, many)| if shows(text) { sum + many } else { sum })
         };
         match key {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use memchr::memmem::Finder;
 
 use super::gate::Key;
 use super::literal::Place;
@@ -83,45 +84,95 @@ fn length(text: &str) -> u64 {
 /// Lists by a part of the text.
 #[derive(Debug)]
 struct Parts {
-    automaton: AhoCorasick,
-    /// By pattern: where it must stand, and the list.
-    lists: Vec<Vec<(Place, List)>>,
+    starts: Vec<OfLength>,
+    ends: Vec<OfLength>,
+    inner: Inner,
     /// Length of the shortest.
     least: usize,
 }
 
+/// Texts of one length, at one end.
+#[derive(Debug)]
+struct OfLength {
+    len: usize,
+    texts: ByText,
+}
+
+/// Texts that may stand anywhere.
+#[derive(Debug)]
+enum Inner {
+    Few(Vec<(Finder<'static>, List)>),
+    Many { automaton: AhoCorasick, lists: Vec<List> },
+}
+
 impl Parts {
     fn new(texts: Vec<(String, Place, List)>) -> Option<Self> {
-        let mut by_text: BTreeMap<String, Vec<(Place, List)>> = BTreeMap::new();
+        let least = texts.iter().map(|(text, ..)| text.len()).min()?;
+        let (mut starts, mut ends, mut inner) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (text, place, list) in texts {
-            by_text.entry(text).or_default().push((place, list));
+            match place {
+                Place::Start => starts.entry(text.len()).or_insert_with(Vec::new).push((text, list)),
+                Place::End => ends.entry(text.len()).or_insert_with(Vec::new).push((text, list)),
+                Place::Anywhere => inner.push((text, list)),
+            }
         }
-        let least = by_text.keys().map(String::len).min()?;
-        let bytes: usize = by_text.keys().map(String::len).sum();
-        let kind = (bytes <= TABLE_BYTES).then_some(AhoCorasickKind::DFA);
-        let mut builder = AhoCorasick::builder();
-        builder.match_kind(MatchKind::Standard).prefilter(false);
-        // Patterns of so few bytes are neither too many nor too long for any kind.
-        let automaton = builder.kind(kind).build(by_text.keys()).ok()?;
-        Some(Self { automaton, lists: by_text.into_values().collect(), least })
+        let of_length = |(len, texts)| OfLength { len, texts: ByText::new(texts) };
+        Some(Self {
+            starts: starts.into_iter().map(of_length).collect(),
+            ends: ends.into_iter().map(of_length).collect(),
+            inner: Inner::new(inner)?,
+            least,
+        })
     }
 
     fn find(&self, folded: &str, found: &mut impl FnMut(List)) {
         if folded.len() < self.least {
             return;
         }
-        for hit in self.automaton.find_overlapping_iter(folded) {
-            for (place, list) in &self.lists[hit.pattern().as_usize()] {
-                let there = match place {
-                    Place::Anywhere => true,
-                    Place::Start => hit.start() == 0,
-                    Place::End => hit.end() == folded.len(),
-                };
-                if there {
-                    found(*list);
+        for OfLength { len, texts } in &self.starts {
+            if let Some(start) = folded.get(..*len) {
+                found(texts.find(start));
+            }
+        }
+        for OfLength { len, texts } in &self.ends {
+            if let Some(end) = folded.len().checked_sub(*len).and_then(|from| folded.get(from..)) {
+                found(texts.find(end));
+            }
+        }
+        match &self.inner {
+            Inner::Few(list) => {
+                for (finder, list) in list {
+                    if finder.find(folded.as_bytes()).is_some() {
+                        found(*list);
+                    }
+                }
+            }
+            Inner::Many { automaton, lists } => {
+                for hit in automaton.find_overlapping_iter(folded) {
+                    found(lists[hit.pattern().as_usize()]);
                 }
             }
         }
+    }
+}
+
+impl Inner {
+    fn new(texts: Vec<(String, List)>) -> Option<Self> {
+        if texts.len() <= FEW_TEXTS {
+            let finder = |(text, list): (String, List)| (Finder::new(&text).into_owned(), list);
+            return Some(Self::Few(texts.into_iter().map(finder).collect()));
+        }
+        let bytes: usize = texts.iter().map(|(text, _)| text.len()).sum();
+        let kind = (bytes <= TABLE_BYTES).then_some(AhoCorasickKind::DFA);
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::Standard).prefilter(false);
+        // Patterns of so few bytes are neither too many nor too long for any kind.
+        let automaton = builder.kind(kind).build(texts.iter().map(|(text, _)| text)).ok()?;
+        Some(Self::Many { automaton, lists: texts.into_iter().map(|(_, list)| list).collect() })
+    }
+
+    fn is_slow(&self) -> bool {
+        matches!(self, Self::Many { .. })
     }
 }
 
@@ -271,6 +322,11 @@ impl Table {
         self.exact.find_few(text)
     }
 
+    /// Whether a text that comes again is sooner looked up among those that came before.
+    pub(super) fn is_slow(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.inner.is_slow())
+    }
+
     /// Every list of a value that spells `text`.
     pub(super) fn find(&self, text: &str, seek: &mut Seek, found: &mut impl FnMut(List)) {
         let Seek { room, stamps, stamp } = seek;
@@ -279,6 +335,11 @@ impl Table {
                 found(list);
             }
         };
+        if text.is_empty() {
+            // It has no part, and is neither a number nor an address.
+            once(self.exact.find(text));
+            return;
+        }
         if !self.exact.is_empty() || self.parts.is_some() {
             let folded = fold_in(text, room);
             once(self.exact.find(folded));

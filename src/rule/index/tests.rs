@@ -11,6 +11,7 @@ use crate::record::fact::Facts;
 use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{FieldName, Locator, Number, Phase};
 use crate::rule::condition::{Memo, Predicates, address};
+use crate::rule::decode::{Options, decode};
 use crate::rule::problem::Span;
 use crate::rule::spec::{Bound, Literal, Ordering, Part, Pattern, Predicate, Test};
 
@@ -133,7 +134,9 @@ fn test() -> impl Strategy<Value = Test> {
 fn predicate() -> impl Strategy<Value = Expr> {
     (0..FIELDS.len() + 2, test(), any::<bool>()).prop_map(|(field, mut test, cased)| {
         let fold_all = |texts: &mut Vec<String>| {
-            texts.iter_mut().for_each(|text| *text = crate::record::fold::fold(text).into_owned());
+            for text in texts.iter_mut() {
+                *text = crate::record::fold::fold(text).into_owned();
+            }
         };
         if !cased {
             match &mut test {
@@ -233,7 +236,7 @@ fn looked_at(matches: &[&str], lines: &[&str]) -> String {
     let (mut columns, mut index) = (Columns::default(), Index::default());
     for (number, text) in (0..).zip(matches) {
         let text = format!("rule: r\ntitle: r\nlevel: low\nmatch: {text}\n");
-        let (spec, problems) = crate::rule::decode::decode("r.yaml", text.as_str(), &Default::default());
+        let (spec, problems) = decode("r.yaml", text.as_str(), &Options::default());
         assert!(!problems.has_errors(), "{}", problems.render(false));
         index.file(number, &spec.unwrap().matches, &mut columns);
     }
@@ -281,6 +284,21 @@ fn a_rule_is_looked_at_where_its_rarest_key_is_shown() {
     }
     let both = ["{client_type: mac, user_name: eve.roe3}", "{e2e_rtt: 30}"];
     assert_eq!(looked_at(&both, &lines), "[][][0, 1][1]");
+}
+
+#[test]
+fn what_many_need_is_looked_up_where_their_common_key_is_shown() {
+    let failed = r#""failed_code":"X","user_name":"ana","machine_name":"vdi-1""#;
+    let quiet = r#""failed_code":"","user_name":"ana","machine_name":"vdi-2""#;
+    let lines: Vec<&str> = std::iter::once(failed).chain([quiet; 31]).collect();
+    let matches = [
+        "{failed_code: X, user_name: ana}",
+        "{failed_code: X, machine_name|contains: vdi-}",
+        "{failed_code: X, machine_name|endswith: '3'}",
+        "{user_name: ana}",
+    ];
+    let told = looked_at(&matches, &lines);
+    assert!(told.starts_with("[0, 1, 3][3][3]"), "{told}");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(super) enum Op {
 
 /// A key taken apart.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing that a modifier says")]
 pub(super) struct Asked {
     /// The field; every value of the line for keywords.
     pub field: FieldName,

@@ -312,13 +312,10 @@ fn of_text(cx: &mut Cx<'_>, asked: &Asked, part: Part, (scalar, span): (&Scalar,
         }
     };
     let tests = globs.iter().map(|glob| glob.test(part, asked.cased)).collect::<Result<Vec<Test>, _>>();
-    match tests {
-        Ok(tests) => Some(tests),
-        Err(_) => {
-            cx.fault(span, "this pattern is too large to compile", "split it, or use fewer wildcards");
-            None
-        }
+    if tests.is_err() {
+        cx.fault(span, "this pattern is too large to compile", "split it, or use fewer wildcards");
     }
+    tests.ok()
 }
 
 fn number(cx: &mut Cx<'_>, asked: &Asked, text: &str, span: Span) -> Option<Number> {

@@ -7,7 +7,8 @@ use super::super::keys::Language;
 use super::super::problem::{Problems, Span};
 use super::super::spec::ListNames;
 use super::super::suggest;
-use super::super::yaml::{self, Entry, Kind, Node};
+use super::super::yaml::{self, Entry, Kind, Node, Scalar};
+use super::correlation::named_rules;
 use super::detection::expression;
 use super::{Body, Document, Filter, Head, LogSource, Section, Word};
 use crate::record::Level;
@@ -26,8 +27,8 @@ pub static SIGMA_FILES: Language = Language {
     synonyms: &[],
 };
 
-/// Keys of the specification, to tell of slips.
-const KEYS: [&str; 20] = [
+/// Keys of the specification, and our own, to tell of slips.
+const KEYS: [&str; 22] = [
     "title",
     "id",
     "name",
@@ -48,6 +49,8 @@ const KEYS: [&str; 20] = [
     "falsepositives",
     "level",
     "tags",
+    "generate",
+    "larum",
 ];
 
 /// What became of one document.
@@ -141,7 +144,7 @@ fn document(cx: &mut Cx<'_>, root: &Node) -> Option<Document> {
             cx.fault(span, message, hint);
             return None;
         }
-        [entry] => body(cx, entry)?,
+        [entry] => body(cx, entry, &map)?,
         [one, other, ..] => {
             let message = format!("a document has one of `{}` and `{}`", one.key.text, other.key.text);
             cx.fault(other.key.span, message, "make two documents of it, with `---` between them");
@@ -152,7 +155,7 @@ fn document(cx: &mut Cx<'_>, root: &Node) -> Option<Document> {
     Some(Document { head, body })
 }
 
-fn body(cx: &mut Cx<'_>, entry: &Entry) -> Option<Body> {
+fn body(cx: &mut Cx<'_>, entry: &Entry, root: &Map<'_>) -> Option<Body> {
     match entry.key.text.as_str() {
         "detection" => expression(cx, entry, &[]).map(Body::Detection),
         "filter" => {
@@ -179,14 +182,15 @@ fn body(cx: &mut Cx<'_>, entry: &Entry) -> Option<Body> {
                 return None;
             };
             let map = Map(entries);
-            let rules = map.get("rules").map(|entry| words(cx, entry)).unwrap_or_default();
-            let generate = map.get("generate").and_then(|entry| flag(cx, entry)).unwrap_or(false);
-            Some(Body::Correlation(Section {
-                at: entry.key.span,
-                node: entry.value.clone(),
-                rules,
-                generate,
-            }))
+            let rules = match map.get("rules") {
+                Some(entry) => words(cx, entry),
+                None => named_rules(&cx.source, entries),
+            };
+            // The specification has it at the root; tools read it here too.
+            let generate = root.get("generate").or(map.get("generate"));
+            let generate = generate.and_then(|entry| flag(cx, entry)).unwrap_or(false);
+            let (at, node, larum) = (entry.key.span, entry.value.clone(), root.get("larum").cloned());
+            Some(Body::Correlation(Section { at, node, rules, generate, larum }))
         }
     }
 }
@@ -315,7 +319,7 @@ pub(super) fn words(cx: &mut Cx<'_>, entry: &Entry) -> Vec<Word> {
 }
 
 fn flag(cx: &mut Cx<'_>, entry: &Entry) -> Option<bool> {
-    let flag = entry.value.scalar().and_then(|scalar| scalar.boolean());
+    let flag = entry.value.scalar().and_then(Scalar::boolean);
     if flag.is_none() {
         let name = &entry.key.text;
         cx.fault(entry.value.span, format!("`{name}` is true or false"), format!("write `{name}: true`"));

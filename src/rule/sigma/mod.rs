@@ -32,10 +32,13 @@
 //!   a row's end is no second record unless the document asks for `phase`.
 //! - **Parts of an instant** (`hour` and its kin) are in UTC.
 //!
+//! `convert` goes the other way: native rules in Sigma's words.
+//!
 //! What cannot be read is a fault with its place and never a rule that is quietly gone; the others load.
 //! Nothing here opens a file.
 
 mod asked;
+pub mod convert;
 mod correlation;
 mod detection;
 mod document;
@@ -43,12 +46,9 @@ mod set;
 mod transform;
 mod value;
 
-#[cfg(test)]
-mod tests;
-
 use super::problem::Span;
 use super::spec::Expr;
-use super::yaml::Node;
+use super::yaml::{Entry, Node};
 use crate::record::{Level, RuleId};
 
 pub use document::{Read, read};
@@ -153,6 +153,8 @@ pub struct Section {
     pub rules: Vec<Word>,
     /// Those make alerts of their own too.
     pub generate: bool,
+    /// What the document says to us alone.
+    pub larum: Option<Entry>,
 }
 
 /// A `filter:`.
@@ -178,8 +180,7 @@ impl Head {
         let is = |word: &Option<Word>, same: fn(&str, &str) -> bool| {
             word.as_ref().is_some_and(|word| same(&word.text, reference))
         };
-        is(&self.name, |ours, theirs| ours == theirs)
-            || is(&self.id, |ours, theirs| ours.eq_ignore_ascii_case(theirs))
+        is(&self.name, |ours, theirs| ours == theirs) || is(&self.id, str::eq_ignore_ascii_case)
     }
 }
 

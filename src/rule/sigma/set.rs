@@ -73,7 +73,8 @@ pub struct Member {
     pub per_row: bool,
     /// A correlation reads it that does not say `generate`: it makes no alerts of its own.
     pub silent: bool,
-    lists: ListNames,
+    /// Lists that it names, filters' included.
+    pub lists: ListNames,
     /// Its number among all that were read.
     place: usize,
 }

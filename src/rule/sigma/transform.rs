@@ -142,7 +142,9 @@ fn windash(glob: &Glob) -> Vec<Glob> {
     let mut ways = vec![Glob::default()];
     for piece in glob.pieces() {
         let Piece::Text(text) = piece else {
-            ways.iter_mut().for_each(|way| way.push(piece.clone()));
+            for way in &mut ways {
+                way.push(piece.clone());
+            }
             continue;
         };
         let chars: Vec<char> = text.chars().collect();

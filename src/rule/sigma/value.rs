@@ -85,7 +85,9 @@ impl Glob {
         if matches!(part, Part::End | Part::Anywhere) {
             wide.push(Piece::Many);
         }
-        self.pieces.iter().for_each(|piece| wide.push(piece.clone()));
+        for piece in &self.pieces {
+            wide.push(piece.clone());
+        }
         if matches!(part, Part::Start | Part::Anywhere) {
             wide.push(Piece::Many);
         }

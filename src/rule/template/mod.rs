@@ -103,6 +103,7 @@ impl Scope {
                     UsualOf::Rate { .. } => scope.with(["stretch"]),
                 }
             }
+            Some(Verb::Correlate(_)) => scope.with(["threshold", "value", "values"]),
         }
     }
 

@@ -27,7 +27,25 @@ pub struct Measure {
     pub recover: Option<Limit>,
 }
 
-fn sample(entry: &Entry) -> Number {
+/// Takes a sample in.
+pub(super) fn take_in(tally: &mut Tally, entry: &Entry) {
+    let sample = sample(entry);
+    let place = tally.samples.partition_point(|other| *other <= sample);
+    tally.samples.insert(place, sample);
+    tally.sum = tally.sum + sample;
+}
+
+/// Takes a sample out.
+pub(super) fn take_out(tally: &mut Tally, entry: &Entry) {
+    let sample = sample(entry);
+    if let Ok(place) = tally.samples.binary_search(&sample) {
+        tally.samples.remove(place);
+        tally.sum = tally.sum - sample;
+    }
+}
+
+/// The number of an entry.
+pub(super) fn sample(entry: &Entry) -> Number {
     match entry.values[0] {
         Datum::Number(number) => number,
         Datum::Absent | Datum::Text(_) | Datum::Bool(_) => Number::default(),
@@ -90,22 +108,11 @@ impl Judge for Measure {
     }
 
     fn push(&self, tally: &mut Tally, entry: &Entry) {
-        let sample = sample(entry);
-        let place = tally.samples.partition_point(|other| *other <= sample);
-        tally.samples.insert(place, sample);
-        tally.sum = tally.sum + sample;
+        take_in(tally, entry);
     }
 
     fn pop(&self, tally: &mut Tally, entry: &Entry) {
-        let sample = sample(entry);
-        if let Ok(place) = tally.samples.binary_search(&sample) {
-            tally.samples.remove(place);
-            tally.sum = tally.sum - sample;
-        }
-    }
-
-    fn recovers(&self) -> bool {
-        self.recover.is_some()
+        take_out(tally, entry);
     }
 
     fn judge(&self, tally: &Tally, _window: Window<'_>) -> Verdict {

@@ -10,6 +10,7 @@
 
 pub mod absent;
 pub mod common;
+pub mod correlate;
 pub mod count;
 pub mod distinct;
 pub mod each;
@@ -23,7 +24,7 @@ pub mod sequence;
 pub mod travel;
 pub mod usual;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,8 @@ pub enum Verb {
     Travel(travel::Travel),
     /// `usual`
     Usual(usual::Usual),
+    /// `correlation` of a Sigma document
+    Correlate(correlate::Correlate),
 }
 
 /// What a group remembers besides its window, or of hits that have left it.
@@ -169,6 +172,8 @@ pub struct Tally {
     pub bucket: rate::Bucket,
     /// What `usual` has learnt.
     pub learned: Option<Box<usual::Learned>>,
+    /// Per rule of an ordered correlation, the times of its events.
+    pub times: Vec<VecDeque<Timestamp>>,
 }
 
 /// What a verb says of the last hit of a window.
@@ -246,6 +251,8 @@ pub enum Reason {
     NoneBeside(usize),
     /// No other session stayed open beside it for long enough.
     Parted,
+    /// The window is short of what a correlation asks.
+    Correlation(correlate::Shortfall),
     /// The script said no.
     ScriptSaidNo,
     /// The script broke; counted and announced.
@@ -361,6 +368,7 @@ macro_rules! whichever {
             Verb::Sequence($one) => $does,
             Verb::Travel($one) => $does,
             Verb::Usual($one) => $does,
+            Verb::Correlate($one) => $does,
         }
     };
 }

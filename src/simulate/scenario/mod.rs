@@ -151,6 +151,13 @@ impl Scenario {
 }
 
 impl Play {
+    /// Every row as it will be in the end, a line each, by time.
+    pub fn rows(&self) -> String {
+        let mut rows: Vec<_> = List::ALL.into_iter().flat_map(|list| self.world.rows(list)).collect();
+        rows.sort_by_key(|row| (row.at, row.number));
+        rows.iter().flat_map(|row| [row.text(), "\n"]).collect()
+    }
+
     /// The truth, a line of JSON each: the scenario, its attacks, and every row as it will be in the end
     /// with the number of its attack.
     pub fn truth(&self, scenario: &Scenario) -> String {

@@ -12,7 +12,7 @@ pub(super) struct Cursor {
     pub newest: Option<Timestamp>,
     /// The watermark that was told last.
     pub told: Option<Timestamp>,
-    /// Rows dated ahead, that nobody has confirmed yet.
+    /// Rows dated ahead, whose time has not come.
     pub held: Vec<String>,
 }
 

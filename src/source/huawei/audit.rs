@@ -2,7 +2,8 @@
 //!
 //! A row that appears later than polls look back is met by none of them. The service's own total of
 //! an hour shows it, for one request: where it is greater than what was counted, the hour is read
-//! once more, whole. Hours of the past, and those in which a life began or ended, are not compared: nobody
+//! once more, whole, and what is not known of it is given. Rows of hours that are yet to be compared are
+//! therefore remembered, however long a sweep gets no turn. Hours of the past, and those in which a life began or ended, are not compared: nobody
 //! counted all of them as they went by. Where a second reading finds no more rows than were counted, totals are about something else
 //! than the rows' own times, and are no longer looked at.
 
@@ -13,9 +14,6 @@ use crate::record::Millis;
 
 /// How long an hour is over before it is compared: what comes later still is met by no request.
 const AFTER: Millis = Millis::hours(1);
-/// How long after a row was met its hour may be read again: the hour itself, [`AFTER`], and as long
-/// again for a sweep to get its turn.
-pub(super) const REACH: Millis = Millis::hours(3);
 /// Readings in a row that found nothing, after which totals are no longer looked at.
 const PATIENCE: u8 = 3;
 
@@ -36,10 +34,23 @@ impl Check {
     }
 }
 
+/// What a second reading of an hour found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Again {
+    /// Rows that began in it.
+    pub rows: usize,
+    /// Those of them that were met for the first time.
+    pub late: usize,
+    /// There may be more.
+    pub unsure: bool,
+}
+
 /// Compares hours.
 #[derive(Debug, Default)]
 pub(super) struct Audit {
     again: Option<(Hour, u32)>,
+    /// Readings of that hour of which nobody is sure.
+    unsure: u8,
     fruitless: u8,
 }
 
@@ -56,16 +67,29 @@ impl Audit {
         (hour.end() + AFTER <= place.start).then_some(Check::Total(hour, count))
     }
 
+    /// The oldest hour that may yet be read again.
+    pub fn oldest(&self, place: &Place) -> Option<Hour> {
+        if self.fruitless >= PATIENCE {
+            return None;
+        }
+        let next = place.oldest_count().map(|(hour, _)| hour).or_else(|| place.counts_from());
+        self.again.map(|(hour, _)| hour).into_iter().chain(next).min()
+    }
+
     /// The service has told the total of an hour.
     pub fn told(&mut self, hour: Hour, count: u32, total: Option<u64>, place: &mut Place) {
         place.compared(hour);
         self.again = (total.unwrap_or_default() > u64::from(count)).then_some((hour, count));
     }
 
-    /// The hour was read once more and has so many rows; what somebody should hear of.
-    pub fn read(&mut self, hour: Hour, count: u32, rows: u32) -> Option<String> {
-        self.again = None;
-        let late = rows.saturating_sub(count);
+    /// The hour was read once more; what somebody should hear of.
+    pub fn read(&mut self, hour: Hour, count: u32, read: Again) -> Option<String> {
+        let Again { rows, late, unsure } = read;
+        if late == 0 && unsure && self.unsure < PATIENCE {
+            self.unsure += 1;
+            return None;
+        }
+        (self.again, self.unsure) = (None, 0);
         if late > 0 {
             self.fruitless = 0;
             return Some(format!(
@@ -76,6 +100,10 @@ impl Audit {
                 if late == 1 { "was" } else { "were" },
                 if late == 1 { "it" } else { "them" },
             ));
+        }
+        if rows > count as usize {
+            // Sessions that were resumed in this hour began in an earlier one, and were counted there.
+            return None;
         }
         self.fruitless += 1;
         (self.fruitless == PATIENCE).then(|| {

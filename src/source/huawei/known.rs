@@ -1,14 +1,15 @@
 //! Which rows were given already, and in which version, so that readings repeat little.
 //!
 //! Also tells equal twins apart: rows without a key of their own that have the same identity get
-//! numbers, and keep them from one reading to the next as long as they are remembered. Forgetting
-//! costs repeats, never a row.
+//! numbers, and keep them from one reading to the next as long as they are remembered. Rows of an hour
+//! whose total is yet to be compared are remembered until it has been, however long that takes: the
+//! hour may be read again. Forgetting costs repeats, never a row.
 
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::place::KEPT;
+use super::place::{Hour, KEPT};
 use crate::record::{Millis, RowId, Timestamp};
 
 /// Rows that are remembered; beyond it all are forgotten that are not open, and if need be those too.
@@ -44,6 +45,9 @@ pub(super) enum Scope {
     Open,
     /// The same, and those that an earlier life may have left open: which did not end before this.
     OpenSince(Timestamp),
+    /// Those that began in this hour, and those that are open or were: nobody says which of a row's times a
+    /// window is about, and others may be long forgotten.
+    Began(Hour),
 }
 
 impl Scope {
@@ -52,15 +56,24 @@ impl Scope {
             Self::All => true,
             Self::Open => row.open,
             Self::OpenSince(since) => row.open || row.end.is_none_or(|end| end >= since),
+            Self::Began(hour) => row.open || Hour::of(row.start) == hour,
         }
     }
+}
+
+/// One content of a row, and when it began by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    is: u64,
+    start: Timestamp,
 }
 
 /// What is remembered of a row, or of all its twins.
 #[derive(Debug, Clone)]
 struct Seen {
-    /// Of a row with a key: the versions that the last walk showed. Else one a twin.
-    versions: Vec<u64>,
+    /// Of a row with a key: the versions that the last walk showed, or could not show. Else one a twin.
+    versions: Vec<Version>,
+    /// When it began, by the latest that it says.
     start: Timestamp,
     /// It was open when it was last read, or one of its twins was.
     open: bool,
@@ -82,13 +95,15 @@ pub(super) struct Known {
     rows: HashMap<RowId, Seen>,
     /// Rows were forgotten that were open.
     overflowed: bool,
+    /// Rows were forgotten before their time, open or not.
+    crowded: bool,
 }
 
 impl Known {
     /// True when the row is no news, whichever twin it is: `before` rows like it came before it in
     /// the same pass.
     pub fn is_old(&self, id: RowId, version: u64, before: usize) -> bool {
-        let same = |seen: &Seen| seen.versions.iter().filter(|known| **known == version).count();
+        let same = |seen: &Seen| seen.versions.iter().filter(|known| known.is == version).count();
         self.rows.get(&id).is_some_and(|seen| same(seen) > before)
     }
 
@@ -99,8 +114,16 @@ impl Known {
 
     /// Sorts out what is new of the rows of a walk, and remembers them: (which row, which twin). With
     /// `whole`, rows of different pages are different rows; else only those of one page are. What another
-    /// walk has read later counts; rows that were held back since before are no news.
-    pub fn news(&mut self, rows: &[Found], whole: bool, scope: Scope, now: Timestamp) -> Vec<New> {
+    /// walk has read later counts; rows that were held back since before are no news. Two rows may bear one
+    /// key: the other is there still where `window`, which was walked, leaves it out.
+    pub fn news(
+        &mut self,
+        rows: &[Found],
+        whole: bool,
+        scope: Scope,
+        window: (Timestamp, Timestamp),
+        now: Timestamp,
+    ) -> Vec<New> {
         if self.rows.len() > MAX_KNOWN {
             self.make_room();
         }
@@ -119,11 +142,12 @@ impl Known {
             let group: Vec<usize> = group.into_iter().filter(|row| rows[*row].page >= seen.page).collect();
             let Some(last) = group.iter().map(|row| rows[*row].page).max() else { continue };
             (seen.at, seen.page) = (now, last);
+            seen.start = group.iter().map(|row| rows[*row].start).fold(seen.start, Timestamp::max);
             seen.open = group.iter().any(|row| rows[*row].open);
             if first.keyed {
-                let mut versions = Vec::new();
+                let mut versions: Vec<Version> = Vec::new();
                 for number in group.into_iter().take(MAX_TWINS) {
-                    let version = rows[number].version;
+                    let version = Version { is: rows[number].version, start: rows[number].start };
                     if !versions.contains(&version) {
                         versions.push(version);
                         if !seen.versions.contains(&version) {
@@ -135,6 +159,11 @@ impl Known {
                         }
                     }
                 }
+                let aside = |version: &Version| version.start < window.0 || version.start > window.1;
+                let room = MAX_TWINS.saturating_sub(versions.len());
+                let others = seen.versions.iter().filter(|old| aside(old) && !versions.contains(old));
+                let others: Vec<Version> = others.copied().take(room).collect();
+                versions.extend(others);
                 seen.versions = versions;
             } else if whole {
                 number_twins(rows, &group, &mut seen.versions, &mut news);
@@ -148,9 +177,18 @@ impl Known {
         news
     }
 
-    /// Forgets what is neither open nor was read in the last `within`, and what the service has forgotten.
-    pub fn forget(&mut self, now: Timestamp, within: Millis) {
-        self.rows.retain(|_, seen| seen.at + within >= now || (seen.open && seen.start + KEPT > now));
+    /// Forgets what is neither open nor was read in the last `within`, and what the service has forgotten;
+    /// but nothing that began at or after `pinned`.
+    pub fn forget(&mut self, now: Timestamp, within: Millis, pinned: Option<Timestamp>) {
+        let is_pinned = |seen: &Seen| pinned.is_some_and(|pinned| seen.start >= pinned);
+        self.rows.retain(|_, seen| {
+            seen.at + within >= now || ((seen.open || is_pinned(seen)) && seen.start + KEPT > now)
+        });
+    }
+
+    /// True once after rows were forgotten that were to be remembered.
+    pub fn was_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.crowded)
     }
 
     /// True once after rows were forgotten that were open.
@@ -159,6 +197,7 @@ impl Known {
     }
 
     fn make_room(&mut self) {
+        self.crowded = true;
         self.rows.retain(|_, seen| seen.open);
         if self.rows.len() > MAX_KNOWN {
             self.rows.clear();
@@ -180,12 +219,12 @@ pub(super) struct New {
 
 /// Gives numbers to rows that are different though they have one identity: those that are known
 /// keep theirs, the others get the lowest that are free.
-fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<u64>, news: &mut Vec<New>) {
+fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<Version>, news: &mut Vec<New>) {
     let mut taken = vec![false; versions.len()];
     let mut rest = Vec::new();
     for number in group {
         let known =
-            (0..versions.len()).find(|twin| !taken[*twin] && versions[*twin] == rows[*number].version);
+            (0..versions.len()).find(|twin| !taken[*twin] && versions[*twin].is == rows[*number].version);
         match known {
             Some(twin) => taken[twin] = true,
             None => rest.push(*number),
@@ -197,11 +236,12 @@ fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<u64>, news: 
             return;
         }
         let first = twin == versions.len();
+        let version = Version { is: rows[number].version, start: rows[number].start };
         if first {
-            versions.push(0);
+            versions.push(version);
             taken.push(false);
         }
-        versions[twin] = rows[number].version;
+        versions[twin] = version;
         taken[twin] = true;
         news.push(New { row: number, twin: u32::try_from(twin).unwrap_or(u32::MAX), first });
     }
@@ -210,6 +250,8 @@ fn number_twins(rows: &[Found], group: &[usize], versions: &mut Vec<u64>, news: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const WINDOW: (Timestamp, Timestamp) = (Timestamp(0), Timestamp(1_000));
 
     /// Rows of a walk in the manner of `a1 b1 | a1`: identity, version, pages between bars; those
     /// with a capital letter have a key.
@@ -234,7 +276,7 @@ mod tests {
         for (walk, (text, whole, meant)) in (0..).zip(walks) {
             let rows: Vec<Found> =
                 rows(text).into_iter().map(|row| Found { page: row.page + walk * 10, ..row }).collect();
-            let news = known.news(&rows, *whole, Scope::All, Timestamp(0));
+            let news = known.news(&rows, *whole, Scope::All, WINDOW, Timestamp(0));
             let news: Vec<String> = news
                 .into_iter()
                 .map(|new| format!("{}.{}", rows[new.row].line.as_ref().unwrap(), new.twin))
@@ -274,12 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn two_rows_that_bear_one_key_are_each_news_once() {
+        let mut known = Known::default();
+        let mut news = |starts: &[i64], window: (i64, i64), page: u64| {
+            let mut found = rows(&"A1 ".repeat(starts.len()));
+            for (row, start) in found.iter_mut().zip(starts) {
+                (row.start, row.version, row.page) = (Timestamp(*start), start.unsigned_abs(), page);
+            }
+            let window = (Timestamp(window.0), Timestamp(window.1));
+            known.news(&found, true, Scope::All, window, Timestamp(0)).len()
+        };
+        assert_eq!(news(&[10, 90], (0, 100), 1), 2);
+        // The hour of either of them is read by itself, by turns.
+        assert_eq!((news(&[10], (0, 50), 2), news(&[90], (50, 100), 3), news(&[10], (0, 50), 4)), (0, 0, 0));
+        assert_eq!(news(&[10, 90], (0, 100), 5), 0);
+        // What was there to be shown and was not is no longer so, and may be so again.
+        assert_eq!((news(&[90], (0, 100), 6), news(&[10, 90], (0, 100), 7)), (0, 1));
+    }
+
+    #[test]
     fn what_was_held_back_while_another_walk_read_on_is_no_news() {
         let mut known = Known::default();
         let read_later =
             |text: &str| rows(text).into_iter().map(|row| Found { page: 9, ..row }).collect::<Vec<_>>();
-        assert_eq!(known.news(&read_later("A2 b2"), true, Scope::All, Timestamp(0)).len(), 2);
-        let news = known.news(&rows("A1 b1 C1"), true, Scope::All, Timestamp(0));
+        assert_eq!(known.news(&read_later("A2 b2"), true, Scope::All, WINDOW, Timestamp(0)).len(), 2);
+        let news = known.news(&rows("A1 b1 C1"), true, Scope::All, WINDOW, Timestamp(0));
         assert_eq!(news, [New { row: 2, twin: 0, first: true }]);
         assert!(known.is_old(RowId([b'A'; 16]), 2, 0));
     }
@@ -290,10 +351,10 @@ mod tests {
         let (a, b) = (RowId([b'a'; 16]), RowId([b'b'; 16]));
         let mut read = rows("a1 b1");
         read[0].open = true;
-        known.news(&read, true, Scope::All, Timestamp(0));
-        known.forget(Timestamp(Millis::days(1).0), Millis::mins(15));
+        known.news(&read, true, Scope::All, WINDOW, Timestamp(0));
+        known.forget(Timestamp(Millis::days(1).0), Millis::mins(15), None);
         assert!(known.is_old(a, 1, 0) && !known.is_old(a, 1, 1) && !known.is_old(b, 1, 0));
-        known.forget(Timestamp(KEPT.0), Millis::mins(15));
+        known.forget(Timestamp(KEPT.0), Millis::mins(15), None);
         assert!(!known.is_old(a, 1, 0));
     }
 
@@ -307,7 +368,7 @@ mod tests {
                 row.open = open.contains(line.as_str());
                 row.end = (!row.open && line != "F1").then_some(Timestamp(i64::from(line.as_bytes()[0])));
             }
-            let news = known.news(&rows, true, scope, Timestamp(0));
+            let news = known.news(&rows, true, scope, WINDOW, Timestamp(0));
             news.into_iter().map(|new| rows[new.row].line.clone().unwrap()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(news("A1 b1", "A1 b1", Scope::All), "A1 b1");

@@ -3,31 +3,30 @@
 //! Pages come in, with the service's own time; readings come out. Nothing here asks anybody, waits
 //! or reads a clock, so that every order of events can be played to it. How a lane stands is its
 //! [`Place`], which goes with every reading; all else is memory that costs repeats when lost.
+//!
+//! A poll reads from the watermark less the lookback. Where that is more than a page (some thousand seats),
+//! reading it all each time would leave no requests for sweeps and make every alert late: then most polls
+//! read from the watermark only, which is all that its promise needs, and one in a while looks back.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+mod plan;
+
+use std::collections::BTreeSet;
 
 use super::api::Ask;
-use super::audit::{self, Audit, Check, Counts};
+use super::audit::{Again, Audit, Check, Counts};
 use super::budget::Purpose;
-use super::known::{Found, Known, Scope};
+use super::known::Known;
 use super::lateness::Late;
 use super::page::Page;
-use super::place::{Hour, KEPT, Place};
-use super::walk::{News, Next, Read, Walk};
-use crate::record::fact::Facts;
-use crate::record::scan::{Endpoint, Origin, Scanner};
-use crate::record::{Column, Columns, Locator, Millis, Phase, RowId, Timestamp};
+use super::place::{Hour, Place};
+use super::reader::Reader;
+use super::walk::{News, Next, Walk};
+use crate::record::scan::Origin;
+use crate::record::{Millis, Timestamp};
 use crate::source::Reading;
 
-/// Rows of a page: the most that every endpoint gives.
-const PAGE: u32 = 100;
-/// A window with more rows is split: what was read is kept before it is lost to a failure.
-const MAX_WINDOW_ROWS: u64 = 10_000;
-/// How far ahead of now a row may be dated.
-const AHEAD: Millis = Millis::mins(5);
-/// How far within the kept days windows begin: the service's clock goes on while it is asked.
-const EDGE: Millis = Millis::mins(10);
+/// Polls in a row that may miss rows, after which reading goes on all the same: later ones look back.
+const PATIENCE: u32 = 5;
 
 /// How a lane is read.
 #[derive(Debug, Clone, Copy)]
@@ -65,9 +64,7 @@ enum Swept {
 #[derive(Debug)]
 pub(super) struct Lane {
     pace: Pace,
-    scanner: Scanner,
-    /// The columns that tell whether a row has a key.
-    key: Column,
+    reader: Reader,
     place: Option<Place>,
     known: Known,
     /// Hours with rows that may have been open in an earlier life: not swept since.
@@ -75,33 +72,30 @@ pub(super) struct Lane {
     late: Late,
     /// Rows of the poll under way are read as they appear: they were not there a moment ago.
     live: bool,
-    /// A poll of this life has been read whole.
+    /// A poll of this life has been read whole, up to its own now.
     awake: bool,
     poll: Option<Walk>,
     sweep: Option<(Swept, Walk)>,
     audit: Audit,
     /// While catching up: how much is read at a time.
     width: Option<Millis>,
+    /// Where the watermark stood at the last poll that looked back, and when that was, if it took more
+    /// than one page.
+    looked: Option<(Timestamp, Timestamp)>,
+    /// The poll under way looks back.
+    looks_back: bool,
     /// Rows that were missing at the last poll, once told.
     missing: u64,
-    /// Pages that were read.
-    pages: u64,
+    /// Polls in a row of which nobody is sure that all rows came.
+    unsure_polls: u32,
     remarks: Vec<String>,
 }
 
 impl Lane {
     pub fn new(origin: Origin, pace: Pace) -> Self {
-        let mut columns = Columns::default();
-        let key = columns.want_known(match origin.endpoint {
-            Some(Endpoint::DesktopLogins) => "transaction_id",
-            Some(Endpoint::UserEvents) => "raw.event_trace_id",
-            Some(Endpoint::AppLogins | Endpoint::AppLaunches | Endpoint::Sessions) | None => "id",
-        });
-        let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), origin);
         Self {
             pace,
-            scanner,
-            key,
+            reader: Reader::new(origin),
             place: None,
             known: Known::default(),
             unsure: BTreeSet::new(),
@@ -112,8 +106,10 @@ impl Lane {
             sweep: None,
             audit: Audit::default(),
             width: None,
+            looked: None,
+            looks_back: true,
             missing: 0,
-            pages: 0,
+            unsure_polls: 0,
             remarks: Vec::new(),
         }
     }
@@ -129,7 +125,7 @@ impl Lane {
         if let Some(settle) = self.place.as_ref().and_then(|place| place.settle) {
             self.follow(settle);
         }
-        self.awake = false;
+        (self.awake, self.looked) = (false, None);
         self.audit.restart();
         if let Some(place) = &mut self.place {
             place.stop_counting(self.pace.lookback);
@@ -204,55 +200,6 @@ impl Lane {
         }
     }
 
-    fn oldest(&self, now: Timestamp) -> Timestamp {
-        self.pace.round(now - KEPT + EDGE)
-    }
-
-    fn plan_poll(&mut self, now: Timestamp) -> Walk {
-        let oldest = self.oldest(now);
-        let end = self.pace.round(now);
-        let first = self.pace.round(now - self.pace.since).max(oldest);
-        let usual = Millis(3 * self.pace.every.max(self.pace.resolution).0);
-        let place = self.place.get_or_insert_with(|| Place::new(first));
-        self.live = self.awake && place.to + usual >= end;
-        if place.to < now - KEPT {
-            self.remarks.push(format!(
-                "what happened from {} to {oldest} was not read: the service keeps {KEPT}",
-                place.start
-            ));
-            // Told once; the watermark moves when the window is read.
-            place.to = oldest;
-        }
-        let from = self.pace.round(place.start - self.pace.lookback).max(oldest);
-        let to = self.width.map_or(end, |width| end.min(self.pace.round(place.to + width)));
-        Walk::new(from, to.max(from + self.pace.resolution), now, PAGE)
-    }
-
-    fn plan_sweep(&mut self, now: Timestamp) -> Option<(Swept, Walk)> {
-        let place = self.place.as_ref()?;
-        if let Some(check) = self.audit.due(place) {
-            let hour = check.hour();
-            // An end may belong to its window or not: the total leaves out the last moment, of which at
-            // worst as many rows go unseen as it has.
-            let from = hour.start().max(self.oldest(now));
-            let (to, limit) = match check {
-                Check::Total(..) => (hour.end() - self.pace.resolution, 1),
-                Check::Rows(..) => (hour.end(), PAGE),
-            };
-            let walk = Walk::new(from, to.max(from + self.pace.resolution), now, limit);
-            return Some((Swept::Compared(check), walk));
-        }
-        let (hour, _) = place.stalest()?;
-        // What ended before the hour was last read whole was given then, as ended.
-        let whole_at = place.whole_at(hour).filter(|_| self.unsure.contains(&hour));
-        let scope = whole_at.map_or(Scope::Open, |at| Scope::OpenSince(at - self.pace.settle));
-        let from = self.pace.round(hour.start() - self.pace.resolution).max(self.oldest(now));
-        let to = hour.end().min(self.pace.round(now));
-        let mut walk = Walk::new(from, to.max(from + self.pace.resolution), now, PAGE);
-        walk.scope = scope;
-        Some((Swept::Open(hour), walk))
-    }
-
     /// Takes in the page that was asked for; `date` is what the service's clock said with it.
     pub fn take(&mut self, purpose: Purpose, page: Page, date: Timestamp) -> Option<Reading> {
         match purpose {
@@ -298,23 +245,8 @@ impl Lane {
         }
     }
 
-    /// A poll of less, where the window has too many rows for one reading.
-    fn narrower(&mut self, walk: &Walk, total: Option<u64>, date: Timestamp) -> Option<Walk> {
-        let place = self.place.as_ref()?;
-        if total.unwrap_or_default() <= MAX_WINDOW_ROWS {
-            return None;
-        }
-        let half = Millis((walk.to.min(date) - place.to).0 / 2);
-        let to = self.pace.round(place.to + half);
-        (half > self.pace.resolution && to > place.to && to < walk.to).then(|| {
-            self.width = Some(half);
-            Walk::new(walk.from, to, walk.began, walk.limit)
-        })
-    }
-
     fn walk_on(&mut self, walk: &mut Walk, page: Page, date: Timestamp, late: bool) -> Next {
-        self.pages += 1;
-        let rows = self.read(page.rows, walk, date);
+        let rows = self.reader.read(page.rows, walk, &self.known, date);
         if late {
             let new = rows.iter().filter(|row| !row.ahead && !self.known.has(row.found.id));
             for row in new {
@@ -322,45 +254,6 @@ impl Lane {
             }
         }
         walk.take(page.total, rows)
-    }
-
-    /// What the rows of a page are. A row that makes no record is given too: it is quarantined, not lost.
-    fn read(&self, rows: Vec<String>, walk: &mut Walk, date: Timestamp) -> Vec<Read> {
-        let mut block = String::with_capacity(rows.iter().map(|row| row.len() + 1).sum());
-        // Not at the beginning of a file: a mark there is no mark here.
-        let base = Locator(1);
-        let mut places = HashMap::new();
-        for (number, row) in rows.iter().enumerate() {
-            places.insert(base.0 + block.len() as u64, number);
-            block.push_str(row);
-            block.push('\n');
-        }
-        let batch = self.scanner.scan(block, base);
-        let mut records: Vec<Option<usize>> = vec![None; rows.len()];
-        for (record, row) in batch.rows.iter().enumerate() {
-            if let Some(number) = places.get(&row.locator.0) {
-                records[*number] = Some(record);
-            }
-        }
-        let mut nths: HashMap<RowId, u32> = HashMap::new();
-        let mut read = Vec::with_capacity(rows.len());
-        for (line, record) in rows.into_iter().zip(records) {
-            let row = record.map(|record| (&batch.rows[record], batch.record(record, Phase::Start)));
-            let (id, version, (start, end), open, keyed) = match row {
-                Some((row, record)) => {
-                    let keyed = record.get(self.key).text().is_some_and(|key| !key.is_empty());
-                    (row.id, row.version, (row.start, row.end), row.open && row.start + KEPT > date, keyed)
-                }
-                None => (digest(&line), 0, (date, Some(Timestamp::MIN)), false, true),
-            };
-            let nth = nths.entry(id).or_default();
-            let before = if keyed { 0 } else { walk.count_like(id, version) };
-            let line = (!self.known.is_old(id, version, before)).then_some(line);
-            let found = Found { id, version, start, end, open, keyed, page: self.pages, line };
-            read.push(Read { found, nth: if keyed { 0 } else { *nth }, ahead: start > date + AHEAD });
-            *nth += 1;
-        }
-        read
     }
 
     /// What is given before a walk is over, if anything.
@@ -376,6 +269,19 @@ impl Lane {
     fn end_poll(&mut self, mut walk: Walk, date: Timestamp) -> Reading {
         let news = walk.finish(&mut self.known, date);
         let (settle, missing) = (self.pace.settle, news.missing);
+        self.tell_missing(&walk, missing);
+        if news.unsure && self.unsure_polls < PATIENCE {
+            // The watermark stands, and the window is read again.
+            self.unsure_polls += 1;
+            return self.reading(news, false, date);
+        }
+        if !news.unsure {
+            self.unsure_polls = 0;
+        }
+        if self.looks_back {
+            let wide = self.place.as_ref().filter(|_| walk.is_wide());
+            self.looked = wide.map(|place| (place.start, walk.began));
+        }
         // The window may have ended ahead of the service's clock.
         let to = walk.to.min(self.pace.round(walk.began));
         if let Some(place) = &mut self.place {
@@ -383,14 +289,15 @@ impl Lane {
                 place.opened(*hour, walk.began);
             }
             for hour in place.open_since(walk.from) {
-                place.checked(hour, walk.began, walk.open.contains(&hour), missing > 0, settle);
-                if missing == 0 {
+                place.checked(hour, walk.began, walk.open.contains(&hour), news.unsure, settle);
+                if !news.unsure {
                     self.unsure.remove(&hour);
                 }
             }
             place.advance(to, settle);
         }
-        if !self.awake && self.width.is_none() && !self.is_behind(date) {
+        // All that was there when it was begun; reading it may have taken long.
+        if !self.awake && walk.to >= self.pace.round(walk.began) {
             self.awake = true;
             if let Some(place) = &mut self.place {
                 place.begin_counting();
@@ -400,6 +307,10 @@ impl Lane {
             self.follow(self.late.settle(self.pace.settle));
         }
         self.width = self.width.map(|width| Millis(width.0 * 2)).filter(|_| self.is_behind(date));
+        self.reading(news, true, date)
+    }
+
+    fn tell_missing(&mut self, walk: &Walk, missing: u64) {
         if missing > 0 && missing != self.missing {
             self.remarks.push(format!(
                 "{missing} {} missing against the total of the window from {} to {}",
@@ -409,7 +320,6 @@ impl Lane {
             ));
         }
         self.missing = missing;
-        self.reading(news, true, date)
     }
 
     fn end_sweep(&mut self, swept: Swept, mut walk: Walk, date: Timestamp) -> Reading {
@@ -422,7 +332,7 @@ impl Lane {
             for open in &walk.open {
                 place.opened(*open, walk.began);
             }
-            let missed = news.missing > 0;
+            let missed = news.unsure;
             // A poll may have met open rows of the hour that began after this window.
             let cut = walk.to < hour.end() && walk.to < place.to;
             place.checked(hour, walk.began, cut || !walk.open.is_empty(), missed, self.pace.settle);
@@ -440,8 +350,9 @@ impl Lane {
                 place.opened(*open, walk.began);
             }
         }
-        let rows = u32::try_from(walk.within(hour)).unwrap_or(u32::MAX);
-        self.remarks.extend(self.audit.read(hour, count, rows));
+        let late = news.met.iter().filter(|start| Hour::of(**start) == hour).count();
+        let again = Again { rows: walk.within(hour), late, unsure: news.unsure };
+        self.remarks.extend(self.audit.read(hour, count, again));
         self.reading(news, true, date)
     }
 
@@ -462,6 +373,7 @@ impl Lane {
             now: Some(date),
             ahead: news.ahead,
             lateness: self.late.shown(self.pace.settle),
+            behind: !self.awake,
             remarks: std::mem::take(&mut self.remarks),
             ..Reading::default()
         };
@@ -472,9 +384,16 @@ impl Lane {
             }
             place.count(&met);
             place.forget(date);
+            if self.known.was_crowded() {
+                let text = "more rows came than are remembered; the totals of their hours are not compared";
+                self.remarks.push(text.to_owned());
+                place.forget_counts();
+                self.audit.restart();
+            }
             // Until its hour has been compared, and perhaps read again, a row is known.
+            let pinned = self.audit.oldest(place).map(Hour::start);
             let within = self.pace.lookback + self.pace.settle + self.pace.every;
-            self.known.forget(date, within + audit::REACH);
+            self.known.forget(date, within, pinned);
             if self.known.has_overflowed() {
                 self.unsure.extend(place.open());
             }
@@ -484,11 +403,4 @@ impl Lane {
         }
         reading
     }
-}
-
-/// The identity of a row that makes no record: its bytes.
-fn digest(line: &str) -> RowId {
-    let mut id = [0; 16];
-    id.copy_from_slice(&blake3::hash(line.as_bytes()).as_bytes()[..16]);
-    RowId(id)
 }

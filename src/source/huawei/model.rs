@@ -19,6 +19,8 @@ use crate::source::Reading;
 const ORIGIN: Timestamp = Timestamp(1_767_603_600_000);
 const SETTLE: Millis = Millis::secs(60);
 const EVERY: Millis = Millis::secs(30);
+/// What an order is stirred by.
+const FLICKER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn pace(endpoint: Endpoint) -> Pace {
     let desktop = endpoint == Endpoint::DesktopLogins;
@@ -88,6 +90,10 @@ enum Happening {
     End(usize),
     /// Rows are listed in another order.
     Reorder(u64),
+    /// From now on each so-manieth request finds them in an order of its own; none: no longer.
+    Flicker(u64),
+    /// A session that is open is resumed: its start moves.
+    Resume(usize),
     /// The next request fails.
     Fail,
     /// From now on totals promise so many rows too many.
@@ -106,6 +112,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0_usize..50).prop_map(Happening::Edit),
         2 => (0_usize..50).prop_map(Happening::End),
         1 => any::<u64>().prop_map(Happening::Reorder),
+        1 => (0_u64..4).prop_map(Happening::Flicker),
+        1 => (0_usize..50).prop_map(Happening::Resume),
         1 => Just(Happening::Fail),
         1 => (0_i64..3).prop_map(Happening::Lie),
         1 => Just(Happening::Restart),
@@ -118,6 +126,7 @@ struct Service {
     now: Timestamp,
     rows: Vec<Row>,
     order: u64,
+    flicker: u64,
     lie: i64,
     most: usize,
     /// Which of its ends a window excludes.
@@ -125,16 +134,21 @@ struct Service {
 }
 
 impl Service {
-    fn page(&self, ask: &Ask) -> Page {
+    /// The answer to request number `number`.
+    fn page(&self, ask: &Ask, number: usize) -> Page {
         let within = |row: &&Row| {
             row.visible <= self.now
                 && (ask.from < row.start || (ask.from == row.start && !self.excludes.0))
                 && (row.start < ask.to || (row.start == ask.to && !self.excludes.1))
         };
         let mut rows: Vec<&Row> = self.rows.iter().filter(within).collect();
-        // Newest first, unless something stirred it.
-        let key = |row: &Row| (row.number as u64).wrapping_mul(self.order | 1).rotate_left(17);
-        rows.sort_by_key(|row| if self.order == 0 { u64::MAX - row.number as u64 } else { key(row) });
+        // Newest first, unless something stirred it. Who asks for a moment can ask for nothing narrower: its
+        // rows stay as they are.
+        let moment = ask.to - ask.from <= Millis(2 * pace(self.endpoint).resolution.0);
+        let flickers = self.flicker > 0 && (number as u64).is_multiple_of(self.flicker);
+        let order = if moment { 0 } else { self.order ^ if flickers { FLICKER } else { 0 } };
+        let key = |row: &Row| (row.number as u64).wrapping_mul(order | 1).rotate_left(17);
+        rows.sort_by_key(|row| if order == 0 { u64::MAX - row.number as u64 } else { key(row) });
         let total = u64::try_from(i64::try_from(rows.len()).unwrap() + self.lie).unwrap_or_default();
         let offset = usize::try_from(ask.offset).unwrap().min(rows.len());
         let limit = self.most.min(ask.limit as usize);
@@ -167,30 +181,31 @@ struct World {
     /// The daemon's.
     scanner: Scanner,
     lane: Lane,
-    /// Passes of the poll under way.
-    passes: usize,
     next_poll: Timestamp,
     requests: usize,
     /// Rows may be later than anybody waits for.
     hopeless: bool,
     polls: usize,
     fail: bool,
+    /// Sweeps get no turn.
+    starved: bool,
 }
 
 impl World {
     fn new(endpoint: Endpoint, most: usize, excludes: (bool, bool)) -> Self {
-        let service = Service { endpoint, now: ORIGIN, rows: Vec::new(), order: 0, lie: 0, most, excludes };
+        let service =
+            Service { endpoint, now: ORIGIN, rows: Vec::new(), order: 0, flicker: 0, lie: 0, most, excludes };
         Self {
             service,
             daemon: Daemon::default(),
             scanner: Scanner::new(Columns::default().freeze(), Arc::new(Facts::default()), origin(endpoint)),
             lane: Lane::new(origin(endpoint), pace(endpoint)),
-            passes: 0,
             next_poll: ORIGIN,
             requests: 0,
             hopeless: false,
             polls: 0,
             fail: false,
+            starved: false,
         }
     }
 
@@ -225,9 +240,17 @@ impl World {
                     service.rows[number].end = Some(now);
                 }
             }
-            // What moves in both passes of a poll can be missed by both.
-            Happening::Reorder(order) if self.passes < 2 => service.order = order,
-            Happening::Reorder(_) => {}
+            Happening::Reorder(order) => service.order = order,
+            Happening::Flicker(every) => service.flicker = every,
+            // Its start is part of what a row without an id is known by.
+            Happening::Resume(number)
+                if matches!(service.endpoint, Endpoint::AppLogins | Endpoint::Sessions) =>
+            {
+                if let Some(number) = pick(&service.rows, number) {
+                    service.rows[number].start = now;
+                }
+            }
+            Happening::Resume(_) => {}
             Happening::Fail => self.fail = true,
             Happening::Lie(by) => service.lie = by,
             Happening::Restart => self.restart(),
@@ -247,25 +270,23 @@ impl World {
         let now = self.service.now;
         let purpose = if self.lane.is_polling() || self.next_poll <= now {
             Purpose::Poll
-        } else if self.lane.sweep_wait(now) == Some(Millis::ZERO) {
+        } else if !self.starved && self.lane.sweep_wait(now) == Some(Millis::ZERO) {
             Purpose::Sweep
         } else {
             return;
         };
         if purpose == Purpose::Poll && !self.lane.is_polling() {
             self.polls += 1;
-            self.passes = 0;
             self.next_poll = now + EVERY;
         }
         let Some(ask) = self.lane.ask(purpose, now) else { return };
         self.requests += 1;
         assert_eq!(self.lane.ask(purpose, now), Some(ask), "a step that was dropped asks the same again");
         assert!(ask.from < ask.to && ask.limit <= 100);
-        self.passes += usize::from(purpose == Purpose::Poll && ask.offset == 0);
         if std::mem::take(&mut self.fail) {
             return;
         }
-        let page = self.service.page(&ask);
+        let page = self.service.page(&ask, self.requests);
         if let Some(reading) = self.lane.take(purpose, page, now) {
             self.take(&reading);
         }
@@ -321,14 +342,10 @@ impl World {
         }
     }
 
-    /// Nothing more happens; the service is honest and still. Its rows come to order once the poll
-    /// under way is over: that they move in its second pass too is what `happen` keeps it from.
+    /// Nothing more happens; the service is honest and still.
     fn quiet_down(&mut self) {
         (self.service.lie, self.fail) = (0, false);
-        while self.lane.is_polling() {
-            self.turn();
-        }
-        self.service.order = 0;
+        (self.service.order, self.service.flicker) = (0, 0);
         for _ in 0..40 {
             self.service.now = self.service.now + Millis::secs(31);
             for _ in 0..400 {
@@ -549,6 +566,44 @@ fn a_row_that_came_later_than_polls_look_back_is_found_by_the_total_of_its_hour(
             "{remark}"
         );
     }
+}
+
+#[test]
+fn an_hour_that_is_compared_long_after_gives_no_row_twice() {
+    for endpoint in [Endpoint::AppLogins, Endpoint::DesktopLogins] {
+        let mut world = World::new(endpoint, 100, (false, true));
+        world.hopeless = true;
+        comes_late(&mut world, 0, 70);
+        let lost = world.service.rows.len();
+        for ago in 590..594 {
+            world.happen(&Happening::Born { ago, late: 2_400, ended: true });
+        }
+        // Polls take all that the service allows, for half a day.
+        world.starved = true;
+        comes_late(&mut world, 0, 12 * 60);
+        world.starved = false;
+        comes_late(&mut world, 0, 20);
+        assert!(world.daemon.numbers.contains(&lost));
+        assert_eq!(world.daemon.repeats, 0);
+        let told = world.daemon.remarks.iter().filter(|remark| remark.starts_with("4 rows of the hour"));
+        assert_eq!(told.count(), 1, "{:?}", world.daemon.remarks);
+    }
+}
+
+#[test]
+fn sessions_that_were_resumed_in_a_later_hour_do_not_make_totals_look_wrong() {
+    let mut world = World::new(Endpoint::AppLogins, 100, (false, false));
+    comes_late(&mut world, 0, 30);
+    for _ in 0..6 {
+        world.happen(&OPEN);
+        comes_late(&mut world, 0, 40);
+        world.happen(&Happening::Resume(0));
+        comes_late(&mut world, 0, 20);
+        world.happen(&Happening::End(0));
+    }
+    comes_late(&mut world, 0, 180);
+    assert_eq!(world.daemon.remarks, [""; 0]);
+    assert_eq!(world.daemon.repeats, 0);
 }
 
 #[test]

@@ -145,6 +145,17 @@ impl Place {
         self.counts.first_key_value().map(|(hour, count)| (*hour, *count))
     }
 
+    /// The first hour of which all rows are counted.
+    pub fn counts_from(&self) -> Option<Hour> {
+        self.counted
+    }
+
+    /// Forgets all counts: some of the rows that were counted are no longer known.
+    pub fn forget_counts(&mut self) {
+        self.counts.clear();
+        self.counted = self.counted.map(|_| Hour::of(Hour::of(self.to).end()));
+    }
+
     /// The hour was compared.
     pub fn compared(&mut self, hour: Hour) {
         self.counts.remove(&hour);

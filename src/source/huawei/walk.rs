@@ -1,22 +1,16 @@
-//! One walk through the pages of one window: where the next page begins, when the walk is over, and
-//! what it found.
+//! One walk through one window: what is asked for next, when the walk is over, and what it found.
 //!
-//! Offsets shift when rows come or go between two pages. What shifts in comes twice, and is one row;
-//! what is missed shows in the total: then the window is walked once more. Asks nobody anything and
-//! knows no clock: pages come in, the next offset goes out.
+//! A window is read page by page; where its pages do not fit each other, in parts ([`Part`]). Asks
+//! nobody anything and knows no clock: pages come in, the next question goes out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::api::Ask;
 use super::known::{Found, Known, New, Scope};
+use super::part::{Met, Part, Verdict};
 use super::place::Hour;
 use crate::record::{Millis, RowId, Timestamp};
 
-/// Pages in a row without a row that is new to the pass, after which it is over whatever the total
-/// says: the service does not page.
-const MAX_DULL: u32 = 20;
-/// Rows of one pass; a total without end is not followed without end.
-const MAX_ROWS: usize = 2_000_000;
 /// Rows and bytes that are held back until they are given.
 const MAX_HELD_ROWS: usize = 20_000;
 const MAX_HELD_BYTES: usize = 8 << 20;
@@ -24,6 +18,8 @@ const MAX_HELD_BYTES: usize = 8 << 20;
 const ROUNDING: Millis = Millis::mins(1);
 /// Longest window whose hours are all remembered for a row that began outside of it.
 const MAX_HOURS_ASIDE: usize = 3;
+/// Pages that parts may take: so many, and so many for each of the pages before the first split.
+const ALLOWANCE: (u32, u32) = (64, 8);
 
 /// A row and what the walk must know of it.
 #[derive(Debug)]
@@ -45,44 +41,39 @@ pub(super) struct Walk {
     pub limit: u32,
     /// Which of its rows are given.
     pub scope: Scope,
-    /// Pages of this pass.
+    /// What window times are rounded to.
+    resolution: Millis,
+    /// What is read now, and what after it, last first.
+    part: Part,
+    todo: Vec<Part>,
+    /// Number of the pass under way, of all parts.
+    pass: u32,
+    /// The first one of this part.
+    first_pass: u32,
+    /// It is read in several parts, or some of its rows were given already: nobody sees all at once.
+    in_parts: bool,
+    /// The total before something did not fit.
+    total: u64,
+    /// Pages that were taken, and how many may be: bounded once something did not fit, and it is read once
+    /// more or in smaller parts.
     pages: u32,
-    offset: u64,
-    /// True in the second pass.
-    again: bool,
-    pass: Pass,
-    earlier: Option<Pass>,
-    /// Rows of both passes, and whether the second one has shown them.
-    distinct: HashMap<(RowId, u32), bool>,
-    dull: u32,
+    allowed: Option<u32>,
+    /// Rows, and the pass that met them last.
+    distinct: HashMap<(RowId, u32), u32>,
+    /// What is not given yet, with its pass.
+    rows: Vec<(u32, Found)>,
+    bytes: usize,
+    /// Rows of this pass without a key, by content.
+    like: HashMap<(RowId, u64), usize>,
+    /// Of one pass before this one: every row came once.
+    came_once: bool,
+    missing: u64,
+    unsure: bool,
     ahead: u64,
     /// Hours to look at again: rows were open in them.
     pub open: BTreeSet<Hour>,
     /// When its rows began, each counted once.
     starts: Vec<Timestamp>,
-}
-
-/// What one pass through the pages found, as far as it was not given yet.
-#[derive(Debug, Default)]
-struct Pass {
-    rows: Vec<Found>,
-    bytes: usize,
-    /// Rows without a key, by content.
-    like: HashMap<(RowId, u64), usize>,
-    /// Rows read, those that are ahead included.
-    read: u64,
-    total: Option<u64>,
-    moved: bool,
-    fell: bool,
-    /// Some of its rows were given already.
-    given: bool,
-}
-
-impl Pass {
-    /// Every row came once, as far as anybody can tell.
-    fn is_whole(&self) -> bool {
-        !self.moved && !self.given && self.total == Some(self.read)
-    }
 }
 
 /// What a walk found.
@@ -95,6 +86,8 @@ pub(super) struct News {
     pub ahead: u64,
     /// Rows that the total promises and that did not come.
     pub missing: u64,
+    /// True where they may be there all the same.
+    pub unsure: bool,
     /// When rows began that were met for the first time.
     pub met: Vec<Timestamp>,
 }
@@ -111,69 +104,86 @@ pub(super) enum Next {
 }
 
 impl Walk {
-    pub fn new(from: Timestamp, to: Timestamp, began: Timestamp, limit: u32) -> Self {
+    pub fn new((from, to): (Timestamp, Timestamp), resolution: Millis, began: Timestamp, limit: u32) -> Self {
         Self {
             from,
             to,
             began,
             limit,
             scope: Scope::All,
+            resolution,
+            part: Part::new(from, to),
+            todo: Vec::new(),
+            pass: 0,
+            first_pass: 0,
+            in_parts: false,
+            total: 0,
             pages: 0,
-            offset: 0,
-            again: false,
-            pass: Pass::default(),
-            earlier: None,
+            allowed: None,
             distinct: HashMap::new(),
-            dull: 0,
+            rows: Vec::new(),
+            bytes: 0,
+            like: HashMap::new(),
+            came_once: false,
+            missing: 0,
+            unsure: false,
             ahead: 0,
             open: BTreeSet::new(),
             starts: Vec::new(),
         }
     }
 
+    /// Reads what comes after `edge` by itself: rows still appear there, and push others on to the next
+    /// page, which one page does not mind.
+    pub fn apart_from(&mut self, edge: Timestamp) {
+        if let Some((part, rest)) = self.part.cut(edge, self.resolution) {
+            self.part = part;
+            self.todo.push(rest);
+            self.in_parts = true;
+        }
+    }
+
+    /// More rows than fit on one page.
+    pub fn is_wide(&self) -> bool {
+        self.pages > 2 || self.distinct.len() > self.limit as usize
+    }
+
     pub fn ask(&self) -> Ask {
-        Ask { from: self.from, to: self.to, offset: self.offset, limit: self.limit }
+        Ask { from: self.part.from, to: self.part.to, offset: self.part.offset, limit: self.limit }
     }
 
     /// True before its first page.
     pub fn is_new(&self) -> bool {
-        self.pages == 0 && !self.again
+        self.pages == 0
     }
 
     /// True as long as it was not begun once more.
     pub fn is_first_pass(&self) -> bool {
-        !self.again
+        self.allowed.is_none()
     }
 
     /// Passes over the row at the offset, which cannot be read.
     pub fn skip(&mut self) {
-        self.offset += 1;
+        self.part.offset += 1;
     }
 
     /// Counts a row without a key; gives how many of this pass before it were no other.
     pub fn count_like(&mut self, id: RowId, version: u64) -> usize {
-        let count = self.pass.like.entry((id, version)).or_default();
+        let count = self.like.entry((id, version)).or_default();
         *count += 1;
         *count - 1
     }
 
     /// Takes in a page.
     pub fn take(&mut self, total: Option<u64>, rows: Vec<Read>) -> Next {
-        let pass = &mut self.pass;
-        if self.pages > 0 && total != pass.total {
-            pass.moved = true;
-            pass.fell |= total < pass.total;
-        }
-        pass.total = total;
-        self.pages += 1;
-        let empty = rows.is_empty();
-        self.offset += rows.len() as u64;
-        pass.read += rows.len() as u64;
-        let mut new = false;
+        self.pages = self.pages.saturating_add(1);
+        let (limit, count) = (self.limit, rows.len() as u64);
+        let mut met = Met { total, limit, rows: count, new_to_pass: 0, new_to_part: 0 };
         for row in rows {
-            let before = self.distinct.insert((row.found.id, row.nth), self.again);
-            new |= before != Some(self.again);
-            if before.is_none() {
+            let before = self.distinct.insert((row.found.id, row.nth), self.pass);
+            met.new_to_pass += u64::from(before != Some(self.pass));
+            met.new_to_part += u64::from(before.is_none_or(|pass| pass < self.first_pass));
+            if before.is_none() && (row.nth == 0 || !row.found.keyed) {
                 self.starts.push(row.found.start);
             }
             if row.ahead {
@@ -183,78 +193,132 @@ impl Walk {
             if row.found.open {
                 remember(&mut self.open, row.found.start, self.from, self.to);
             }
-            pass.bytes += row.found.line.as_ref().map_or(0, String::len);
-            pass.rows.push(row.found);
+            self.bytes += row.found.line.as_ref().map_or(0, String::len);
+            self.rows.push((self.pass, row.found));
         }
-        self.dull = if new { 0 } else { self.dull + 1 };
-        let reached = total.is_some_and(|total| self.offset >= total);
-        if empty || reached || self.dull >= MAX_DULL || self.offset >= MAX_ROWS as u64 {
-            return if self.walk_again() { self.give_or(Next::Ask) } else { Next::Over };
+        let verdict = self.part.take(met, self.resolution);
+        let goes_on = self.heed(verdict);
+        let full = self.bytes > MAX_HELD_BYTES || self.rows.len() > MAX_HELD_ROWS;
+        match (goes_on, full) {
+            (true, true) => Next::Give,
+            (true, false) => Next::Ask,
+            (false, _) => Next::Over,
         }
-        self.give_or(Next::Ask)
     }
 
-    fn give_or(&self, next: Next) -> Next {
-        let earlier = self.earlier.as_ref().map_or(0, |pass| pass.bytes);
-        let full = self.pass.bytes + earlier > MAX_HELD_BYTES || self.pass.rows.len() > MAX_HELD_ROWS;
-        if full { Next::Give } else { next }
-    }
-
-    /// Begins a second pass if there is a reason to and this was the first.
-    fn walk_again(&mut self) -> bool {
-        if self.again || !(self.pass.fell || self.missing() > 0) {
+    /// Does what is to be done after a page; false when nothing is left.
+    fn heed(&mut self, verdict: Verdict) -> bool {
+        let done = matches!(verdict, Verdict::Whole(_)) && self.todo.is_empty();
+        if self.allowed.is_some_and(|allowed| self.pages >= allowed) && !done {
+            (self.unsure, self.missing) = (true, self.missing.max(1));
             return false;
         }
-        self.again = true;
-        self.earlier = Some(std::mem::take(&mut self.pass));
-        (self.offset, self.pages, self.dull) = (0, 0, 0);
+        match verdict {
+            Verdict::Ask => return true,
+            Verdict::Again if self.is_the_same_again() => {}
+            Verdict::Again => {
+                self.bound();
+                self.came_once = self.part.came_once();
+                self.part.again();
+                self.next_pass();
+                return true;
+            }
+            Verdict::Split(parts) => {
+                self.bound();
+                if !self.in_parts {
+                    self.total = self.part.total().unwrap_or_default();
+                }
+                self.in_parts = true;
+                let parts = self.part.split(parts, self.resolution);
+                self.todo.extend(parts.into_iter().rev());
+            }
+            Verdict::Whole(missing) => self.missing = self.missing.max(missing),
+            Verdict::Unsure(missing) => {
+                self.unsure = true;
+                self.missing = self.missing.max(missing);
+            }
+        }
+        let Some(next) = self.todo.pop() else { return false };
+        self.part = next;
+        self.next_pass();
+        self.first_pass = self.pass;
         true
     }
 
-    /// How many of its rows count for the hour.
+    fn bound(&mut self) {
+        let pages = ALLOWANCE.0.saturating_add(self.pages.saturating_mul(ALLOWANCE.1));
+        self.allowed.get_or_insert(pages);
+    }
+
+    fn next_pass(&mut self) {
+        self.pass = self.pass.saturating_add(1);
+        self.like.clear();
+    }
+
+    /// How many of its rows began in the hour.
     pub fn within(&self, hour: Hour) -> usize {
         self.starts.iter().filter(|start| Hour::of(**start) == hour).count()
     }
 
-    /// Rows that the total promises beyond those that came.
-    fn missing(&self) -> u64 {
-        self.pass.total.unwrap_or_default().saturating_sub(self.distinct.len() as u64)
-    }
-
     /// Gives what is held, so that the walk can go on in bounded memory.
     pub fn give(&mut self, known: &mut Known, now: Timestamp) -> News {
-        let mut rows = self.earlier.as_mut().map(|pass| std::mem::take(&mut pass.rows)).unwrap_or_default();
-        rows.append(&mut self.pass.rows);
-        for pass in self.earlier.iter_mut().chain([&mut self.pass]) {
-            pass.given = true;
-            pass.bytes = 0;
-        }
-        spell(rows, false, self.scope, known, now)
+        (self.in_parts, self.bytes) = (true, 0);
+        let rows = std::mem::take(&mut self.rows).into_iter().map(|(_, row)| row).collect();
+        self.spell(rows, false, known, now)
     }
 
     /// What the walk found, once it is over.
     pub fn finish(&mut self, known: &mut Known, now: Timestamp) -> News {
-        let earlier = self.earlier.take();
-        // Equal rows of different pages are different rows only if nothing moved, twice.
-        let whole = self.pass.is_whole()
-            && earlier
-                .as_ref()
-                .is_none_or(|earlier| earlier.is_whole() && census(&earlier.rows) == census(&self.pass.rows));
-        let missing = if whole { 0 } else { self.missing() };
-        let mut rows = std::mem::take(&mut self.pass.rows);
-        if let Some(earlier) = earlier {
-            let last: HashSet<RowId> = rows.iter().map(|row| row.id).collect();
-            let gone = earlier.rows.into_iter().filter(|row| !last.contains(&row.id));
-            rows.extend(gone);
+        // Equal rows of different pages are different rows only if nothing moved.
+        let whole = !self.in_parts && self.part.came_once() && (self.pass == 0 || self.is_the_same_again());
+        let mut rows = std::mem::take(&mut self.rows);
+        if whole {
+            rows.retain(|(pass, _)| *pass == self.pass);
         }
-        News { ahead: self.ahead, missing, ..spell(rows, whole, self.scope, known, now) }
+        let rows = rows.into_iter().map(|(_, row)| row).collect();
+        // Of parts each of which is sure of all its rows the whole is, too.
+        let missing = match self.missing {
+            0 => 0,
+            _ if whole => 0,
+            missing => missing.max(self.total.saturating_sub(self.distinct.len() as u64)),
+        };
+        let unsure = self.unsure && !whole;
+        News { ahead: self.ahead, missing, unsure, ..self.spell(rows, whole, known, now) }
+    }
+
+    /// The lines of what is new.
+    fn spell(&self, mut rows: Vec<Found>, whole: bool, known: &mut Known, now: Timestamp) -> News {
+        let mut news = News::default();
+        let mut number = 0;
+        for New { row, twin, first } in known.news(&rows, whole, self.scope, (self.from, self.to), now) {
+            if first {
+                news.met.push(rows[row].start);
+            }
+            let Some(line) = rows[row].line.take() else { continue };
+            news.rows.push_str(&line);
+            news.rows.push('\n');
+            if twin > 0 {
+                news.twins.push((number, twin));
+            }
+            number += 1;
+        }
+        news
+    }
+
+    /// True where the pass under way has met what the one before it has, each row once.
+    fn is_the_same_again(&self) -> bool {
+        let Some(before) = self.pass.checked_sub(1) else { return false };
+        !self.in_parts
+            && self.came_once
+            && self.part.came_once()
+            && census(&self.rows, before) == census(&self.rows, self.pass)
     }
 }
 
-/// How many rows of each identity.
-fn census(rows: &[Found]) -> BTreeMap<RowId, u32> {
+/// How many rows of each identity a pass has met.
+fn census(rows: &[(u32, Found)], pass: u32) -> BTreeMap<RowId, u32> {
     let mut census = BTreeMap::new();
-    for row in rows {
+    for (_, row) in rows.iter().filter(|(of, _)| *of == pass) {
         *census.entry(row.id).or_default() += 1;
     }
     census
@@ -276,27 +340,9 @@ fn remember(open: &mut BTreeSet<Hour>, start: Timestamp, from: Timestamp, to: Ti
     }
 }
 
-/// The lines of what is new.
-fn spell(mut rows: Vec<Found>, whole: bool, scope: Scope, known: &mut Known, now: Timestamp) -> News {
-    let mut news = News::default();
-    let mut number = 0;
-    for New { row, twin, first } in known.news(&rows, whole, scope, now) {
-        if first {
-            news.met.push(rows[row].start);
-        }
-        let Some(line) = rows[row].line.take() else { continue };
-        news.rows.push_str(&line);
-        news.rows.push('\n');
-        if twin > 0 {
-            news.twins.push((number, twin));
-        }
-        number += 1;
-    }
-    news
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::part::{MAX_DULL, MAX_PASSES};
     use super::*;
 
     /// A page of the one row with this number.
@@ -315,9 +361,14 @@ mod tests {
         vec![Read { found, nth: 0, ahead: false }]
     }
 
+    fn walk(seconds: i64, limit: u32) -> Walk {
+        let to = Timestamp(seconds * 1_000);
+        Walk::new((Timestamp(0), to), Millis::secs(1), to, limit)
+    }
+
     #[test]
     fn a_second_pass_goes_on_past_rows_that_the_first_has_shown() {
-        let mut walk = Walk::new(Timestamp(0), Timestamp(60_000), Timestamp(60_000), 1);
+        let mut walk = walk(1, 1);
         // The last five never come, for the rows are stirred while the first pass goes on.
         for number in (1..=25).chain(1..=5) {
             assert_eq!(walk.take(Some(30), page(number)), Next::Ask);
@@ -328,13 +379,51 @@ mod tests {
         }
         assert_eq!(walk.take(Some(30), page(30)), Next::Over);
         let news = walk.finish(&mut Known::default(), Timestamp(0));
-        assert_eq!((news.rows.lines().count(), news.missing), (30, 0));
+        assert_eq!((news.rows.lines().count(), news.missing, news.unsure), (30, 0, false));
     }
 
     #[test]
     fn a_service_that_does_not_page_is_not_asked_without_end() {
-        let mut walk = Walk::new(Timestamp(0), Timestamp(60_000), Timestamp(60_000), 1);
-        let asked = (1..1_000).find(|_| walk.take(Some(1_000_000), page(1)) == Next::Over);
-        assert_eq!(asked, Some(2 * (MAX_DULL + 1)));
+        let asked = |mut walk: Walk| {
+            let asked = (1..10_000).find(|_| walk.take(Some(1_000_000), page(1)) == Next::Over).unwrap();
+            let news = walk.finish(&mut Known::default(), Timestamp(0));
+            assert_eq!((news.missing, news.unsure), (999_999, true));
+            asked
+        };
+        assert_eq!(asked(walk(1, 1)), MAX_PASSES * (MAX_DULL + 1));
+        let most = ALLOWANCE.0 + (ALLOWANCE.1 + 1) * (MAX_DULL + 1);
+        assert!(asked(walk(900, 1)) <= most);
+    }
+
+    /// The service's rows, one each five seconds, and in which order a request finds them.
+    fn stirred(asked: usize, every: usize) -> Vec<u8> {
+        let mut rows: Vec<u8> = (0..180).collect();
+        if asked.is_multiple_of(every) {
+            rows.sort_by_key(|row| u32::from(*row).wrapping_mul(2_654_435_761));
+        }
+        rows
+    }
+
+    #[test]
+    fn rows_that_are_stirred_between_two_pages_all_come() {
+        for (every, limit) in [(2, 10), (2, 50), (3, 10), (3, 20), (3, 100), (5, 7)] {
+            let mut walk = walk(900, limit);
+            for asked in 1.. {
+                let ask = walk.ask();
+                let start = |row: &u8| Timestamp(i64::from(*row) * 5_000);
+                let within: Vec<u8> = stirred(asked, every)
+                    .into_iter()
+                    .filter(|row| (ask.from..=ask.to).contains(&start(row)))
+                    .collect();
+                let rows = within.iter().skip(usize::try_from(ask.offset).unwrap()).take(limit as usize);
+                let rows = rows.flat_map(|row| page(*row)).collect();
+                if walk.take(Some(within.len() as u64), rows) == Next::Over {
+                    assert!(asked <= 4 * 180 / limit as usize + 4, "{asked} {every} {limit}");
+                    break;
+                }
+            }
+            let news = walk.finish(&mut Known::default(), Timestamp(0));
+            assert_eq!((news.rows.lines().count(), news.missing, news.unsure), (180, 0, false));
+        }
     }
 }

@@ -32,7 +32,7 @@ fn coming(number: u32, count: u32) -> (Timestamp, Alert) {
     let every = count / CRITICAL;
     let critical = number % every == every / 2;
     // Four of five are of one rule of one tenant.
-    let noisy = !critical && number % 5 != 0;
+    let noisy = !critical && !number.is_multiple_of(5);
     let pick = (number / 5) as usize;
     let rule = if noisy { RULES[0] } else { RULES[pick % RULES.len()] };
     let tenant = if noisy { TENANTS[0] } else { TENANTS[pick / RULES.len() % TENANTS.len()] };
@@ -175,7 +175,9 @@ impl Flood {
                     store.commit(fence, changes).await.unwrap();
                 }
                 rings += 1;
-                desks.iter_mut().for_each(|(_, at)| *at = (*at).min(next));
+                for (_, at) in &mut desks {
+                    *at = (*at).min(next);
+                }
                 continue;
             }
             clock.set(*at);

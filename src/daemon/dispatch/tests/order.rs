@@ -74,6 +74,19 @@ async fn what_grew_is_told_at_once_and_what_it_was_before_is_not_told_after_it()
 }
 
 #[tokio::test]
+async fn what_stands_for_another_is_tried_again_where_its_first_try_fails() {
+    let (world, fake) = (World::new(), Fake::new(|_| try_again(None, false)));
+    let [fired, grew, _] = revisions();
+    world.owe(&[fired, grew]).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 5).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    until(&mut desk, 60).await.unwrap();
+    assert_eq!(told(&fake), ["grew"]);
+    assert_eq!(world.standings().await, ["folded", "delivered"]);
+}
+
+#[tokio::test]
 async fn a_dead_letter_that_is_tried_again_after_the_end_opens_nothing() {
     let (world, fake) = (World::new(), Fake::new(|_| Attempt::Refused { reason: "no".to_owned() }));
     let [fired, _, over] = revisions();
