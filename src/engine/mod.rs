@@ -382,7 +382,7 @@ impl Engine {
                 state.counters.value_missing += u64::from(valueless);
                 for (key, entry) in hits {
                     state.counters.hits += 1;
-                    state.admit(key, entry, &place, watched, outcome);
+                    state.admit(key, entry, &place, outcome);
                 }
             }
             HitOutcome::Learns { .. } => {}
