@@ -580,19 +580,6 @@ fn hours_that_are_none_are_told() {
 }
 
 #[test]
-fn a_word_of_a_later_version_is_told() {
-    insta::assert_snapshot!(told_after_match("travel: {by: [user], at_least: 500km, faster_than: 800km/h, ignore_in: [egress]}\n"), @r"
-    error: this version does not run `ignore_in` yet
-     --> rules/r.yaml:5:61
-      |
-    5 | travel: {by: [user], at_least: 500km, faster_than: 800km/h, ignore_in: [egress]}
-      |                                                             ^^^^^^^^^
-      |
-      = help: take it out; what this version runs is in `larum schema rule`
-    ");
-}
-
-#[test]
 fn a_list_of_groups_that_there_is_not_is_told() {
     let told = |absent: &str| messages(&format!("match: {{outcome: success}}\nabsent: {absent}\n"));
     assert_eq!(told("{for: 1h, by: [machine_name], from: desktops}"), ["there is no list `desktops`"]);
