@@ -45,6 +45,7 @@ const RULES: &[(&str, &str)] = &[
     ("measure", include_str!("new/measure.yaml")),
     ("script", include_str!("new/script.yaml")),
     ("travel", include_str!("new/travel.yaml")),
+    ("overlap", include_str!("new/overlap.yaml")),
     ("usual", include_str!("new/usual.yaml")),
     ("absent", include_str!("new/absent.yaml")),
     ("risk", include_str!("new/risk.yaml")),

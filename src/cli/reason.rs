@@ -43,7 +43,12 @@ pub fn told(
         }
         Step::Decided(Decision::Cleared) => {
             let key = if let Verb::Sequence(_) = program.verb { "until" } else { "unless" };
-            (false, "below_threshold", format!("the record met `{key}` and cleared the group"))
+            let detail = if let Verb::Overlap(_) = program.verb {
+                "a session ended".to_owned()
+            } else {
+                format!("the record met `{key}` and cleared the group")
+            };
+            (false, "below_threshold", detail)
         }
         Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
         Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
@@ -140,6 +145,16 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
                 Some(_) | None => None,
             };
             (false, "known_value", format!("{} is the same as at the point before", name.unwrap_or_default()))
+        }
+        Reason::NoneBeside(0) => {
+            (false, "below_threshold", "no other session of the group is open".to_owned())
+        }
+        Reason::NoneBeside(open) => {
+            let detail = format!("sessions that are open beside it: {open}; none is what `where` asks");
+            (false, "below_threshold", detail)
+        }
+        Reason::Parted => {
+            (false, "below_threshold", "no other session stayed open beside it for long enough".to_owned())
         }
         Reason::Travelled(journey) => (false, "below_threshold", travelled(program, *journey)),
         Reason::Correlation(short) => (false, "below_threshold", correlated(program, short)),

@@ -75,7 +75,7 @@ fn map_schema(doc: &'static MapDoc) -> Value {
         Open::Names if std::ptr::eq(doc, &raw const LISTS) => json!({ "type": "string" }),
         Open::Names if std::ptr::eq(doc, &raw const AT_MOST_RULES) => json!({ "type": "string" }),
         Open::Names if std::ptr::eq(doc, &raw const FAILURE_CODES) => json!({ "enum": FAILURE_KINDS }),
-        Open::Names | Open::Fields | Open::Conditions | Open::Secrets => json!(true),
+        Open::Names | Open::Fields | Open::Compared | Open::Conditions | Open::Secrets => json!(true),
     };
     let mut schema = json!({
         "type": "object",

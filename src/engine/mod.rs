@@ -370,7 +370,7 @@ impl Engine {
                 if program.verb.is_hit(&entry) {
                     state.counters.hits += 1;
                 }
-                state.admit(key, entry, &place, watched, outcome);
+                state.admit(key, entry, &place, outcome);
             }
             HitOutcome::Open { key, entry, open } => {
                 let programs = &self.generation.programs;
@@ -382,7 +382,7 @@ impl Engine {
                 state.counters.value_missing += u64::from(valueless);
                 for (key, entry) in hits {
                     state.counters.hits += 1;
-                    state.admit(key, entry, &place, watched, outcome);
+                    state.admit(key, entry, &place, outcome);
                 }
             }
             HitOutcome::Learns { .. } => {}
@@ -442,7 +442,7 @@ impl Engine {
                 tells_dirty: self.tells_dirty,
                 watched: self.watched == Some(number),
             };
-            state.run((watermark, readable), &place, self.watched == Some(number), &mut outcome);
+            state.run((watermark, readable), &place, &mut outcome);
         }
         let generation = self.generation.clone();
         self.run_linked(&generation.programs.linked, &fronts, &mut outcome);

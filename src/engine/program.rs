@@ -3,7 +3,7 @@
 //! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::{Program, Programs};
-use crate::rule::verb::{Entry, Judge as _, Order, Shared};
+use crate::rule::lists::List;
+use crate::rule::verb::absent::Absent;
+use crate::rule::verb::{Entry, Judge as _, Order, Shared, Verb};
 
 use super::group::stays_open;
 use super::group::{Decision, Group, Surroundings};
@@ -107,6 +109,8 @@ pub struct ProgramState {
     readable: Option<Timestamp>,
     /// What the rule remembers across its groups.
     shared: Shared,
+    /// Which version of its list groups were made of.
+    listed: Option<String>,
     /// What is counted.
     pub counters: Counters,
     full: bool,
@@ -203,25 +207,53 @@ impl ProgramState {
     }
 
     /// Takes in a hit: fires now, waits, or is put in late.
-    pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
+    pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         if place.program.on_arrival {
-            self.fire_now(&key, entry, place, watched, out);
+            self.fire_now(&key, entry, place, out);
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
             self.wait(Waiting { key, entry, open: None });
             return;
         };
-        if entry.at <= watermark - place.program.late_within {
-            self.too_late(&key, &entry, watched, out);
+        self.put_late((key, entry), watermark, place, out);
+    }
+
+    /// Puts a hit in at its own time, unless it is too late for that. That a session has ended is news
+    /// however late: nothing else would ever close it.
+    fn put_late(
+        &mut self,
+        (key, entry): (Key, Entry),
+        watermark: Timestamp,
+        place: &Place<'_>,
+        out: &mut Outcome,
+    ) {
+        let ends = place.program.verb.ends_session(&entry);
+        if entry.at <= watermark - place.program.late_within && !ends {
+            self.too_late(&key, &entry, place, out);
             return;
         }
         self.counters.late += 1;
-        self.share(&entry, true, place);
-        self.work(&key, entry.at, place, out, |group, around| {
+        self.take((&key, entry), true, place, out);
+    }
+
+    /// Gives a record to its group.
+    fn take(&mut self, (key, entry): (&Key, Entry), late: bool, place: &Place<'_>, out: &mut Outcome) {
+        if place.program.verb.ends_session(&entry) && !self.groups.contains_key(key) {
+            // It began before anything was remembered, or was no hit.
+            return;
+        }
+        self.share(&entry, late, place);
+        if let Verb::Absent(Absent { from: Some(list), .. }) = &place.program.verb
+            && !late
+            && self.listed.as_deref() != Some(list.digest())
+        {
+            self.enlist(list, &entry, place, out);
+        }
+        self.work(key, entry.at, place, out, |group, around| {
             let (id, at) = (entry.id, entry.at);
-            let decision = group.insert_late(entry, around);
-            watched.then_some((id, at, decision))
+            let decision = if late { group.insert_late(entry, around) } else { group.observe(entry, around) };
+            place.watched.then_some((id, at, decision))
         });
     }
 
@@ -230,7 +262,7 @@ impl ProgramState {
     pub fn admit_firing(&mut self, key: Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         let ahead = Some(entry.at) > self.watermark && Some(entry.at) <= self.goes_to;
         if !ahead {
-            self.admit(key, entry, place, place.watched, out);
+            self.admit(key, entry, place, out);
             return;
         }
         let order = entry.order();
@@ -238,9 +270,9 @@ impl ProgramState {
         self.due.insert(before, Waiting { key, entry, open: None });
     }
 
-    fn too_late(&mut self, key: &Key, entry: &Entry, watched: bool, out: &mut Outcome) {
+    fn too_late(&mut self, key: &Key, entry: &Entry, place: &Place<'_>, out: &mut Outcome) {
         self.counters.too_late += 1;
-        if watched {
+        if place.watched {
             let step = Step::TooLate;
             out.traced.push(Traced { id: entry.id, at: entry.at, key: (**key).into(), step });
         }
@@ -261,16 +293,7 @@ impl ProgramState {
             return;
         };
         let Some(entry) = self.settle(&key, entry, &open, place, past, out) else { return };
-        if entry.at <= watermark - place.program.late_within {
-            self.too_late(&key, &entry, place.watched, out);
-            return;
-        }
-        self.counters.late += 1;
-        self.work(&key, entry.at, place, out, |group, around| {
-            let (id, at) = (entry.id, entry.at);
-            let decision = group.insert_late(entry, around);
-            place.watched.then_some((id, at, decision))
-        });
+        self.put_late((key, entry), watermark, place, out);
     }
 
     /// What an open hit turns out to be: an entry of its group, or nothing but something to count.
@@ -363,11 +386,7 @@ impl ProgramState {
                 None => Some(entry),
             };
             let Some(entry) = entry else { continue };
-            self.work(&key, entry.at, place, out, |group, around| {
-                let (id, at) = (entry.id, entry.at);
-                let decision = group.observe(entry, around);
-                place.watched.then_some((id, at, decision))
-            });
+            self.take((&key, entry), false, place, out);
         }
         self.timers_before(instant + Millis(1), place, out);
     }
@@ -390,7 +409,7 @@ impl ProgramState {
     }
 
     /// A rule that needs no state: the hit is the alert.
-    fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, watched: bool, out: &mut Outcome) {
+    fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         let (id, at) = (entry.id, entry.at);
         let mut group = Group::default();
         let mut around = Surroundings {
@@ -404,7 +423,7 @@ impl ProgramState {
             fault: &mut None,
         };
         let decision = group.observe(entry, &mut around);
-        if watched {
+        if place.watched {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
         }
     }
@@ -414,7 +433,6 @@ impl ProgramState {
         &mut self,
         (watermark, readable): (Timestamp, Timestamp),
         place: &Place<'_>,
-        watched: bool,
         out: &mut Outcome,
     ) {
         if watermark == Timestamp::MIN {
@@ -443,12 +461,7 @@ impl ProgramState {
             }
             number += 1;
             self.timers_before(entry.at, place, out);
-            self.share(&entry, false, place);
-            self.work(&key, entry.at, place, out, |group, around| {
-                let (id, at) = (entry.id, entry.at);
-                let decision = group.observe(entry, around);
-                watched.then_some((id, at, decision))
-            });
+            self.take((&key, entry), false, place, out);
         }
         drop(due);
         self.waiting = waiting;
@@ -557,6 +570,43 @@ impl ProgramState {
         }
         if let Some((id, at, decision)) = told {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
+        }
+    }
+
+    /// Makes groups of the values of the rule's list, as that is at its hit `begin`.
+    fn enlist(&mut self, list: &List, begin: &Entry, place: &Place<'_>, out: &mut Outcome) {
+        self.listed = Some(list.digest().to_owned());
+        let [part] = place.program.by.as_slice() else { return };
+        let key = |value: &str| {
+            let mut key = Vec::new();
+            Program::push_key_part(&mut key, Some(value));
+            Key::new(&key)
+        };
+        let keys: BTreeMap<Key, Option<Timestamp>> =
+            list.keys(part.field.kind()).iter().map(|(value, until)| (key(value), *until)).collect();
+        let listed = self.groups.iter().filter(|(_, group)| group.is_listed());
+        let struck: BTreeSet<Key> =
+            listed.map(|(key, _)| key).filter(|key| !keys.contains_key(*key)).cloned().collect();
+        for key in struck {
+            let mut goes = false;
+            self.work(&key, begin.at, place, out, |group, around| {
+                goes = group.strike();
+                if goes {
+                    group.evict(begin.at, around);
+                }
+                None
+            });
+            if goes && let Some(timer) = self.groups.remove(&key).and_then(|group| group.timer) {
+                self.timers.remove(&(timer, key));
+            }
+        }
+        for (key, until) in keys {
+            if until.is_none_or(|until| begin.at < until) {
+                self.work(&key, begin.at, place, out, |group, _| {
+                    group.enlist(begin.clone(), until);
+                    None
+                });
+            }
         }
     }
 

@@ -55,17 +55,16 @@ impl Engine {
                     seat: 0,
                     values: values.into(),
                 };
-                let watched = self.watched == Some(number);
                 let place = Place {
                     tenant: &self.tenant,
                     program,
                     limits: generation.limits,
                     number,
                     tells_dirty: self.tells_dirty,
-                    watched,
+                    watched: self.watched == Some(number),
                 };
                 self.states[number].counters.hits += 1;
-                self.states[number].admit(key, entry, &place, watched, out);
+                self.states[number].admit(key, entry, &place, out);
             }
         }
     }

@@ -47,6 +47,12 @@ impl RecordId {
         let mark = u128::from(phase as u8) << (u128::BITS - u8::BITS);
         Self((u128::from_le_bytes(row.0) ^ mark).to_le_bytes())
     }
+
+    /// What the row of this record, which is its record of phase `own`, is in another `phase`.
+    #[must_use]
+    pub fn sibling(self, own: Phase, phase: Phase) -> Self {
+        Self::of(RowId(Self::of(RowId(self.0), own).0), phase)
+    }
 }
 
 impl fmt::Display for RecordId {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::fact::Outcome;
 use crate::record::fold::fold;
 use crate::record::scan::Endpoint;
 use crate::record::{
@@ -170,6 +171,8 @@ pub enum Form {
     Number,
     /// A number of so many degrees at most, either way, or no value.
     Degrees(u8),
+    /// Of the column `outcome`: when the record's row ended, in milliseconds; none while it is open.
+    Ended,
 }
 
 /// A value the verb wants of each hit.
@@ -595,6 +598,9 @@ impl Carry {
     /// The value of `record`; [`Datum::Absent`] if it has none.
     pub fn of(&self, record: Record<'_>) -> Datum {
         if let [(column, kind)] = *self.columns {
+            if self.form == Form::Ended {
+                return ended(record, record.get(column));
+            }
             return self.single(record.get(column), kind);
         }
         let parts = self.columns.iter().map(|(column, kind)| self.single(record.get(*column), *kind));
@@ -603,6 +609,8 @@ impl Carry {
 
     fn single(&self, value: Value<'_>, kind: FieldKind) -> Datum {
         match self.form {
+            // Made of the row.
+            Form::Ended => Datum::Absent,
             Form::Typed => Datum::of(value, kind),
             Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
             Form::Degrees(most) => {
@@ -618,6 +626,15 @@ impl Carry {
             }
         }
     }
+}
+
+/// When the row of `record` ended. What failed never was open.
+fn ended(record: Record<'_>, outcome: Value<'_>) -> Datum {
+    let row = record.row();
+    let failed = outcome.text().is_some_and(|outcome| fold(outcome) == Outcome::Failure.as_str());
+    let over = failed || (row.only.is_none() && !row.open);
+    let end = row.end.or(over.then_some(row.start));
+    end.map_or(Datum::Absent, |end| Datum::Number(Number::whole(end.0)))
 }
 
 /// What `carries` want of `record`; none if it lacks one that is required.

@@ -6,11 +6,11 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Timelike, Utc, Weekday};
+use chrono::{DateTime, Datelike, Offset, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
@@ -18,6 +18,10 @@ const DAY: u16 = 24 * 60;
 pub const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// Spans of one rule.
 pub const MAX_SPANS: usize = 50;
+/// What takes longer than this to pass within the hours never does.
+const NEVER: Millis = Millis::days(3_653);
+/// Clocks change when a quarter of an hour begins.
+const QUARTER: Millis = Millis::mins(15);
 
 /// When records are hits of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -134,6 +138,37 @@ impl Hours {
         let Some(local) = self.local(at) else { return false };
         let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(DAY);
         self.spans.iter().any(|span| span.covers(local.weekday(), minute)) == self.inside
+    }
+
+    /// When so much time has passed since `from`, that of these hours alone counted; none if never.
+    pub fn after(&self, from: Timestamp, lasts: Millis) -> Option<Timestamp> {
+        let (mut at, mut left) = (from, lasts);
+        while at - from < NEVER {
+            let next = self.steady_until(at)?;
+            if self.accept(at) {
+                if next - at >= left {
+                    return Some(at + left);
+                }
+                left = Millis(left.0 - (next - at).0);
+            }
+            at = next;
+        }
+        None
+    }
+
+    /// A later instant, before which every time is one of these hours as `at` is, or none as it is none.
+    fn steady_until(&self, at: Timestamp) -> Option<Timestamp> {
+        let local = self.local(at)?;
+        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(DAY);
+        let bounds = self.spans.iter().flat_map(|span| [span.from, span.to]);
+        let bound = bounds.filter(|bound| *bound > minute).min().unwrap_or(DAY);
+        let gone = i64::from(local.second()) * 1_000 + i64::from(local.timestamp_subsec_millis());
+        let next = at + Millis(i64::from(bound - minute) * 60_000 - gone);
+        let offset = |local: DateTime<Tz>| local.offset().fix();
+        if offset(local) == offset(self.local(next)?) {
+            return Some(next);
+        }
+        Some(next.min(Timestamp(at.0 - at.0.rem_euclid(QUARTER.0)) + QUARTER))
     }
 
     /// What the clocks show, for a person: `Fri 20:14`.

@@ -10,8 +10,8 @@ mod verbs;
 pub use cases::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 pub use rule::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE};
 pub use verbs::{
-    ABSENT, COUNT, DISTINCT, FAR, FIRST_SEEN, HAVING, HAVING_LINE, LEARN, MEASURE, RATE, RECOVER, RISK,
-    SAME_NET, SCRIPT, SEQUENCE, STEP, TRAVEL, UNLESS_COMMON, USUAL, USUAL_LEARN,
+    ABSENT, COUNT, DISTINCT, FAR, FIRST_SEEN, HAVING, HAVING_LINE, KM, LEARN, MEASURE, OVERLAP, PAIR, RATE,
+    RECOVER, RISK, SAME_NET, SCRIPT, SEQUENCE, STEP, TRAVEL, UNLESS_COMMON, USUAL, USUAL_LEARN,
 };
 
 /// One map of the language.
@@ -36,6 +36,8 @@ pub enum Open {
     Conditions,
     /// Fields.
     Fields,
+    /// Fields, each `same` or `different`.
+    Compared,
     /// Names that the author chooses.
     Names,
     /// Names that the author chooses; their values may be secrets.
@@ -229,6 +231,8 @@ pub const VERBS: &[&str] = &[
 pub const MAX_AT_LEAST: u32 = 10_000;
 /// Records that a script may look back on.
 pub const MAX_KEEP: u32 = 64;
+/// What a field of two sessions may be.
+pub const SAME_OR_DIFFERENT: &[&str] = &["same", "different"];
 /// Steps of a sequence.
 pub const MAX_STEPS: usize = 10;
 /// Records of one line of a test.
@@ -253,6 +257,8 @@ pub static MAPS: &[&MapDoc] = &[
     &ABSENT,
     &SCRIPT,
     &TRAVEL,
+    &OVERLAP,
+    &PAIR,
     &USUAL,
     &FAR,
     &USUAL_LEARN,

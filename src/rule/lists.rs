@@ -14,6 +14,7 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::compile::key_text;
 use super::condition::address;
 use super::decode::values::day_end;
 use super::problem::{Problems, Span};
@@ -296,6 +297,20 @@ impl List {
             *v6 == address.is_ipv6()
                 && IpNet::new(address, *bits).is_ok_and(|network| live(networks.get(&network.trunc())))
         })
+    }
+
+    /// Its values as a group of a field of `kind` is known by them, in order, and until when each holds.
+    /// A network is no group.
+    pub fn keys(&self, kind: FieldKind) -> BTreeMap<String, Option<Timestamp>> {
+        let mut keys: BTreeMap<String, Until> = BTreeMap::new();
+        #[expect(clippy::iter_over_hash_type, reason = "fills a sorted map")]
+        for (value, until) in &self.folded {
+            let network = kind == FieldKind::Address && value.parse::<IpNet>().is_ok();
+            let Some(key) = key_text(Value::Text(value), kind).filter(|_| !network) else { continue };
+            let known = keys.entry(key.into_owned()).or_insert(*until);
+            *known = later(*known, *until);
+        }
+        keys
     }
 
     /// Which version it is: the beginning of its text's digest.

@@ -60,6 +60,7 @@ fn further(doc: &MapDoc) -> &'static str {
         Open::Closed | Open::Secrets => "",
         Open::Conditions => " Its further keys are conditions, as under `match`.",
         Open::Fields => " Its further keys are fields.",
+        Open::Compared => " Its further keys are fields, each `same` or `different`.",
         Open::Names => " Its keys are names.",
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::decode::literal::WORDS;
 use super::decode::predicate::{MODIFIERS, Op};
-use super::keys::{EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, TEST_LISTS, TEST_VALUE, Takes};
+use super::keys::{
+    EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, SAME_OR_DIFFERENT, TEST_LISTS, TEST_VALUE, Takes,
+};
 use crate::record::FieldKind;
 use crate::record::field::{FieldInfo, VOCABULARY};
 
@@ -64,7 +66,8 @@ fn map_schema(doc: &MapDoc) -> Value {
     let mut schema = match doc.open {
         Open::Closed => json!({ "type": "object", "properties": properties, "additionalProperties": false }),
         Open::Conditions => conditions(&properties, &required),
-        Open::Fields => fields(properties),
+        Open::Fields => fields(properties, &json!({})),
+        Open::Compared => fields(properties, &json!({ "enum": SAME_OR_DIFFERENT })),
         Open::Names if std::ptr::eq(doc, &raw const EXPECTED) => json!({ "type": "object" }),
         Open::Names if std::ptr::eq(doc, &raw const TEST_LISTS) => test_lists(),
         Open::Secrets => json!({ "type": "object" }),
@@ -265,16 +268,18 @@ fn modified_value(op: Op) -> Value {
 }
 
 /// A map whose further keys are fields and their values.
-fn fields(mut properties: Map<String, Value>) -> Value {
+fn fields(mut properties: Map<String, Value>, value: &Value) -> Value {
     for info in VOCABULARY {
         for spelling in spellings(info) {
-            properties.insert(spelling.to_owned(), json!({ "description": info.about }));
+            let mut schema = value.clone();
+            schema["description"] = info.about.into();
+            properties.insert(spelling.to_owned(), schema);
         }
     }
     json!({
         "type": "object",
         "properties": properties,
-        "patternProperties": { "^raw\\..+$": {} },
+        "patternProperties": { "^raw\\..+$": value },
         "additionalProperties": false,
     })
 }
@@ -314,7 +319,7 @@ mod tests {
         assert_eq!(schema["additionalProperties"], json!(false));
         assert_eq!(schema["properties"]["level"]["enum"][4], "critical");
         assert_eq!(schema["oneOf"], json!([{ "required": ["match"] }, { "required": ["sequence"] }]));
-        assert!(schema["properties"].get("overlap").is_none(), "what does not run is not offered");
+        assert!(schema["properties"].get("lists").is_none(), "what does not run is not offered");
     }
 
     #[test]

@@ -289,6 +289,18 @@ pub enum Ordering {
     AtMost,
 }
 
+impl Ordering {
+    /// As a sign.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Above => ">",
+            Self::AtLeast => ">=",
+            Self::Below => "<",
+            Self::AtMost => "<=",
+        }
+    }
+}
+
 /// What is compared with, by the field's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Bound {
@@ -394,6 +406,8 @@ pub enum Verb {
     Script(ScriptSpec),
     /// Two places too far apart for the time between.
     Travel(TravelSpec),
+    /// Two sessions open at once.
+    Overlap(OverlapSpec),
     /// Far from what is usual for the group.
     Usual(UsualSpec),
     /// What other rules find, as a Sigma document correlates it.
@@ -414,6 +428,7 @@ impl Verb {
             Self::Absent(verb) => &verb.group,
             Self::Script(verb) => &verb.group,
             Self::Travel(verb) => &verb.group,
+            Self::Overlap(verb) => &verb.group,
             Self::Usual(verb) => &verb.group,
             Self::Correlate(verb) => &verb.group,
         }
@@ -437,6 +452,7 @@ impl Verb {
             Self::Measure(verb) => vec![&verb.field],
             Self::Rate(verb) => verb.distinct.iter().collect(),
             Self::Travel(verb) => verb.ignore_same.iter().collect(),
+            Self::Overlap(verb) => verb.pair.fields.iter().map(|(field, _)| field).collect(),
             Self::Usual(verb) => match &verb.of {
                 UsualOf::Value(field) => vec![field],
                 UsualOf::Rate { .. } => Vec::new(),
@@ -670,6 +686,9 @@ pub struct AbsentSpec {
     pub lasts: Millis,
     /// A group without a hit for so long is forgotten; none: never.
     pub retire: Option<Millis>,
+    /// Values of this list are groups too, from the rule's first hit on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// `risk:`. At least one of `at_least` and `techniques` is given.
@@ -720,6 +739,46 @@ impl TravelSpec {
     pub const MOST_KM: u32 = 20_015;
     /// Fastest speed that can be asked for: what is told of at a second's difference is faster.
     pub const MOST_KMH: u32 = 100_000;
+}
+
+/// `overlap:`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlapSpec {
+    /// `by` and `missing`.
+    pub group: Grouping,
+    /// `for`: how long both are open at least.
+    pub lasts: Millis,
+    /// `where`: what they must be to each other.
+    pub pair: Pair,
+    /// The records that may be a session's end: as far as kind and service go, the match's.
+    #[serde(skip)]
+    pub ends: Expr,
+}
+
+/// What two sessions must be to each other; all must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+pub struct Pair {
+    /// Bounds of the distance in km.
+    pub km: Vec<(Ordering, Number)>,
+    /// Fields that both have, with the same value (true) or with different ones.
+    pub fields: Vec<(FieldName, bool)>,
+}
+
+impl Pair {
+    /// True where anything goes.
+    pub fn is_empty(&self) -> bool {
+        self.km.is_empty() && self.fields.is_empty()
+    }
+}
+
+/// `km >= 500, public_ip different`
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let km = self.km.iter().map(|(ordering, bound)| format!("km {} {bound}", ordering.sign()));
+        let word = |same: bool| if same { "same" } else { "different" };
+        let fields = self.fields.iter().map(|(field, same)| format!("{field} {}", word(*same)));
+        f.write_str(&km.chain(fields).collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// `usual:`

@@ -140,7 +140,7 @@ fn look(predicate: &Predicate) -> String {
             format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text)))
         }
         Test::Cidr(nets) => format!("{field} is in {}", list(nets, ToString::to_string)),
-        Test::Compare(ordering, bound) => format!("{field} {} {}", word(*ordering), self::bound(*bound)),
+        Test::Compare(ordering, bound) => format!("{field} {} {}", ordering.sign(), self::bound(*bound)),
         Test::Exists(true) => format!("{field} is there"),
         Test::Exists(false) => format!("{field} is not there"),
         Test::In(names) => format!("{field} is in the list {}{cased}", list(names, quoted)),
@@ -150,7 +150,7 @@ fn look(predicate: &Predicate) -> String {
         Test::There(false) => format!("{field} is not in the line"),
         Test::Refers(part, other) => format!("{field} {} {other}{cased}", part_word(*part)),
         Test::Clock(part, ordering, numbers) => {
-            let ordering = ordering.map_or("is", word);
+            let ordering = ordering.map_or("is", Ordering::sign);
             format!("the {} of {field} {ordering} {}", part.as_str(), list(numbers, ToString::to_string))
         }
         Test::Filled(filling) => {
@@ -186,15 +186,6 @@ fn literal(literal: &Literal) -> String {
         Literal::Bool(value) => value.to_string(),
         Literal::Address(address) => address.to_string(),
         Literal::Null => "null".to_owned(),
-    }
-}
-
-fn word(ordering: Ordering) -> &'static str {
-    match ordering {
-        Ordering::Above => ">",
-        Ordering::AtLeast => ">=",
-        Ordering::Below => "<",
-        Ordering::AtMost => "<=",
     }
 }
 

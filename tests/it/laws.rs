@@ -43,6 +43,20 @@ fn others() -> Vec<String> {
             "asks",
             "match: {outcome: failure}\ncount: {at_least: 2, within: 2m, by: [user_name], unless: {outcome: success, public_ip|new: false}}\nexcept: [{public_ip|unseen_for: 3m, because: a holiday}]\nlevels: [{level: high, when: {public_ip|new: true}}]\n",
         ),
+        rule("together", "match: {outcome: success}\noverlap: {by: [user_name], for: 40s}\n"),
+        rule(
+            "apart",
+            "match: {outcome: success}\noverlap: {by: [user_name], for: 20s, where: {public_ip: different}}\ncooldown: 1m\n",
+        ),
+        rule("silent", "match: {phase: [start, end]}\nabsent: {for: 50s, by: [user_name], retire: 3m}\n"),
+        rule(
+            "silent-by-day",
+            "match: {outcome: success}\nabsent: {for: 30s, by: [public_ip]}\nhours: {zone: UTC, inside: [\"09:00-09:02\", \"09:03-09:05\"]}\n",
+        ),
+        rule(
+            "no-success",
+            "sequence:\n  by: [user_name]\n  within: 1m\n  steps:\n    - {match: {outcome: failure}, at_least: 2}\n    - {absent: {outcome: success}}\n",
+        ),
         rule(
             "tuple",
             "match: {outcome: success}\nfirst_seen: {value: [public_ip, outcome], by: [user_name]}\ncooldown: 1m\n",

@@ -9,6 +9,7 @@ use larum::record::fact::Facts;
 use larum::record::scan::{Mapping, Origin, Scanner};
 use larum::record::{Batch, Columns, Locator, RuleId, Timestamp};
 use larum::rule::decode::{Options, decode};
+use larum::rule::lists::Lists;
 use proptest::test_runner::{Config, RngSeed};
 
 /// Where the clock of every test starts: 2026-01-05T09:00:00Z.
@@ -133,12 +134,20 @@ impl World {
     }
 
     pub fn bounded<S: AsRef<str>>(rules: &[S], limits: Limits) -> Self {
+        Self::among(rules, limits, Lists::default())
+    }
+
+    /// The same with lists that the rules may name.
+    pub fn among<S: AsRef<str>>(rules: &[S], limits: Limits, lists: Lists) -> Self {
+        let names: Vec<String> = lists.iter().map(|(name, _)| name.to_owned()).collect();
         let checked = |text: &S| {
-            let (spec, mut problems) = decode("test.yaml", text.as_ref(), &Options::default());
+            let options = Options { lists: &names, ..Options::default() };
+            let (spec, mut problems) = decode("test.yaml", text.as_ref(), &options);
             spec.and_then(|spec| CheckedRule::new(spec, &mut problems))
                 .unwrap_or_else(|| panic!("{problems:?}\n{}", text.as_ref()))
         };
-        Self::of(rules.iter().map(checked).collect(), limits)
+        let rules = rules.iter().map(checked).collect();
+        Self::under(Arc::new(Generation::among(rules, Columns::default(), limits, lists)))
     }
 
     pub fn of(rules: Vec<CheckedRule>, limits: Limits) -> Self {

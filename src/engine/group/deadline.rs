@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::alert::{AlertId, State};
 use crate::record::{Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::absent::Absent;
+use crate::rule::verb::absent::{Absent, Listed, NOBODY};
 use crate::rule::verb::sequence::{Wait, Waits};
 use crate::rule::verb::{Entry, Judge as _, Reason, Tally, Verb, Window};
 
@@ -20,8 +20,11 @@ impl Group {
     pub(super) fn due(&self, program: &Program) -> Option<Timestamp> {
         if let Verb::Absent(absent) = &program.verb {
             let last = self.live().last().filter(|last| !self.tipped(last))?;
-            let due = last.at + absent.lasts;
-            return Some(self.cooling(due).unwrap_or(due));
+            let due = absent.due(last.at);
+            return Some(self.cooling(due).unwrap_or(due)).filter(|due| self.is_meant(last, *due));
+        }
+        if let Verb::Overlap(overlap) = &program.verb {
+            return self.base.sessions.as_ref()?.due(overlap);
         }
         self.base.waits.as_ref()?.0.first().map(|wait| wait.due)
     }
@@ -39,6 +42,8 @@ impl Group {
             }
             met.extend(if let Verb::Absent(absent) = &around.program.verb {
                 self.is_absent(absent, due, false, around)
+            } else if let Verb::Overlap(overlap) = &around.program.verb {
+                self.were_together(overlap, due, around)
             } else {
                 self.wait_is_over(around)
             });
@@ -63,12 +68,13 @@ impl Group {
     pub(super) fn was_present(&mut self, entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let program = around.program;
         let Verb::Absent(absent) = &program.verb else { return Decision::Late };
-        let (at, due) = (entry.at, entry.at + absent.lasts);
+        let (at, due) = (entry.at, absent.due(entry.at));
         self.hits += 1;
         let first = self.base.first.filter(|first| *first <= at);
         let earliest = first.is_none().then_some(self.base.first).flatten();
         self.base.first = first.or(Some(at));
-        if let Some(last) = self.live().last().filter(|last| last.order() > entry.order()).cloned() {
+        let known = self.live().last().filter(|last| last.id != NOBODY && last.order() > entry.order());
+        if let Some(last) = known.cloned() {
             let silent = earliest.is_some_and(|next| due < next);
             if !silent || due > around.readable || self.cooling(due).is_some() {
                 return Decision::Late;
@@ -101,6 +107,45 @@ impl Group {
         self.wait_for_next(program)
     }
 
+    /// The group is in the rule's list, until then; without a hit, time runs since `begin`.
+    pub fn enlist(&mut self, begin: Entry, until: Option<Timestamp>) {
+        self.base.listed = Some(Listed { until });
+        if self.live().is_empty() {
+            self.append(Entry { id: NOBODY, ..begin });
+        }
+    }
+
+    /// The group is not in the rule's list any more. True if nothing else made it a group.
+    pub fn strike(&mut self) -> bool {
+        self.base.listed = None;
+        self.is_nobody()
+    }
+
+    /// Whether it is a group because of the rule's list.
+    pub fn is_listed(&self) -> bool {
+        self.base.listed.is_some()
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.live().last().is_some_and(|last| last.id == NOBODY)
+    }
+
+    /// Whether the group is watched at `due`: a hit made it one, or it is still listed.
+    fn is_meant(&self, last: &Entry, due: Timestamp) -> bool {
+        last.id != NOBODY
+            || self.base.listed.is_some_and(|listed| listed.until.is_none_or(|until| due < until))
+    }
+
+    /// When a group that is watched for the lack of hits may be forgotten.
+    pub(super) fn retires(&self, absent: &Absent, late_within: Millis) -> Option<Timestamp> {
+        let listed = self.base.listed.map(|listed| listed.until);
+        if self.is_nobody() {
+            return listed.flatten();
+        }
+        let retires = self.last? + absent.retire? + late_within + Millis(1);
+        listed.map_or(Some(retires), |until| Some(retires.max(until?)))
+    }
+
     fn keep_only(&mut self, entry: Entry) {
         self.entries.clear();
         (self.head, self.low) = (0, 0);
@@ -124,6 +169,8 @@ impl Group {
         self.firings.retain(|firing| firing.until.max(firing.at) > oldest);
         let last = self.live().last()?;
         let (by, at, marks, tip) = (last.id, last.at, last.marks, sight(last));
+        // The record that let time run is another group's.
+        let sights = if by == NOBODY { Vec::new() } else { vec![tip] };
         let tipped = Tipped {
             id: instant(due, around),
             at: due,
@@ -132,7 +179,7 @@ impl Group {
             from: at,
             covers: at,
             closes: absent.retire.map(|retire| at + retire),
-            sights: vec![tip],
+            sights,
             tip,
             of: Arc::default(),
             finding: absent.silence(due - at),
@@ -255,7 +302,7 @@ impl Group {
 }
 
 /// The alert that the passing of `due` raises.
-fn instant(due: Timestamp, around: &Surroundings<'_>) -> AlertId {
+pub(super) fn instant(due: Timestamp, around: &Surroundings<'_>) -> AlertId {
     let rule = &around.program.rule;
     AlertId::at(around.tenant, rule.id(), rule.revision, around.key, due)
 }

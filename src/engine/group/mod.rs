@@ -3,11 +3,12 @@
 //! Hits come in event order behind the watermark, except late ones, which are put in at their own
 //! time. The same hits in the same order give the same alerts; nothing here reads a clock.
 //! `window` holds which hits are looked back on, `firing` when they fire, `deadline` when the lack of
-//! them does, `life` what becomes of the alert.
+//! them does, `overlap` when two sessions last together, `life` what becomes of the alert.
 
 mod deadline;
 mod firing;
 mod life;
+mod overlap;
 mod window;
 
 use std::sync::Arc;
@@ -135,6 +136,9 @@ impl Group {
     /// Takes in the next hit in event order.
     pub fn observe(&mut self, mut entry: Entry, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
+        if let Verb::Overlap(_) = verb {
+            return self.session(entry, around);
+        }
         self.wake(verb);
         let at = entry.at;
         self.trim(at, around);
@@ -184,6 +188,9 @@ impl Group {
         let verb = &around.program.verb;
         if let Verb::Absent(_) = verb {
             return self.was_present(entry, around);
+        }
+        if let Verb::Overlap(_) = verb {
+            return self.session_late(entry, around);
         }
         let (order, clears, at) = (entry.order(), entry.clears, entry.at);
         let hit = verb.is_hit(&entry);
@@ -259,10 +266,14 @@ impl Group {
     /// When nothing of the group can matter any more; none while something always can.
     pub fn expires(&self, program: &Program) -> Option<Timestamp> {
         if let Verb::Absent(absent) = &program.verb {
-            return Some(self.last? + absent.retire? + program.late_within + Millis(1));
+            return self.retires(absent, program.late_within);
         }
         if self.open.as_ref().is_some_and(|open| open.closes.is_none()) {
             return None;
+        }
+        if let Some(sessions) = &self.base.sessions {
+            let firing = self.firings.iter().map(|firing| firing.until).max();
+            return Some(sessions.over().max(firing).max(self.last)? + program.late_within + Millis(1));
         }
         let keeps = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Pair(within) | Reach::Bucket(within) => {

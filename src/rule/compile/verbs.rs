@@ -4,8 +4,8 @@ use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
-    Judge as _, Verb, absent, common::Common, count, distinct, each::Each, first_seen, measure, rate, risk,
-    script::ScriptVerb, sequence, travel, usual,
+    Judge as _, Verb, absent, common::Common, count, distinct, each::Each, first_seen, measure, overlap,
+    rate, risk, script::ScriptVerb, sequence, travel, usual,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -19,11 +19,12 @@ pub(super) fn grouping(spec: &Spec) -> Grouping {
     }
 }
 
-/// What clears a group.
+/// What clears a group, or ends its sessions.
 pub(super) fn clears(spec: &Spec) -> Option<&Expr> {
     match &spec.verb {
         Some(spec::Verb::Count(verb)) => verb.unless.as_ref(),
         Some(spec::Verb::Sequence(verb)) => verb.until.as_ref(),
+        Some(spec::Verb::Overlap(verb)) => Some(&verb.ends),
         Some(_) | None => None,
     }
 }
@@ -121,10 +122,13 @@ pub(super) fn verb(
             let absence = spec.absent.as_ref().map(|absent| mark(absent, columns));
             (Verb::Sequence(sequence::Sequence { within: spec.within, steps, absence }), Vec::new())
         }
-        Some(spec::Verb::Absent(spec)) => {
-            (Verb::Absent(absent::Absent { lasts: spec.lasts, retire: spec.retire }), Vec::new())
+        Some(spec::Verb::Absent(absent)) => {
+            let (lasts, retire, hours) = (absent.lasts, absent.retire, spec.hours.clone());
+            let from = absent.from.as_ref().and_then(|name| lists.get(name)).cloned();
+            (Verb::Absent(absent::Absent { lasts, retire, hours, from }), Vec::new())
         }
         Some(spec::Verb::Travel(spec)) => travel_verb(spec, columns),
+        Some(spec::Verb::Overlap(spec)) => overlap_verb(spec, columns),
         Some(spec::Verb::Usual(spec)) => {
             let (of, carries) = match &spec.of {
                 spec::UsualOf::Value(field) => {
@@ -150,16 +154,16 @@ pub(super) fn verb(
     }
 }
 
-/// A point: where it is, how exactly, what people call it.
-fn point(columns: &mut Columns) -> Vec<Carry> {
+/// A point: where it is, how exactly, what people call it. `required`: a record that is nowhere is no hit.
+fn point(columns: &mut Columns, required: bool) -> Vec<Carry> {
     let mut one = |name: &str, form, required| {
         let column = columns.want_known(name);
         let kind = columns.name(column).kind();
         Carry { columns: vec![(column, kind)], form, required }
     };
     vec![
-        one("geo.lat", Form::Degrees(90), true),
-        one("geo.lon", Form::Degrees(180), true),
+        one("geo.lat", Form::Degrees(90), required),
+        one("geo.lon", Form::Degrees(180), required),
         one("geo.radius", Form::Number, false),
         one("geo.city", Form::Typed, false),
         one("geo.country", Form::Typed, false),
@@ -168,13 +172,25 @@ fn point(columns: &mut Columns) -> Vec<Carry> {
 }
 
 fn travel_verb(spec: &spec::TravelSpec, columns: &mut Columns) -> (Verb, Vec<Carry>) {
-    let mut carries = point(columns);
+    let mut carries = point(columns, true);
     let same = carries.len();
     carries.extend(
         spec.ignore_same.iter().map(|field| carry(std::slice::from_ref(field), Form::Key, false, columns)),
     );
     let verb = travel::Travel { at_least: spec.at_least, faster_than: spec.faster_than, same };
     (Verb::Travel(verb), carries)
+}
+
+fn overlap_verb(spec: &spec::OverlapSpec, columns: &mut Columns) -> (Verb, Vec<Carry>) {
+    let mut carries = point(columns, !spec.pair.km.is_empty());
+    for (name, form) in [("device", Form::Typed), ("outcome", Form::Ended)] {
+        let column = columns.want_known(name);
+        carries.push(Carry { columns: vec![(column, columns.name(column).kind())], form, required: false });
+    }
+    let field =
+        |(field, _): &(FieldName, bool)| carry(std::slice::from_ref(field), Form::Key, false, columns);
+    carries.extend(spec.pair.fields.iter().map(field));
+    (Verb::Overlap(overlap::Overlap { lasts: spec.lasts, pair: spec.pair.clone() }), carries)
 }
 
 fn count_verb(

@@ -47,6 +47,12 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         let hint = "put its conditions into the steps, and take `match` out";
         cx.fault(entry.key.span, "the steps of a sequence match by themselves", hint);
     }
+    let mut verb = verb;
+    if let (Some(Verb::Overlap(overlap)), Some(matches), Some(entry)) =
+        (&mut verb, &matches, map.get("match"))
+    {
+        verbs::sessions(cx, overlap, matches, entry.key.span);
+    }
     let except = map.maps(cx, "except", &EXCEPTION).iter().filter_map(|map| exception(cx, map)).collect();
     let levels = map.maps(cx, "levels", &LEVEL_LINE).iter().filter_map(|map| level_line(cx, map)).collect();
     let cooldown = cooldown(cx, &map, verb.as_ref());

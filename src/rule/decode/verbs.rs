@@ -5,6 +5,7 @@ mod count;
 mod distinct;
 mod first_seen;
 mod measure;
+mod overlap;
 mod rate;
 mod risk;
 mod script;
@@ -13,7 +14,8 @@ mod travel;
 mod usual;
 
 use super::super::keys::{
-    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL, USUAL, VERBS,
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, OVERLAP, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL,
+    USUAL, VERBS,
 };
 use super::super::spec::Verb;
 use super::super::yaml::Entry;
@@ -23,6 +25,7 @@ use super::taken::Taken;
 /// How a verb is read of its map.
 type Decode = fn(&mut Cx<'_>, &Taken<'_>) -> Option<Verb>;
 
+pub(super) use overlap::sessions;
 pub(super) use sequence::any_step;
 
 /// The verb of a rule, if it has one. More than one is a fault.
@@ -46,6 +49,7 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
     take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
     take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
+    take("overlap", &OVERLAP, |cx, map| overlap::overlap(cx, map).map(Verb::Overlap));
     take("usual", &USUAL, |cx, map| usual::usual(cx, map).map(Verb::Usual));
     take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Verb::Risk));
     take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));

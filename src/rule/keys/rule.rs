@@ -2,7 +2,8 @@
 
 use super::cases::TEST;
 use super::verbs::{
-    ABSENT, BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL, USUAL,
+    ABSENT, BY, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MISSING, OVERLAP, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL,
+    USUAL,
 };
 use super::{LEVELS, MapDoc, Open, STATUSES, Takes, later, may, need};
 
@@ -90,7 +91,12 @@ pub static RULE: MapDoc = MapDoc {
             "risk: {by: [user], within: 24h, at_least: 100}",
         ),
         may("absent", Takes::Map(&ABSENT), "no hit for so long", "absent: {for: 30m}"),
-        later("overlap", "two open sessions of one group", "overlap: {by: [user], for: 5m}"),
+        may(
+            "overlap",
+            Takes::Map(&OVERLAP),
+            "two sessions open at once",
+            "overlap: {by: [user], for: 5m, where: {km|gte: 500}}",
+        ),
         may(
             "travel",
             Takes::Map(&TRAVEL),

@@ -1,7 +1,7 @@
 //! Keys of the verbs.
 
 use super::super::spec::{TravelSpec, UsualSpec};
-use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, later, may, need};
+use super::{KeyDoc, MAX_AT_LEAST, MAX_KEEP, MapDoc, Open, Takes, may, need};
 
 const AT_LEAST: Takes = Takes::Whole(1, MAX_AT_LEAST);
 
@@ -251,7 +251,12 @@ pub static ABSENT: MapDoc = MapDoc {
             "a group without a hit for so long is forgotten",
             "retire: 7d",
         ),
-        later("from", "groups exist from a list, too", "from: desktops"),
+        may(
+            "from",
+            Takes::Text,
+            "values of this list are groups too, without a hit of their own",
+            "from: desktops",
+        ),
     ],
 };
 
@@ -394,3 +399,42 @@ pub static USUAL_LEARN: MapDoc = MapDoc {
         ),
     ],
 };
+
+/// `overlap:`
+pub static OVERLAP: MapDoc = MapDoc {
+    name: "`overlap`",
+    about: "two sessions of the group that are open at once",
+    open: Open::Closed,
+    keys: &[
+        BY,
+        MISSING,
+        need("for", Takes::Duration, "how long both are open at least", "for: 5m"),
+        may(
+            "where",
+            Takes::Map(&PAIR),
+            "what the two must be to each other; all must hold",
+            "where: {km|gte: 500, device: different}",
+        ),
+    ],
+};
+
+/// `where:` of `overlap`.
+pub static PAIR: MapDoc = MapDoc {
+    name: "`where`",
+    about: "how two sessions compare; a field that one of them lacks is neither the same nor different",
+    open: Open::Compared,
+    keys: &[
+        may(
+            KM[0],
+            Takes::Number,
+            "further apart than so many km, both accuracy radii subtracted",
+            "km|gt: 500",
+        ),
+        may(KM[1], Takes::Number, "the same, or as far", "km|gte: 500"),
+        may(KM[2], Takes::Number, "nearer than so many km", "km|lt: 500"),
+        may(KM[3], Takes::Number, "the same, or as far", "km|lte: 500"),
+    ],
+};
+
+/// How far apart two sessions are.
+pub const KM: [&str; 4] = ["km|gt", "km|gte", "km|lt", "km|lte"];

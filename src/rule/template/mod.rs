@@ -18,6 +18,7 @@ use minijinja::{Environment, Error};
 use super::problem::Problems;
 use super::spec::{HavingTest, Template, UsualOf, Verb};
 use super::suggest::nearest;
+use super::verb::overlap::NAMES as OVERLAP_NAMES;
 use super::verb::travel::NAMES as TRAVEL_NAMES;
 use crate::record::FieldName;
 use crate::record::field::VOCABULARY;
@@ -92,6 +93,7 @@ impl Scope {
             Some(Verb::Rate(rate)) => scope.with(["threshold"]).with(rate.distinct.iter().map(|_| "values")),
             Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
             Some(Verb::Risk(_)) => scope.with(["threshold", "score", "techniques", "rules"]),
+            Some(Verb::Overlap(_)) => scope.with(OVERLAP_NAMES.iter().copied()),
             Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),
             Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
             Some(Verb::Usual(usual)) => {

@@ -16,6 +16,7 @@ pub mod distinct;
 pub mod each;
 pub mod first_seen;
 pub mod measure;
+pub mod overlap;
 pub mod rate;
 pub mod risk;
 pub mod script;
@@ -96,6 +97,8 @@ pub enum Verb {
     FirstSeen(first_seen::FirstSeen),
     /// `measure`
     Measure(measure::Measure),
+    /// `overlap`
+    Overlap(overlap::Overlap),
     /// `risk`
     Risk(risk::Risk),
     /// `rate`
@@ -125,6 +128,10 @@ pub struct Base {
     pub bucket: Option<Box<rate::Bucket>>,
     /// What a `sequence` that ends in an absence waits for.
     pub waits: Option<Box<sequence::Waits>>,
+    /// An `absent` group that is in the rule's list.
+    pub listed: Option<absent::Listed>,
+    /// The sessions of `overlap`.
+    pub sessions: Option<Box<overlap::Sessions>>,
     /// What these values share with others, where `same_if` asks.
     pub same: Option<Box<first_seen::KnownValues>>,
     /// What `usual` has learnt of them.
@@ -240,6 +247,10 @@ pub enum Reason {
     },
     /// Too near, or slow enough.
     Travelled(travel::Journey),
+    /// So many other sessions of the group are open, and none is what `where` asks.
+    NoneBeside(usize),
+    /// No other session stayed open beside it for long enough.
+    Parted,
     /// The window is short of what a correlation asks.
     Correlation(correlate::Shortfall),
     /// The script said no.
@@ -350,6 +361,7 @@ macro_rules! whichever {
             Verb::Distinct($one) => $does,
             Verb::FirstSeen($one) => $does,
             Verb::Measure($one) => $does,
+            Verb::Overlap($one) => $does,
             Verb::Risk($one) => $does,
             Verb::Rate($one) => $does,
             Verb::Script($one) => $does,
@@ -553,6 +565,11 @@ impl Verb {
     /// Whether an entry is a hit; the others clear their group, or are what a sequence says is absent.
     pub fn is_hit(&self, entry: &Entry) -> bool {
         !entry.clears && self.is_step(entry)
+    }
+
+    /// Whether an entry is the end of a session.
+    pub fn ends_session(&self, entry: &Entry) -> bool {
+        entry.clears && matches!(self, Self::Overlap(_))
     }
 }
 

@@ -54,9 +54,7 @@ pub struct Journey {
 impl Journey {
     /// From `before` to `after`; none if one of them is nowhere.
     pub(super) fn between(before: &Entry, after: &Entry) -> Option<Self> {
-        let straight = metres(place(before)?, place(after)?);
-        let metres = (straight - radius(before) - radius(after)).max(0);
-        Some(Self { metres, took: (after.at - before.at).max(LEAST_TIME) })
+        Some(Self { metres: apart(before, after)?, took: (after.at - before.at).max(LEAST_TIME) })
     }
 
     /// Distance in km.
@@ -122,6 +120,12 @@ impl Judge for Travel {
         threshold.insert("faster_than".to_owned(), format!("{}km/h", self.faster_than).into());
         Finding { count: 1, scope, threshold, actual, ..Finding::default() }
     }
+}
+
+/// Metres between two points, both accuracy radii subtracted; none if one of them is nowhere.
+pub(super) fn apart(before: &Entry, after: &Entry) -> Option<i64> {
+    let straight = metres(place(before)?, place(after)?);
+    Some((straight - radius(before) - radius(after)).max(0))
 }
 
 /// The two records that a journey is between.

@@ -580,16 +580,49 @@ fn hours_that_are_none_are_told() {
 }
 
 #[test]
-fn a_verb_of_a_later_version_is_told() {
-    insta::assert_snapshot!(told_of("rule: r\ntitle: T\nlevel: low\nmatch: {outcome: success}\noverlap: {by: [user], for: 5m}\n"), @r"
-    error: this version does not run `overlap` yet
-     --> rules/r.yaml:5:1
-      |
-    5 | overlap: {by: [user], for: 5m}
-      | ^^^^^^^
-      |
-      = help: take it out; what this version runs is in `larum schema rule`
-    ");
+fn a_list_of_groups_that_there_is_not_is_told() {
+    let told = |absent: &str| messages(&format!("match: {{outcome: success}}\nabsent: {absent}\n"));
+    assert_eq!(told("{for: 1h, by: [machine_name], from: desktops}"), ["there is no list `desktops`"]);
+    assert_eq!(
+        told("{for: 1h, by: [machine_name, user], from: desktops}"),
+        [
+            "`from` makes a group of each value of a list, so `by` has one field",
+            "there is no list `desktops`"
+        ]
+    );
+}
+
+#[test]
+fn an_overlap_that_cannot_be_is_told() {
+    let told = |overlap: &str| messages(&format!("match: {{outcome: success}}\noverlap: {overlap}\n"));
+    assert_eq!(told("{by: [user]}"), ["`overlap` needs `for`"]);
+    assert_eq!(told("{by: [user], for: 0s}"), ["`for` cannot be 0"]);
+    assert_eq!(
+        told("{by: [user], for: 5m, where: {km|gte: 20, km|lt: near, km: 500, km|eq: 500, user: different}}"),
+        [
+            "`km|gte` takes a number from 50 to 20015, not `20`",
+            "`km|lt` takes a number, not `near`",
+            "`km` is no bound of a distance",
+            "`km|eq` is no bound of a distance",
+            "within one `user` there is one `user`, the same in both sessions",
+        ]
+    );
+    assert_eq!(
+        told(
+            "{by: [user], for: 5m, where: {device: diferent, public_ip|cidr: 203.0.113.0/24, colour: same, terminal_mac: same, client_mac: same, client_type: [a]}}"
+        ),
+        [
+            "`device` of two sessions is `same` or `different`, not `diferent`",
+            "`where` compares two sessions, and `public_ip|cidr` asks about one",
+            "unknown field `colour`",
+            "`where` has `client_mac` twice",
+            "`client_type` of two sessions is `same` or `different`, not a list",
+        ]
+    );
+    assert_eq!(
+        messages("match: {phase: [start, end]}\noverlap: {by: [user], for: 5m}\n"),
+        ["a session begins with a start record, and `match` accepts others too"]
+    );
 }
 
 #[test]
