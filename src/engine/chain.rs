@@ -100,6 +100,8 @@ fn event(source: &Program, program: &Program, heard: &Heard, fired: &Fired) -> H
         let parts = || heard.fields.iter().map(|field| told(source, fired, field, form));
         let value = match form {
             Form::Number => parts().next().unwrap_or(Datum::Absent),
+            // A firing is of no row.
+            Form::Ended => Datum::Absent,
             Form::Key | Form::Net(_) | Form::Typed | Form::Degrees(_) => tuple(&parts().collect::<Vec<_>>()),
         };
         if value == Datum::Absent {
@@ -130,6 +132,7 @@ fn told(source: &Program, fired: &Fired, field: &FieldName, form: Form) -> Datum
         (Some(text), Form::Key | Form::Net(_) | Form::Typed | Form::Degrees(_)) => {
             Datum::Text(text.as_str().into())
         }
+        (Some(_), Form::Ended) => Datum::Absent,
         (None, _) => {
             let place = source.tells.iter().position(|(name, other)| name == field && *other == form);
             let first = fired.of.len().saturating_sub(source.tells.len());

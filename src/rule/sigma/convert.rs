@@ -56,6 +56,7 @@ fn word_of(verb: &Verb) -> &'static str {
         Verb::Absent(_) => "absent",
         Verb::Script(_) => "script",
         Verb::Travel(_) => "travel",
+        Verb::Overlap(_) => "overlap",
         Verb::Usual(_) => "usual",
         Verb::Correlate(_) => "correlation",
     }
