@@ -263,7 +263,9 @@ fn records_of_one_minute_stand_in_the_order_of_their_ids() {
     let second = if id(0) < id(1) { "192.0.2.2" } else { "192.0.2.1" };
     for order in [[0, 1], [1, 0]] {
         let mut run = world.run();
-        order.into_iter().for_each(|place| run.take(&logins[place..=place]));
+        for place in order {
+            run.take(&logins[place..=place]);
+        }
         run.finish();
         let values: Vec<_> = run.told.fired().map(|fired| fired.finding.actual["value"].clone()).collect();
         assert_eq!(values, [second]);

@@ -10,13 +10,16 @@ use crate::world::{DAY, Login, Run, SECOND, START, World, cases, rule};
 /// All that happens in a test is remembered: what came late is put in among it.
 const LATE_WITHIN: &str = "late_within: 1h\n";
 
+/// Whether a login is a step's.
+type Holds = fn(&Login) -> bool;
+
 /// A rule as its file says it and as the model knows it.
 struct Case {
     body: &'static str,
     within: i64,
     cooldown: i64,
     /// What the steps before the absence are, and how many they take.
-    steps: &'static [(fn(&Login) -> bool, usize)],
+    steps: &'static [(Holds, usize)],
     absence: fn(&Login) -> bool,
     clears: fn(&Login) -> bool,
 }
@@ -72,7 +75,9 @@ fn choices(of: &[usize], needed: usize) -> Vec<Vec<usize>> {
         (_, []) => Vec::new(),
         (_, [first, rest @ ..]) => {
             let mut with: Vec<Vec<usize>> = choices(rest, needed - 1);
-            with.iter_mut().for_each(|chosen| chosen.insert(0, *first));
+            for chosen in &mut with {
+                chosen.insert(0, *first);
+            }
             with.extend(choices(rest, needed));
             with
         }
