@@ -68,7 +68,8 @@ const CLAIMS: &[(u8, &str, &[&str])] = &[
         &[
             "a_lone_row_ahead_is_future",
             "five_minutes_ahead_need_no_other_row",
-            "a_row_dated_far_ahead_waits_for_another_and_moves_no_watermark",
+            "rows_ahead_of_the_clock_wait_for_their_time_are_told_of_and_move_no_watermark",
+            "by_a_clock_no_row_confirms_another_and_each_comes_in_its_time",
             "equal_rows_without_a_key_are_twins_and_rows_ahead_of_now_are_set_aside",
         ],
     ),
