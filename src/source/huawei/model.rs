@@ -492,6 +492,48 @@ fn a_row_that_changed_while_a_poll_took_long_is_given_as_it_is() {
     );
 }
 
+#[test]
+fn a_row_that_went_between_two_pages_takes_no_other_with_it() {
+    play_case(
+        Endpoint::AppLogins,
+        4,
+        &[
+            ENDED,
+            Happening::Pass(30),
+            Happening::Flicker(1),
+            Happening::Born { ago: 15, late: 15, ended: false },
+            Happening::Pass(17),
+            OPEN,
+            OPEN,
+            OPEN,
+            Happening::Pass(29),
+            Happening::Restart,
+            Happening::Resume(2),
+        ],
+    );
+    let late = |ago, late, ended| Happening::Born { ago, late, ended };
+    play_case(
+        Endpoint::AppLogins,
+        5,
+        &[
+            OPEN,
+            OPEN,
+            OPEN,
+            Happening::Pass(62),
+            late(6, 7, false),
+            late(7, 44, false),
+            late(6, 38, false),
+            late(36, 42, true),
+            Happening::Pass(24),
+            late(47, 57, false),
+            late(50, 52, true),
+            Happening::Pass(33),
+            Happening::Resume(4),
+            late(9, 30, false),
+        ],
+    );
+}
+
 /// Rows that appear so many seconds after their start, one each half minute; all is asked meanwhile.
 fn comes_late(world: &mut World, late: i64, minutes: i64) {
     for _ in 0..minutes * 2 {
@@ -675,11 +717,11 @@ fn number_of(text: &str) -> usize {
 }
 
 /// As many cases as a run of every day has time for, or as `PROPTEST_CASES` asks for beyond the usual
-/// 256. A case that fails is printed whole and its seed kept.
+/// 256. A case that fails is printed whole.
 fn config() -> ProptestConfig {
     let given = ProptestConfig::default();
     let cases = if given.cases > 256 { given.cases } else { 150 };
-    ProptestConfig { cases, max_shrink_iters: 5_000, ..given }
+    ProptestConfig { cases, max_shrink_iters: 5_000, failure_persistence: None, ..given }
 }
 
 proptest! {

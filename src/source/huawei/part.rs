@@ -137,7 +137,8 @@ impl Part {
         let pass = &self.pass;
         let missing = total.saturating_sub(self.found);
         let one_page = pass.full <= 1;
-        if (missing == 0 && (one_page || !pass.fell)) || (one_page && pass.read >= total) {
+        // Where a row went away, those after it stood one place nearer than the next page began.
+        if !pass.fell && (missing == 0 || (one_page && pass.read >= total)) {
             return Verdict::Whole(0);
         }
         // Nothing came at all, though something should.
@@ -264,6 +265,8 @@ mod tests {
         check(15, "10/15 7+5/17", &[Verdict::Ask, Verdict::Split(3)]);
         // A row went: the next page began one too late.
         check(15, "10/12 1/11", &[Verdict::Ask, Verdict::Split(2)]);
+        // The same, and nothing was left for the next page.
+        check(15, "10/11 0/10 10/10", &[Verdict::Ask, Verdict::Again, Verdict::Whole(0)]);
     }
 
     #[test]
