@@ -294,6 +294,15 @@ struct Looked {
     matched: Why,
 }
 
+/// What is told of a group: a record, or the firing of a correlation, by its program's number.
+enum Told<'a> {
+    Record(&'a Looked),
+    Firing(usize),
+}
+
+/// Place in event order.
+type Order = (Timestamp, Phase, RecordId);
+
 impl Watcher for Gathering<'_> {
     fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
         let program = &self.generation.programs.list[self.number];
@@ -345,6 +354,24 @@ impl Gathering<'_> {
         }
     }
 
+    /// The group's last records, and between them the firings that the rule heard of.
+    fn all_told(&self) -> BTreeMap<Order, Told<'_>> {
+        let mut told: BTreeMap<Order, Told<'_>> =
+            self.records.iter().map(|(order, looked)| (*order, Told::Record(looked))).collect();
+        let heard = self.traced.iter().rev().filter_map(|traced| match traced.step {
+            Step::Heard(number) => Some(((traced.at, Phase::Start, traced.id), Told::Firing(number))),
+            Step::Decided(_)
+            | Step::GroupFieldMissing
+            | Step::ValueMissing
+            | Step::Excepted(_)
+            | Step::TooLate
+            | Step::Evicted
+            | Step::Answered(_) => None,
+        });
+        told.extend(heard.take(TOLD_BEFORE));
+        told
+    }
+
     fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
         let program = &self.generation.programs.list[self.number];
         let group = self.key.as_deref().map(|key| program.group(key)).unwrap_or_default().into_iter();
@@ -362,30 +389,46 @@ impl Gathering<'_> {
             told: None,
         };
         let judged = |id: RecordId| {
-            let told = |traced: &&Traced| traced.id == id && !matches!(traced.step, Step::Answered(_));
+            let told = |traced: &&Traced| {
+                traced.id == id && !matches!(traced.step, Step::Answered(_) | Step::Heard(_))
+            };
             self.traced.iter().rev().find(told)
         };
-        let exact = |order: &&(Timestamp, Phase, RecordId)| order.0 == asked;
-        // The record at that very time, else the last hit, else the last record.
-        let subject = self
-            .records
+        let told = self.all_told();
+        let is_judged = |order: &&Order| judged(order.2).is_some();
+        // What was at that very time, a hit before what is none; else the last hit, else the last of all.
+        let subject = told
             .keys()
-            .rev()
-            .find(exact)
-            .or_else(|| self.records.keys().rev().find(|order| judged(order.2).is_some()))
-            .or_else(|| self.records.keys().next_back());
-        for (order, looked) in &self.records {
-            let mut matched = looked.matched.clone();
-            matched.answer(&reason::answers(&self.traced, looked.id));
-            let (fired, reason, detail) = match judged(looked.id) {
-                Some(traced) => reason::told(program, &traced.step, &self.held),
-                None => (false, "no_match", reason::no_match(&matched)),
+            .filter(|order| order.0 == asked)
+            .max_by_key(|order| (is_judged(order), **order))
+            .or_else(|| told.keys().rev().find(is_judged))
+            .or_else(|| told.keys().next_back());
+        for (order, one) in &told {
+            let matched = match one {
+                Told::Record(looked) => {
+                    let mut matched = looked.matched.clone();
+                    matched.answer(&reason::answers(&self.traced, looked.id));
+                    Some(matched)
+                }
+                Told::Firing(_) => None,
+            };
+            let (fired, reason, detail) = match (judged(order.2), &matched) {
+                (Some(traced), _) => reason::told(program, &traced.step, &self.held),
+                (None, Some(matched)) => (false, "no_match", reason::no_match(matched)),
+                (None, None) => (false, "late", "it is still ahead of the watermark".to_owned()),
+            };
+            let detail = match one {
+                Told::Record(_) => detail,
+                Told::Firing(number) => {
+                    let rule = self.generation.programs.list[*number].rule.id();
+                    format!("`{rule}` fired: {detail}")
+                }
             };
             if Some(order) == subject {
                 (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
                 explanation.at = Some(order.0.to_string());
-                explanation.record = Some(looked.id.to_string());
-                explanation.matched = Some(matched);
+                explanation.record = matched.is_some().then(|| order.2.to_string());
+                explanation.matched = matched;
             } else {
                 explanation.before.push(Before { at: order.0.to_string(), reason, detail });
             }
