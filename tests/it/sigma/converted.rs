@@ -138,6 +138,15 @@ const SAID: [&str; 7] = [
     "match: {outcome: [success, failure]}\ndistinct: {field: user, at_least: 2, within: 60s}\ncooldown: off",
 ];
 
+thread_local! {
+    static PAIRS: Vec<Pair> = SAID.into_iter().map(Pair::of).collect();
+}
+
+/// What each of the rules tells of `logins`, and its documents.
+fn told_by_all(logins: &[Login]) -> Vec<(&'static str, [Vec<(i64, String)>; 2])> {
+    PAIRS.with(|pairs| SAID.into_iter().zip(pairs).map(|(body, pair)| (body, pair.told(logins))).collect())
+}
+
 /// Logins of which no two are a whole number of seconds apart: none is at the edge of a window.
 fn apart(logins: Vec<Login>) -> Vec<Login> {
     let moved = |(number, login): (i64, Login)| Login { at: login.at + number, ..login };
@@ -157,8 +166,7 @@ proptest! {
 
     #[test]
     fn a_converted_correlation_fires_when_the_rule_does(logins in logins(40)) {
-        for body in SAID {
-            let [native, documents] = Pair::of(body).told(&logins);
+        for (body, [native, documents]) in told_by_all(&logins) {
             prop_assert_eq!(native, documents, "{}", body);
         }
     }
@@ -180,8 +188,7 @@ fn converted_correlations_are_compared_where_they_fire() {
     let mut fired = [0; SAID.len()];
     for _ in 0..80 {
         let logins = logins(40).new_tree(&mut runner).unwrap().current();
-        for (body, fired) in SAID.into_iter().zip(&mut fired) {
-            let [native, documents] = Pair::of(body).told(&logins);
+        for ((body, [native, documents]), fired) in told_by_all(&logins).into_iter().zip(&mut fired) {
             assert_eq!(native, documents, "{body}");
             *fired += native.len();
         }
