@@ -185,7 +185,7 @@ fn print(
             }
         }
         let line = match output {
-            Output::Text => show::alert(alert, colour),
+            Output::Text => show::alert(alert, colour, show::Times::UTC),
             Output::Json => show::json_text(alert)?,
         };
         out.write_all(line.as_bytes())?;
