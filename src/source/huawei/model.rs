@@ -811,18 +811,15 @@ proptest! {
     ) {
         let mut world = World::new(endpoint, most, excludes);
         for happening in &happenings {
-            match happening {
-                // A page of one row has none to lap over by, and nobody can tell what went beside it.
-                Happening::Both(both) if most == 1 => {
-                    for one in both.iter() {
-                        world.happen(one);
-                        world.turn();
-                    }
-                }
-                one => {
+            // A page of one row has none to lap over by, and nobody can tell what went beside it.
+            if let (Happening::Both(both), 1) = (happening, most) {
+                for one in both.iter() {
                     world.happen(one);
                     world.turn();
                 }
+            } else {
+                world.happen(happening);
+                world.turn();
             }
         }
         world.quiet_down();
