@@ -22,7 +22,6 @@ use crate::rule::why::{Why, hit};
 
 use super::feed::{FileArguments, Watcher};
 use super::load::{GeoArguments, Known, RuleArguments};
-use super::replay::Kept;
 use super::{Exit, Failure, Output, reason, show};
 
 /// Digits of an alert's id that are enough to mean one.
@@ -196,13 +195,9 @@ impl Explain {
         let loaded = self.rules.load(&[], declared, Known::Given)?;
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let engine = Engine::new(Arc::new(tables.generation(loaded.rules)), "default");
-        let mut kept = Kept::default();
-        self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut kept)?;
-        let fired = kept.drafts.into_iter().filter_map(|draft| match draft {
-            Draft::Fired(fired) => Some(*fired),
-            Draft::Changed(_) => None,
-        });
-        Ok(fired.into_iter().find(|fired| fired.id.to_string().starts_with(id)))
+        let mut sought = Sought { id: id.to_owned(), fired: None };
+        self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut sought)?;
+        Ok(sought.fired)
     }
 
     fn tell(&self, explanation: &Explanation) -> Result<(), Failure> {
@@ -292,6 +287,25 @@ struct Gathering<'a> {
 struct Looked {
     id: RecordId,
     matched: Why,
+}
+
+/// The first alert whose id begins with these digits.
+struct Sought {
+    id: String,
+    fired: Option<Fired>,
+}
+
+impl Watcher for Sought {
+    fn outcome(&mut self, outcome: Outcome) {
+        for draft in outcome.drafts {
+            if let Draft::Fired(fired) = draft
+                && self.fired.is_none()
+                && fired.id.to_string().starts_with(&self.id)
+            {
+                self.fired = Some(*fired);
+            }
+        }
+    }
 }
 
 impl Watcher for Gathering<'_> {

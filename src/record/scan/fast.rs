@@ -280,13 +280,19 @@ impl Key {
         self.unusual(block, plan, at, sink)
     }
 
-    #[inline]
+    /// Most values are nobody's.
+    #[inline(always)]
     fn put(&self, slot: Slot, sink: &mut Sink) {
         if self.target != NOBODY {
-            sink.put(self.target, slot);
-            for target in &self.also {
-                sink.put(*target, slot);
-            }
+            self.put_wanted(slot, sink);
+        }
+    }
+
+    #[inline(never)]
+    fn put_wanted(&self, slot: Slot, sink: &mut Sink) {
+        sink.put(self.target, slot);
+        for target in &self.also {
+            sink.put(*target, slot);
         }
     }
 

@@ -170,10 +170,6 @@ impl Inner {
         let automaton = builder.kind(kind).build(texts.iter().map(|(text, _)| text)).ok()?;
         Some(Self::Many { automaton, lists: texts.into_iter().map(|(_, list)| list).collect() })
     }
-
-    fn is_slow(&self) -> bool {
-        matches!(self, Self::Many { .. })
-    }
 }
 
 /// Lists by number and by bound.
@@ -320,11 +316,6 @@ impl Table {
             return None;
         }
         self.exact.find_few(text)
-    }
-
-    /// Whether a text that comes again is sooner looked up among those that came before.
-    pub(super) fn is_slow(&self) -> bool {
-        self.parts.as_ref().is_some_and(|parts| parts.inner.is_slow())
     }
 
     /// Every list of a value that spells `text`.
