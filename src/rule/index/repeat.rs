@@ -6,6 +6,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use super::table::List;
+use crate::record::fold::same;
 
 /// Places for texts; a power of two.
 const PLACES: usize = 512;
@@ -58,7 +59,7 @@ impl Repeats {
         hasher.write(text.as_bytes());
         let number = usize::try_from(hasher.finish() % PLACES as u64).unwrap_or(0);
         let place = &mut self.places[number];
-        if place.taken && place.text == text {
+        if place.taken && same(&place.text, text) {
             self.known += 1;
         } else {
             place.taken = true;

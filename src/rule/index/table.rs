@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 
 use super::gate::Key;
 use super::literal::Place;
-use crate::record::fold::{fold_in, folds_to};
+use crate::record::fold::{fold_in, folds_to, same};
 use crate::record::{Column, Number};
 use crate::rule::condition::address;
 
@@ -70,7 +70,7 @@ impl ByText {
 
     fn find(&self, folded: &str) -> List {
         match self {
-            Self::Few(list) => list.iter().find(|(one, _)| one == folded).map_or(NONE, |(_, list)| *list),
+            Self::Few(list) => list.iter().find(|(one, _)| same(one, folded)).map_or(NONE, |(_, list)| *list),
             Self::Many { lengths, .. } if lengths & length(folded) == 0 => NONE,
             Self::Many { map, .. } => map.get(folded).copied().unwrap_or(NONE),
         }
