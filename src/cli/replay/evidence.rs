@@ -14,8 +14,8 @@ use crate::record::{Locator, Phase};
 /// A record, as JSON text.
 pub type Written = Arc<RawValue>;
 
-/// Bytes of lines that are read together.
-const READ_AT_A_TIME: usize = 1 << 20;
+/// Bytes of lines that are read together: as much as stays in the caches.
+const READ_AT_A_TIME: usize = 64 << 10;
 
 /// Rows of some alerts.
 pub struct Rows<'a> {
