@@ -304,7 +304,7 @@ impl Key {
     }
 
     /// Most values are nobody's.
-    #[inline(always)]
+    #[inline]
     fn put(&self, slot: Slot, sink: &mut Sink) {
         if self.target != NOBODY {
             self.put_wanted(slot, sink);
