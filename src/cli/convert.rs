@@ -42,6 +42,9 @@ impl Convert {
             for what in &converted.lost {
                 show::note(&format!("{id}: Sigma cannot say {what}"));
             }
+            for how in &converted.differs {
+                show::note(&format!("{id}: differs: {how}"));
+            }
             for what in &converted.left_out {
                 show::note(&format!("{id}: left out: {what}"));
             }

@@ -3,9 +3,10 @@
 //! The records run through the engine that the daemon runs, with one rule watched; what is told is
 //! what the engine decided, not a second opinion.
 
+mod gathering;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,21 +14,20 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::alert::{AlertId, Draft, Fired};
-use crate::engine::{Engine, Fresh, Generation, Outcome, Step, Traced, links};
+use crate::alert::Fired;
+use crate::engine::{Engine, links};
 use crate::record::scan::{Mapping, Origin};
-use crate::record::{Batch, FieldName, Phase, RecordId, RuleId, Timestamp, Value};
+use crate::record::{FieldName, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
-use crate::rule::why::{Why, hit};
+use crate::rule::why::Why;
 
-use super::feed::{FileArguments, Watcher};
+use super::feed::FileArguments;
 use super::load::{GeoArguments, Known, RuleArguments};
-use super::{Exit, Failure, Output, reason, show};
+use super::{Exit, Failure, Output, show};
+use gathering::{Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
-/// Records of the group that are told besides the one that is asked for.
-const TOLD_BEFORE: usize = 10;
 
 /// Arguments of `larum explain`.
 #[derive(Debug, clap::Args)]
@@ -152,15 +152,7 @@ impl Explain {
         let key = self.key(&generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&self.rule);
-        let mut gathering = Gathering {
-            generation: &generation,
-            number,
-            key,
-            until: at,
-            records: BTreeMap::new(),
-            traced: Vec::new(),
-            held: BTreeMap::new(),
-        };
+        let mut gathering = Gathering::new(&generation, number, key, at);
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathering)?;
         let mut explanation = gathering.explain(self.rule.as_str(), at);
         if explanation.group.is_empty() {
@@ -267,152 +259,6 @@ impl Explain {
 /// spells it.
 fn is_named(field: &FieldName, name: &str) -> bool {
     *field == FieldName::declared(name) || *field == FieldName::spelt(name)
-}
-
-/// What a run shows of the group.
-struct Gathering<'a> {
-    generation: &'a Generation,
-    /// The rule's program; others are there because it hears of them.
-    number: usize,
-    /// None: the records that lack a field of `by`.
-    key: Option<Box<[u8]>>,
-    until: Timestamp,
-    /// The group's last records up to the time, in event order.
-    records: BTreeMap<(Timestamp, Phase, RecordId), Looked>,
-    traced: Vec<Traced>,
-    /// Alerts that were held back when they fired, and by whose.
-    held: BTreeMap<AlertId, Vec<RuleId>>,
-}
-
-struct Looked {
-    id: RecordId,
-    matched: Why,
-}
-
-/// The first alert whose id begins with these digits.
-struct Sought {
-    id: String,
-    fired: Option<Fired>,
-}
-
-impl Watcher for Sought {
-    fn outcome(&mut self, outcome: Outcome) {
-        for draft in outcome.drafts {
-            if let Draft::Fired(fired) = draft
-                && self.fired.is_none()
-                && fired.id.to_string().starts_with(&self.id)
-            {
-                self.fired = Some(*fired);
-            }
-        }
-    }
-}
-
-impl Watcher for Gathering<'_> {
-    fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
-        let program = &self.generation.programs.list[self.number];
-        let until = self.until;
-        for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
-            let record = one.record(batch);
-            let keys = program.keys(record);
-            let is_ours = self.key.as_ref().map_or(keys.is_empty(), |key| keys.contains(key));
-            if !is_ours {
-                continue;
-            }
-            let mut columns = (*self.generation.columns).clone();
-            let spec = &program.rule.spec;
-            let asked = (&spec.matches, spec.hours.as_ref());
-            let matched = hit(asked, record, &mut columns, self.generation.lists());
-            let order = (one.at, one.phase, record.id());
-            self.records.insert(order, Looked { id: record.id(), matched });
-            if self.records.len() > TOLD_BEFORE + 1 {
-                self.forget_one();
-            }
-        }
-    }
-
-    fn outcome(&mut self, outcome: Outcome) {
-        let (until, key) = (self.until, self.key.as_deref());
-        let ours = |traced: &Traced| match key {
-            Some(key) => *traced.key == *key && traced.step != Step::GroupFieldMissing,
-            None => traced.step == Step::GroupFieldMissing,
-        };
-        for draft in &outcome.drafts {
-            if let Draft::Fired(fired) = draft
-                && !fired.held_by.is_empty()
-            {
-                self.held.insert(fired.id, fired.held_by.clone());
-            }
-        }
-        self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && ours(traced)));
-    }
-}
-
-impl Gathering<'_> {
-    /// Lets the oldest record go, but not the last one that matched: it is what is asked about most.
-    fn forget_one(&mut self) {
-        let last_match = self.records.iter().rev().find(|(_, looked)| looked.matched.held);
-        let last_match = last_match.map(|(order, _)| *order);
-        let oldest = self.records.keys().find(|order| Some(**order) != last_match).copied();
-        if let Some(order) = oldest {
-            self.records.remove(&order);
-        }
-    }
-
-    fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
-        let program = &self.generation.programs.list[self.number];
-        let group = self.key.as_deref().map(|key| program.group(key)).unwrap_or_default().into_iter();
-        let mut explanation = Explanation {
-            rule: rule.to_owned(),
-            group: group.map(|(field, value)| (field.to_string(), value.into())).collect(),
-            asked: asked.to_string(),
-            fired: false,
-            reason: "no_match",
-            detail: "no record of this group up to then".to_owned(),
-            at: None,
-            record: None,
-            matched: None,
-            before: Vec::new(),
-            told: None,
-        };
-        let judged = |id: RecordId| {
-            let told = |traced: &&Traced| traced.id == id && !matches!(traced.step, Step::Answered(_));
-            self.traced.iter().rev().find(told)
-        };
-        let exact = |order: &&(Timestamp, Phase, RecordId)| order.0 == asked;
-        // The record at that very time, else the last hit, else the last record.
-        let subject = self
-            .records
-            .keys()
-            .rev()
-            .find(exact)
-            .or_else(|| self.records.keys().rev().find(|order| judged(order.2).is_some()))
-            .or_else(|| self.records.keys().next_back());
-        for (order, looked) in &self.records {
-            let mut matched = looked.matched.clone();
-            matched.answer(&reason::answers(&self.traced, looked.id));
-            let (fired, reason, detail) = match judged(looked.id) {
-                Some(traced) => reason::told(program, &traced.step, &self.held),
-                None => (false, "no_match", reason::no_match(&matched)),
-            };
-            if Some(order) == subject {
-                (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
-                explanation.at = Some(order.0.to_string());
-                explanation.record = Some(looked.id.to_string());
-                explanation.matched = Some(matched);
-            } else {
-                explanation.before.push(Before { at: order.0.to_string(), reason, detail });
-            }
-        }
-        let last_hit = subject.map_or(Timestamp::MIN, |order| order.0);
-        let evicted = |traced: &&Traced| traced.step == Step::Evicted && traced.at >= last_hit;
-        if let Some(traced) = self.traced.iter().find(evicted) {
-            explanation.fired = false;
-            explanation.reason = "evicted";
-            explanation.detail = format!("the rule had too many groups at {} and let this one go", traced.at);
-        }
-        explanation
-    }
 }
 
 impl Explanation {

@@ -54,8 +54,12 @@ const RULES: &[(&str, &str)] = &[
 /// Verbs that this version runs, and none.
 fn verbs() -> clap::builder::PossibleValuesParser {
     let built = |verb: &&str| RULE.key(verb).is_none_or(|key| key.built);
-    let words: Vec<&str> = RULES.iter().map(|(verb, _)| *verb).filter(built).collect();
-    clap::builder::PossibleValuesParser::new(words)
+    let value = |verb: &'static str| {
+        let about = RULE.key(verb).map_or("every hit", |key| key.about);
+        clap::builder::PossibleValue::new(verb).help(about)
+    };
+    let words = RULES.iter().map(|(verb, _)| *verb).filter(built).map(value);
+    clap::builder::PossibleValuesParser::new(words.collect::<Vec<_>>())
 }
 
 #[derive(Debug, thiserror::Error)]

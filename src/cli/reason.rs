@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::alert::AlertId;
 use crate::engine::{Decision, Step, Traced};
 use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId, RuleId};
-use crate::rule::compile::Program;
+use crate::rule::compile::{Program, Rule};
 use crate::rule::spec::correlate::{Asks, Comparison, Occurrence};
 use crate::rule::spec::{self, Limit, Mode, Stat, UsualOf, UsualSpec};
 use crate::rule::verb::correlate::Shortfall;
@@ -53,15 +53,18 @@ pub fn told(
         Step::Decided(Decision::Late) => (false, "late", "came late and changed nothing".to_owned()),
         Step::TooLate => (false, "late", "came too late to be put in at its own time".to_owned()),
         Step::Answered(_) => (false, "no_match", "the past says no".to_owned()),
+        Step::Heard(_) => (false, "late", "it is still ahead of the watermark".to_owned()),
         Step::Evicted => (false, "evicted", "the rule had too many groups".to_owned()),
         Step::GroupFieldMissing => (
             false,
             "group_field_missing",
             "it has no group: a field of `by` is absent, empty or unknown".to_owned(),
         ),
-        Step::ValueMissing => {
-            (false, "group_field_missing", "the field that the verb looks at is missing".to_owned())
-        }
+        Step::ValueMissing => (
+            false,
+            "group_field_missing",
+            format!("the verb looks at {}, and it is missing", looked_at(rule)),
+        ),
         Step::Excepted(number) => {
             let words = match rule.spec.except.get(*number) {
                 Some(except) => format!("except[{number}]: {}", except.because),
@@ -73,6 +76,17 @@ pub fn told(
     }
 }
 
+/// The fields without which a record is no hit of the rule's verb.
+fn looked_at(rule: &Rule) -> String {
+    let fields: Vec<&str> = match &rule.spec.verb {
+        Some(spec::Verb::Travel(_) | spec::Verb::Overlap(_)) => vec!["geo.lat", "geo.lon"],
+        Some(spec::Verb::FirstSeen(verb)) => verb.value.iter().map(FieldName::as_str).collect(),
+        Some(verb) => verb.fields().into_iter().map(FieldName::as_str).collect(),
+        None => Vec::new(),
+    };
+    if fields.is_empty() { "a field".to_owned() } else { format!("`{}`", fields.join("` and `")) }
+}
+
 /// Why the verb did not fire, in words.
 fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
     match reason {
@@ -81,6 +95,7 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
             let needed = match needed {
                 Needed::AtLeast(number) => number.to_string(),
                 Needed::Share(percent) => format!("{percent}%"),
+                Needed::TimesOthers(times) => format!("{times} times the others' share of"),
                 Needed::Beyond(Limit::Above(number)) => format!("more than {}", sized(*number)),
                 Needed::Beyond(Limit::Below(number)) => format!("less than {}", sized(*number)),
             };
@@ -228,6 +243,7 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
         (Counted::Stat(_), Some(FieldKind::Duration), Some(length)) => Millis(length).to_string(),
         (
             Counted::Hits
+            | Counted::Others
             | Counted::DistinctValues
             | Counted::InBucket
             | Counted::Samples
@@ -245,6 +261,7 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
 fn counted(program: &Program, what: Counted) -> String {
     match (what, &program.verb) {
         (Counted::Hits, _) => "hits".to_owned(),
+        (Counted::Others, _) => "hits of the other groups".to_owned(),
         (Counted::DistinctValues, _) => "distinct values".to_owned(),
         (Counted::InBucket, _) => "in the bucket".to_owned(),
         (Counted::Samples, _) => "samples".to_owned(),
@@ -272,7 +289,8 @@ pub fn answers(traced: &[Traced], id: RecordId) -> Vec<Answered> {
             | Step::ValueMissing
             | Step::Excepted(_)
             | Step::TooLate
-            | Step::Evicted => None,
+            | Step::Evicted
+            | Step::Heard(_) => None,
         });
     answered.unwrap_or_default()
 }

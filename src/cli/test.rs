@@ -291,7 +291,8 @@ fn why_not(
     outcome: &crate::engine::Outcome,
 ) -> Option<String> {
     let program = &generation.programs.list[number];
-    let told = || outcome.traced.iter().filter(|traced| !matches!(traced.step, Step::Answered(_)));
+    let told =
+        || outcome.traced.iter().filter(|traced| !matches!(traced.step, Step::Answered(_) | Step::Heard(_)));
     let hits = told().count();
     let count = format!("{}, {}", show::many(batch.rows.len(), "record"), show::many(hits, "hit"));
     if let Some(traced) = told().max_by_key(|traced| traced.at) {

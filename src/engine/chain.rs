@@ -65,6 +65,10 @@ impl Engine {
         let step = match event(&programs.list[number], program, heard, fired) {
             Hears::Event(key, entry) => {
                 state.counters.hits += 1;
+                if place.watched {
+                    let (id, at) = (entry.id, entry.at);
+                    out.traced.push(Traced { id, at, key: (*key).into(), step: Step::Heard(number) });
+                }
                 let from = out.drafts.len();
                 state.admit_firing(key, entry, &place, out);
                 self.pass_on(hearer, from, out);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::alert::{AlertId, Draft, Fired, State};
 use crate::record::{RuleId, Timestamp};
 use crate::rule::compile::Program;
+use crate::rule::past::Memory;
 
 use super::group::stays_open;
 use super::memory::MemoryState;
@@ -97,14 +98,21 @@ impl Engine {
                 None => state.close(&Place { tells_dirty: false, ..places.of(program, 0) }, &mut outcome),
             }
         }
-        // What is remembered stays where it is still asked for; what is not is learnt anew.
-        let mut memories: Vec<Option<MemoryState>> =
-            std::mem::take(&mut self.memories).into_iter().map(Some).collect();
-        let kept = generation.programs.memories.iter().map(|memory| {
-            let place = old.programs.memories.iter().position(|other| other.same(memory));
-            place.and_then(|place| memories.get_mut(place)?.take()).unwrap_or_default()
-        });
-        self.memories = kept.collect();
+        // What is remembered stays where it is still asked for; what is not is learnt anew. A rule whose
+        // level changed may from now on remember for itself, or with others: it begins with what was.
+        let find = |is: &dyn Fn(&Memory) -> bool| old.programs.memories.iter().position(is);
+        let mut memories: Vec<MemoryState> = Vec::new();
+        for memory in &generation.programs.memories {
+            let alike =
+                find(&|other| other.alike(memory)).filter(|_| find(&|other| other.same(memory)).is_none());
+            memories.push(alike.map(|place| self.memories[place].clone()).unwrap_or_default());
+        }
+        for (memory, state) in generation.programs.memories.iter().zip(&mut memories) {
+            if let Some(place) = find(&|other| other.same(memory)) {
+                *state = std::mem::take(&mut self.memories[place]);
+            }
+        }
+        self.memories = memories;
         let list = &generation.programs.list;
         let is_new = |(program, state): (&Program, &Option<ProgramState>)| {
             state.is_none().then(|| program.rule.id().clone())

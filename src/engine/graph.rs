@@ -45,7 +45,7 @@ impl Engine {
                     tells_dirty: self.tells_dirty,
                     watched: self.watched == Some(*number),
                 };
-                let mut past = Past { programs, memories: &self.memories, seen: &mut self.seen };
+                let mut past = Past { programs, memories: &mut self.memories, seen: &mut self.seen };
                 let from = out.drafts.len();
                 self.states[*number].step(instant, &place, &mut past, out);
                 self.pass_on(*number, from, out);

@@ -5,6 +5,10 @@
 //! go when there is too much depends on neither order nor batching. Answers are of the uses before a
 //! record, whether settled or not. Nothing is forgotten by age: a user who comes back after a year is
 //! the one that `unseen_for` is about.
+//!
+//! A memory that is a rule's own leaves out the records of that rule's high alerts, which are known
+//! when they are judged: before any later record is. What comes too late to be judged teaches it
+//! nothing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -29,6 +33,8 @@ pub struct MemoryState {
     groups: HashMap<Key, Known, ByKeyHash>,
     /// Uses that have not settled.
     ahead: BTreeSet<(Order, Key, Arc<str>)>,
+    /// Records that teach nothing, for as long as they may come again.
+    left_out: BTreeSet<Order>,
     /// Uses up to here have settled.
     settled: Option<Timestamp>,
     /// Groups that went because there were too many.
@@ -81,6 +87,15 @@ impl Used {
         self.recent.last().map(|order| order.0).max(self.folded).unwrap_or(self.first)
     }
 
+    /// Takes a use back; true if nothing is left.
+    fn take_back(&mut self, order: Order) -> bool {
+        self.recent.retain(|other| *other != order);
+        if self.folded.is_none() {
+            self.first = self.recent.first().map_or(self.first, |first| first.0);
+        }
+        self.recent.is_empty() && self.folded.is_none()
+    }
+
     /// The uses before `order`.
     fn before(&self, order: Order) -> Option<Uses> {
         let recent = self.recent.iter().rev().find(|use_| **use_ < order).map(|use_| use_.0);
@@ -95,11 +110,36 @@ impl MemoryState {
     /// Takes in a use of `value`; `horizon` is how late a record may come. What came of its group being
     /// one too many is the answer: the bound is met for the first time since there was room.
     pub fn learn(&mut self, order: Order, key: Key, value: Arc<str>, limit: usize, horizon: Millis) -> bool {
+        if self.left_out.contains(&order) {
+            return false;
+        }
         if self.settled.is_some_and(|settled| order.0 <= settled) {
             return self.settle_one(order, &key, &value, limit, horizon);
         }
         self.ahead.insert((order, key, value));
         false
+    }
+
+    /// Whether a record of this time comes too late to be judged, all having been judged that has settled.
+    pub fn is_too_late(&self, at: Timestamp, horizon: Millis) -> bool {
+        self.settled.is_some_and(|settled| at + horizon <= settled)
+    }
+
+    /// The record at `order` is of a high alert that is open: it teaches nothing.
+    pub fn leave_out(&mut self, order: Order) {
+        self.left_out.insert(order);
+        let first = (order, Key::new(&[]), Arc::from(""));
+        let of_it = self.ahead.range(first..).take_while(|use_| use_.0 == order);
+        for use_ in of_it.cloned().collect::<Vec<_>>() {
+            self.ahead.remove(&use_);
+        }
+        if self.settled.is_some_and(|settled| order.0 <= settled) {
+            // It, or one before it, came late, which is seldom: what a group is worth stays as it was.
+            #[expect(clippy::iter_over_hash_type, reason = "each by itself")]
+            for known in self.groups.values_mut() {
+                known.values.retain(|_, used| !used.recent.contains(&order) || !used.take_back(order));
+            }
+        }
     }
 
     /// When `value` was used before the record at `order`.
@@ -131,6 +171,9 @@ impl MemoryState {
             return None;
         }
         self.settled = Some(until);
+        while self.left_out.first().is_some_and(|order| self.is_too_late(order.0, horizon)) {
+            self.left_out.pop_first();
+        }
         let mut full = None;
         while self.ahead.first().is_some_and(|(order, ..)| order.0 <= until) {
             let Some((order, key, value)) = self.ahead.pop_first() else { break };

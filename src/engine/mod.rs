@@ -74,7 +74,7 @@ pub struct Counters {
     pub groups_evicted: u64,
     /// Hits that left a group because it had too many.
     pub records_dropped: u64,
-    /// Values that a `first_seen` group forgot because it had too many.
+    /// Values that a `first_seen` group forgot because it had too many, and hits that `times_others` did.
     pub values_dropped: u64,
     /// Scripts that broke.
     pub script_faults: u64,
@@ -154,6 +154,9 @@ pub enum Step {
     Evicted,
     /// What the past answered; what came of it, if anything, is told next.
     Answered(Vec<Answered>),
+    /// It is no record but the firing of a correlation, the program of this number; what came of it is
+    /// told next.
+    Heard(usize),
 }
 
 /// Stands where no record does: an evicted group's.
@@ -225,7 +228,7 @@ pub enum BadSnapshot {
 
 /// How a snapshot is written: raised when a part of the state has another shape, so that bytes of one
 /// version are never read as those of another. What cannot be restored is judged anew from the journal.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 type SnapshotParts<S, M, R, L> = (u32, String, String, S, M, R, seen::Tally, L);
 
@@ -318,6 +321,10 @@ impl Engine {
     fn learn(&mut self, number: usize, hit: HitOutcome, phase: Phase, outcome: &mut Outcome) {
         let HitOutcome::Learns { key, value, seat } = hit else { return };
         let (order, limit) = ((seat.at, phase, seat.id), self.generation.limits.groups);
+        let own = self.generation.programs.memories[number].owner.is_some();
+        if own && self.memories[number].is_too_late(seat.at, self.horizon) {
+            return;
+        }
         if self.memories[number].learn(order, key, value, limit, self.horizon) {
             self.tell_full(number, seat.at, outcome);
         }
@@ -374,7 +381,7 @@ impl Engine {
             }
             HitOutcome::Open { key, entry, open } => {
                 let programs = &self.generation.programs;
-                let mut past = Past { programs, memories: &self.memories, seen: &mut self.seen };
+                let mut past = Past { programs, memories: &mut self.memories, seen: &mut self.seen };
                 state.admit_open(key, entry, open, &place, &mut past, outcome);
             }
             HitOutcome::Several { hits, ungrouped, valueless, .. } => {

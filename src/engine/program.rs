@@ -57,7 +57,7 @@ pub struct Past<'a> {
     /// Whose questions.
     pub programs: &'a Programs,
     /// What is remembered.
-    pub memories: &'a [MemoryState],
+    pub memories: &'a mut [MemoryState],
     /// Which records were counted.
     pub seen: &'a mut SeenRows,
 }
@@ -100,6 +100,9 @@ pub struct ProgramState {
     /// Hits that are being judged, in event order. Empty between runs.
     #[serde(skip)]
     due: VecDeque<Waiting>,
+    /// Records of a high alert, until what it remembers for itself has left them out.
+    #[serde(skip)]
+    aside: Vec<Order>,
     /// Hits that wait are known to be in event order. Derived.
     #[serde(skip)]
     in_order: bool,
@@ -175,6 +178,7 @@ impl ProgramState {
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
+                aside: &mut Vec::new(),
             };
             group.evict(at, &mut around);
         }
@@ -244,7 +248,7 @@ impl ProgramState {
             // It began before anything was remembered, or was no hit.
             return;
         }
-        self.share(&entry, late, place);
+        self.share(key, &entry, late, place);
         if let Verb::Absent(Absent { from: Some(list), .. }) = &place.program.verb
             && !late
             && self.listed.as_deref() != Some(list.digest())
@@ -295,6 +299,17 @@ impl ProgramState {
         };
         let Some(entry) = self.settle(&key, entry, &open, place, past, out) else { return };
         self.put_late((key, entry), watermark, place, out);
+        self.leave_out(place, past);
+    }
+
+    /// What it remembers for itself does not learn from the records of its high alerts.
+    fn leave_out(&mut self, place: &Place<'_>, past: &mut Past<'_>) {
+        for order in self.aside.drain(..) {
+            let own = |memory: &usize| past.programs.memories[*memory].owner.is_some();
+            for memory in place.program.questions.iter().map(|question| question.memory).filter(own) {
+                past.memories[memory].leave_out(order);
+            }
+        }
     }
 
     /// What an open hit turns out to be: an entry of its group, or nothing but something to count.
@@ -388,6 +403,7 @@ impl ProgramState {
             };
             let Some(entry) = entry else { continue };
             self.take((&key, entry), false, place, out);
+            self.leave_out(place, past);
         }
         self.timers_before(instant + Millis(1), place, out);
     }
@@ -422,6 +438,7 @@ impl ProgramState {
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut None,
+            aside: &mut Vec::new(),
         };
         let decision = group.observe(entry, &mut around);
         if place.watched {
@@ -470,10 +487,10 @@ impl ProgramState {
     }
 
     /// What all groups share of a hit.
-    fn share(&mut self, entry: &Entry, late: bool, place: &Place<'_>) {
+    fn share(&mut self, key: &Key, entry: &Entry, late: bool, place: &Place<'_>) {
         if !entry.clears {
             let Program { verb, late_within, .. } = place.program;
-            self.counters.values_dropped += verb.share(&mut self.shared, entry, *late_within, late);
+            self.counters.values_dropped += verb.share(&mut self.shared, (key, entry), *late_within, late);
         }
     }
 
@@ -505,6 +522,7 @@ impl ProgramState {
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
+                aside: &mut Vec::new(),
             };
             let from = around.drafts.len();
             let met = group.come_to(at, &mut around);
@@ -552,6 +570,7 @@ impl ProgramState {
             counters: &mut self.counters,
             drafts: &mut out.drafts,
             fault: &mut fault,
+            aside: &mut self.aside,
         };
         let from = around.drafts.len();
         let told = act(group, &mut around);
@@ -667,6 +686,7 @@ impl ProgramState {
                 counters: &mut self.counters,
                 drafts: &mut out.drafts,
                 fault: &mut None,
+                aside: &mut Vec::new(),
             };
             let from = around.drafts.len();
             group.evict(at, &mut around);

@@ -24,7 +24,7 @@ use crate::record::{
 use super::condition::{Condition, Phases, Predicates, address, beyond_phases, may_hold, phases};
 use super::index::Index;
 use super::lists::Lists;
-use super::past::{Memory, Question};
+use super::past::{Memory, Owner, Question};
 use super::problem::Problems;
 use super::revision_of;
 use super::script::Script;
@@ -487,7 +487,9 @@ impl Programs {
             self.carries.push(carries.clone());
         }
         let (cooldown, restart) = (cooldown(spec, &verb), verb.restarts());
-        let questions = self.questions(reads, columns);
+        let grave = spec.levels.iter().map(|line| line.level).chain([spec.level]).max() >= Some(Level::High);
+        let owner = (grave && cooldown > Millis::ZERO).then(|| (spec.id.clone(), rule.revision));
+        let questions = self.questions(reads, owner.as_ref(), columns);
         let waits = questions.iter().map(|asked| self.memories[asked.memory].reads).fold(reads, Reads::or);
         let stateless = cooldown == Millis::ZERO && questions.is_empty() && spec.quiet_while.is_empty();
         let on_arrival = matches!(verb, Verb::Each(_)) && stateless;
@@ -577,13 +579,13 @@ impl Programs {
     }
 
     /// What the program just compiled asks of the past, and the memories that answer.
-    fn questions(&mut self, reads: Reads, columns: &mut Columns) -> Vec<Question> {
+    fn questions(&mut self, reads: Reads, owner: Option<&Owner>, columns: &mut Columns) -> Vec<Question> {
         let mut questions = Vec::new();
         for (id, past, field, by) in self.predicates.take_asked() {
-            let known = self.memories.iter().position(|memory| memory.is_of(&field, &by, reads));
+            let known = self.memories.iter().position(|memory| memory.is_of(&field, &by, reads, owner));
             let memory = known.unwrap_or(self.memories.len());
             if known.is_none() {
-                self.memories.push(Memory::new(field, by, reads, columns));
+                self.memories.push(Memory::new(field, by, reads, owner.cloned(), columns));
             }
             questions.push(Question { id, past, memory });
         }

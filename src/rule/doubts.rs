@@ -1,7 +1,7 @@
 //! Rules that load and can hardly mean what they say: warnings, never faults.
 
 use super::problem::Problems;
-use super::spec::{Expr, Literal, Predicate, Spec, Test};
+use super::spec::{Amount, Expr, HavingTest, Literal, Predicate, Spec, Test, Verb};
 use crate::record::FieldName;
 
 /// Fields that only application launches have.
@@ -17,6 +17,7 @@ const OF_LAUNCHES: [&str; 7] = [
 
 /// Notes what is doubtful about `spec`.
 pub fn note(spec: &Spec, problems: &mut Problems) {
+    note_shares_of_all(spec, problems);
     let mut looks = Vec::new();
     collect(&spec.matches, &mut looks);
     let only_logins = looks.iter().any(|look| {
@@ -34,6 +35,45 @@ pub fn note(spec: &Spec, problems: &mut Problems) {
     if let Some(field) = wanted.filter(|_| only_logins && !matches!(spec.matches, Expr::Any(_))) {
         let message = format!("logins have no `{field}`: this rule looks at `kind: login`");
         problems.warn(spec.id_span, message, "write `kind: app_launch` in `match`");
+    }
+}
+
+/// Shares that are always all: the rule looks at nothing but what they count.
+fn note_shares_of_all(spec: &Spec, problems: &mut Problems) {
+    let Some(Verb::Count(count)) = &spec.verb else { return };
+    let mut needed = Vec::new();
+    require(&spec.matches, &mut needed);
+    for having in &count.having {
+        let HavingTest::Share { matches, at_least, times_others } = &having.test else { continue };
+        if !matches!(at_least, Amount::Percent(_)) && times_others.is_none() {
+            continue;
+        }
+        let mut looks = Vec::new();
+        collect(matches, &mut looks);
+        let is_needed = |look: &&Predicate| {
+            let same = |other: &&Predicate| other.field == look.field && other.test == look.test;
+            needed.iter().any(same)
+        };
+        let plain =
+            matches!(matches, Expr::All(parts) if parts.iter().all(|part| matches!(part, Expr::Is(_))));
+        if let Some(last) = looks.last().filter(|_| plain && looks.iter().all(is_needed)) {
+            let message =
+                format!("every hit of this rule is one of `{}`: its share is always 100 %", having.name);
+            problems.warn(
+                last.span,
+                message,
+                "let `match` accept the others as well: `outcome: [success, failure]`",
+            );
+        }
+    }
+}
+
+/// The looks that must hold wherever `expr` does.
+fn require<'a>(expr: &'a Expr, looks: &mut Vec<&'a Predicate>) {
+    match expr {
+        Expr::All(parts) => parts.iter().for_each(|part| require(part, looks)),
+        Expr::Is(predicate) => looks.push(predicate),
+        Expr::Any(_) | Expr::Not(_) => {}
     }
 }
 

@@ -2,8 +2,13 @@
 //! condition when the record alone has been looked at.
 //!
 //! A value's past is when successes of the record's kind had it before, in its group: a memory of
-//! (field, by) that all rules share that ask for it. Which successes a memory learns from is said
-//! here; what it has learnt is `engine::memory`'s. Nothing here holds state.
+//! (field, by) that all rules share that ask for it. A rule whose alerts can be high and stay open has
+//! memories of its own: from the records of such an alert, while it is open, they do not learn, so
+//! that whoever was told of is not `known` the day after. What one rule tells of says nothing about
+//! what another remembers: rules need not wait for each other to know what is remembered.
+//!
+//! Which successes a memory learns from is said here; what it has learnt is `engine::memory`'s. Nothing
+//! here holds state.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +16,9 @@ use super::compile::{Carry, Form, KeyPart, Program, Reads, key_text};
 use super::problem::Span;
 use super::spec::{Expr, Literal, Past, Predicate, Test};
 use super::verb::Order;
+use crate::alert::Revision;
 use crate::record::scan::Endpoint;
-use crate::record::{Columns, Datum, FieldName, Millis, Phase, Record, Timestamp};
+use crate::record::{Columns, Datum, FieldName, Millis, Phase, Record, RuleId, Timestamp};
 
 /// A value is known when it was first used this long before.
 pub const KNOWN_AFTER: Millis = Millis::hours(24);
@@ -128,14 +134,25 @@ pub struct Memory {
     pub learns: Expr,
     /// Where such records come from.
     pub reads: Reads,
+    /// The rule whose own it is, as it means; none: it is shared.
+    pub owner: Option<Owner>,
     /// Kind and group.
     parts: Vec<KeyPart>,
     value: Carry,
 }
 
+/// A rule, and what it means.
+pub type Owner = (RuleId, Revision);
+
 impl Memory {
     /// The memory of `field` by `by`, for rules that hear of `heard`.
-    pub fn new(field: FieldName, by: Vec<FieldName>, heard: Reads, columns: &mut Columns) -> Self {
+    pub fn new(
+        field: FieldName,
+        by: Vec<FieldName>,
+        heard: Reads,
+        owner: Option<Owner>,
+        columns: &mut Columns,
+    ) -> Self {
         let deaf = deaf(heard);
         let learns = learns(&field, &deaf);
         let kind = FieldName::resolve("kind");
@@ -143,16 +160,22 @@ impl Memory {
         let parts = kind.iter().chain(&by).map(part).collect();
         let columns = vec![(columns.want(&field), field.kind())];
         let value = Carry { columns, form: Form::Key, required: true };
-        Self { reads: Reads::of(&learns), field, by, deaf, learns, parts, value }
+        Self { reads: Reads::of(&learns), field, by, deaf, learns, owner, parts, value }
     }
 
-    /// Whether this remembers what a memory of `field` by `by` for rules that hear of `heard` would.
-    pub fn is_of(&self, field: &FieldName, by: &[FieldName], heard: Reads) -> bool {
-        self.field == *field && self.by == by && self.deaf == deaf(heard)
+    /// Whether this remembers what a memory of `field` by `by` for rules that hear of `heard` would, for
+    /// the same.
+    pub fn is_of(&self, field: &FieldName, by: &[FieldName], heard: Reads, owner: Option<&Owner>) -> bool {
+        self.field == *field && self.by == by && self.deaf == deaf(heard) && self.owner.as_ref() == owner
     }
 
-    /// Whether both remember the same, in generations that may differ.
+    /// Whether both remember the same for the same, in generations that may differ.
     pub fn same(&self, other: &Self) -> bool {
+        self.alike(other) && self.owner == other.owner
+    }
+
+    /// Whether both remember the same, if they learn from the same records.
+    pub fn alike(&self, other: &Self) -> bool {
         self.field == other.field && self.by == other.by && self.deaf == other.deaf
     }
 

@@ -507,6 +507,8 @@ pub enum HavingTest {
         matches: Expr,
         /// How many, or which share.
         at_least: Amount,
+        /// The share is at least so many times that of all other groups, in hundredths.
+        times_others: Option<u32>,
     },
 }
 

@@ -154,6 +154,8 @@ struct Follow {
     files: Files,
     /// The watermark that was told last.
     told: Option<Timestamp>,
+    /// This life has given a reading: rules wait for the first one, rows or none.
+    given: bool,
     /// When rows came last, by the daemon's clock; none before the first look.
     grew: Option<Timestamp>,
     /// When the files were looked at last.
@@ -196,6 +198,7 @@ impl Follow {
             settings,
             scanner,
             told: None,
+            given: false,
             grew: None,
             looked: None,
             read: 0,
@@ -355,7 +358,7 @@ impl Follow {
             (None, Some(_)) => false,
         };
         let told = self.nothing.0.is_some() == self.nothing.1;
-        if rows.is_empty() && !moves && self.remarks.is_empty() && told {
+        if rows.is_empty() && !moves && self.remarks.is_empty() && told && self.given {
             return Step::Wait(self.wait_until_looking(now).unwrap_or(self.settings.every));
         }
         let watermark = watermark.filter(|_| moves);
@@ -392,6 +395,7 @@ impl Follow {
 
     fn reading(&mut self, rows: String, watermark: Option<Timestamp>) -> Reading {
         self.told = watermark.max(self.told);
+        self.given = true;
         self.nothing.1 = self.nothing.0.is_some();
         let held = self.guard.held_lines().map(str::to_owned).collect::<Vec<_>>();
         let ahead = held.len() as u64;

@@ -2,6 +2,7 @@
 //! the watermark, any restart, late records.
 
 mod first_seen;
+mod others;
 mod travel;
 mod usual;
 

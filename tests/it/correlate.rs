@@ -2,6 +2,7 @@
 //! in the timespan before it are gathered anew and the condition is read off them.
 
 mod documents;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +25,9 @@ use super::slow::{Hit, Slow, SlowRule, Window};
 use super::world::{HOUR, Login, MINUTE, Run, SECOND, SOURCE, START, Told, World, cases, rule, time};
 
 type Holds = fn(&Login) -> bool;
+
+/// An alert as both sides tell it: time, rule, identity, group, count.
+type Line = (i64, String, AlertId, Vec<String>, u64);
 
 /// What the correlations correlate: a condition, and the same as code.
 const DETECTIONS: [(&str, &str, Holds); 4] = [
@@ -514,7 +518,7 @@ fn logins(most: usize) -> impl Strategy<Value = Vec<Login>> {
     })
 }
 
-fn lines(told: &Told) -> Vec<(i64, String, AlertId, Vec<String>, u64)> {
+fn lines(told: &Told) -> Vec<Line> {
     let group = |group: &[(FieldName, Option<String>)]| {
         group.iter().map(|(_, value)| value.clone().unwrap_or_default()).collect()
     };
@@ -529,7 +533,7 @@ fn lines(told: &Told) -> Vec<(i64, String, AlertId, Vec<String>, u64)> {
     lines
 }
 
-fn model_lines(firings: &[Firing]) -> Vec<(i64, String, AlertId, Vec<String>, u64)> {
+fn model_lines(firings: &[Firing]) -> Vec<Line> {
     let line = |firing: &Firing| {
         (firing.at, id_of(firing.rule).to_string(), firing.id, firing.group.clone(), firing.count)
     };

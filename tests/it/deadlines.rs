@@ -2,5 +2,6 @@
 //! restart, late records.
 
 mod absent;
+mod feed;
 mod overlap;
 mod sequence;

@@ -1069,5 +1069,5 @@ fn a_snapshot_of_another_version_is_refused_and_not_misread() {
     // Once it began with the length of a digest.
     snapshot.0[0] = 32;
     let refused = Engine::restore(world.generation.clone(), "acme", &snapshot).unwrap_err().to_string();
-    assert_eq!(refused, "the snapshot is written as version 32 does it, not as version 2");
+    assert_eq!(refused, "the snapshot is written as version 32 does it, not as version 3");
 }

@@ -11,6 +11,7 @@ mod correlate;
 mod daemon;
 mod deadlines;
 mod demo;
+mod detections;
 mod doctor;
 mod examples;
 mod export;

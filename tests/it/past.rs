@@ -172,6 +172,122 @@ fn an_attackers_failures_make_no_address_known() {
     assert_eq!(told.times(), [0, 8 * DAY]);
 }
 
+/// Guessed twice within two days, from one device: how grave each alert was.
+fn guessed_twice(between: &[Login]) -> Vec<Level> {
+    let guess = |first: u32, at: i64| {
+        let failures =
+            (0..5).map(move |n| Login::failure(first + n, at + i64::from(n) * SECOND, "ana").client("evil"));
+        failures.chain([self::at(first + 5, at + MINUTE).client("evil")])
+    };
+    let logins: Vec<Login> = guess(0, 0).chain(between.iter().cloned()).chain(guess(10, 2 * DAY)).collect();
+    let told = World::new(&[rule("guessed", GUESSED)]).told(&logins);
+    told.fired().map(|fired| fired.level).collect()
+}
+
+#[test]
+fn a_device_of_a_high_alert_is_not_known_the_day_after() {
+    // Neither the sign-in that was told of nor those that came while the alert was open have taught.
+    let on = [at(6, MINUTE + 1).client("evil"), at(7, 31 * MINUTE - 1).client("evil")];
+    assert_eq!(guessed_twice(&on), [Level::High, Level::High]);
+    // The alert closes after half an hour. Who goes on then was not stopped, and is known a day later.
+    assert_eq!(guessed_twice(&[at(7, 31 * MINUTE).client("evil")]), [Level::High, Level::Low]);
+}
+
+#[test]
+fn what_one_rule_tells_of_another_may_learn_from() {
+    let shared = "match: {outcome: success, client_name|known: true}\n";
+    let logins = [at(0, 0).client("evil"), at(1, HOUR).client("evil"), at(2, 2 * DAY).client("evil")];
+    let own = "match: {outcome: success, client_name|new: true}\nlevels: [{level: high, when: {outcome: success}}]\ncooldown: {for: 12h, by: [user]}\n";
+    let world = World::new(&[rule("own", own), rule("shared", shared)]);
+    let told = world.told(&logins);
+    let told: Vec<_> = told.fired().map(|fired| (fired.rule.as_str(), fired.at.0 - START)).collect();
+    // To the first one the device is as new as it was: it stands on what it told of.
+    assert_eq!(told, [("own", 0), ("own", 2 * DAY), ("shared", 2 * DAY)]);
+    assert_eq!(world.run().engine.memories().count(), 2);
+}
+
+/// Tells of every record at a new address, at a high level for half a day.
+const ADDRESS: &str = "match: {outcome: [failure, success], public_ip|new: true}\nlevels: [{level: high, when: {outcome: success}}]\ncooldown: {for: 12h, by: [user]}\nlate_within: 2h\n";
+
+#[test]
+fn what_a_high_alert_was_of_teaches_nothing_when_it_comes_late_or_again() {
+    let world = World::new(&[rule("r", ADDRESS)]);
+    let mut run = world.run();
+    run.take(&[at(0, 0)]);
+    run.progress(HOUR);
+    // Late, and within the alert; then both rows again, with an end.
+    run.take(&[at(1, 30 * MINUTE)]);
+    run.restart();
+    run.take(&[at(0, 0).ends(HOUR), at(1, 30 * MINUTE).ends(HOUR)]);
+    run.progress(DAY);
+    run.take(&[at(0, 0).ends(HOUR).rtt(9), at(2, DAY + 1)]);
+    run.finish();
+    assert_eq!(run.told.times(), [0, DAY + 1], "the address is as new as before");
+    let Some(repeats) = run.told.drafts.iter().find_map(|draft| match draft {
+        larum::alert::Draft::Changed(change) => Some(change.repeats),
+        larum::alert::Draft::Fired(_) => None,
+    }) else {
+        panic!("the first alert closed")
+    };
+    assert_eq!(repeats, 1);
+}
+
+#[test]
+fn a_late_alert_takes_back_what_its_record_taught() {
+    // The success came in time and taught; that it is the second hit of an hour is known later.
+    let body = "match: {outcome: [failure, success], public_ip|new: true}\ncount: {at_least: 2, within: 1h, by: [user]}\nlevels: [{level: high, when: {outcome: success}}]\ncooldown: 12h\nlate_within: 2h\n";
+    let world = World::new(&[rule("r", body)]);
+    let asks = [at(1, 2 * DAY), Login::failure(2, 2 * DAY + 1, "ana"), at(3, 2 * DAY + 2)];
+    let fired = |late: bool| {
+        let mut run = world.run();
+        run.take(&[at(0, HOUR)]);
+        run.progress(HOUR + 1);
+        if late {
+            run.take(&[Login::failure(9, HOUR - 1, "ana")]);
+        }
+        run.restart();
+        run.take(&asks);
+        run.finish();
+        run.told.fired().map(|fired| (fired.at.0 - START, fired.late)).collect::<Vec<_>>()
+    };
+    assert_eq!(fired(false), []);
+    assert_eq!(fired(true), [(HOUR, true),]);
+}
+
+#[test]
+fn what_comes_too_late_to_be_judged_teaches_a_rule_of_high_alerts_nothing() {
+    let told = |level: &str, body: &str| {
+        let file = rule("r", body).replace("level: medium", &format!("level: {level}"));
+        let world = World::new(&[file]);
+        let mut run = world.run();
+        run.take(&[at(0, 0).from("203.0.113.9")]);
+        run.progress(DAY);
+        run.take(&[at(1, HOUR)]);
+        run.take(&[at(2, DAY + HOUR)]);
+        run.finish();
+        run.told.times()
+    };
+    let body = "match: {outcome: success, public_ip|new: true}\ncooldown: {for: 1h, by: [user]}\n";
+    assert_eq!(told("high", body), [0, DAY + HOUR]);
+    assert_eq!(told("low", body), [0]);
+}
+
+#[test]
+fn a_rule_that_becomes_high_begins_with_what_was_remembered() {
+    let body = "match: {outcome: success, public_ip|new: true}\ncooldown: {for: 1h, by: [user]}\n";
+    let of = |level: &str| rule("r", body).replace("level: medium", &format!("level: {level}"));
+    for (before, after) in [("medium", "high"), ("high", "medium")] {
+        let (old, new) = (World::new(&[of(before)]), World::new(&[of(after)]));
+        let mut run = old.run();
+        run.take(&[at(0, 0), at(1, HOUR).from("203.0.113.9"), at(2, 3 * HOUR).from("203.0.113.9")]);
+        run.progress(DAY);
+        assert_eq!(run.told.times(), if before == "high" { vec![0, HOUR, 3 * HOUR] } else { vec![0, HOUR] });
+        assert!(run.engine.succeed(new.generation.clone()).new.is_empty());
+        let kept: Vec<_> = run.engine.memories().map(|(_, groups, ..)| groups).collect();
+        assert_eq!(kept, [usize::from(before == "medium")], "from {before} to {after}");
+    }
+}
+
 #[test]
 fn a_flood_of_users_is_let_go_of_and_told_and_the_others_are_remembered() {
     let world = World::bounded(
@@ -352,6 +468,44 @@ proptest! {
     }
 
     #[test]
+    fn rules_of_high_alerts_remember_what_the_slow_model_does(
+        logins in over_days(40),
+        order in prop::collection::vec(0..10_000_u64, 40),
+        cuts in prop::collection::vec((0..100_i64, any::<bool>()), 0..5),
+    ) {
+        for (name, in_match, body) in OWN {
+            let world = World::new(&[rule(name, body)]);
+            let id = |login: &Login| world.batch(&[login.line()]).record(0, larum::record::Phase::Start).id().0;
+            let all: Vec<(Login, [u8; 16])> = logins.iter().map(|login| (login.clone(), id(login))).collect();
+            let ids: BTreeMap<u64, [u8; 16]> =
+                all.iter().map(|(login, id)| (super::world::locator(&login.line()).0, *id)).collect();
+            let mut rows: Vec<(u64, Login)> = order.iter().copied().zip(logins.iter().cloned()).collect();
+            rows.sort_by_key(|(place, _)| *place);
+            let mut run = world.run();
+            run.take(&rows.into_iter().map(|(_, login)| login).collect::<Vec<_>>());
+            let mut steps = cuts.clone();
+            steps.sort_unstable();
+            for (hours, dies) in steps {
+                run.progress(hours * HOUR);
+                // What comes again changes nothing.
+                run.take(&logins);
+                if dies {
+                    run.restart();
+                }
+            }
+            run.finish();
+            let mut told: Vec<(i64, [u8; 16], bool)> = run
+                .told
+                .fired()
+                .map(|fired| (fired.at.0 - START, ids[&fired.tip.locator.0], fired.level == Level::High))
+                .collect();
+            // Of one instant, alerts are told by their ids.
+            told.sort_unstable();
+            prop_assert_eq!(told, told_slowly(in_match, &all), "{}", name);
+        }
+    }
+
+    #[test]
     fn a_late_record_is_judged_by_the_uses_before_it_that_had_come(
         logins in over_days(30),
         late in prop::collection::vec(any::<Index>(), 0..6),
@@ -396,6 +550,49 @@ proptest! {
         }
         prop_assert_eq!(told, expected);
     }
+}
+
+/// Rules of high alerts that stay open, and whether each asks for what is new in `match`, or in `levels`.
+const OWN: [(&str, bool, &str); 2] = [
+    (
+        "asks-in-match",
+        true,
+        "match: {outcome: [failure, success], public_ip|new: true}\nlevels: [{level: high, when: {outcome: success}}]\ncooldown: {for: 6h, by: [user]}\n",
+    ),
+    (
+        "asks-in-levels",
+        false,
+        "match: {outcome: [failure, success]}\nlevels: [{level: high, when: {outcome: success, public_ip|new: true}}]\ncooldown: {for: 6h, by: [user]}\n",
+    ),
+];
+
+/// What such a rule tells, said slowly: what it has learnt is a list of sign-ins.
+fn told_slowly(in_match: bool, logins: &[(Login, [u8; 16])]) -> Vec<(i64, [u8; 16], bool)> {
+    let mut sorted = logins.to_vec();
+    sorted.sort_by_key(|(login, id)| (login.at, *id));
+    let (mut learnt, mut told): (Vec<Login>, Vec<_>) = (Vec::new(), Vec::new());
+    // Of each user, when the last alert fired and since when it is high.
+    let mut alerts: BTreeMap<String, (i64, Option<i64>)> = BTreeMap::new();
+    for (login, id) in sorted {
+        let known = learnt.iter().any(|other| other.user == login.user && other.ip == login.ip);
+        let new = login.ip.is_some() && !known;
+        let is_hit = new || !in_match;
+        let high = !login.failure && new;
+        if is_hit {
+            let open = alerts.get(&login.user).copied().filter(|(at, _)| login.at < at + 6 * HOUR);
+            let (at, grave) = open.unwrap_or((login.at, None));
+            alerts.insert(login.user.clone(), (at, grave.or(high.then_some(login.at))));
+            if open.is_none() {
+                told.push((login.at, id, high));
+            }
+        }
+        let open =
+            alerts.get(&login.user).is_some_and(|(at, grave)| grave.is_some() && login.at < at + 6 * HOUR);
+        if !login.failure && login.ip.is_some() && !(is_hit && open) {
+            learnt.push(login);
+        }
+    }
+    told
 }
 
 fn row_of(batch: &larum::record::Batch, locator: u64) -> usize {

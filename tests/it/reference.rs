@@ -140,7 +140,7 @@ fn every_line_of_a_truth_table_happens() {
 fn every_rule_to_begin_with_passes_its_tests_and_is_in_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     let text = text();
-    let help = larum(&["new", "rule", "--help"]).1;
+    let help = larum(&["new", "rule", "-h"]).1;
     let words = help.split_once("[possible values: ").unwrap().1.split_once(']').unwrap().0;
     let words: Vec<&str> = words.split(',').map(str::trim).collect();
     let missing: Vec<&str> =

@@ -165,6 +165,9 @@ const CLAIMS: &[(u8, &str, &[&str])] = &[
             "a_group_has_learnt_at_exactly_the_end_of_learn",
             "failures_teach_nothing",
             "whoever_is_told_of_at_a_high_level_does_not_become_usual",
+            "a_device_of_a_high_alert_is_not_known_the_day_after",
+            "rules_of_high_alerts_remember_what_the_slow_model_does",
+            "what_one_rule_tells_of_another_may_learn_from",
             "an_attackers_failures_make_no_address_known",
             "five_failures_and_a_success_are_high_from_a_new_device_and_low_from_a_known_one",
         ],
@@ -194,7 +197,7 @@ const CLAIMS: &[(u8, &str, &[&str])] = &[
 
 /// The names of all functions of tests, here and beside the code.
 #[expect(clippy::disallowed_methods, reason = "reads the tests")]
-fn tests(folder: &Path, names: &mut BTreeSet<String>) {
+pub fn tests(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -163,6 +163,7 @@ fn the_shipped_rules_find_what_is_planted_in_the_example_scenario() {
         ("  2026-03-12T06:30:00  guessing ", " failure-burst after 1m20s"),
         ("  2026-03-12T08:00:00  takeover ", " failure-burst after 2m40s"),
         ("  2026-03-12T09:00:00  slow_line ", " very-slow-sign-in after 0s"),
+        ("  2026-03-12T10:00:00  spraying ", " password-spray after 2m40s"),
     ] {
         let told = score.lines().find(|line| line.starts_with(attack));
         assert!(told.is_some_and(|line| line.contains(found)), "{attack}{found}\n{score}");

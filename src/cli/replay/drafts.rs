@@ -445,8 +445,8 @@ mod tests {
     fn draft() -> impl Strategy<Value = Draft> {
         let name = prop::option::of("[a-zé]{0,6}");
         let map = || prop::collection::vec(("[a-z]{1,4}", value()), 0..3);
-        (0_usize..3, -50_i64..50, 0_u8..4, 0_u32..4, (name.clone(), name), (map(), map()), 0_u64..4)
-            .prop_map(|(rule, at, id, revision, (user, address), (threshold, actual), many)| {
+        (0_usize..3, -50_i64..50, 0_u8..4, 0_u32..4, (name.clone(), name), (map(), map()), 0_u64..4).prop_map(
+            |(rule, at, id, revision, (user, address), (threshold, actual), many)| {
                 let (rule, at) = (["one", "two", "three"][rule].parse::<RuleId>().unwrap(), Timestamp(at));
                 let id = AlertId([id; 16]);
                 if revision > 1 {
@@ -496,7 +496,8 @@ mod tests {
                     tip: sight(many),
                     sights: (0..many).map(sight).collect(),
                 }))
-            })
+            },
+        )
     }
 
     proptest! {

@@ -204,6 +204,7 @@ impl Group {
             hits: &self.entries[self.head + self.low..],
             base: &self.base,
             shared: around.shared,
+            key: around.key,
             late: false,
         };
         let tip = window.last();
@@ -278,7 +279,7 @@ impl Group {
         let Verb::Sequence(sequence) = &program.verb else { return None };
         let end = self.live().iter().position(|entry| entry.order() == wait.of)? + 1;
         let hits = &self.live()[self.window_start(end, &program.verb, false)..end];
-        let window = Window { hits, base: &self.base, shared: around.shared, late };
+        let window = Window { hits, base: &self.base, shared: around.shared, key: around.key, late };
         let tip = &hits[hits.len() - 1];
         let (by, marks, seen) = (tip.id, tip.marks, sight(tip));
         let from = wait.due - sequence.within - Millis(1);

@@ -21,7 +21,7 @@ impl Group {
         let verb = &around.program.verb;
         let empty = Tally::default();
         let hits = &self.entries[self.head + self.low..];
-        let window = Window { hits, base: &self.base, shared: around.shared, late: false };
+        let window = Window { hits, base: &self.base, shared: around.shared, key: around.key, late: false };
         let tally = self.tally.as_deref().unwrap_or(&empty);
         let finding = match verb.judge(tally, window) {
             Verdict::Short(reason) => {
@@ -84,7 +84,8 @@ impl Group {
                 break;
             }
             let hits = &self.live()[start..end];
-            let window = Window { hits, base: &self.base, shared: around.shared, late: true };
+            let window =
+                Window { hits, base: &self.base, shared: around.shared, key: around.key, late: true };
             let tally = match &poured {
                 Some(tally) => Cow::Borrowed(tally),
                 None => Cow::Owned(tally_of(window.hits, verb)),
@@ -100,7 +101,7 @@ impl Group {
                 }
             };
             let id = self.fire(start, end, finding, true, around);
-            self.set_aside(end - 1, verb);
+            self.set_aside(end - 1, around);
             return Decision::Fired { id, late: true };
         }
         Decision::Late

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{AlertId, Change, Draft, Sight, State};
 use crate::record::{Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Base, Entry, Judge as _, Reach, Reason, Shared, Tally, Verb};
+use crate::rule::verb::{Base, Entry, Judge as _, Order, Reach, Reason, Shared, Tally, Verb};
 
 use super::Counters;
 use life::change;
@@ -119,6 +119,8 @@ pub struct Surroundings<'a> {
     pub drafts: &'a mut Vec<Draft>,
     /// How a script broke, if one did.
     pub fault: &'a mut Option<String>,
+    /// Records that turned out to be of a high alert which is open.
+    pub aside: &'a mut Vec<Order>,
 }
 
 impl Group {
@@ -177,7 +179,7 @@ impl Group {
         } else {
             self.judge_last(around)
         };
-        self.set_aside(self.live().len().saturating_sub(1), verb);
+        self.set_aside(self.live().len().saturating_sub(1), around);
         self.check_recovery(at, around);
         decision
     }
@@ -212,7 +214,7 @@ impl Group {
         let decision = if verb.waits() { self.wait_anew(decision, around) } else { decision };
         if hit && matches!(decision, Decision::Late) {
             self.fold_late(place, around);
-            self.set_aside(place, verb);
+            self.set_aside(place, around);
         }
         self.bound_late(around);
         self.low = self.next_window_start(verb, around.program.restart);

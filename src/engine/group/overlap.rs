@@ -25,6 +25,8 @@ impl Group {
         }
         self.hits += 1;
         self.last = Some(entry.at);
+        around.aside.extend(self.is_grave(entry.at).then(|| entry.order()));
+        let sessions = self.base.sessions.get_or_insert_default();
         around.counters.records_dropped += sessions.make_room();
         let number = sessions.begin(entry);
         match sessions.wait(number, overlap) {
@@ -44,6 +46,8 @@ impl Group {
         }
         self.hits += 1;
         self.last = self.last.max(Some(entry.at));
+        around.aside.extend(self.is_grave(entry.at).then(|| entry.order()));
+        let sessions = self.base.sessions.get_or_insert_default();
         around.counters.records_dropped += sessions.make_room();
         let number = sessions.begin(entry);
         let passed = sessions.begin_late(number, around.readable, overlap);

@@ -211,9 +211,15 @@ impl Group {
     }
 
     /// If hit number `place` turned out to be of a grave alert, what it taught is taken back.
-    pub(super) fn set_aside(&mut self, place: usize, verb: &Verb) {
+    pub(super) fn set_aside(&mut self, place: usize, around: &mut Surroundings<'_>) {
         let Some(entry) = self.live().get(place) else { return };
-        if !verb.learns() || entry.aside || !self.is_grave(entry.at) {
+        let verb = &around.program.verb;
+        let asks = !around.program.questions.is_empty();
+        if !(verb.learns() || asks) || !self.is_grave(entry.at) {
+            return;
+        }
+        around.aside.extend(asks.then(|| entry.order()));
+        if !verb.learns() || entry.aside {
             return;
         }
         let live = &mut self.entries[self.head..];

@@ -4,8 +4,8 @@ use super::super::lists::Lists;
 use super::super::script::Script;
 use super::super::spec::{self, Cooldown, Expr, Grouping, Spec};
 use super::super::verb::{
-    Judge as _, Verb, absent, common::Common, count, distinct, each::Each, first_seen, measure, overlap,
-    rate, risk, script::ScriptVerb, sequence, travel, usual,
+    Judge as _, Verb, absent, common::Common, count, distinct, each::Each, first_seen, measure, others,
+    overlap, rate, risk, script::ScriptVerb, sequence, travel, usual,
 };
 use super::{Carry, Form, carry};
 use crate::record::{Columns, FieldName, Millis};
@@ -56,7 +56,7 @@ pub(super) fn verb(
 ) -> (Verb, Vec<Carry>) {
     match &spec.verb {
         None => (Verb::Each(Each), Vec::new()),
-        Some(spec::Verb::Count(count)) => count_verb(count, columns, mark),
+        Some(spec::Verb::Count(count)) => count_verb((count, spec.late_within), columns, mark),
         Some(spec::Verb::Distinct(spec)) => {
             let carry = carry(std::slice::from_ref(&spec.field), Form::Key, true, columns);
             let verb = distinct::Distinct {
@@ -194,19 +194,25 @@ fn overlap_verb(spec: &spec::OverlapSpec, columns: &mut Columns) -> (Verb, Vec<C
 }
 
 fn count_verb(
-    spec: &spec::CountSpec,
+    (spec, kept): (&spec::CountSpec, Millis),
     columns: &mut Columns,
     mark: &mut dyn FnMut(&Expr, &mut Columns) -> u8,
 ) -> (Verb, Vec<Carry>) {
-    let (mut carries, mut shares) = (Vec::new(), 0);
+    let (mut carries, mut shares, mut crowds) = (Vec::new(), 0, 0);
     let mut ready = |test: &spec::HavingTest| match test {
         spec::HavingTest::Distinct { field, at_least } => {
             carries.push(carry(std::slice::from_ref(field), Form::Key, false, columns));
             count::HavingTest::Distinct { slot: carries.len() - 1, at_least: *at_least }
         }
-        spec::HavingTest::Share { matches, at_least } => {
+        spec::HavingTest::Share { matches, at_least, times_others } => {
             shares += 1;
-            count::HavingTest::Share { slot: shares - 1, mark: mark(matches, columns), at_least: *at_least }
+            let mark = mark(matches, columns);
+            let than = times_others.map(|hundredths| {
+                crowds += 1;
+                let (slot, at_least) = (crowds - 1, spec.at_least.unwrap_or(1));
+                others::Than { slot, mark, hundredths, at_least, within: spec.within, kept }
+            });
+            count::HavingTest::Share { slot: shares - 1, mark, at_least: *at_least, than }
         }
     };
     let having = spec

@@ -39,7 +39,7 @@ pub static RULE: MapDoc = MapDoc {
         may(
             "count",
             Takes::Map(&COUNT),
-            "so many hits within a window",
+            "so many hits within a window; with `having` further conditions, also against other groups",
             "count: {at_least: 5, within: 10m, by: [user]}",
         ),
         may(

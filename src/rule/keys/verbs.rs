@@ -55,6 +55,12 @@ pub static HAVING_LINE: MapDoc = MapDoc {
         may("distinct", Takes::Field, "the field whose distinct values are counted", "distinct: user"),
         may("match", Takes::Expression, "which of the hits are counted", "match: {outcome: failure}"),
         need("at_least", Takes::Amount, "how many; with `match` also a share", "at_least: 50%"),
+        may(
+            "times_others",
+            Takes::Number,
+            "with `match`: and their share is at least so many times that of all other groups",
+            "times_others: 3",
+        ),
     ],
 };
 

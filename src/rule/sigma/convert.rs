@@ -1,11 +1,13 @@
 //! A native rule as Sigma documents, and what they cannot say.
 //!
 //! A rule without a verb is a detection; `count`, `distinct` and `sequence` are a correlation behind the
-//! detections that it reads. Nothing is lost in silence: what bears on which records alert is `lost`, and
-//! words for people are `left_out`.
+//! detections that it reads, with the cooldown in Larum's own word. Nothing is lost in silence: what Sigma
+//! cannot say of which records alert is `lost`; where it says nearly the same, how it `differs` is told
+//! (windows with both edges, an alert at every record but here); words for people are `left_out`.
 
 use std::fmt::Write as _;
 
+use super::super::problem::Span;
 use super::super::spec::{
     Bound, Cooldown, CountSpec, DistinctSpec, Expr, Grouping, Literal, Mode, Ordering, Part, Predicate,
     SequenceSpec, Spec, Test, Verb,
@@ -19,6 +21,8 @@ pub struct Converted {
     pub text: String,
     /// What Sigma cannot say of which records alert, and when.
     pub lost: Vec<String>,
+    /// How Sigma's own meaning of what it does say differs.
+    pub differs: Vec<String>,
     /// Words for people and tests, which Sigma has no place for.
     pub left_out: Vec<String>,
 }
@@ -79,7 +83,7 @@ impl Writer<'_> {
         if count.restart {
             self.lose("`restart`: a window that firing empties");
         }
-        let base = self.base("records", &self.spec.matches.clone());
+        let base = self.base("records", &known(&self.spec.matches, count.group.by.iter()));
         let condition = format!("  condition:\n    gte: {}\n", count.at_least.unwrap_or(1));
         self.correlation("event_count", &[base], (&count.group, count.within), &condition);
     }
@@ -88,8 +92,10 @@ impl Writer<'_> {
         if distinct.each_at_most.is_some() {
             self.lose("`each_at_most`: values that leave the count");
         }
-        let base = self.base("records", &self.spec.matches.clone());
         let (least, field) = (distinct.at_least, &distinct.field);
+        let fields = distinct.group.by.iter().chain([field]);
+        let base = self.base("records", &known(&self.spec.matches, fields));
+        self.differ_in_addresses(std::slice::from_ref(field));
         let condition = format!("  condition:\n    gte: {least}\n    field: {}\n", scalar(field_of(field)));
         self.correlation("value_count", &[base], (&distinct.group, distinct.within), &condition);
     }
@@ -107,8 +113,10 @@ impl Writer<'_> {
             if step.at_least > 1 {
                 self.lose(format!("`at_least: {}` of the step `{name}`", step.at_least));
             }
-            bases.push(self.base(&name, &step.matches));
+            bases.push(self.base(&name, &known(&step.matches, sequence.group.by.iter())));
         }
+        self.differ("one record may stand for several of the rules, and so for several steps");
+        self.differ("it fires at records of earlier steps, too, as long as the order is in the timespan");
         self.correlation("temporal_ordered", &bases, (&sequence.group, sequence.within), "");
     }
 
@@ -138,16 +146,29 @@ impl Writer<'_> {
                 let _ = writeln!(body, "    - {}", scalar(field_of(field)));
             }
         }
+        self.differ_in_addresses(&group.by);
         if group.missing_own {
             self.lose("`missing: own`: groups of records that lack a field");
         }
         match timespan(within) {
             Some(span) => {
                 let _ = writeln!(body, "  timespan: {span}");
+                self.differ(format!("a record exactly {within} before another is in its timespan, too"));
             }
             None => self.lose(format!("`within: {within}`: a timespan has whole seconds")),
         }
         body.push_str(condition);
+        let held = match self.spec.cooldown {
+            Some(Cooldown::For { lasts, .. }) => lasts,
+            Some(Cooldown::Off) => Millis::ZERO,
+            None => within,
+        };
+        if held > Millis::ZERO {
+            let _ = writeln!(body, "larum:\n  cooldown: {held}");
+            self.differ(format!(
+                "without `larum: {{cooldown: {held}}}`, a word of Larum's own, every further record alerts"
+            ));
+        }
         self.document(self.spec.id.clone().as_str(), &body);
     }
 }
@@ -161,6 +182,20 @@ impl Writer<'_> {
         }
     }
 
+    fn differ(&mut self, how: impl Into<String>) {
+        let how = how.into();
+        if !self.converted.differs.contains(&how) {
+            self.converted.differs.push(how);
+        }
+    }
+
+    /// A group and a value are what the line has, letter for letter.
+    fn differ_in_addresses(&mut self, fields: &[FieldName]) {
+        for field in fields.iter().filter(|field| field.kind() == FieldKind::Address) {
+            self.differ(format!("`{field}` is a text: `::ffff:192.0.2.1` is not `192.0.2.1`"));
+        }
+    }
+
     /// Tells of everything beside the condition and the verb.
     fn tell_rest(&mut self) {
         let spec = self.spec;
@@ -168,7 +203,7 @@ impl Writer<'_> {
             (spec.hours.is_some(), "`hours`"),
             (!spec.levels.is_empty(), "`levels`: a level by condition"),
             (
-                matches!(spec.cooldown, Some(Cooldown::Off | Cooldown::For { .. })),
+                spec.cooldown.is_some() && !is_correlation(spec.verb.as_ref()),
                 "`cooldown`: when it fires again",
             ),
             (!spec.quiet_while.is_empty(), "`quiet_while`"),
@@ -252,6 +287,36 @@ impl Writer<'_> {
         let _ = writeln!(body, "  condition: {condition}");
         body
     }
+}
+
+/// Whether a verb is said by a correlation, which may have a cooldown.
+fn is_correlation(verb: Option<&Verb>) -> bool {
+    matches!(verb, Some(Verb::Count(_) | Verb::Distinct(_) | Verb::Sequence(_)))
+}
+
+/// `expr` of records whose addresses are known: a record without its group or value is skipped, and what
+/// stands for an unknown address is none.
+fn known<'a>(expr: &Expr, fields: impl Iterator<Item = &'a FieldName>) -> Expr {
+    let span = Span { start: 0, end: 0 };
+    let there = |field: &FieldName| {
+        let spelt = format!("{field}|exists");
+        Expr::Is(Predicate { field: field.clone(), test: Test::Exists(true), cased: false, spelt, span })
+    };
+    let addresses = fields.filter(|field| field.kind() == FieldKind::Address).map(there);
+    let mut parts = match expr {
+        Expr::All(parts) => parts.clone(),
+        Expr::Is(_) | Expr::Any(_) | Expr::Not(_) => vec![expr.clone()],
+    };
+    let same = |one: &Expr, other: &Expr| match (one, other) {
+        (Expr::Is(one), Expr::Is(other)) => one.field == other.field && one.test == other.test,
+        (Expr::Is(_) | Expr::All(_) | Expr::Any(_) | Expr::Not(_), _) => false,
+    };
+    for part in addresses {
+        if !parts.iter().any(|other| same(other, &part)) {
+            parts.push(part);
+        }
+    }
+    Expr::All(parts)
 }
 
 /// The contrary of a part of a condition.

@@ -16,7 +16,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error};
 
 use super::problem::Problems;
-use super::spec::{HavingTest, Template, UsualOf, Verb};
+use super::spec::{Having, HavingTest, Template, UsualOf, Verb};
 use super::suggest::nearest;
 use super::verb::overlap::NAMES as OVERLAP_NAMES;
 use super::verb::travel::NAMES as TRAVEL_NAMES;
@@ -78,10 +78,16 @@ impl Scope {
         match verb {
             None | Some(Verb::Script(_)) => scope,
             Some(Verb::Count(count)) => {
-                let names = count.having.iter().map(|having| match &having.test {
-                    HavingTest::Distinct { .. } | HavingTest::Share { .. } => having.name.as_str(),
+                let names = count.having.iter().flat_map(|Having { name, test }| match test {
+                    HavingTest::Distinct { .. } | HavingTest::Share { times_others: None, .. } => {
+                        vec![name.clone()]
+                    }
+                    HavingTest::Share { times_others: Some(_), .. } => {
+                        vec![name.clone(), format!("{name}_share"), format!("{name}_others")]
+                    }
                 });
-                scope.with(["threshold"]).with(names)
+                let names: Vec<String> = names.collect();
+                scope.with(["threshold"]).with(names.iter().map(String::as_str))
             }
             Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
             Some(Verb::Sequence(sequence)) => {

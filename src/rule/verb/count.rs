@@ -1,7 +1,7 @@
 //! `count`: so many hits within a window, and what else the window must show.
 //!
 //! Values of an entry: one per `distinct` condition of `having`, in its order. Marks: one bit per
-//! share, after those of `levels`.
+//! share, after those of `levels`. What groups are compared by, for `times_others`, is `others`'.
 
 use serde_json::{Map, Value as Json};
 
@@ -9,9 +9,10 @@ use crate::alert::Finding;
 use crate::record::{Millis, Number};
 
 use super::super::spec::Amount;
+use super::others::{Compared, MAX_HITS, Than};
 use super::{
-    Counted, Entry, Judge, Needed, Reach, Reason, Tally, Verdict, Window, count_in, count_out, json_number,
-    text_of,
+    Counted, Entry, Judge, Needed, Reach, Reason, Shared, Tally, Verdict, Window, count_in, count_out,
+    json_number, text_of,
 };
 
 /// `count:`, compiled.
@@ -54,7 +55,26 @@ pub enum HavingTest {
         mark: u8,
         /// How many, or which share.
         at_least: Amount,
+        /// How the share compares with that of the other groups.
+        than: Option<Than>,
     },
+}
+
+impl HavingTest {
+    fn than(&self) -> Option<&Than> {
+        match self {
+            Self::Distinct { .. } => None,
+            Self::Share { than, .. } => than.as_ref(),
+        }
+    }
+}
+
+impl Count {
+    /// How the group of `window` compares with the others.
+    fn compared(than: &Than, window: Window<'_>) -> Option<Compared> {
+        let crowd = window.shared.crowds.get(than.slot)?;
+        Some(crowd.compared(window.key, window.last(), than))
+    }
 }
 
 impl Judge for Count {
@@ -72,6 +92,15 @@ impl Judge for Count {
 
     fn tallies(&self) -> bool {
         !self.having.is_empty()
+    }
+
+    fn share(&self, shared: &mut Shared, hit: (&[u8], &Entry), _late_within: Millis, late: bool) -> u64 {
+        let mut lost = 0;
+        for than in self.having.iter().filter_map(|having| having.test.than()) {
+            grow(&mut shared.crowds, than.slot);
+            lost += shared.crowds[than.slot].take(hit, than, late, MAX_HITS);
+        }
+        lost
     }
 
     fn push(&self, tally: &mut Tally, entry: &Entry) {
@@ -125,6 +154,19 @@ impl Judge for Count {
                     }
                 }
             }
+            let than = having.test.than();
+            if let Some((than, compared)) = than.and_then(|than| Some((than, Self::compared(than, window)?)))
+            {
+                let others = compared.others.hits;
+                if others < than.at_least {
+                    let others = Number::whole(others.into());
+                    return short(Counted::Others, others, Needed::AtLeast(than.at_least));
+                }
+                if !compared.holds(than) {
+                    let needed = Needed::TimesOthers(Number::whole(than.hundredths.into()).over(100));
+                    return short(what, compared.times().unwrap_or_default(), needed);
+                }
+            }
         }
         Verdict::Holds
     }
@@ -153,6 +195,18 @@ impl Judge for Count {
             told.actual.insert(having.name.clone(), actual.clone());
             told.scope.insert(having.name.clone(), actual.clone());
             told.values.insert(having.name.clone(), actual);
+            let than = having.test.than();
+            if let Some((than, compared)) = than.and_then(|than| Some((than, Self::compared(than, window)?)))
+            {
+                let needed = Number::whole(than.hundredths.into()).over(100);
+                told.threshold.insert(format!("{}_times_others", having.name), json_number(needed));
+                for (what, sums) in [("share", compared.own), ("others", compared.others)] {
+                    let (name, percent) = (format!("{}_{what}", having.name), json_number(sums.percent()));
+                    told.actual.insert(name.clone(), percent.clone());
+                    told.scope.insert(name.clone(), percent.clone());
+                    told.values.insert(name, percent);
+                }
+            }
         }
         told
     }

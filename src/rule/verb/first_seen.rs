@@ -194,7 +194,13 @@ impl Judge for FirstSeen {
         Finding { count: 1, scope, threshold: single("known", false), actual, ..Finding::default() }
     }
 
-    fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
+    fn share(
+        &self,
+        shared: &mut Shared,
+        (_, entry): (&[u8], &Entry),
+        late_within: Millis,
+        late: bool,
+    ) -> u64 {
         let take = |common| shared.commons.take(entry, common, late_within, late, common::MAX_USES);
         self.common.as_ref().map_or(0, take)
     }

@@ -16,6 +16,7 @@ pub mod distinct;
 pub mod each;
 pub mod first_seen;
 pub mod measure;
+pub mod others;
 pub mod overlap;
 pub mod rate;
 pub mod risk;
@@ -138,11 +139,13 @@ pub struct Base {
     pub learned: Option<Box<usual::Learned>>,
 }
 
-/// What a rule remembers across its groups (`unless_common` only).
+/// What a rule remembers across its groups (`unless_common` and `times_others` only).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shared {
     /// Who has shown each value lately.
     pub commons: common::Commons,
+    /// By condition, the hits that groups are compared by.
+    pub crowds: Vec<others::Crowd>,
 }
 
 impl Base {
@@ -267,6 +270,8 @@ pub enum Reason {
 pub enum Counted {
     /// Hits of the window.
     Hits,
+    /// Hits of all other groups.
+    Others,
     /// Values that differ.
     DistinctValues,
     /// Units in a bucket.
@@ -292,6 +297,8 @@ pub enum Needed {
     AtLeast(u32),
     /// At least such a share, in percent.
     Share(Number),
+    /// At least so many times the share of the others.
+    TimesOthers(Number),
     /// Strictly beyond a bound.
     Beyond(Limit),
 }
@@ -318,6 +325,8 @@ pub struct Window<'a> {
     pub base: &'a Base,
     /// What the rule remembers across its groups.
     pub shared: &'a Shared,
+    /// The group's key.
+    pub key: &'a [u8],
     /// The last hit is not the group's newest: what is known of later ones does not count.
     pub late: bool,
 }
@@ -420,9 +429,9 @@ pub trait Judge {
         false
     }
 
-    /// A hit joins the rule, before its group sees it: what all groups share of it. How many values were
-    /// forgotten because there were too many.
-    fn share(&self, _shared: &mut Shared, _entry: &Entry, _late_within: Millis, _late: bool) -> u64 {
+    /// A hit joins the rule, before its group, whose key is with it, sees it: what all groups share of
+    /// it. How many values or hits were forgotten because there were too many.
+    fn share(&self, _shared: &mut Shared, _hit: (&[u8], &Entry), _late_within: Millis, _late: bool) -> u64 {
         0
     }
 
@@ -516,8 +525,8 @@ impl Judge for Verb {
         whichever!(self, one => one.recovered(tally))
     }
 
-    fn share(&self, shared: &mut Shared, entry: &Entry, late_within: Millis, late: bool) -> u64 {
-        whichever!(self, one => one.share(shared, entry, late_within, late))
+    fn share(&self, shared: &mut Shared, hit: (&[u8], &Entry), late_within: Millis, late: bool) -> u64 {
+        whichever!(self, one => one.share(shared, hit, late_within, late))
     }
 
     fn seat(&self, base: &mut Base, entry: &mut Entry) {

@@ -117,6 +117,22 @@ fn only_whole_lines_are_taken_and_a_half_one_waits() {
 }
 
 #[test]
+fn a_new_life_says_at_once_that_nothing_new_is_there() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.append("a.ndjson", &rows([1, 2]));
+    let cursor = scene.readings().pop().unwrap().cursor;
+    scene.restart(&cursor);
+    let readings = scene.readings();
+    let told: Vec<_> = readings.iter().map(|reading| (reading.rows.as_str(), reading.behind)).collect();
+    assert_eq!(told, [("", false)]);
+    assert_eq!(scene.readings().len(), 0, "and says it once");
+    // A file without rows is read, too.
+    let mut scene = Scene::new("b.ndjson", true);
+    scene.append("b.ndjson", "");
+    assert_eq!(scene.readings().len(), 1);
+}
+
+#[test]
 fn the_watermark_is_the_newest_time_less_settle_and_moves_on_when_idle() {
     let mut scene = Scene::new("a.ndjson", true);
     scene.now = at(1_000);

@@ -182,6 +182,28 @@ fn a_roll_out_is_told_of_until_it_is_common() {
 }
 
 #[test]
+fn a_roll_out_is_common_to_a_rule_that_asks_of_the_past_as_well() {
+    let body = "match: {outcome: success, user|new: false}\nfirst_seen: {value: asn.number, by: [user], unless_common: {by: user, at_least: 3, within: 1d}}\n";
+    let users = ["ana", "bob", "cyn", "dan"];
+    // Each comes twice from network 1: once as a stranger, who is no hit, then with a first value.
+    let twice = [0, 1].into_iter().flat_map(|hour| users.map(|user| (hour, user, 1)));
+    let later = [(10, "ana", 2), (11, "bob", 2), (12, "cyn", 2), (13, "dan", 2)];
+    let visits: Vec<Visit> = twice
+        .chain(later)
+        .enumerate()
+        .map(|(id, (hour, user, asn))| Visit { asn: Some(asn), ..Visit::new(id, hour * HOUR, user) })
+        .collect();
+    assert_eq!(hours(&fired(body, &visits)), [10, 11]);
+    // The uses of those who are no hits do not count: eve and fay are strangers.
+    let mut visits = visits;
+    visits.extend([(9, "eve"), (9, "fay")].map(|(hour, user)| Visit {
+        asn: Some(2),
+        ..Visit::new(if user == "eve" { 20 } else { 21 }, hour * HOUR, user)
+    }));
+    assert_eq!(hours(&fired(body, &visits)), [10, 11]);
+}
+
+#[test]
 fn a_user_alone_is_no_roll_out_however_often() {
     let body = "match: {outcome: success}\nfirst_seen: {value: public_ip, by: [asn.number], same_net: off, unless_common: {by: user, at_least: 2, within: 1d}}\n";
     // In ten networks one user shows the address: ten groups, one user.

@@ -375,7 +375,8 @@ fn explain_says_that_a_group_is_learning_and_what_is_usual() {
             | Step::Excepted(_)
             | Step::TooLate
             | Step::Evicted
-            | Step::Answered(_) => None,
+            | Step::Answered(_)
+            | Step::Heard(_) => None,
         })
         .collect();
     assert!(matches!(reasons[0], Reason::Learning(Learning::Until(_))), "{:?}", reasons[0]);

@@ -52,7 +52,7 @@ fn told(body: &str) -> String {
     compiled(&[correlation("many", body), BASES.to_owned()]).1.join("\n")
 }
 
-fn world(documents: &[String]) -> World {
+pub fn world(documents: &[String]) -> World {
     let (generation, told) = compiled(documents);
     assert!(told.iter().all(|told| told.contains("warning: ")), "{told:#?}");
     World::under(generation)

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use larum::alert::{Draft, State};
 use larum::engine::Limits;
-use larum::record::{Phase, Timestamp};
+use larum::record::Timestamp;
 use larum::rule::hours::{Hours, WeekSpan};
 use larum::rule::lists::{List, Lists};
 use proptest::prelude::*;
 
+use super::feed;
 use crate::world::{DAY, HOUR, Login, MINUTE, Run, START, World, cases, rule, time};
 
 const LATE_WITHIN: i64 = HOUR;
@@ -172,6 +173,23 @@ impl<'c> Model<'c> {
         Self { case, groups: BTreeMap::new(), waiting: Vec::new(), reached: i64::MIN / 2, begun: false }
     }
 
+    fn pass(&mut self, to: i64) {
+        for (key, group) in &mut self.groups {
+            while let Some(due) = group.next(self.case).filter(|due| *due <= to) {
+                group.fire(due, key, false);
+            }
+        }
+        self.reached = self.reached.max(to);
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = self.groups.values().flat_map(|group| group.alerts.clone()).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl feed::Model for Model<'_> {
     fn take(&mut self, login: &Login, id: [u8; 16]) {
         if !self.case.is_hit(login) {
             return;
@@ -201,21 +219,6 @@ impl<'c> Model<'c> {
             group.since = None;
         }
         self.pass(reached);
-    }
-
-    fn pass(&mut self, to: i64) {
-        for (key, group) in &mut self.groups {
-            while let Some(due) = group.next(self.case).filter(|due| *due <= to) {
-                group.fire(due, key, false);
-            }
-        }
-        self.reached = self.reached.max(to);
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        let mut lines: Vec<Line> = self.groups.values().flat_map(|group| group.alerts.clone()).collect();
-        lines.sort();
-        lines
     }
 }
 
@@ -247,55 +250,16 @@ fn logins(most: usize) -> impl Strategy<Value = Vec<Login>> {
     })
 }
 
-fn ids(world: &World, logins: &[Login]) -> Vec<[u8; 16]> {
-    let batch = world.batch(&logins.iter().map(Login::line).collect::<Vec<_>>());
-    (0..logins.len()).map(|row| batch.record(row, Phase::Start).id().0).collect()
-}
-
 fn in_order(case: &Case, logins: &[Login], order: &[usize]) -> Result<usize, TestCaseError> {
-    let world = case.world();
-    let ids = ids(&world, logins);
-    let mut shuffled: Vec<(usize, &Login)> = order.iter().copied().zip(logins).collect();
-    shuffled.sort_by_key(|(place, login)| (*place, login.id.clone()));
-    let (mut run, mut model) = (world.run(), Model::new(case));
-    for (step, part) in shuffled.chunks(4).enumerate() {
-        run.take(&part.iter().map(|(_, login)| (*login).clone()).collect::<Vec<_>>());
-        let left = shuffled.iter().skip(4 * (step + 1)).map(|(_, login)| login.at).min();
-        if let Some(left) = left {
-            run.progress(left - 1);
-        }
-        if step % 3 == 0 {
-            run.restart();
-        }
-    }
-    run.finish();
-    for (login, id) in logins.iter().zip(ids) {
-        model.take(login, id);
-    }
-    model.come_to(100 * DAY);
-    let told = lines_of(&run);
+    let (world, mut model) = (case.world(), Model::new(case));
+    let told = lines_of(&feed::in_order(&world, &mut model, logins, order, 100 * DAY));
     prop_assert_eq!(&told, &model.lines(), "{}", case.body);
     Ok(told.len())
 }
 
 fn late(case: &Case, logins: &[Login], delays: &[i64], every: usize) -> Result<usize, TestCaseError> {
-    let world = case.world();
-    let ids = ids(&world, logins);
-    let mut arrivals: Vec<(i64, usize)> = (0..logins.len()).map(|n| (logins[n].at + delays[n], n)).collect();
-    arrivals.sort_unstable();
-    let (mut run, mut model) = (world.run(), Model::new(case));
-    for (step, (now, number)) in arrivals.into_iter().enumerate() {
-        run.progress(now - 1);
-        model.come_to(now - 1);
-        run.take(std::slice::from_ref(&logins[number]));
-        model.take(&logins[number], ids[number]);
-        if step % every == 0 {
-            run.restart();
-        }
-    }
-    run.finish();
-    model.come_to(100 * DAY);
-    let told = lines_of(&run);
+    let (world, mut model) = (case.world(), Model::new(case));
+    let told = lines_of(&feed::late(&world, &mut model, logins, (delays, every), 100 * DAY));
     prop_assert_eq!(&told, &model.lines(), "{}", case.body);
     Ok(told.iter().filter(|line| line.2).count())
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use larum::record::Phase;
 use proptest::prelude::*;
 
+use super::feed;
 use crate::world::{DAY, Login, Run, SECOND, START, World, cases, rule};
 
 /// All that happens in a test is remembered: what came late is put in among it.
@@ -190,6 +190,36 @@ impl<'c> Model<'c> {
         Self { case, groups: BTreeMap::new(), waiting: Vec::new(), reached: i64::MIN / 2 }
     }
 
+    fn pass(&mut self, to: i64) {
+        for group in self.groups.values_mut() {
+            let mut dues: Vec<(i64, [u8; 16])> = group.deadlines(self.case);
+            dues.retain(|(due, _)| *due > self.reached && *due <= to);
+            // Of one instant the last counts.
+            dues.sort_by_key(|(due, _)| *due);
+            let mut at = 0;
+            while at < dues.len() {
+                let last = dues.iter().rposition(|(due, _)| *due == dues[at].0).unwrap();
+                let (due, tip) = dues[last];
+                if !group.held(due, self.case) {
+                    group.alerts.push((due, tip, false));
+                }
+                at = last + 1;
+            }
+        }
+        self.reached = self.reached.max(to);
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let line = |(user, slow): (&String, &Slow)| {
+            slow.alerts.iter().map(|alert| (alert.0, user.clone(), alert.2)).collect::<Vec<_>>()
+        };
+        let mut lines: Vec<Line> = self.groups.iter().flat_map(line).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl feed::Model for Model<'_> {
     fn take(&mut self, login: &Login, id: [u8; 16]) {
         let case = self.case;
         let step = case.steps.iter().any(|(is_step, _)| is_step(login));
@@ -222,34 +252,6 @@ impl<'c> Model<'c> {
         }
         self.pass(reached);
     }
-
-    fn pass(&mut self, to: i64) {
-        for group in self.groups.values_mut() {
-            let mut dues: Vec<(i64, [u8; 16])> = group.deadlines(self.case);
-            dues.retain(|(due, _)| *due > self.reached && *due <= to);
-            // Of one instant the last counts.
-            dues.sort_by_key(|(due, _)| *due);
-            let mut at = 0;
-            while at < dues.len() {
-                let last = dues.iter().rposition(|(due, _)| *due == dues[at].0).unwrap();
-                let (due, tip) = dues[last];
-                if !group.held(due, self.case) {
-                    group.alerts.push((due, tip, false));
-                }
-                at = last + 1;
-            }
-        }
-        self.reached = self.reached.max(to);
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        let line = |(user, slow): (&String, &Slow)| {
-            slow.alerts.iter().map(|alert| (alert.0, user.clone(), alert.2)).collect::<Vec<_>>()
-        };
-        let mut lines: Vec<Line> = self.groups.iter().flat_map(line).collect();
-        lines.sort();
-        lines
-    }
 }
 
 fn lines_of(run: &Run<'_>) -> Vec<Line> {
@@ -274,55 +276,16 @@ fn logins(most: usize) -> impl Strategy<Value = Vec<Login>> {
     })
 }
 
-fn ids(world: &World, logins: &[Login]) -> Vec<[u8; 16]> {
-    let batch = world.batch(&logins.iter().map(Login::line).collect::<Vec<_>>());
-    (0..logins.len()).map(|row| batch.record(row, Phase::Start).id().0).collect()
-}
-
 fn in_order(case: &Case, logins: &[Login], order: &[usize]) -> Result<usize, TestCaseError> {
-    let world = World::new(&[rule("r", case.body) + LATE_WITHIN]);
-    let ids = ids(&world, logins);
-    let mut shuffled: Vec<(usize, &Login)> = order.iter().copied().zip(logins).collect();
-    shuffled.sort_by_key(|(place, login)| (*place, login.id.clone()));
-    let (mut run, mut model) = (world.run(), Model::new(case));
-    for (step, part) in shuffled.chunks(4).enumerate() {
-        run.take(&part.iter().map(|(_, login)| (*login).clone()).collect::<Vec<_>>());
-        let left = shuffled.iter().skip(4 * (step + 1)).map(|(_, login)| login.at).min();
-        if let Some(left) = left {
-            run.progress(left - 1);
-        }
-        if step % 3 == 0 {
-            run.restart();
-        }
-    }
-    run.finish();
-    for (login, id) in logins.iter().zip(ids) {
-        model.take(login, id);
-    }
-    model.come_to(DAY);
-    let told = lines_of(&run);
+    let (world, mut model) = (World::new(&[rule("r", case.body) + LATE_WITHIN]), Model::new(case));
+    let told = lines_of(&feed::in_order(&world, &mut model, logins, order, DAY));
     prop_assert_eq!(&told, &model.lines(), "{}", case.body);
     Ok(told.len())
 }
 
 fn late(case: &Case, logins: &[Login], delays: &[i64], every: usize) -> Result<usize, TestCaseError> {
-    let world = World::new(&[rule("r", case.body) + LATE_WITHIN]);
-    let ids = ids(&world, logins);
-    let mut arrivals: Vec<(i64, usize)> = (0..logins.len()).map(|n| (logins[n].at + delays[n], n)).collect();
-    arrivals.sort_unstable();
-    let (mut run, mut model) = (world.run(), Model::new(case));
-    for (step, (now, number)) in arrivals.into_iter().enumerate() {
-        run.progress(now - 1);
-        model.come_to(now - 1);
-        run.take(std::slice::from_ref(&logins[number]));
-        model.take(&logins[number], ids[number]);
-        if step % every == 0 {
-            run.restart();
-        }
-    }
-    run.finish();
-    model.come_to(DAY);
-    let told = lines_of(&run);
+    let (world, mut model) = (World::new(&[rule("r", case.body) + LATE_WITHIN]), Model::new(case));
+    let told = lines_of(&feed::late(&world, &mut model, logins, (delays, every), DAY));
     prop_assert_eq!(&told, &model.lines(), "{}", case.body);
     Ok(told.iter().filter(|line| line.2).count())
 }

@@ -3,7 +3,11 @@
 use larum::rule::decode::{Options, decode};
 use larum::rule::sigma::convert::{Converted, convert};
 
-use crate::world::{World, rule};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+
+use crate::real::lines as real;
+use crate::world::{Login, MINUTE, Run, SECOND, START, World, cases, rule};
 
 /// `body` in Sigma's words.
 fn converted(body: &str) -> Converted {
@@ -84,4 +88,182 @@ fn what_sigma_cannot_say_is_named() {
         "`hours`; `cooldown`: when it fires again; `mode: observe`"
     );
     assert_eq!(lost("match: {user: a}\ncount: {at_least: 2, within: 90m, by: [user]}"), "");
+}
+
+// --- correlations
+
+/// A rule and the documents that it becomes, side by side.
+struct Pair {
+    native: World,
+    documents: World,
+}
+
+impl Pair {
+    fn of(body: &str) -> Self {
+        let Converted { text, lost, .. } = converted(body);
+        assert!(lost.is_empty(), "{body}: {lost:?}");
+        Self { native: World::new(&[rule("test", body)]), documents: World::under(super::generation(&text)) }
+    }
+
+    /// When each side tells of `logins`: time and group.
+    fn told(&self, logins: &[Login]) -> [Vec<(i64, String)>; 2] {
+        [&self.native, &self.documents].map(|world| {
+            let mut run = world.run();
+            run.take(logins);
+            run.finish();
+            fired(&run)
+        })
+    }
+}
+
+fn fired(run: &Run<'_>) -> Vec<(i64, String)> {
+    let group = |fired: &larum::alert::Fired| {
+        let values = fired.group.iter().map(|(_, value)| value.clone().unwrap_or_default());
+        values.collect::<Vec<_>>().join(" ")
+    };
+    let mut told: Vec<(i64, String)> =
+        run.told.fired().map(|fired| (fired.at.0 - START, group(fired))).collect();
+    told.sort();
+    told
+}
+
+/// Rules that Sigma can say, but for the edges of their windows.
+const SAID: [&str; 7] = [
+    "match: {outcome: failure}\ncount: {at_least: 3, within: 60s, by: [user_name]}",
+    "match: {outcome: failure}\ncount: {at_least: 2, within: 60s, by: [public_ip]}\ncooldown: 2m",
+    "match: {outcome: [success, failure], public_ip|exists: true}\ncount: {at_least: 4, within: 90s, by: [user]}\ncooldown: off",
+    "match: {outcome: failure}\ncount: {at_least: 3, within: 60s}",
+    "match: {outcome: [success, failure]}\ndistinct: {field: public_ip, at_least: 2, within: 60s, by: [user]}",
+    "match: {outcome: failure}\ndistinct: {field: user, at_least: 3, within: 2m, by: [public_ip]}\ncooldown: 30s",
+    "match: {outcome: [success, failure]}\ndistinct: {field: user, at_least: 2, within: 60s}\ncooldown: off",
+];
+
+thread_local! {
+    static PAIRS: Vec<Pair> = SAID.into_iter().map(Pair::of).collect();
+}
+
+/// What each of the rules tells of `logins`, and its documents.
+fn told_by_all(logins: &[Login]) -> Vec<(&'static str, [Vec<(i64, String)>; 2])> {
+    PAIRS.with(|pairs| SAID.into_iter().zip(pairs).map(|(body, pair)| (body, pair.told(logins))).collect())
+}
+
+/// Logins of which no two are a whole number of seconds apart: none is at the edge of a window.
+fn apart(logins: Vec<Login>) -> Vec<Login> {
+    let moved = |(number, login): (i64, Login)| Login { at: login.at + number, ..login };
+    (0..).zip(logins).map(moved).collect()
+}
+
+fn logins(most: usize) -> impl Strategy<Value = Vec<Login>> {
+    let ip = prop::sample::select(vec![Some("203.0.113.1"), Some("203.0.113.2"), Some("0.0.0.0"), None]);
+    (crate::models::logins(most), prop::collection::vec(ip, most)).prop_map(|(logins, ips)| {
+        let from = |(login, ip): (Login, Option<&str>)| Login { ip: ip.map(str::to_owned), ..login };
+        apart(logins.into_iter().zip(ips).map(from).collect())
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(128))]
+
+    #[test]
+    fn a_converted_correlation_fires_when_the_rule_does(logins in logins(40)) {
+        for (body, [native, documents]) in told_by_all(&logins) {
+            prop_assert_eq!(native, documents, "{}", body);
+        }
+    }
+
+    #[test]
+    fn a_converted_sequence_fires_at_its_last_step_when_the_rule_does(logins in logins(40)) {
+        let body = "sequence: {by: [user_name], within: 60s, steps: [{name: failed, match: {outcome: failure}}, {name: got_in, match: {outcome: success}}]}\ncooldown: off";
+        let [native, mut documents] = Pair::of(body).told(&logins);
+        // Told of as well: a failure while the order is still in the timespan.
+        let failed: Vec<i64> = logins.iter().filter(|login| login.failure).map(|login| login.at).collect();
+        documents.retain(|(at, _)| !failed.contains(at));
+        prop_assert_eq!(native, documents);
+    }
+}
+
+#[test]
+fn converted_correlations_are_compared_where_they_fire() {
+    let mut runner = proptest::test_runner::TestRunner::new(cases(1));
+    let mut fired = [0; SAID.len()];
+    for _ in 0..80 {
+        let logins = logins(40).new_tree(&mut runner).unwrap().current();
+        for ((body, [native, documents]), fired) in told_by_all(&logins).into_iter().zip(&mut fired) {
+            assert_eq!(native, documents, "{body}");
+            *fired += native.len();
+        }
+    }
+    assert!(fired.iter().all(|fired| *fired >= 10), "{fired:?}");
+}
+
+#[test]
+fn converted_correlations_say_the_same_of_real_sign_ins() {
+    let Some(lines) = real("elastic-sshd.user-connection.jsonl") else { return };
+    for body in [
+        "match: {outcome: failure}\ncount: {at_least: 20, within: 1h, by: [public_ip]}",
+        "match: {outcome: failure}\ndistinct: {field: user, at_least: 5, within: 1h, by: [public_ip]}",
+        "match: {outcome: failure}\ncount: {at_least: 5, within: 10m, by: [user]}\ncooldown: off",
+    ] {
+        let pair = Pair::of(body);
+        let [native, documents] = [&pair.native, &pair.documents].map(|world| {
+            let mut run = world.run();
+            for part in lines.chunks(500) {
+                run.take_lines(part);
+            }
+            run.finish();
+            fired(&run)
+        });
+        assert!(!native.is_empty(), "{body}");
+        assert_eq!(native, documents, "{body}");
+    }
+}
+
+#[test]
+fn where_a_converted_correlation_differs_it_is_told() {
+    let body = "match: {outcome: failure}\ncount: {at_least: 2, within: 60s, by: [public_ip]}";
+    let Converted { text, lost, differs, .. } = converted(body);
+    assert_eq!(lost, [""; 0]);
+    assert_eq!(
+        differs,
+        [
+            "`public_ip` is a text: `::ffff:192.0.2.1` is not `192.0.2.1`",
+            "a record exactly 1m before another is in its timespan, too",
+            "without `larum: {cooldown: 1m}`, a word of Larum's own, every further record alerts",
+        ]
+    );
+    // Each of them is so.
+    let pair = Pair::of(body);
+    let at = |id, at| Login::failure(id, at, "ana").from("192.0.2.1");
+    let times = |told: [Vec<(i64, String)>; 2]| {
+        told.map(|told| told.into_iter().map(|(at, _)| at).collect::<Vec<_>>())
+    };
+    assert_eq!(times(pair.told(&[at(0, 0), at(1, MINUTE)])), [vec![], vec![MINUTE]]);
+    let mapped = at(1, SECOND).from("::ffff:192.0.2.1");
+    assert_eq!(times(pair.told(&[at(0, 0), mapped])), [vec![SECOND], vec![]]);
+    let burst: Vec<Login> = (0..4).map(|id| at(id, i64::from(id) * SECOND)).collect();
+    assert_eq!(times(pair.told(&burst)), [vec![SECOND], vec![SECOND]]);
+    let (pure, _) = text.split_once("larum:").unwrap();
+    let level = text.lines().last().unwrap();
+    let sigma = Pair { documents: World::under(super::generation(&format!("{pure}{level}\n"))), ..pair };
+    assert_eq!(times(sigma.told(&burst))[1], [SECOND, 2 * SECOND, 3 * SECOND]);
+
+    let sequence = "sequence: {by: [user_name], within: 60s, steps: [{name: failed, match: {outcome: failure}}, {name: long, match: {outcome: [success, failure], e2e_rtt|gte: 100}}]}\ncooldown: off";
+    let told = converted(sequence).differs;
+    assert_eq!(
+        told,
+        [
+            "one record may stand for several of the rules, and so for several steps",
+            "it fires at records of earlier steps, too, as long as the order is in the timespan",
+            "a record exactly 1m before another is in its timespan, too",
+        ]
+    );
+    let pair = Pair::of(sequence);
+    let both = Login::failure(0, 0, "ana").rtt(200);
+    assert_eq!(times(pair.told(std::slice::from_ref(&both))), [vec![], vec![0]]);
+    let order = [
+        Login::failure(0, 0, "ana"),
+        Login::success(1, SECOND, "ana").rtt(200),
+        Login::failure(2, 2 * SECOND, "ana"),
+    ];
+    assert_eq!(times(pair.told(&order)), [vec![SECOND], vec![SECOND, 2 * SECOND]]);
 }

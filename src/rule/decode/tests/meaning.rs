@@ -167,7 +167,7 @@ levels: [{level: high, when: {user: bob}}]
         line(count.unless.as_ref().unwrap()),
         "(kind = 'login' & phase = 'start' & outcome = 'success')"
     );
-    let HavingTest::Share { matches, at_least } = &count.having[0].test else { panic!() };
+    let HavingTest::Share { matches, at_least, .. } = &count.having[0].test else { panic!() };
     assert_eq!(line(matches), "(kind = 'login' & phase = 'start' & outcome = 'failure')");
     assert_eq!(*at_least, Amount::Percent(Number::whole(50)));
     assert_eq!(line(&spec.except[0].matches), "user = 'ana'");

@@ -982,3 +982,28 @@ fn a_list_that_there_is_not_is_told_of_a_journey_too() {
         ["there is no list `egres`", "an entry of `ignore_in` is empty"]
     );
 }
+
+#[test]
+fn what_cannot_be_compared_with_other_groups_is_told() {
+    let told = |by: &str, condition: &str| {
+        messages(&format!("{OK}count: {{within: 1h{by}, having: {{worse: {{{condition}}}}}}}\n"))
+    };
+    let share = "match: {outcome: failure}, at_least: 5, ";
+    assert_eq!(told(", by: [user]", &format!("{share}times_others: 3")), [""; 0]);
+    assert_eq!(
+        told("", &format!("{share}times_others: 3")),
+        ["`worse` compares groups with each other, and there is one only"]
+    );
+    assert_eq!(
+        told(", by: [user]", &format!("{share}times_others: 1")),
+        ["`times_others` takes a number from 1.01 to 1000, not `1`"]
+    );
+    assert_eq!(
+        told(", by: [user]", "distinct: user, at_least: 5, times_others: 3"),
+        ["distinct values are counted, and have no share to compare"]
+    );
+    assert_eq!(
+        told(", by: [user]", "match: {outcome: failure}, times_others: 3"),
+        ["a condition of `having` needs `at_least`"]
+    );
+}

@@ -6,6 +6,7 @@ use super::super::super::yaml::Entry;
 use super::super::condition::{Defaults, expression};
 use super::super::taken::Taken;
 use super::super::{Cx, values};
+use super::usual::TIMES;
 use crate::record::Number;
 use crate::record::field::lookup;
 
@@ -36,6 +37,14 @@ pub(super) fn count(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<CountSpec> {
     let unless = map.get("unless").and_then(|entry| expression(cx, entry, Defaults::Login));
     let restart = map.flag(cx, "restart").unwrap_or(false);
     let group = map.grouping(cx);
+    if group.by.is_empty() {
+        let compares =
+            |having: &&Having| matches!(having.test, HavingTest::Share { times_others: Some(_), .. });
+        if let Some(having) = having.iter().find(compares) {
+            let message = format!("`{}` compares groups with each other, and there is one only", having.name);
+            cx.fault(map.at, message, "say whose hits make a group: `by: [agent_version]`");
+        }
+    }
     let within = map.duration(cx, "within")?;
     Some(CountSpec { group, within, at_least, unless, restart, having })
 }
@@ -77,6 +86,7 @@ fn having_test(cx: &mut Cx<'_>, line: &Taken<'_>) -> Option<HavingTest> {
     let field = line.field(cx, "distinct");
     let matches = line.get("match").and_then(|entry| expression(cx, entry, Defaults::Login));
     let at_least = amount(cx, line);
+    let times_others = line.has("times_others").then(|| times_others(cx, line));
     match (line.get("distinct"), line.get("match")) {
         (Some(_), Some(other)) => {
             cx.fault(
@@ -94,6 +104,12 @@ fn having_test(cx: &mut Cx<'_>, line: &Taken<'_>) -> Option<HavingTest> {
             );
             None
         }
+        (Some(distinct), None) if line.has("times_others") => {
+            let span = line.get("times_others").map_or(distinct.key.span, |entry| entry.key.span);
+            let hint = "write {match: {outcome: failure}, at_least: 5, times_others: 3}";
+            cx.fault(span, "distinct values are counted, and have no share to compare", hint);
+            None
+        }
         (Some(_), None) => match at_least? {
             Amount::Hits(at_least) => Some(HavingTest::Distinct { field: field?.0, at_least }),
             Amount::Percent(_) => {
@@ -106,8 +122,25 @@ fn having_test(cx: &mut Cx<'_>, line: &Taken<'_>) -> Option<HavingTest> {
                 None
             }
         },
-        (None, Some(_)) => Some(HavingTest::Share { matches: matches?, at_least: at_least? }),
+        (None, Some(_)) => {
+            let times_others = match times_others {
+                Some(given) => Some(given?),
+                None => None,
+            };
+            Some(HavingTest::Share { matches: matches?, at_least: at_least?, times_others })
+        }
     }
+}
+
+/// How many times the others' share, in hundredths.
+fn times_others(cx: &mut Cx<'_>, line: &Taken<'_>) -> Option<u32> {
+    let (times, span) = line.number(cx, "times_others")?;
+    let hundredths = times.times(100).to_i64().filter(|hundredths| TIMES.contains(hundredths));
+    if hundredths.is_none() {
+        let message = format!("`times_others` takes a number from 1.01 to 1000, not `{times}`");
+        cx.fault(span, message, "with two digits after the point at most: `times_others: 2.5`");
+    }
+    hundredths.and_then(|hundredths| u32::try_from(hundredths).ok())
 }
 
 /// `8` or `50%`.

@@ -13,7 +13,7 @@ const SAMPLES: u32 = 20;
 /// Shortest stretch of the week: shorter ones hold too few records to say what is usual.
 const SHORTEST: Millis = Millis::mins(15);
 /// Hundredths of the smallest and the largest `times`.
-const TIMES: std::ops::RangeInclusive<i64> = 101..=100_000;
+pub(super) const TIMES: std::ops::RangeInclusive<i64> = 101..=100_000;
 
 pub(super) fn usual(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<UsualSpec> {
     let field = map.field(cx, "field");

@@ -1,0 +1,219 @@
+//! What a run shows of one group: its records, what was decided of each, and the firings that the rule
+//! heard of.
+
+use std::collections::BTreeMap;
+
+use crate::alert::{AlertId, Draft, Fired};
+use crate::cli::feed::Watcher;
+use crate::cli::reason;
+use crate::engine::{Fresh, Generation, Outcome, Step, Traced};
+use crate::record::{Batch, Phase, RecordId, RuleId, Timestamp};
+use crate::rule::why::{Why, hit};
+
+use super::{Before, Explanation};
+
+/// What of the group is told besides the one that is asked for.
+const TOLD_BEFORE: usize = 10;
+
+/// What a run shows of the group.
+pub(super) struct Gathering<'a> {
+    generation: &'a Generation,
+    /// The rule's program; others are there because it hears of them.
+    number: usize,
+    /// None: the records that lack a field of `by`.
+    key: Option<Box<[u8]>>,
+    until: Timestamp,
+    /// The group's last records up to the time, in event order.
+    records: BTreeMap<(Timestamp, Phase, RecordId), Looked>,
+    traced: Vec<Traced>,
+    /// Alerts that were held back when they fired, and by whose.
+    held: BTreeMap<AlertId, Vec<RuleId>>,
+}
+
+struct Looked {
+    id: RecordId,
+    matched: Why,
+}
+
+/// What is told of a group: a record, or the firing of a correlation, by its program's number.
+enum Told<'a> {
+    Record(&'a Looked),
+    Firing(usize),
+}
+
+/// Place in event order.
+type Order = (Timestamp, Phase, RecordId);
+
+/// The first alert whose id begins with these digits.
+pub(super) struct Sought {
+    pub id: String,
+    pub fired: Option<Fired>,
+}
+
+impl Watcher for Sought {
+    fn outcome(&mut self, outcome: Outcome) {
+        for draft in outcome.drafts {
+            if let Draft::Fired(fired) = draft
+                && self.fired.is_none()
+                && fired.id.to_string().starts_with(&self.id)
+            {
+                self.fired = Some(*fired);
+            }
+        }
+    }
+}
+
+impl Watcher for Gathering<'_> {
+    fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
+        let program = &self.generation.programs.list[self.number];
+        let until = self.until;
+        for one in fresh.iter().filter(|one| one.at <= until && program.accepts(one.phase)) {
+            let record = one.record(batch);
+            let keys = program.keys(record);
+            let is_ours = self.key.as_ref().map_or(keys.is_empty(), |key| keys.contains(key));
+            if !is_ours {
+                continue;
+            }
+            let mut columns = (*self.generation.columns).clone();
+            let spec = &program.rule.spec;
+            let asked = (&spec.matches, spec.hours.as_ref());
+            let matched = hit(asked, record, &mut columns, self.generation.lists());
+            let order = (one.at, one.phase, record.id());
+            self.records.insert(order, Looked { id: record.id(), matched });
+            if self.records.len() > TOLD_BEFORE + 1 {
+                self.forget_one();
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        let (until, key) = (self.until, self.key.as_deref());
+        let ours = |traced: &Traced| match key {
+            Some(key) => *traced.key == *key && traced.step != Step::GroupFieldMissing,
+            None => traced.step == Step::GroupFieldMissing,
+        };
+        for draft in &outcome.drafts {
+            if let Draft::Fired(fired) = draft
+                && !fired.held_by.is_empty()
+            {
+                self.held.insert(fired.id, fired.held_by.clone());
+            }
+        }
+        self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && ours(traced)));
+    }
+}
+
+impl<'a> Gathering<'a> {
+    /// Nothing yet of the group of `key` of program `number`, of which what is up to `until` counts.
+    pub(super) fn new(
+        generation: &'a Generation,
+        number: usize,
+        key: Option<Box<[u8]>>,
+        until: Timestamp,
+    ) -> Self {
+        let (records, traced, held) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { generation, number, key, until, records, traced, held }
+    }
+}
+
+impl Gathering<'_> {
+    /// Lets the oldest record go, but not the last one that matched: it is what is asked about most.
+    fn forget_one(&mut self) {
+        let last_match = self.records.iter().rev().find(|(_, looked)| looked.matched.held);
+        let last_match = last_match.map(|(order, _)| *order);
+        let oldest = self.records.keys().find(|order| Some(**order) != last_match).copied();
+        if let Some(order) = oldest {
+            self.records.remove(&order);
+        }
+    }
+
+    /// The group's last records, and between them the firings that the rule heard of.
+    fn all_told(&self) -> BTreeMap<Order, Told<'_>> {
+        let mut told: BTreeMap<Order, Told<'_>> =
+            self.records.iter().map(|(order, looked)| (*order, Told::Record(looked))).collect();
+        let heard = self.traced.iter().rev().filter_map(|traced| match traced.step {
+            Step::Heard(number) => Some(((traced.at, Phase::Start, traced.id), Told::Firing(number))),
+            Step::Decided(_)
+            | Step::GroupFieldMissing
+            | Step::ValueMissing
+            | Step::Excepted(_)
+            | Step::TooLate
+            | Step::Evicted
+            | Step::Answered(_) => None,
+        });
+        told.extend(heard.take(TOLD_BEFORE));
+        told
+    }
+
+    /// What the rule made of the group at the time asked about.
+    pub(super) fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
+        let program = &self.generation.programs.list[self.number];
+        let group = self.key.as_deref().map(|key| program.group(key)).unwrap_or_default().into_iter();
+        let mut explanation = Explanation {
+            rule: rule.to_owned(),
+            group: group.map(|(field, value)| (field.to_string(), value.into())).collect(),
+            asked: asked.to_string(),
+            fired: false,
+            reason: "no_match",
+            detail: "no record of this group up to then".to_owned(),
+            at: None,
+            record: None,
+            matched: None,
+            before: Vec::new(),
+            told: None,
+        };
+        let judged = |id: RecordId| {
+            let told = |traced: &&Traced| {
+                traced.id == id && !matches!(traced.step, Step::Answered(_) | Step::Heard(_))
+            };
+            self.traced.iter().rev().find(told)
+        };
+        let told = self.all_told();
+        let is_judged = |order: &&Order| judged(order.2).is_some();
+        // What was at that very time, a hit before what is none; else the last hit, else the last of all.
+        let subject = told
+            .keys()
+            .filter(|order| order.0 == asked)
+            .max_by_key(|order| (is_judged(order), **order))
+            .or_else(|| told.keys().rev().find(is_judged))
+            .or_else(|| told.keys().next_back());
+        for (order, one) in &told {
+            let matched = match one {
+                Told::Record(looked) => {
+                    let mut matched = looked.matched.clone();
+                    matched.answer(&reason::answers(&self.traced, looked.id));
+                    Some(matched)
+                }
+                Told::Firing(_) => None,
+            };
+            let (fired, reason, detail) = match (judged(order.2), &matched) {
+                (Some(traced), _) => reason::told(program, &traced.step, &self.held),
+                (None, Some(matched)) => (false, "no_match", reason::no_match(matched)),
+                (None, None) => (false, "late", "it is still ahead of the watermark".to_owned()),
+            };
+            let detail = match one {
+                Told::Record(_) => detail,
+                Told::Firing(number) => {
+                    let rule = self.generation.programs.list[*number].rule.id();
+                    format!("`{rule}` fired: {detail}")
+                }
+            };
+            if Some(order) == subject {
+                (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
+                explanation.at = Some(order.0.to_string());
+                explanation.record = matched.is_some().then(|| order.2.to_string());
+                explanation.matched = matched;
+            } else {
+                explanation.before.push(Before { at: order.0.to_string(), reason, detail });
+            }
+        }
+        let last_hit = subject.map_or(Timestamp::MIN, |order| order.0);
+        let evicted = |traced: &&Traced| traced.step == Step::Evicted && traced.at >= last_hit;
+        if let Some(traced) = self.traced.iter().find(evicted) {
+            explanation.fired = false;
+            explanation.reason = "evicted";
+            explanation.detail = format!("the rule had too many groups at {} and let this one go", traced.at);
+        }
+        explanation
+    }
+}
