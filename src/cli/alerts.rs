@@ -112,7 +112,7 @@ impl Alerts {
 
 impl List {
     fn run(self) -> Result<Exit, Failure> {
-        let store = self.place.look()?;
+        let (store, times) = (self.place.look()?, self.place.times()?);
         let query = AlertQuery {
             tenant: self.tenant.map(Into::into),
             id: None,
@@ -135,8 +135,8 @@ impl List {
             match (self.output, self.fired) {
                 (Output::Json, true) => show::json(&kept.fired)?,
                 (Output::Json, false) => show::json(&kept.now)?,
-                (Output::Text, true) => show::line(&show::alert(&kept.fired, colour))?,
-                (Output::Text, false) => show::line(&show::kept(kept, colour))?,
+                (Output::Text, true) => show::line(&show::alert(&kept.fired, colour, times))?,
+                (Output::Text, false) => show::line(&show::kept(kept, colour, times))?,
             }
         }
         if found.len() == self.most {
@@ -160,7 +160,7 @@ enum NoAlert {
 
 impl Show {
     fn run(self) -> Result<Exit, Failure> {
-        let store = self.place.look()?;
+        let (store, times) = (self.place.look()?, self.place.times()?);
         wait_for(async {
             let query = AlertQuery { id: Some(self.id.clone()), most: 2, ..AlertQuery::default() };
             let found = store.alerts(query).await?;
@@ -176,24 +176,29 @@ impl Show {
                 Output::Json => show::json(&shown::alert_with(kept, &revisions, &deliveries))?,
                 Output::Text => {
                     for alert in &revisions {
-                        show::line(&show::alert(alert, show::colour_on_stdout()))?;
+                        show::line(&show::alert(alert, show::colour_on_stdout(), times))?;
                     }
                     show::line(&format!("    id {}  rule revision {}", kept.now.id, kept.now.rule_revision))?;
                     if let Some((by, at)) = &kept.acknowledged {
-                        show::line(&format!("    acknowledged by {} at {at}", show::safe(by)))?;
+                        show::line(&format!("    acknowledged by {} at {}", show::safe(by), times.at(*at)))?;
                     }
                     if let Some(runbook) = &kept.now.runbook {
                         show::line(&format!("    runbook: {}", show::safe(runbook)))?;
                     }
                     let evidence = &kept.now.evidence;
+                    let own = kept.now.group.keys().chain(kept.now.show.keys());
+                    let own: Vec<&str> = own.map(String::as_str).collect();
                     for record in evidence.first.iter().chain(&evidence.last) {
-                        let record = serde_json::to_string(record)?;
-                        show::line(&format!("    record {}", show::safe(&record)))?;
+                        show::line(&format!("    record {}", show::record(record, &own, times)))?;
                     }
                     for delivery in &deliveries {
                         show::line(&format!(
                             "    {}",
-                            super::deliveries::in_words(delivery, crate::daemon::clock::Clock::wall().now())
+                            super::deliveries::in_words(
+                                delivery,
+                                crate::daemon::clock::Clock::wall().now(),
+                                times
+                            )
                         ))?;
                     }
                     if deliveries.is_empty() {

@@ -67,7 +67,7 @@ impl Archived<'_> {
             for alert in &told {
                 match self.output {
                     Output::Json => show::json(alert)?,
-                    Output::Text => show::line(&show::alert(alert, colour))?,
+                    Output::Text => show::line(&show::alert(alert, colour, show::Times::UTC))?,
                 }
             }
             let fired = told.iter().filter(|alert| alert.revision == 1).count();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Secrets;
 use crate::config::geo::GeoFile;
+use crate::daemon::own;
 use crate::daemon::parts::{self, Parts};
 use crate::rule::problem::Problems;
 
@@ -118,7 +119,14 @@ fn rules_of(parts: &Parts, problems: &mut Problems) -> Option<Loaded> {
     };
     let lists: Vec<_> = config.lists.iter().map(|list| (list.name.as_str(), list.path.as_path())).collect();
     match load((&config.rules, &config.sigma), &lists, &around) {
-        Ok(loaded) => Some(loaded),
+        Ok(loaded) => {
+            // One that does not load may be the one that is meant.
+            let mut known: Vec<&str> = own::rules().collect();
+            known.extend(loaded.rules.iter().map(|rule| rule.rule().id().as_str()));
+            known.extend(loaded.failed.iter().map(String::as_str));
+            config.tell_unknown_rules(&known, problems);
+            Some(loaded)
+        }
         Err(failure) => {
             let message = match failure.source() {
                 Some(cause) => format!("{failure}: {cause}"),

@@ -117,7 +117,7 @@ impl Deliveries {
 
 impl List {
     fn run(self) -> Result<Exit, Failure> {
-        let store = self.place.look()?;
+        let (store, times) = (self.place.look()?, self.place.times()?);
         let query = DeliveryQuery {
             receiver: self.receiver.clone(),
             states: self.state,
@@ -130,7 +130,7 @@ impl List {
         for delivery in &found {
             match self.output {
                 Output::Json => show::json(&shown::delivery(delivery))?,
-                Output::Text => show::line(&in_words(delivery, now))?,
+                Output::Text => show::line(&in_words(delivery, now, times))?,
             }
         }
         if found.len() == self.most {
@@ -154,7 +154,7 @@ enum NoDelivery {
 
 impl Show {
     fn run(self) -> Result<Exit, Failure> {
-        let store = self.place.look()?;
+        let (store, times) = (self.place.look()?, self.place.times()?);
         wait_for(async {
             let query = DeliveryQuery { id: Some(self.id.clone()), most: 2, ..DeliveryQuery::default() };
             let found = store.deliveries(query).await?;
@@ -167,14 +167,14 @@ impl Show {
             match self.output {
                 Output::Json => show::json(&shown::delivery_with(delivery, &tries))?,
                 Output::Text => {
-                    show::line(&in_words(delivery, Clock::wall().now()))?;
+                    show::line(&in_words(delivery, Clock::wall().now(), times))?;
                     show::line(&format!("    id {}", delivery.id))?;
                     for one in &tries {
                         let outcome = one.outcome.as_deref().unwrap_or("nobody knows");
                         show::line(&format!(
                             "    try {} at {}: {}",
                             one.number,
-                            one.at,
+                            times.at(one.at),
                             show::safe(outcome)
                         ))?;
                     }
@@ -186,7 +186,7 @@ impl Show {
 }
 
 /// A delivery on one line, for people.
-pub fn in_words(delivery: &Delivery, now: Timestamp) -> String {
+pub fn in_words(delivery: &Delivery, now: Timestamp, times: show::Times) -> String {
     let what = match &delivery.body {
         Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
         Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
@@ -199,15 +199,17 @@ pub fn in_words(delivery: &Delivery, now: Timestamp) -> String {
                 tries => format!(" after {}", show::many_of(tries.into(), "try")),
             };
             if delivery.due > now {
-                format!("waits until {}{tries}", delivery.due)
+                format!("waits until {}{tries}", times.at(delivery.due))
             } else {
-                format!("is due since {}{tries}, and waits for its receiver", delivery.due)
+                format!("is due since {}{tries}, and waits for its receiver", times.at(delivery.due))
             }
         }
-        Standing::Sending { until } => format!("is being sent (until {until})"),
-        Standing::Delivered { at } => format!("delivered at {at}"),
-        Standing::Dead { at, reason } => format!("dead since {at}: {}", show::safe(reason)),
-        Standing::Discarded { at, reason } => format!("put aside at {at}: {}", show::safe(reason)),
+        Standing::Sending { until } => format!("is being sent (until {})", times.at(*until)),
+        Standing::Delivered { at } => format!("delivered at {}", times.at(*at)),
+        Standing::Dead { at, reason } => format!("dead since {}: {}", times.at(*at), show::safe(reason)),
+        Standing::Discarded { at, reason } => {
+            format!("put aside at {}: {}", times.at(*at), show::safe(reason))
+        }
         Standing::Folded { into } => format!("told by delivery {}", &into.to_string()[..8]),
     };
     let mut line = format!(

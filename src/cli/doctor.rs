@@ -12,7 +12,7 @@ use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Order, Reply};
 use crate::daemon::parts::Parts;
-use crate::daemon::status::{LaneStatus, Status};
+use crate::daemon::status::{LaneStatus, Status, Throttled};
 use crate::record::Millis;
 use crate::rule::problem::Problems;
 use crate::source::Lateness;
@@ -62,6 +62,8 @@ impl Doctor {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let secrets = Secrets::in_folder(self.config.parent().unwrap_or_else(|| Path::new("")));
         let (parts, mut problems) = build::read(&self.config, &secrets)?;
+        let secrets =
+            parts.as_ref().map_or(secrets.clone(), |parts| parts.config.clients(&secrets, &mut problems));
         let Some(parts) = parts else {
             show::line(problems.render(show::colour_on_stdout()).trim_end())?;
             return Ok(Exit::Findings);
@@ -153,8 +155,9 @@ fn fields(finding: &Finding) -> String {
 
 /// What a running daemon knows of the endpoint.
 fn seen_by_daemon(name: &str, lane: &LaneStatus, report: &mut Report) -> Result<(), Failure> {
-    if let Some((at, said)) = &lane.throttled {
-        Report::skipped(&format!("{name}: the daemon was slowed down at {at}: {said}"))?;
+    if let Some(Throttled { at, said }) = &lane.throttled {
+        let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+        Report::skipped(&format!("{name}: the daemon was slowed down{at}: {said}"))?;
     }
     let Some(late) = lane.lateness else {
         return Report::skipped(&format!("{name}: no row appeared yet while the daemon watched"));

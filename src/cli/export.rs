@@ -151,6 +151,8 @@ impl Export {
     async fn exporter(&self, clock: &Clock) -> Result<Exporter, Failure> {
         let secrets = Secrets::in_folder(self.config.parent().unwrap_or_else(|| Path::new("")));
         let (parts, mut problems) = build::read(&self.config, &secrets)?;
+        let secrets =
+            parts.as_ref().map_or(secrets.clone(), |parts| parts.config.clients(&secrets, &mut problems));
         let faults = |problems: &crate::rule::problem::Problems| {
             ExportFault::Faults(problems.render(show::colour_on_stderr()))
         };

@@ -55,6 +55,12 @@ impl Place {
         self.config.clone().or_else(usual)
     }
 
+    /// The zone in which times are shown: the configuration's.
+    pub fn times(&self) -> Result<show::Times, Failure> {
+        let zone = self.configuration().map(|path| crate::daemon::build::zone_of(&path)).transpose()?;
+        Ok(zone.map_or(show::Times::UTC, show::Times))
+    }
+
     /// What the daemon says to an order; none where none runs.
     pub async fn ask(&self, order: &Order) -> Result<Option<Reply>, Failure> {
         match control::ask(&control::socket_of(&self.store()?), order).await {
@@ -92,7 +98,9 @@ impl Place {
         for tenant in store.tenants().await? {
             fences.insert(tenant.clone(), store.fence(tenant).await?);
         }
-        let clerk = Clerk { store: &store, fences, now: Clock::wall().now() };
+        let declared =
+            self.configuration().map(|path| crate::daemon::build::declared_of(&path)).transpose()?;
+        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared };
         match clerk.carry_out(order).await? {
             Some(reply) => Ok(reply),
             None => Err(PlaceError::NotRunning(path).into()),

@@ -24,7 +24,7 @@ pub struct Quarantine {
 
 impl Quarantine {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let store = self.place.look()?;
+        let (store, times) = (self.place.look()?, self.place.times()?);
         wait_for(async {
             let mut shown = 0;
             for tenant in store.tenants().await? {
@@ -40,7 +40,7 @@ impl Quarantine {
                 for row in &rows {
                     match self.output {
                         Output::Json => show::json(&json(row, &name(row.lane)))?,
-                        Output::Text => show::line(&in_words(row, &name(row.lane)))?,
+                        Output::Text => show::line(&in_words(row, &name(row.lane), times))?,
                     }
                 }
             }
@@ -62,8 +62,9 @@ fn json(row: &Quarantined, source: &str) -> serde_json::Value {
 }
 
 /// A row on two lines, for people.
-fn in_words(row: &Quarantined, source: &str) -> String {
+fn in_words(row: &Quarantined, source: &str, times: show::Times) -> String {
     let Quarantined { at, reason, excerpt, .. } = row;
+    let at = times.at(*at);
     format!("{at}  {}  {}\n    {}", show::safe(source), show::safe(reason), show::safe(excerpt))
 }
 
@@ -81,6 +82,6 @@ mod tests {
             excerpt: "{\"a\":\"\u{1b}[31m\"}".to_owned(),
         };
         let meant = "1970-01-01T00:00:00.000Z  gw/in/*.ndjson  it has no time\n    {\"a\":\"\\u{1b}[31m\"}";
-        assert_eq!(in_words(&row, "gw/in/*.ndjson"), meant);
+        assert_eq!(in_words(&row, "gw/in/*.ndjson", show::Times::UTC), meant);
     }
 }

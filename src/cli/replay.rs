@@ -210,7 +210,7 @@ fn print(
             }
         }
         match output {
-            Output::Text => line = show::alert(alert, colour),
+            Output::Text => line = show::alert(alert, colour, show::Times::UTC),
             Output::Json => show::json_into(alert, &mut line)?,
         }
         out.write_all(line.as_bytes())?;

@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write as _};
 use serde_json::Value as Json;
 
 use crate::alert::{Alert, State};
+use crate::record::Timestamp;
 use crate::rule::problem::deceives;
 use crate::store::KeptAlert;
 
@@ -15,6 +16,25 @@ const SHOWN_VALUES: usize = 5;
 
 /// Facts that a line for people says elsewhere: the number of hits, a value that the title names.
 const UNTOLD: [&str; 3] = ["count", "value", "known"];
+
+/// The one zone in which a command shows times to people, that of the configuration; each says its
+/// offset. JSON is in UTC whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times(pub chrono_tz::Tz);
+
+impl Times {
+    /// Where no configuration says another.
+    pub const UTC: Self = Self(chrono_tz::Tz::UTC);
+
+    /// `2026-01-05T09:08:00.000Z`, or `2026-01-05T17:08:00.000+08:00`.
+    pub fn at(self, at: Timestamp) -> String {
+        let there = chrono::DateTime::from_timestamp_millis(at.0).filter(|_| self != Self::UTC);
+        there.map_or_else(
+            || at.to_string(),
+            |utc| utc.with_timezone(&self.0).format("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+        )
+    }
+}
 
 /// Prints one line of data.
 pub fn line(text: &str) -> std::io::Result<()> {
@@ -112,15 +132,16 @@ pub fn safe(text: &str) -> String {
 }
 
 /// An alert for people: a headline and a line of facts.
-pub fn alert<R>(alert: &Alert<R>, colour: bool) -> String {
+pub fn alert<R>(alert: &Alert<R>, colour: bool, times: Times) -> String {
     let state = (alert.state != State::Open).then(|| alert.state.as_str().to_owned());
-    told(alert, state, colour)
+    told(alert, state, colour, times)
 }
 
-fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool) -> String {
+fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool, times: Times) -> String {
     let level = alert.level.as_str().to_uppercase();
     let (on, off) = if colour { (level_colour(alert), "\u{1b}[0m") } else { ("", "") };
-    let mut text = format!("{}  {on}{level:<8}{off}  {}  {}", alert.at, alert.rule, safe(&alert.title));
+    let mut text =
+        format!("{}  {on}{level:<8}{off}  {}  {}", times.at(alert.at), alert.rule, safe(&alert.title));
     let mut facts: Vec<String> = Vec::from_iter(state);
     facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", plain(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
@@ -209,16 +230,69 @@ pub fn many_of(count: u64, what: &str) -> String {
     }
 }
 
+/// Fields of a record that a line for people names, the weightiest first.
+const TELLING: [&str; 14] = [
+    "user",
+    "user_name",
+    "outcome",
+    "failure_kind",
+    "failed_code",
+    "public_ip",
+    "client_ip",
+    "device",
+    "client_type",
+    "machine_name",
+    "app_name",
+    "network_rtt",
+    "e2e_rtt",
+    "session_state",
+];
+
+/// Fields of a record that a line for people names, at most.
+const TOLD_FIELDS: usize = 9;
+
+/// A record for people: when and what it was, the fields that the rule names under `own`, and what tells
+/// most of the others. All of it stands under `--output json`.
+pub fn record(record: &serde_json::Map<String, Json>, own: &[&str], times: Times) -> String {
+    let text = |name: &str| record.get(name).and_then(Json::as_str);
+    let at = if text("phase") == Some("end") { text("end_time") } else { None };
+    let at = at.or_else(|| text("start_time")).or_else(|| text("update_time"));
+    let mut words: Vec<String> =
+        at.map(|at| Timestamp::parse(at).map_or_else(|| safe(at), |at| times.at(at))).into_iter().collect();
+    words.extend(["kind", "service"].iter().filter_map(|name| text(name)).map(safe));
+    words.extend(text("phase").filter(|phase| *phase != "start").map(safe));
+    let mut told: Vec<&str> = Vec::new();
+    for name in own.iter().copied().chain(TELLING) {
+        // The account and its spelling are one where nothing is folded.
+        let twice = name == "user_name" && record.get("user") == record.get("user_name");
+        let empty = field(record, name).is_none_or(|value| value.is_null() || value.as_str() == Some(""));
+        if told.len() < TOLD_FIELDS && !told.contains(&name) && !twice && !empty {
+            told.push(name);
+        }
+    }
+    words.extend(
+        told.iter().filter_map(|name| Some(format!("{} {}", safe(name), plain(field(record, name)?)))),
+    );
+    words.join(" · ")
+}
+
+/// The value of a field, which may stand in a map: `geo.country`.
+fn field<'r>(record: &'r serde_json::Map<String, Json>, name: &str) -> Option<&'r Json> {
+    record
+        .get(name)
+        .or_else(|| name.split_once('.').and_then(|(map, rest)| field(record.get(map)?.as_object()?, rest)))
+}
+
 /// A kept alert for people: when it fired, and where it is over or was taken, since when.
-pub fn kept(kept: &KeptAlert, colour: bool) -> String {
+pub fn kept(kept: &KeptAlert, colour: bool, times: Times) -> String {
     let at = match &kept.acknowledged {
         Some((_, at)) if kept.now.state == State::Acknowledged => *at,
         Some(_) | None => kept.now.at,
     };
     let mut shown = kept.now.clone();
     shown.at = kept.fired.at;
-    let since = (shown.state != State::Open).then(|| format!("{} at {at}", shown.state.as_str()));
-    told(&shown, since, colour)
+    let since = (shown.state != State::Open).then(|| format!("{} at {}", shown.state.as_str(), times.at(at)));
+    told(&shown, since, colour, times)
 }
 
 #[cfg(test)]
@@ -242,8 +316,29 @@ mod tests {
         let mut now = Alert { revision: 2, state: State::Closed, ..fired.clone() };
         now.at = fired.at + Millis::mins(10);
         let (began, ended) = (fired.at, now.at);
-        let text = kept(&KeptAlert { fired, now, acknowledged: None }, false);
+        let text = kept(&KeptAlert { fired, now, acknowledged: None }, false, Times::UTC);
         assert!(text.starts_with(&format!("{began}  MEDIUM")), "{text}");
         assert!(text.contains(&format!("\n    closed at {ended} · user ana1")), "{text}");
+    }
+
+    #[test]
+    fn times_are_shown_in_one_zone_and_say_which() {
+        let at = Timestamp(1_767_604_080_123);
+        assert_eq!(Times::UTC.at(at), "2026-01-05T09:08:00.123Z");
+        assert_eq!(Times(chrono_tz::Asia::Shanghai).at(at), "2026-01-05T17:08:00.123+08:00");
+        assert_eq!(Times(chrono_tz::Asia::Shanghai).at(Timestamp::MAX), Timestamp::MAX.to_string());
+        assert_eq!(Timestamp::parse(&Times(chrono_tz::Asia::Shanghai).at(at)), Some(at), "and are read back");
+    }
+
+    #[test]
+    fn a_record_is_shown_by_what_tells_most_of_it() {
+        let row = serde_json::json!({
+            "id": "1", "kind": "login", "phase": "start", "start_time": "2026-01-05T09:08:00.000Z", "user": "ana",
+            "user_name": "ana", "outcome": "failure", "failed_code": "6005", "client_version": "x\u{1b}",
+            "geo": {"country": "NO"}, "public_ip": "", "device": null,
+        });
+        let shown = record(row.as_object().unwrap(), &["geo.country", "client_version"], Times::UTC);
+        let meant = "2026-01-05T09:08:00.000Z · login · geo.country NO · client_version x\\u{1b} · user ana · outcome failure · failed_code 6005";
+        assert_eq!(shown, meant);
     }
 }

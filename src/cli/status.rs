@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Order, Reply};
-use crate::daemon::status::{LaneStatus, ReceiverStatus, Status};
+use crate::daemon::status::{LaneStatus, ReceiverStatus, Status, Throttled};
 use crate::record::{Millis, Timestamp};
 
 use super::place::{Place, wait_for};
@@ -49,24 +49,28 @@ impl StatusOf {
                 shown["blind"] = blind.clone().into();
                 show::json(&shown)?;
             }
-            Output::Text => show::line(text(&status, &blind).trim_end())?,
+            Output::Text => show::line(text(&status).trim_end())?,
         }
         Ok(if blind.is_empty() { Exit::Fine } else { Exit::Findings })
     }
 }
 
-fn text(status: &Status, blind: &[String]) -> String {
+fn text(status: &Status) -> String {
     let mut text = format!("larum {}", status.version);
+    let times = status.zone.parse().map_or(show::Times::UTC, show::Times);
     if let Some(since) = status.since {
-        let _ = write!(text, ", running since {since}");
+        let _ = write!(text, ", running since {}", times.at(since));
+    }
+    if times != show::Times::UTC {
+        let _ = write!(text, ", times of {}", show::safe(&status.zone));
     }
     text.push('\n');
-    for why in blind {
-        let _ = writeln!(text, "BLIND  {}", show::safe(why));
+    for why in status.blind_at(|at| times.at(at)) {
+        let _ = writeln!(text, "BLIND  {}", show::safe(&why));
     }
     text.push_str("sources\n");
     for (name, lane) in &status.lanes {
-        let _ = writeln!(text, "  {}  {}", show::safe(name), lane_words(lane, status.now));
+        let _ = writeln!(text, "  {}  {}", show::safe(name), lane_words(lane, status.now, times));
     }
     if status.unmapped.rows > 0 {
         let codes: Vec<String> = status
@@ -84,9 +88,18 @@ fn text(status: &Status, blind: &[String]) -> String {
     }
     text.push_str("receivers\n");
     for (name, receiver) in &status.receivers {
-        let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver));
+        let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver, times));
     }
     text.push_str("rules\n");
+    for (tenant, lanes) in &status.rules_wait_for {
+        let whose = if tenant == "default" { String::new() } else { format!(" of {}", show::safe(tenant)) };
+        let _ = writeln!(
+            text,
+            "  none{whose} is in force yet: they learn first, and wait until the past is read of {}; one that cannot be \
+             read is left out after a while",
+            show::safe(&lanes.join(", "))
+        );
+    }
     for (rule, counts) in &status.rules {
         let learning = if counts.learning { ", learning" } else { "" };
         let _ = writeln!(
@@ -110,17 +123,17 @@ fn many(count: u64, what: &str) -> String {
     show::many(usize::try_from(count).unwrap_or(usize::MAX), what)
 }
 
-fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
+fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> String {
     let mut words = Vec::new();
     match lane.complete_to {
-        Some(to) => words.push(format!("complete to {to}")),
+        Some(to) => words.push(format!("complete to {}", times.at(to))),
         None => words.push("not read yet".to_owned()),
     }
     if let (Some(read), Some(now)) = (lane.read_at, now) {
         words.push(format!("read {} s ago", (now - read).0 / 1_000));
     }
     if let Some(newest) = lane.newest {
-        words.push(format!("newest row {newest}"));
+        words.push(format!("newest row {}", times.at(newest)));
     }
     words.push(many(lane.rows, "row"));
     if let Some(late) = lane.lateness {
@@ -146,19 +159,22 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>) -> String {
     if lane.stalled {
         words.push("stalled: rules do not wait for it".to_owned());
     }
-    words
-        .extend(lane.throttled.iter().map(|(at, said)| format!("slowed down at {at}: {}", show::safe(said))));
+    words.extend(lane.no_answer_since.map(|since| format!("no answer since {}", times.at(since))));
+    if let Some(Throttled { at, said }) = &lane.throttled {
+        let at = at.map_or_else(String::new, |at| format!(" at {}", times.at(at)));
+        words.push(format!("slowed down{at}: {}", show::safe(said)));
+    }
     words.extend(lane.failure.iter().map(|failure| format!("failing: {}", show::safe(failure))));
     words.extend(lane.nothing.iter().map(|why| show::safe(why)));
-    let at = lane.remarked_at.map_or_else(String::new, |at| format!(" (at {at})"));
+    let at = lane.remarked_at.map_or_else(String::new, |at| format!(" (at {})", times.at(at)));
     words.extend(lane.remark.iter().map(|remark| format!("note{at}: {}", show::safe(remark))));
     words.join(" · ")
 }
 
-fn receiver_words(receiver: &ReceiverStatus) -> String {
+fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
     let mut words = vec![receiver.kind.clone()];
     words.extend(receiver.deliveries.iter().map(|(state, count)| format!("{count} {state}")));
-    words.extend(receiver.delivered_at.iter().map(|at| format!("last delivered {at}")));
+    words.extend(receiver.delivered_at.iter().map(|at| format!("last delivered {}", times.at(*at))));
     words.extend(receiver.paused.iter().map(|why| format!("paused: {}", show::safe(why))));
     words.extend(receiver.failure.iter().map(|why| format!("failing: {}", show::safe(why))));
     words.join(" · ")

@@ -52,6 +52,13 @@ pub static CONFIG: MapDoc = MapDoc {
             "files that tell where an address is, in MaxMind's format",
             "geo: {city: geo/city.mmdb, asn: geo/asn.mmdb}",
         ),
+        may(
+            "proxy",
+            Takes::Word(&["environment"]),
+            "sources, receivers and heartbeat go through the proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and \
+             `NO_PROXY` name; without it none is taken from the environment",
+            "proxy: environment",
+        ),
         need(
             "sources",
             Takes::Maps(&SOURCE),
@@ -172,6 +179,13 @@ pub static RECEIVER: MapDoc = MapDoc {
             Takes::Map(&AT_MOST),
             "messages by level; what is beyond goes out as one digest",
             "at_most: {medium: 10 in 15m}",
+        ),
+        may(
+            "closed",
+            Takes::Word(&["on", "off"]),
+            "whether it is told that an alert is over: of each with `on`, of none with `off`; unless it stands, \
+             programs and services that keep incidents are told of each, and people where there was more than they know",
+            "closed: off",
         ),
         may(
             "watchdog",

@@ -15,7 +15,7 @@ use regex::{Regex, RegexBuilder};
 use crate::record::fact::FailureKind;
 use crate::record::scan::Endpoint;
 use crate::record::{Level, Millis, RuleId};
-use crate::route::{AtMost, ReceiverName};
+use crate::route::{AtMost, Pattern, ReceiverName};
 use crate::rule::lists::{MAX_LISTS, is_name};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::sigma::{LogSource, LogSourceLine, LogSourceMap};
@@ -78,13 +78,14 @@ fn config(
     let geo = geo(&top, problems);
     let declared = declared(&top);
     let sources = sources(&top, kinds, problems);
-    let (receivers, names) = receivers(&top, kinds, problems);
+    let mut rules_named = Vec::new();
+    let (receivers, names) = receivers(&top, kinds, &mut rules_named, problems);
     let spelt = match top.node("receivers") {
         Some(Node { kind: Kind::List(nodes), .. }) => nodes.len(),
         Some(_) | None => usize::MAX,
     };
     let known = Known { names: &names, complete: names.len() == spelt };
-    let routes = routes::routes(&top, &known, &declared, &sources, problems);
+    let routes = routes::routes(&top, &known, (&declared, &sources), &mut rules_named, problems);
     let ops = ops(&top, &known, problems);
     let failures = failures(&top, problems);
     let keep = keep(&top, problems);
@@ -109,6 +110,8 @@ fn config(
         sources,
         receivers,
         routes,
+        proxy: top.word(problems, "proxy").map(|_| top.place("proxy")),
+        rules_named,
         ops,
         failures,
         keep,
@@ -303,6 +306,7 @@ fn sources(top: &Options<'_>, kinds: &Kinds<'_>, problems: &mut Problems) -> Vec
 fn receivers(
     top: &Options<'_>,
     kinds: &Kinds<'_>,
+    named: &mut Vec<(Pattern, Span)>,
     problems: &mut Problems,
 ) -> (Vec<ReceiverConfig>, Vec<ReceiverName>) {
     let mut names = Names::default();
@@ -310,13 +314,14 @@ fn receivers(
     for node in entries(top, "receivers", problems) {
         let (Some(options), part) = Part::open(node, &RECEIVER, kinds.receivers, problems) else { continue };
         let name = names.take(&options, "receivers", problems);
-        let at_most_rules = at_most_rules(&options, problems);
+        let at_most_rules = at_most_rules(&options, named, problems);
         let at_most = at_most(&options, problems);
         let watchdog = options.map(problems, "watchdog", &WATCHDOG);
         let watchdog = watchdog.and_then(|map| map.duration_in(problems, "every", WATCHDOG_EVERY));
+        let closed = options.word(problems, "closed").map(|word| word == "on");
         known.extend(name.clone());
         if let (Some(name), Some(part)) = (name, part) {
-            receivers.push(ReceiverConfig { name, at_most, at_most_rules, watchdog, part });
+            receivers.push(ReceiverConfig { name, at_most, at_most_rules, closed, watchdog, part });
         }
     }
     (receivers, known)
@@ -344,7 +349,11 @@ fn at_most(options: &Options<'_>, problems: &mut Problems) -> Vec<(Level, Option
 }
 
 /// Limits of single rules. That `at_most` is a map, and of known keys, is told with the levels.
-fn at_most_rules(options: &Options<'_>, problems: &mut Problems) -> Vec<(RuleId, AtMost)> {
+fn at_most_rules(
+    options: &Options<'_>,
+    named: &mut Vec<(Pattern, Span)>,
+    problems: &mut Problems,
+) -> Vec<(RuleId, AtMost)> {
     let mut limits: Vec<(RuleId, AtMost)> = Vec::new();
     let mut quiet = Problems::new(problems.file.clone(), problems.source.clone());
     let Some(map) = options.map(&mut quiet, "at_most", &AT_MOST) else { return limits };
@@ -360,6 +369,7 @@ fn at_most_rules(options: &Options<'_>, problems: &mut Problems) -> Vec<(RuleId,
             );
             continue;
         };
+        named.push((Pattern::new(name), entry.key.span));
         let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
         if let Some(rate) = text.parse::<AtMost>().ok().filter(Options::fits) {
             limits.push((rule, rate));

@@ -14,6 +14,7 @@ mod load;
 mod mask;
 mod options;
 mod part;
+mod proxy;
 mod routes;
 pub mod rules;
 pub mod schema;
@@ -27,14 +28,16 @@ use regex::Regex;
 
 use crate::record::fact::{Facts, FailureKind};
 use crate::record::{Level, Millis, RuleId};
-use crate::route::{AtMost, ReceiverName, Routes};
+use crate::route::{AtMost, Pattern, ReceiverName, Routes};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::sigma::LogSourceMap;
+use crate::rule::suggest;
 
 pub use geo::GeoKind;
 pub use load::load;
 pub use options::Options;
 pub use part::{KindDoc, Kinds, Part};
+pub use proxy::Proxies;
 pub use secret::{NoSecret, Secrets};
 pub use values::Bytes;
 
@@ -70,6 +73,10 @@ pub struct Config {
     pub receivers: Vec<ReceiverConfig>,
     /// Who is told of what, in the order of the file; one of them takes everything.
     pub routes: Routes,
+    /// Where it stands that clients take the proxy of the environment; without it none does.
+    pub proxy: Option<Span>,
+    /// Rules that routes and limits name, each with its place: see [`Config::tell_unknown_rules`].
+    pub rules_named: Vec<(Pattern, Span)>,
     /// Receivers of Larum's own alerts; none: all of the catch-all's.
     pub ops: Vec<ReceiverName>,
     /// Codes and reasons of failures beside those that are known from the start.
@@ -128,6 +135,8 @@ pub struct ReceiverConfig {
     pub at_most: Vec<(Level, Option<AtMost>)>,
     /// What single rules may send it.
     pub at_most_rules: Vec<(RuleId, AtMost)>,
+    /// Whether it is told of each alert's end, or of none; unless told, its kind decides.
+    pub closed: Option<bool>,
     /// How often it is sent a fixed message that shows that messages arrive.
     pub watchdog: Option<Millis>,
     /// Its kind and the keys of that.
@@ -174,6 +183,38 @@ impl Config {
         let mut problems = Problems::new(self.file.clone(), self.text.source.clone());
         self.text.masked.iter().for_each(|span| problems.mask(*span));
         problems
+    }
+
+    /// What clients are made with: `secrets`, and the proxies of the environment where they are asked for.
+    pub fn clients(&self, secrets: &Secrets, problems: &mut Problems) -> Secrets {
+        let mut secrets = secrets.clone();
+        if let Some(at) = self.proxy {
+            match Proxies::of_environment(&secrets) {
+                Ok(proxies) => secrets.proxies = proxies,
+                Err(fault) => {
+                    let hint = "write one such as http://proxy.example:3128, or take `proxy` out";
+                    problems.error_hint(at, fault.to_string(), hint);
+                }
+            }
+        }
+        secrets
+    }
+
+    /// Tells of rules that a route or a limit names and that are not among `known`, the ids of all that
+    /// load or might. A warning: rules come and go one by one, and the configuration stays in force.
+    pub fn tell_unknown_rules(&self, known: &[&str], problems: &mut Problems) {
+        for (pattern, at) in &self.rules_named {
+            if known.iter().any(|id| pattern.accepts(id)) {
+                continue;
+            }
+            let name = pattern.as_str();
+            let hint = match suggest::nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name the id that stands under `rule:` in a rule's file; `larum rules` lists them"
+                    .to_owned(),
+            };
+            problems.warn(*at, format!("there is no rule `{name}`"), hint);
+        }
     }
 
     /// What facts are made with.

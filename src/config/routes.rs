@@ -29,8 +29,8 @@ const ESCALATE_AFTER: (Millis, Millis) = (Millis::mins(1), Millis::days(1));
 pub(super) fn routes(
     top: &Options<'_>,
     known: &Known<'_>,
-    declared: &[String],
-    sources: &[SourceConfig],
+    (declared, sources): (&[String], &[SourceConfig]),
+    named: &mut Vec<(Pattern, Span)>,
     problems: &mut Problems,
 ) -> Routes {
     let before = problems.errors();
@@ -38,7 +38,8 @@ pub(super) fn routes(
     let mut routes = Routes::default();
     for map in &maps {
         let asked = map.map(problems, "match", &ROUTE_MATCH);
-        let matches = asked.map(|asked| matches(&asked, declared, sources, problems)).unwrap_or_default();
+        let matches =
+            asked.map(|asked| matches(&asked, (declared, sources), named, problems)).unwrap_or_default();
         let go_on = map.flag(problems, "continue").unwrap_or(false);
         let texts = map.placed_texts(problems, "to");
         if texts.is_empty() && problems.errors() == before {
@@ -122,8 +123,8 @@ fn tell(fault: &RouteFault, top: &Options<'_>, maps: &[Options<'_>], problems: &
 
 fn matches(
     asked: &Options<'_>,
-    declared: &[String],
-    sources: &[SourceConfig],
+    (declared, sources): (&[String], &[SourceConfig]),
+    named: &mut Vec<(Pattern, Span)>,
     problems: &mut Problems,
 ) -> Match {
     let patterns = |key: &str, problems: &mut Problems| -> Vec<(Pattern, Span)> {
@@ -132,6 +133,7 @@ fn matches(
     };
     let levels = levels(asked, problems);
     let rules = patterns("rule", problems);
+    named.extend(rules.iter().cloned());
     let tags = patterns("tag", problems);
     let attack = patterns("attack", problems);
     for (pattern, at) in &attack {

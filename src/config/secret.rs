@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+use super::Proxies;
+
 /// Longest secret: more than any token of the vendor's, less than what hurts.
 pub const MAX_SECRET: u64 = 64 << 10;
 
@@ -20,6 +22,8 @@ pub struct Secrets {
     given: BTreeMap<String, String>,
     /// True where references are checked for their form only, and nothing is read.
     pub dry: bool,
+    /// How clients reach the network: straight, unless the configuration asks for more.
+    pub proxies: Proxies,
 }
 
 /// What is given by hand is not shown.
@@ -30,6 +34,7 @@ impl std::fmt::Debug for Secrets {
             .field("folder", &self.folder)
             .field("given", &given)
             .field("dry", &self.dry)
+            .field("proxies", &self.proxies)
             .finish()
     }
 }

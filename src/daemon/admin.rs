@@ -5,6 +5,7 @@
 //! the two health pages, and answers nobody who calls it by a foreign name or from a foreign page: a
 //! browser on this machine must not become somebody's hand. It decides nothing.
 
+mod asked;
 mod guard;
 mod pages;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::own;
 use super::parts::{self, BuiltReceiver, Parts};
 use super::routing::Routing;
 use crate::config::geo::{Geo, GeoFile, GeoKind};
@@ -85,11 +86,25 @@ pub fn read(path: &Path, secrets: &Secrets) -> Result<(Option<Parts>, Problems),
 
 /// Where the configuration at `path` keeps its store, whatever else is wrong with it.
 pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
+    Ok(look_at(path)?.store)
+}
+
+/// The fields that its sources declare, whatever else is wrong with it.
+pub fn declared_of(path: &Path) -> Result<Vec<String>, BuildError> {
+    Ok(look_at(path)?.declared)
+}
+
+/// The zone of times that it has shown, whatever else is wrong with it.
+pub fn zone_of(path: &Path) -> Result<chrono_tz::Tz, BuildError> {
+    Ok(look_at(path)?.zone)
+}
+
+fn look_at(path: &Path) -> Result<Config, BuildError> {
     #[expect(clippy::disallowed_methods, reason = "the configuration is read at this edge")]
     let text = std::fs::read_to_string(path)
         .map_err(|source| BuildError::Unreadable { path: path.to_owned(), source })?;
     let (config, problems) = parts::look(&path.display().to_string(), &text);
-    config.map(|config| config.store).ok_or_else(|| BuildError::Faults(problems.render(false)))
+    config.ok_or_else(|| BuildError::Faults(problems.render(false)))
 }
 
 /// Builds everything, or nothing. `last` is what is in force: rules and lists that do not load any more
@@ -106,14 +121,14 @@ pub fn build(
     let (generation, mut rules_off, problems) = rules(&config, last.map(|(generation, _)| generation))?;
     let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
     rules_off.extend(geo_off);
-    let names = |which: fn(&crate::deliver::Kind) -> bool| {
-        receivers.iter().filter(|built| which(built.kind)).map(|built| built.name.clone()).collect()
+    let names = |which: fn(&BuiltReceiver) -> bool| {
+        receivers.iter().filter(|built| which(built)).map(|built| built.name.clone()).collect()
     };
     let routing = Routing {
         routes: config.routes.clone(),
         ops: config.ops.clone(),
-        people: names(|kind| kind.human),
-        ends: names(|kind| kind.ends),
+        people: names(|built| built.kind.human && built.closed.is_none()),
+        ends: names(|built| built.closed.unwrap_or(built.kind.ends)),
     };
     Ok(Built {
         config,
@@ -142,7 +157,7 @@ fn geography(
             Ok(file) => Some(file),
             Err(fault) => {
                 if old.is_some() {
-                    off.insert(path.display().to_string(), fault.to_string());
+                    off.insert(path.display().to_string(), format!("{fault}{STAYS}"));
                 } else {
                     let message = format!("`{}` cannot be used: {fault}", kind.key());
                     problems.error_hint(*at, message, "name a file in MaxMind's format, or take it out");
@@ -177,7 +192,7 @@ fn lists(
         let path = file.path.display().to_string();
         let same = |list: &&ListText| list.name == file.name && list.file == path;
         if let Some(old) = last.and_then(|last| last.lists.iter().find(same)) {
-            off.insert(path, fault.first());
+            off.insert(path, format!("{}{STAYS}", fault.first()));
             texts.push(old.clone());
         } else {
             let message = format!("the list `{}` cannot be used: {}", file.name, fault.first());
@@ -219,6 +234,13 @@ impl Built {
     }
 }
 
+/// What becomes of a file that does not load, after its fault.
+const STAYS: &str = "; its last good version stays in force";
+/// The same where there is none.
+const OFF: &str = "; no rule of it is in force";
+/// The same of documents that stand by themselves.
+const PARTLY: &str = "; those of its documents that load are in force";
+
 type Rules = (GenerationText, BTreeMap<String, String>, Vec<Problems>);
 
 /// Whether every document of a file can be read by itself.
@@ -256,19 +278,29 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
     };
     let compiled = generation.compile();
     told.extend(compiled.problems);
+    let mut named = config.problems();
+    // One that does not load may be the one that is meant.
+    let mut known: Vec<&str> = own::rules().collect();
+    known.extend(compiled.generation.rules().map(|rule| rule.id().as_str()));
+    known.extend(compiled.failed.iter().map(String::as_str));
+    config.tell_unknown_rules(&known, &mut named);
+    told.extend((!named.is_empty()).then_some(named));
     let mut off = lists_off;
     for problems in told.iter().filter(|problems| problems.has_errors()) {
-        let first = problems.sorted().first().map(|problem| problem.message.clone()).unwrap_or_default();
-        off.insert(problems.file.clone(), first);
+        let first = problems.sorted().first().map(|problem| {
+            let (line, _) = problems.position(problem.span.start);
+            format!("line {line}: {}", problem.message)
+        });
+        off.insert(problems.file.clone(), first.unwrap_or_default());
     }
     // A file with a fault goes on as it last loaded, or not at all.
     let old = |file: &str| last.and_then(|last| last.rules.iter().find(|rule| rule.file == file));
     let mut kept: Vec<String> = Vec::new();
     generation.rules.retain_mut(|rule| {
-        if !off.contains_key(&rule.file) {
-            return true;
-        }
-        old(&rule.file).is_some_and(|old| {
+        let Some(fault) = off.get_mut(&rule.file) else { return true };
+        let old = old(&rule.file);
+        fault.push_str(if old.is_some() { STAYS } else { OFF });
+        old.is_some_and(|old| {
             rule.text.clone_from(&old.text);
             kept.push(old.text.clone());
             true
@@ -284,10 +316,15 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
     }
     // Documents of one file stand by themselves: where the file never was whole, those load that can.
     let names: Vec<String> = generation.lists.iter().map(|list| list.name.clone()).collect();
-    for file in generation.sigma.iter_mut().filter(|file| off.contains_key(&file.file)) {
+    for file in &mut generation.sigma {
+        let Some(fault) = off.get_mut(&file.file) else { continue };
         let old = last.and_then(|last| last.sigma.iter().find(|old| old.file == file.file));
-        if let Some(old) = old.filter(|old| is_whole(old, &names)) {
-            file.text.clone_from(&old.text);
+        match old.filter(|old| is_whole(old, &names)) {
+            Some(old) => {
+                file.text.clone_from(&old.text);
+                fault.push_str(STAYS);
+            }
+            None => fault.push_str(PARTLY),
         }
     }
     generation.scripts.sort_by(|one, other| one.file.cmp(&other.file));

@@ -17,7 +17,7 @@ mod telling;
 pub use revive::{revived, take_in, text};
 pub use telling::tell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -36,7 +36,7 @@ use crate::config::geo::Geo;
 use crate::engine::{Generation, GenerationText, SourceId};
 use crate::record::geography::Places;
 use crate::record::{Millis, Timestamp};
-use crate::source::Reading;
+use crate::source::{Faulty, Reading};
 use crate::store::{Change, Cursor, Event, Fence, Lane, Store, StoreError, Watermark};
 
 /// Waits between two tries to read the state from a store that cannot at present.
@@ -106,6 +106,8 @@ pub struct Intake {
     /// What the next entries put in force.
     generation: Option<Arc<Generation>>,
     rebuild: Option<Rebuild>,
+    /// Where rows of the reading that is taken in stand that make no record, by their beginnings.
+    faulty: BTreeMap<String, VecDeque<String>>,
     learners: (mpsc::Sender<learn::Learnt>, mpsc::Receiver<learn::Learnt>),
 }
 
@@ -172,6 +174,7 @@ impl Intake {
             wish: None,
             generation: None,
             rebuild: None,
+            faulty: BTreeMap::new(),
             learners: mpsc::channel(1),
         };
         intake.show_rules();
@@ -301,7 +304,12 @@ impl Intake {
     async fn take(&mut self, lane: SourceId, reading: Reading) -> Result<(), IntakeError> {
         self.around.steps.pass(Step::AfterRead)?;
         let now = self.around.clock.now();
-        let news = self.life.news(lane, &reading.rows, &reading.twins, now)?;
+        self.faulty.clear();
+        for Faulty { excerpt, place } in reading.faulty {
+            self.faulty.entry(excerpt).or_default().push_back(place);
+        }
+        let mut news = self.life.news(lane, &reading.rows, &reading.twins, now)?;
+        self.say_where(&mut news.quarantined);
         let Some(state) = self.lanes.get_mut(&lane) else { return Ok(()) };
         let watermark = reading.watermark.map(|(start, end)| Watermark { start, end });
         let moved = watermark.filter(|new| state.watermark != Some(*new));

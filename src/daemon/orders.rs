@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::own;
 use super::status::Status;
 use crate::alert::State;
-use crate::record::{Millis, Timestamp};
-use crate::route::{Delivery, ReceiverName, Silence, SilenceId, Standing};
+use crate::record::field::VOCABULARY;
+use crate::record::{FieldName, Level, Millis, Timestamp};
+use crate::route::{Delivery, Pattern, ReceiverName, Silence, SilenceId, Standing};
+use crate::rule::suggest;
 use crate::store::{AlertQuery, Change, DeliveryQuery, Fence, Store, StoreError};
 
 /// Deliveries that one order changes; what is over is left for the next, and said.
@@ -135,6 +138,8 @@ pub struct Clerk<'a, S: ?Sized> {
     pub fences: BTreeMap<Arc<str>, Fence>,
     /// Now.
     pub now: Timestamp,
+    /// Fields that sources declare; none where nobody knows them: then any name may be one.
+    pub declared: Option<Vec<String>>,
 }
 
 impl<S: Store + ?Sized> Clerk<'_, S> {
@@ -293,6 +298,9 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         by: &str,
         because: &str,
     ) -> Result<Reply, StoreError> {
+        if let Some(why) = matches.iter().find_map(|(name, value)| self.holds_nothing(name, value)) {
+            return Ok(Reply::Refused(why));
+        }
         let silence = Silence {
             id: silence_id(tenant, matches, self.now),
             tenant: tenant.into(),
@@ -308,6 +316,40 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             return Ok(no_tenant(tenant));
         }
         Ok(Reply::Done(words))
+    }
+
+    /// Why no alert can have `value` under `name`, and what may be meant.
+    fn holds_nothing(&self, name: &str, value: &str) -> Option<String> {
+        match name {
+            "level" => {
+                let (pattern, levels) = (Pattern::new(value), Level::ALL.map(Level::as_str));
+                if levels.iter().any(|level| pattern.accepts(level)) {
+                    return None;
+                }
+                let near = suggest::nearest(value, levels).map(|near| format!("; did you mean `{near}`?"));
+                Some(format!(
+                    "no level is `{value}`{} known: {}",
+                    near.unwrap_or_default(),
+                    levels.join(", ")
+                ))
+            }
+            "rule" | "tag" | "attack" => None,
+            field => {
+                let declared = self.declared.as_ref()?;
+                if FieldName::resolve(field).is_some()
+                    || declared.iter().any(|own| own == field)
+                    || own::subjects().any(|own| own == field)
+                {
+                    return None;
+                }
+                let names = VOCABULARY.iter().map(|info| info.name).chain(["rule", "level", "tag", "attack"]);
+                let hint = match suggest::nearest(field, names.chain(declared.iter().map(String::as_str))) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "known: rule, level, tag, attack, and fields that rules group `by`".to_owned(),
+                };
+                Some(format!("no alert has `{field}`; {hint}"))
+            }
+        }
     }
 
     async fn unsilence(&self, id: &str) -> Result<Reply, StoreError> {
@@ -364,6 +406,9 @@ fn silence_id(tenant: &str, matches: &[(String, String)], at: Timestamp) -> Sile
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::Alert;
+    use crate::route::sample;
+    use crate::store::sqlite::Sqlite;
 
     #[test]
     fn an_order_is_logged_in_words_and_on_one_line() {
@@ -379,5 +424,77 @@ mod tests {
             "silence \"user=ana\\nx level=low\" of tenant \"default\" for 2h by \"eve\" because \"work\"";
         assert_eq!(order.in_words(), meant);
         assert_eq!(Order::Redrive { delivery: None, receiver: None }.in_words(), "redrive dead deliveries");
+    }
+
+    /// A clerk over a store of one tenant.
+    async fn clerk(store: &Sqlite) -> Clerk<'_, Sqlite> {
+        let tenant: Arc<str> = "default".into();
+        let fences = BTreeMap::from([(tenant.clone(), store.fence(tenant).await.unwrap())]);
+        Clerk { store, fences, now: Timestamp(1_000), declared: Some(vec!["badge".to_owned()]) }
+    }
+
+    async fn said(clerk: &Clerk<'_, Sqlite>, order: &Order) -> (bool, String) {
+        match clerk.carry_out(order).await.unwrap().unwrap() {
+            Reply::Done(words) => (true, words),
+            Reply::Refused(words) => (false, words),
+            Reply::Status(status) => panic!("{status:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_alert_that_is_over_needs_nobody_to_take_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let clerk = clerk(&store).await;
+        let open = sample::alert(1);
+        for (state, revision) in [(State::Open, 1), (State::Closed, 2)] {
+            let alert = Alert { state, revision, ..open.clone() };
+            let change = Change::Alert(Box::new(alert));
+            store.commit(clerk.fences["default"].clone(), vec![change]).await.unwrap();
+        }
+        let order = Order::Acknowledge { alert: open.id.to_string(), by: "eve".to_owned() };
+        let words = format!("alert {} was closed at {} already: nothing repeats", open.id, open.at);
+        assert_eq!(said(&clerk, &order).await, (true, words));
+        let kept = store.alerts(AlertQuery { most: 1, ..AlertQuery::default() }).await.unwrap().remove(0);
+        assert_eq!((kept.now.state, kept.acknowledged), (State::Closed, None));
+    }
+
+    #[tokio::test]
+    async fn a_silence_that_could_hold_nothing_is_refused_with_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let mut clerk = clerk(&store).await;
+        let order = |name: &str, value: &str| Order::Silence {
+            tenant: "default".to_owned(),
+            matches: vec![(name.to_owned(), value.to_owned())],
+            from: None,
+            length: Millis::hours(2),
+            by: "eve".to_owned(),
+            because: "work".to_owned(),
+        };
+        for (name, value, words) in [
+            ("usr", "ana", "no alert has `usr`; did you mean `user`?"),
+            ("bagde", "7", "no alert has `bagde`; did you mean `badge`?"),
+            (
+                "level",
+                "hgh",
+                "no level is `hgh`; did you mean `high`? known: informational, low, medium, high, critical",
+            ),
+        ] {
+            assert_eq!(said(&clerk, &order(name, value)).await, (false, words.to_owned()));
+        }
+        // Fields that a source declares, what Larum's own alerts are about, and the alert's own words.
+        for (name, value) in [
+            ("badge", "7"),
+            ("user", "ana"),
+            ("receiver", "hook"),
+            ("rule", "x"),
+            ("level", "h*"),
+            ("tag", "t"),
+        ] {
+            assert!(said(&clerk, &order(name, value)).await.0, "{name}");
+        }
+        clerk.declared = None;
+        assert!(said(&clerk, &order("bagde", "7")).await.0, "nobody knows which fields there are");
     }
 }

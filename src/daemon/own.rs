@@ -148,6 +148,16 @@ impl Kind {
     }
 }
 
+/// Ids of the rules that own alerts stand under.
+pub fn rules() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.into_iter().map(Kind::rule)
+}
+
+/// What own alerts are grouped by.
+pub fn subjects() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.into_iter().map(Kind::subject)
+}
+
 /// Something that happened to Larum itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -241,15 +251,18 @@ impl Own {
     /// Begins with what an earlier life left open.
     pub fn resume(open: Vec<Alert>) -> Self {
         let mut own = Self::default();
-        for alert in open {
-            let kind = Kind::ALL.into_iter().find(|kind| kind.rule() == alert.rule.as_str());
-            let subject = alert.group.values().next().and_then(|value| value.as_str()).map(str::to_owned);
-            if let (Some(kind), Some(subject)) = (kind, subject) {
-                let told = Told { said: alert.last_seen, ..Told::first(alert) };
-                own.told.insert((kind, subject), told);
-            }
-        }
+        open.into_iter().for_each(|alert| own.recall(alert));
         own
+    }
+
+    /// Remembers one alert of an earlier life that is open.
+    pub fn recall(&mut self, alert: Alert) {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.rule() == alert.rule.as_str());
+        let subject = alert.group.values().next().and_then(|value| value.as_str()).map(str::to_owned);
+        if let (Some(kind), Some(subject)) = (kind, subject) {
+            let told = Told { said: alert.last_seen, ..Told::first(alert) };
+            self.told.insert((kind, subject), told);
+        }
     }
 
     /// The alert to tell now, if one is to be told.

@@ -1,23 +1,30 @@
 //! One source read for as long as the daemon runs: each reading is handed to its tenant's intake and
-//! the next one waits until it is kept. A lane that fails is told of, and after a while rules no
-//! longer wait for it.
+//! the next one waits until it is kept. A lane that fails is told of, once for all that fail for the
+//! same reason, and after a while rules no longer wait for it.
 
-use std::collections::BTreeMap;
+mod causes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::clock::Clock;
 use super::own::{Event, Kind, Voice};
-use super::status::Board;
+use super::status::{Board, Throttled};
 use crate::engine::SourceId;
 use crate::record::{Millis, Timestamp};
 use crate::source::{LiveSource, Reading, Step, Trouble};
+use causes::Causes;
 
 /// Failures in a row before a passing trouble is told of: one is the weather.
 const TOLD_AFTER: u32 = 3;
 /// Wait when a reading could not be kept; the store's own trouble is told by the intake.
 const AFTER_NOT_KEPT: Millis = Millis::secs(5);
+
+/// A step that takes longer is one that nobody answers: the status shows it. A request has a minute.
+const NO_ANSWER: Duration = Duration::from_secs(5);
 
 /// How long the status shows what a source remarked.
 const REMARK_STANDS: Millis = Millis::mins(60);
@@ -87,6 +94,18 @@ struct Failing {
     left: bool,
 }
 
+/// How the lanes of the source are.
+#[derive(Debug, Default)]
+struct Known {
+    failing: BTreeMap<usize, Failing>,
+    /// Those that were read in this life.
+    read: BTreeSet<usize>,
+    /// What is told of lanes that fail.
+    causes: Causes,
+    /// What is told of lanes that rules no longer wait for.
+    stalls: Causes,
+}
+
 impl Poller {
     /// Reads until it is told to stop, or until nobody takes in any more.
     pub async fn run(mut self) {
@@ -98,17 +117,13 @@ impl Poller {
                 self.say(Kind::SourceRemark, &lane.name, Some(format!("the cursor cannot be read: {fault}")));
             }
         }
-        let mut failing = BTreeMap::new();
+        let mut known = Known::default();
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
-            let now = self.clock.now();
-            let step = tokio::select! {
-                step = self.source.step(now) => step,
-                _ = stop.changed() => break,
-            };
+            let Some(step) = self.step(&mut stop).await else { break };
             match step {
                 Step::Read(reading) => {
-                    if !self.take(*reading, &mut failing).await {
+                    if !self.take(*reading, &mut known).await {
                         break;
                     }
                 }
@@ -118,30 +133,51 @@ impl Poller {
                         _ = stop.changed() => break,
                     }
                 }
-                Step::Failed { lane, trouble } => self.failed(lane, &trouble, &mut failing).await,
+                Step::Failed { lane, trouble } => self.failed(lane, &trouble, &mut known).await,
             }
         }
         debug!("source ended");
     }
 
+    /// The source's next step; none where it is to end. One that takes long is shown meanwhile.
+    async fn step(&mut self, stop: &mut watch::Receiver<bool>) -> Option<Step> {
+        let now = self.clock.now();
+        let (board, lanes) = (&self.board, &self.lanes);
+        let show = |since: Option<Timestamp>| {
+            board.write(|status| {
+                for lane in lanes {
+                    status.lanes.entry(lane.name.clone()).or_default().no_answer_since = since;
+                }
+            });
+        };
+        let step = self.source.step(now);
+        tokio::pin!(step);
+        tokio::select! {
+            step = &mut step => return Some(step),
+            _ = stop.changed() => return None,
+            // However fast the daemon's own clock goes: it is the network that is waited for.
+            () = tokio::time::sleep(NO_ANSWER) => show(Some(now)),
+        }
+        let step = tokio::select! {
+            step = &mut step => Some(step),
+            _ = stop.changed() => None,
+        };
+        show(None);
+        step
+    }
+
     /// Hands a reading over; false when nobody takes it any more.
-    async fn take(&mut self, reading: Reading, failing: &mut BTreeMap<usize, Failing>) -> bool {
+    async fn take(&mut self, reading: Reading, known: &mut Known) -> bool {
         let number = reading.lane;
         let Some(lane) = self.lanes.get(number).cloned() else { return true };
-        let before = failing.insert(number, Failing::default());
+        let before = known.failing.insert(number, Failing::default());
         if let Some(before) = before.as_ref().filter(|before| before.times > 0) {
             info!(lane = lane.name, "read again");
             if before.left && self.intake.send(Work::Join { lane: lane.id }).await.is_err() {
                 return false;
             }
         }
-        // Without a reading before this one, an earlier life may have told of trouble.
-        if before.as_ref().is_none_or(|before| before.told) {
-            self.say(Kind::SourceFailing, &lane.name, None);
-        }
-        if before.as_ref().is_none_or(|before| before.left) {
-            self.say(Kind::SourceStalled, &lane.name, None);
-        }
+        self.over(number, known);
         let was_empty = self.board.write(|status| {
             let shown = status.lanes.entry(lane.name.clone()).or_default();
             std::mem::replace(&mut shown.nothing, reading.nothing.clone()).is_some()
@@ -191,10 +227,30 @@ impl Poller {
         true
     }
 
-    async fn failed(&mut self, number: usize, trouble: &Trouble, failing: &mut BTreeMap<usize, Failing>) {
+    /// Tells of what is over now that a lane is read, for the first time in this life or again.
+    fn over(&self, number: usize, known: &mut Known) {
+        let first = known.read.insert(number);
+        let whole = known.read.len() == self.lanes.len();
+        for (kind, causes) in
+            [(Kind::SourceFailing, &mut known.causes), (Kind::SourceStalled, &mut known.stalls)]
+        {
+            let mut over = causes.reads(number);
+            // An earlier life may have told of trouble, of this lane or of the whole source.
+            if first {
+                let name = &self.lanes[number].name;
+                let earlier = std::iter::once(name.as_str()).chain(whole.then(|| source_of(name)));
+                over.extend(earlier.filter(|subject| !causes.stands(subject)).map(str::to_owned));
+            }
+            for subject in over {
+                self.say(kind, &subject, None);
+            }
+        }
+    }
+
+    async fn failed(&mut self, number: usize, trouble: &Trouble, known: &mut Known) {
         let Some(lane) = self.lanes.get(number).cloned() else { return };
         let now = self.clock.now();
-        let state = failing.entry(number).or_default();
+        let state = known.failing.entry(number).or_default();
         let since = *state.since.get_or_insert(now);
         state.times = state.times.saturating_add(1);
         let text = trouble.to_string();
@@ -204,24 +260,30 @@ impl Poller {
             shown.failing_since = Some(since);
             shown.failure = Some(text.clone());
             if let Trouble::Throttled { text, .. } = trouble {
-                shown.throttled = Some((now, text.clone()));
+                shown.throttled = Some(Throttled { at: Some(now), said: text.clone() });
             }
         });
-        let refused = matches!(trouble, Trouble::Refused { .. });
+        let (refused, whole) = match trouble {
+            Trouble::Refused { whole, .. } => (true, *whole),
+            Trouble::Passing(_) | Trouble::Throttled { .. } => (false, false),
+        };
         let tell = !state.told && (refused || state.times >= TOLD_AFTER);
         state.told |= tell;
         let leave = !state.left && now >= since + self.stall_after;
         state.left |= leave;
-        if tell {
-            self.say(Kind::SourceFailing, &lane.name, Some(format!("{} cannot be read: {text}", lane.name)));
+        let subject = if whole { source_of(&lane.name) } else { &lane.name };
+        if tell && known.causes.fails(number, &text, subject) {
+            self.say(Kind::SourceFailing, subject, Some(format!("{subject} cannot be read: {text}")));
         }
         if leave {
             self.board.write(|status| status.lanes.entry(lane.name.clone()).or_default().stalled = true);
-            let words = format!(
-                "{} could not be read for {}; rules that read another source no longer wait for it",
-                lane.name, self.stall_after
-            );
-            self.say(Kind::SourceStalled, &lane.name, Some(words));
+            if known.stalls.fails(number, &text, subject) {
+                let words = format!(
+                    "{subject} could not be read for {}; rules that read another source no longer wait for it",
+                    self.stall_after
+                );
+                self.say(Kind::SourceStalled, subject, Some(words));
+            }
             // Nobody is left to wait when the intake is gone.
             let _ = self.intake.send(Work::Leave { lane: lane.id }).await;
         }
@@ -229,5 +291,58 @@ impl Poller {
 
     fn say(&self, kind: Kind, subject: &str, text: Option<String>) {
         self.own.say(Event { kind, subject: subject.to_owned(), text });
+    }
+}
+
+/// The source of a lane: its name without the endpoint.
+fn source_of(lane: &str) -> &str {
+    lane.split_once('/').map_or(lane, |(source, _)| source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::LaneSpec;
+    use crate::source::Stepping;
+
+    /// A source that is asked and never answers.
+    #[derive(Debug)]
+    struct Mute;
+
+    impl LiveSource for Mute {
+        fn lanes(&self) -> Vec<LaneSpec> {
+            Vec::new()
+        }
+
+        fn resume(&mut self, _: usize, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Timestamp) -> Stepping<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_does_not_answer_is_shown_long_before_the_request_is_given_up() {
+        let (intake, _work) = mpsc::channel(1);
+        let (own, _said) = Voice::channel();
+        let ((ending, stop), board, clock) = (watch::channel(false), Board::default(), Clock::wall());
+        let lane = |id: u16, name: &str| PolledLane { id: SourceId(id), name: name.to_owned(), cursor: None };
+        let (lanes, begun) = (vec![lane(0, "prod/a"), lane(1, "prod/b")], clock.now());
+        let (shown, stall_after) = (board.clone(), Millis::mins(15));
+        let poller = Poller { source: Box::new(Mute), lanes, intake, board, own, clock, stall_after, stop };
+        let running = tokio::spawn(poller.run());
+        let since = || -> Vec<Option<Timestamp>> {
+            shown.read().lanes.values().map(|lane| lane.no_answer_since).collect()
+        };
+        tokio::time::sleep(NO_ANSWER / 2).await;
+        assert_eq!(since(), []);
+        tokio::time::sleep(NO_ANSWER).await;
+        let told = since();
+        assert!(told.len() == 2 && told[0] == told[1] && told[0].is_some_and(|at| at >= begun), "{told:?}");
+        ending.send(true).unwrap();
+        running.await.unwrap();
+        assert_eq!(since(), [None, None], "nobody is asked any more");
     }
 }

@@ -19,12 +19,12 @@ pub struct Routing {
     pub ops: Vec<ReceiverName>,
     /// Receivers that people read: when an alert is over, one line says how many more there were.
     pub people: BTreeSet<ReceiverName>,
-    /// Receivers that know an end: they are told of each.
+    /// Receivers that are told of each end: programs, and services that keep incidents.
     pub ends: BTreeSet<ReceiverName>,
 }
 
 impl Routing {
-    /// What is owed for `alert` as it stands now. Of closings hears who knows an end; people do where
+    /// What is owed for `alert` as it stands now. Of closings hears who is told of each; people do where
     /// there is more to say than they know. Nobody hears of what a rule only observes.
     pub fn owed(&self, alert: &Alert, now: Timestamp) -> Vec<Change> {
         if alert.state == State::Acknowledged {
@@ -188,9 +188,9 @@ mod tests {
     }
 
     fn told(alert: &Alert) -> Vec<String> {
-        let to = ["chat", "pager", "siem"].map(name).to_vec();
+        let to = ["chat", "pager", "siem", "terse"].map(name).to_vec();
         let routes = crate::route::Routes { routes: vec![crate::route::Route { to, ..Default::default() }] };
-        let (people, ends) = ([name("chat")].into(), [name("pager")].into());
+        let (people, ends) = ([name("chat")].into(), [name("pager"), name("siem")].into());
         let routing = Routing { routes, ops: Vec::new(), people, ends };
         let owed = routing.owed(alert, Timestamp(0)).into_iter();
         owed.map(|change| {
@@ -203,10 +203,10 @@ mod tests {
     #[test]
     fn an_end_is_told_to_who_knows_ends_and_to_people_where_there_were_more() {
         let open = sample::alert(1);
-        assert_eq!(told(&open), ["chat", "pager", "siem"]);
+        assert_eq!(told(&open), ["chat", "pager", "siem", "terse"]);
         let closed = Alert { state: State::Closed, revision: 2, ..open };
-        assert_eq!(told(&closed), ["pager"]);
-        assert_eq!(told(&Alert { repeats: 7, ..closed.clone() }), ["chat", "pager"]);
+        assert_eq!(told(&closed), ["pager", "siem"]);
+        assert_eq!(told(&Alert { repeats: 7, ..closed.clone() }), ["chat", "pager", "siem"]);
         assert_eq!(told(&Alert { state: State::Acknowledged, ..closed }), Vec::<String>::new());
     }
 

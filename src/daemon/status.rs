@@ -14,8 +14,13 @@ pub struct Status {
     /// The running version.
     pub version: String,
     /// Since when it runs.
+    #[serde(default, with = "as_text")]
     pub since: Option<Timestamp>,
+    /// The zone in which times are shown to people.
+    #[serde(default)]
+    pub zone: String,
     /// The daemon's own now.
+    #[serde(default, with = "as_text")]
     pub now: Option<Timestamp>,
     /// Lanes by name.
     pub lanes: BTreeMap<String, LaneStatus>,
@@ -23,7 +28,11 @@ pub struct Status {
     pub receivers: BTreeMap<String, ReceiverStatus>,
     /// Rules by id.
     pub rules: BTreeMap<String, RuleStatus>,
-    /// Rule files that did not load, with the first fault.
+    /// Lanes that the rules of a tenant wait for at its first start, before any of them is in force.
+    #[serde(default)]
+    pub rules_wait_for: BTreeMap<String, Vec<String>>,
+    /// Files of rules, lists and places that did not load, with the first fault, its line and what of them is
+    /// in force.
     pub rules_off: BTreeMap<String, String>,
     /// Why the last reload was refused.
     pub reload_refused: Option<String>,
@@ -67,22 +76,29 @@ pub struct LaneStatus {
     /// Whose records.
     pub tenant: String,
     /// When it was last read without a failure, by the daemon's clock.
+    #[serde(default, with = "as_text")]
     pub read_at: Option<Timestamp>,
     /// Event time up to which its start records are complete.
+    #[serde(default, with = "as_text")]
     pub complete_to: Option<Timestamp>,
     /// Event time of its newest row.
+    #[serde(default, with = "as_text")]
     pub newest: Option<Timestamp>,
     /// Rows taken in since the daemon began: new or changed.
     pub rows: u64,
     /// Rows set aside because they are dated ahead of now, at the last reading.
     pub ahead: u64,
+    /// Since when its source waits for an answer that is long in coming.
+    #[serde(default, with = "as_text")]
+    pub no_answer_since: Option<Timestamp>,
     /// Since when it fails.
+    #[serde(default, with = "as_text")]
     pub failing_since: Option<Timestamp>,
     /// How it failed last.
     pub failure: Option<String>,
     /// What the service said of its limit when it last asked for fewer requests, and when.
     #[serde(default)]
-    pub throttled: Option<(Timestamp, String)>,
+    pub throttled: Option<Throttled>,
     /// True when rules no longer wait for it.
     pub stalled: bool,
     /// How late its rows appear, where it is measured.
@@ -96,11 +112,38 @@ pub struct LaneStatus {
     /// The last remark of the source, for an hour.
     pub remark: Option<String>,
     /// When that was.
-    #[serde(default)]
+    #[serde(default, with = "as_text")]
     pub remarked_at: Option<Timestamp>,
     /// Rows set aside since the daemon began because they make no record.
     #[serde(default)]
     pub quarantined: u64,
+}
+
+/// What a service said of its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    /// When.
+    #[serde(with = "as_text")]
+    pub at: Option<Timestamp>,
+    /// In its words.
+    pub said: String,
+}
+
+/// Instants are text in what people and machines read, as in alerts.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::record::Timestamp;
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        at.map(|at| at.to_string()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
 }
 
 /// How one receiver is.
@@ -111,6 +154,7 @@ pub struct ReceiverStatus {
     /// Deliveries by state.
     pub deliveries: BTreeMap<String, u64>,
     /// When it last took a message.
+    #[serde(default, with = "as_text")]
     pub delivered_at: Option<Timestamp>,
     /// Why it is paused.
     pub paused: Option<String>,
@@ -137,11 +181,16 @@ pub struct RuleStatus {
 impl Status {
     /// What somebody must mend before the daemon can be trusted to see and to tell; empty when all is well.
     pub fn blind(&self) -> Vec<String> {
+        self.blind_at(|at| at.to_string())
+    }
+
+    /// The same, its times spelt by `spell`.
+    pub fn blind_at(&self, spell: impl Fn(Timestamp) -> String) -> Vec<String> {
         let mut blind = Vec::new();
         blind.extend(self.store_failed.iter().map(|why| format!("nothing can be kept: {why}")));
         for (name, lane) in &self.lanes {
             if let (Some(since), Some(failure)) = (lane.failing_since, &lane.failure) {
-                blind.push(format!("source {name} cannot be read since {since}: {failure}"));
+                blind.push(format!("source {name} cannot be read since {}: {failure}", spell(since)));
             }
         }
         for (name, receiver) in &self.receivers {

@@ -25,7 +25,7 @@ pub const KIND: Kind = Kind {
     example: "{name: journal, kind: file, path: alerts.ndjson}",
     transport: Transport { per_minute: 60_000, burst: 10_000 },
     human: false,
-    ends: false,
+    ends: true,
     build,
 };
 

@@ -6,6 +6,8 @@
 //! that the configuration allows: `allow_private`. What is checked is what is connected to; there is no
 //! second look-up between the two.
 //!
+//! Where the configuration asks for a proxy, names are resolved by it and not here.
+//!
 //! An address that stands in the configuration itself is the operator's own word and is not asked
 //! about, nor is `localhost`, which stands for this machine and for nothing else.
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use reqwest::dns::{Name, Resolve, Resolving};
 
-use crate::config::Options;
+use crate::config::{Options, Proxies};
 use crate::rule::keys::{KeyDoc, Takes, may};
 use crate::rule::problem::Problems;
 
@@ -113,12 +115,13 @@ impl Lookup for System {
 #[derive(Debug, Clone)]
 pub struct Guard {
     allowed: Arc<[IpNet]>,
+    proxies: Proxies,
     lookup: Arc<dyn Lookup>,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { allowed: Arc::default(), lookup: Arc::new(System) }
+        Self { allowed: Arc::default(), proxies: Proxies::default(), lookup: Arc::new(System) }
     }
 }
 
@@ -179,6 +182,17 @@ impl Guard {
         Self { allowed: allowed.into(), ..Self::default() }
     }
 
+    /// The same with these proxies on the way: they may be anywhere, and what they connect to is theirs to
+    /// look at.
+    pub fn through(self, proxies: &Proxies) -> Self {
+        Self { proxies: proxies.clone(), ..self }
+    }
+
+    /// What stands between this machine and others.
+    pub fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
     /// The addresses of `host` that may be connected to, at least one.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refused> {
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
@@ -191,7 +205,9 @@ impl Guard {
         let may = |at: &SocketAddr| {
             let address = plain(at.ip());
             let allowed = self.allowed.iter().any(|net| net.contains(&address) || net.contains(&at.ip()));
-            allowed || if here { address.is_loopback() } else { private(address).is_none() }
+            allowed
+                || self.proxies.is_one(&lower)
+                || if here { address.is_loopback() } else { private(address).is_none() }
         };
         let fine: Vec<SocketAddr> = found.iter().copied().filter(may).collect();
         match found.first().map(|at| plain(at.ip())) {
@@ -244,6 +260,7 @@ pub(super) mod tests {
         let answer =
             |texts: &&[&str]| texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect();
         Guard {
+            proxies: Proxies::default(),
             allowed: allowed.iter().map(|net| net.parse().unwrap()).collect(),
             lookup: Arc::new(Says(Mutex::new(answers.iter().map(answer).collect()))),
         }

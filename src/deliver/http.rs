@@ -1,6 +1,6 @@
 //! One POST to a receiver and what its answer means: the road of every receiver that speaks HTTP.
 //!
-//! No redirect is followed, no proxy is taken from the environment, nothing is decompressed; a name that
+//! No redirect is followed, no proxy is taken from the environment unless the configuration asks for it, nothing is decompressed; a name that
 //! leads into this machine or its network is refused (see `guard`); of an answer at most [`MAX_ANSWER`]
 //! is read. The address may be a secret and stands in no text.
 
@@ -99,15 +99,16 @@ impl Endpoint {
             text
         };
         match checked(&url) {
-            Ok(url) => Self::to(url, timeout, Guard::read(options, problems)).or_else(|| {
-                options.fault(
-                    problems,
-                    key,
-                    "no client can be made for it",
-                    "look at the system's certificates",
-                );
-                None
-            }),
+            Ok(url) => Self::to(url, timeout, Guard::read(options, problems).through(&secrets.proxies))
+                .or_else(|| {
+                    options.fault(
+                        problems,
+                        key,
+                        "no client can be made for it",
+                        "look at the system's certificates",
+                    );
+                    None
+                }),
             Err((fault, hint)) => {
                 options.fault(problems, key, format!("`{key}` {fault}"), hint);
                 None
@@ -126,7 +127,7 @@ impl Endpoint {
         if options.has(key) {
             return Self::open_key(key, options, secrets, problems, timeout, false);
         }
-        Self::to(checked(usual).ok()?, timeout, Guard::read(options, problems))
+        Self::to(checked(usual).ok()?, timeout, Guard::read(options, problems).through(&secrets.proxies))
     }
 
     /// `Authorization: Bearer` with `token`; nothing where it can stand in no header.
@@ -164,11 +165,12 @@ impl Endpoint {
     }
 
     pub(super) fn to(url: Url, timeout: Millis, guard: Guard) -> Option<Self> {
-        let client = Client::builder()
+        let client = guard
+            .proxies()
+            .client(Client::builder())
             .tls_backend_preconfigured(super::tls::client()?)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .no_proxy()
             .dns_resolver(Arc::new(guard))
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT)

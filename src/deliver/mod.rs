@@ -124,7 +124,8 @@ pub struct Kind {
     pub transport: Transport,
     /// True where people read: limits by level hold back what they cannot read.
     pub human: bool,
-    /// True where an alert stays open until the service hears of its end: it is told of closings, too.
+    /// True where a service keeps an alert open until it hears of its end, and where programs read: they
+    /// are told of closings, too, unless the receiver says `closed: off`.
     pub ends: bool,
     /// Builds one; every fault is noted at its place.
     pub build: Build,

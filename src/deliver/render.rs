@@ -117,22 +117,19 @@ fn headline(alert: &Alert) -> Shown {
         State::Acknowledged => ", acknowledged",
         State::Resolved => ", resolved",
     };
-    title(alert, state)
+    Shown::ours("[").and(alert.level).and(state).and("] ").and_raw(&alert.title)
 }
 
-/// Level and title, the same for every revision that does not change the level: mail threads by it.
+/// The headline as a subject. What became of the alert stands in brackets at its beginning, with the
+/// level: mail programs leave such a word aside when they compare subjects (the base subject of RFC 5256),
+/// so that what answers the first letter stays in its thread.
 pub fn subject(message: &Message) -> Shown {
     match &message.content {
-        Content::Alert(alert) => title(alert, ""),
+        Content::Alert(alert) => headline(alert),
         Content::Digest(digest) => digest_headline(digest),
         Content::Probe => Shown::ours("Larum: do messages arrive here?"),
         Content::Watchdog(_) => Shown::ours("Larum runs and its messages arrive here"),
     }
-}
-
-fn title(alert: &Alert, state: &'static str) -> Shown {
-    let level = Shown::ours("[").and(alert.level).and(state).and("] ");
-    level.and_raw(&alert.title)
 }
 
 fn alert_told(alert: &Alert, message: &Message) -> Telling {
@@ -254,6 +251,11 @@ fn digest_told(digest: &Digest, message: &Message) -> Telling {
         let one = |(group, count): &(String, u64)| Shown::raw(group).and(" (").and(*count).and(")");
         facts.push(Fact::new("mostly", Shown::list(digest.groups.iter().map(one))));
     }
+    if digest.over > 0 {
+        let all = digest.over == digest.count;
+        let over = if all { Shown::ours("all of them") } else { Shown::ours(digest.over).and(" of them") };
+        facts.push(Fact::new("over", over.and(" tell that an alert is over")));
+    }
     facts.push(Fact::new("between", span(digest.from, digest.to, message.zone)));
     Telling {
         headline: digest_headline(digest),
@@ -287,7 +289,25 @@ fn because(word: &str) -> Shown {
 
 /// Facts of the alert's own maps, named as the rule's author named them.
 fn named(map: &Map<String, Json>) -> impl Iterator<Item = Fact> + '_ {
-    map.iter().map(|(name, value)| Fact { name: Shown::raw(name), value: Shown::value(value), brief: true })
+    map.iter().map(|(name, value)| Fact { name: Shown::raw(name), value: in_words(value), brief: true })
+}
+
+/// A value; alerts that a risk is made of, each with the rule first.
+fn in_words(value: &Json) -> Shown {
+    let Json::Array(items) = value else { return Shown::value(value) };
+    let words: Option<Vec<Shown>> = items.iter().map(points_in_words).collect();
+    words
+        .filter(|words| !words.is_empty())
+        .map_or_else(|| Shown::value(value), |words| Shown::list(words.into_iter()))
+}
+
+/// `failure-burst (medium, 20 points) at 2026-01-05T09:08:00.000Z`
+fn points_in_words(item: &Json) -> Option<Shown> {
+    let text = |name: &str| item.get(name)?.as_str();
+    let (rule, level, at, points) =
+        (text("rule")?, text("level")?, text("at")?, item.get("points")?.as_u64()?);
+    let words = Shown::raw(rule).and(" (").and_raw(level).and(", ").and(points).and(" points) at ");
+    Some(words.and_raw(at))
 }
 
 /// `at_least 5, within 10m`
@@ -413,6 +433,7 @@ fn digest_json(digest: &Digest, message: &Message) -> Json {
         "to": digest.to.to_string(),
         "lines": lines.collect::<Vec<_>>(),
         "others": digest.others,
+        "over": digest.over,
         "groups": if message.plain { Vec::new() } else { groups.collect::<Vec<_>>() },
     }})
 }
@@ -467,8 +488,10 @@ mod tests {
                 alert.count = 50;
                 alert.why_level = "levels[1]".to_owned();
             });
-            assert_eq!(subject(&message), subject(&samples::alert()), "mail threads by the subject");
             let told = telling(&message);
+            assert_eq!(subject(&message), told.headline, "a subject says what became of it");
+            let base = |subject: &Shown| subject.literal().split_once("] ").unwrap().1.to_owned();
+            assert_eq!(base(&told.headline), base(&subject(&samples::alert())), "mail threads by the rest");
             format!("{}\n{}", told.headline.literal(), told.lead.unwrap().literal())
         };
         insta::assert_snapshot!(told(State::Updated), @r"
@@ -487,6 +510,21 @@ mod tests {
         [high, acknowledged] ana: 5 failed sign-ins in 10 minutes
         somebody has taken it: 45 more since it fired, 50 in all; the level is high
         ");
+    }
+
+    #[test]
+    fn what_a_risk_is_made_of_is_told_in_words() {
+        let message = samples::changed(|alert| {
+            let one = |rule: &str, points: u32| json!({"id": "1a".repeat(16), "rule": rule, "level": "medium", "at": "2026-01-05T09:08:00.000Z", "points": points});
+            alert.values.insert("alerts".to_owned(), json!([one("failure-burst", 20), one("slow-line", 5)]));
+        });
+        let told = telling(&message);
+        let alerts = told.facts.iter().find(|fact| fact.name.literal() == "alerts").unwrap();
+        assert_eq!(
+            alerts.value.literal(),
+            "failure-burst (medium, 20 points) at 2026-01-05T09:08:00.000Z, \
+             slow-line (medium, 5 points) at 2026-01-05T09:08:00.000Z"
+        );
     }
 
     #[test]
@@ -537,7 +575,7 @@ mod tests {
         - see more: larum alerts --since 2026-01-05T09:08:00.000Z
         ");
         insta::assert_snapshot!(one_line(&samples::digest()).literal(), @"[medium] 40 alerts in one message · 30× failure-burst medium · 7× new-address low · larum alerts --since 2026-01-05T09:08:00.000Z");
-        insta::assert_snapshot!(json(&samples::digest()), @r#"{"digest":{"id":"07070707070707070707070707070707","count":40,"because":"limit","from":"2026-01-05T09:08:00.000Z","to":"2026-01-05T09:20:00.000Z","lines":[{"rule":"failure-burst","level":"medium","count":30},{"rule":"new-address","level":"low","count":7}],"others":3,"groups":[{"group":"user=ana","count":20},{"group":"user=<!channel>","count":4}]}}"#);
+        insta::assert_snapshot!(json(&samples::digest()), @r#"{"digest":{"id":"07070707070707070707070707070707","count":40,"because":"limit","from":"2026-01-05T09:08:00.000Z","to":"2026-01-05T09:20:00.000Z","lines":[{"rule":"failure-burst","level":"medium","count":30},{"rule":"new-address","level":"low","count":7}],"others":3,"over":0,"groups":[{"group":"user=ana","count":20},{"group":"user=<!channel>","count":4}]}}"#);
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub fn digest() -> Message {
         from: AT,
         to: AT + Millis::mins(12),
         titles: Vec::new(),
+        over: 0,
         because: "limit".to_owned(),
     })))
 }

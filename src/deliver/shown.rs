@@ -61,7 +61,12 @@ impl Shown {
             Json::Bool(false) => Self::ours("no"),
             Json::String(text) => Self::raw(text),
             Json::Array(items) => Self::list(items.iter().map(Self::value)),
-            Json::Number(_) | Json::Object(_) => Self::raw(&value.to_string()),
+            Json::Number(number) => Self::raw(&number.to_string()),
+            // As text of JSON its strings would be escaped before they are shown.
+            Json::Object(map) => Self::list(map.iter().map(|(name, value)| {
+                let name = Self::raw(name).and(" ");
+                name.and_shown(&Self::value(value))
+            })),
         }
     }
 
@@ -352,6 +357,8 @@ mod tests {
         let long: Vec<Json> = (0..5).map(|_| Json::from("x".repeat(500))).collect();
         assert!(Shown::value(&Json::Array(long)).literal().ends_with(" and 3 more"));
         assert_eq!(Shown::value(&Json::Null).literal(), "none");
+        let nested = serde_json::json!({"by": {"user": "CORP\\ana\u{202e}"}, "n": 1.5, "ok": true});
+        assert_eq!(Shown::value(&nested).literal(), "by user CORP\\ana\\u{202e}, n 1.5, ok yes");
     }
 
     #[test]

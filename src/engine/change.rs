@@ -160,7 +160,11 @@ impl Engine {
             let Some(to) = to.map(|to| to as usize) else { continue };
             let place = places.of(&list[to], to);
             let fired = open.remove(list[to].rule.id()).unwrap_or_default();
+            let before = outcome.drafts.len();
             take_over(&mut self.states[to], &mut state, fired, &place, &mut outcome);
+            // What the past would have raised was never told, and counts as nothing but what still holds.
+            let stands = outcome.drafts[before..].iter().filter(|draft| matches!(draft, Draft::Fired(_)));
+            state.counters.alerts = self.states[to].counters.alerts + stands.count() as u64;
             state.recount();
             self.states[to] = state;
         }

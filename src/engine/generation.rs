@@ -112,6 +112,11 @@ impl Generation {
         Self { programs, columns, limits, facts: Arc::default(), digest, helpers, meaning }
     }
 
+    /// Every rule.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.programs.list.iter().map(|program| &program.rule)
+    }
+
     /// The rule called `id`.
     pub fn rule(&self, id: &RuleId) -> Option<&Arc<Rule>> {
         self.position(id).map(|number| &self.programs.list[number].rule)

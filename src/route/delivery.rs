@@ -288,6 +288,9 @@ pub struct Digest {
     /// [`Digest::MAX_LINES`]. Hostile.
     #[serde(default)]
     pub titles: Vec<String>,
+    /// How many of its deliveries tell that an alert is over.
+    #[serde(default)]
+    pub over: u64,
     /// Why there is a digest: `limit`, `standing`, `stale`, `group` or `silence`.
     pub because: String,
 }

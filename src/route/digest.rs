@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::delivery::{Digest, DigestLine};
-use crate::alert::Alert;
+use crate::alert::{Alert, State};
 use crate::record::{Level, RuleId, Timestamp};
 
 /// Characters of a group's text that are kept.
@@ -22,6 +22,8 @@ pub struct Member {
     pub title: String,
     /// Event time.
     pub at: Timestamp,
+    /// It is told that the alert is over.
+    pub over: bool,
 }
 
 impl Member {
@@ -33,6 +35,7 @@ impl Member {
             group: group_line(alert),
             title: alert.title.clone(),
             at: alert.at,
+            over: matches!(alert.state, State::Closed | State::Resolved),
         }
     }
 }
@@ -70,6 +73,7 @@ impl Digest {
             from: members.iter().map(|member| member.at).min().unwrap_or(Timestamp(0)),
             to: members.iter().map(|member| member.at).max().unwrap_or(Timestamp(0)),
             titles: if because == GROUP { titles(members) } else { Vec::new() },
+            over: members.iter().filter(|member| member.over).count() as u64,
             because: because.to_owned(),
         }
     }
@@ -103,7 +107,14 @@ mod tests {
 
     fn member(rule: &str, level: Level, group: &str, at: i64) -> Member {
         let title = format!("{rule} at {at}");
-        Member { rule: rule.parse().unwrap(), level, group: group.to_owned(), title, at: Timestamp(at) }
+        Member {
+            rule: rule.parse().unwrap(),
+            level,
+            group: group.to_owned(),
+            title,
+            at: Timestamp(at),
+            over: false,
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::record::{Batch, Columns, Locator, Millis, Timestamp};
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 use crate::rule::problem::Problems;
 
-use super::live::{LaneSpec, LiveSource, Reading, Step, Stepping, Trouble};
+use super::live::{Faulty, LaneSpec, LiveSource, Reading, Step, Stepping, Trouble};
 use super::{Kind, NowGuard};
 use cursor::Cursor;
 use files::{Behind, Files, Taken};
@@ -166,6 +166,8 @@ struct Follow {
     again: Vec<String>,
     /// Rows that go out with the next reading.
     pending: String,
+    /// Where those stand that make no record.
+    faulty: Vec<Faulty>,
     /// No look before, after a trouble.
     rest: Option<Timestamp>,
     /// True once all is read that ever will be.
@@ -204,6 +206,7 @@ impl Follow {
             read: 0,
             again: Vec::new(),
             pending: String::new(),
+            faulty: Vec::new(),
             rest: None,
             over: false,
             remarks: Vec::new(),
@@ -219,7 +222,7 @@ impl Follow {
         self.pending.push_str(&released);
         if !self.again.is_empty() {
             let rows = std::mem::take(&mut self.again).join("\n") + "\n";
-            self.pending = self.judge(&rows).0;
+            self.pending = self.judge(&rows, None).0;
         }
         // A clock that was set back must not stop it.
         if let Some(rest) = self.rest.take_if(|rest| now < *rest && *rest - now <= AFTER_TROUBLE) {
@@ -253,13 +256,13 @@ impl Follow {
         let Some(taken) = self.files.read(MAX_ROWS, now, &mut self.remarks) else {
             return self.idle(now, grew);
         };
-        let Taken { rows, from } = match taken {
+        let taken = match taken {
             Ok(taken) => taken,
             Err(fault) => return self.failed(now, fault),
         };
         self.grew = Some(now);
-        let (rows, newest) = self.judge(&rows);
-        self.files.has_read(from, newest);
+        let (rows, newest) = self.judge(&taken.rows, Some(&taken));
+        self.files.has_read(taken.from, newest);
         let watermark = self.watermark(now);
         self.tell_ahead(now);
         Step::Read(Box::new(self.reading(rows, watermark)))
@@ -267,10 +270,11 @@ impl Follow {
 
     /// Sets aside the rows that are ahead of now, and lets go of those whose time has come: the rows
     /// to be taken in, and the newest time among them.
-    fn judge(&mut self, rows: &str) -> (String, Option<Timestamp>) {
+    fn judge(&mut self, rows: &str, taken: Option<&Taken>) -> (String, Option<Timestamp>) {
         let base = self.read;
         self.read += rows.len() as u64;
         let mut batch = self.scanner.scan(rows.to_owned(), Locator(base));
+        self.faulty.extend(taken.iter().flat_map(|taken| faulty(&batch, taken, base)));
         let released = self.guard.admit(&mut batch);
         let newest = batch.rows.iter().filter(|row| !row.held).map(|row| row.start).max();
         let mut kept = std::mem::take(&mut self.pending);
@@ -413,6 +417,7 @@ impl Follow {
             behind: self.files.any_unread(),
             nothing: self.nothing.0.clone(),
             remarks: self.some_remarks(),
+            faulty: std::mem::take(&mut self.faulty),
         }
     }
 
@@ -436,6 +441,20 @@ impl Follow {
 fn judge_of_now(follow: bool, newest: Option<Timestamp>) -> NowGuard {
     let guard = NowGuard::resumed(newest);
     if follow { guard.by_clock() } else { guard }
+}
+
+/// Rows of `batch` that make no record, and where they stand in their file. `base` is where it begins.
+fn faulty(batch: &Batch, taken: &Taken, base: u64) -> Vec<Faulty> {
+    let (mut row, mut counted) = (0, 0);
+    let mut found = Vec::with_capacity(batch.faults.len());
+    for fault in &batch.faults {
+        let at = usize::try_from(fault.locator.0.saturating_sub(base)).unwrap_or(usize::MAX);
+        let Some(before) = taken.rows.as_bytes().get(counted..at) else { continue };
+        row += memchr::memchr_iter(b'\n', before).count() as u64;
+        counted = at;
+        found.push(Faulty { excerpt: fault.excerpt.clone(), place: taken.place(row) });
+    }
+    found
 }
 
 /// The lines of rows that are let go of.

@@ -59,6 +59,17 @@ pub struct Reading {
     /// What somebody should hear of besides: rows missing against the total, a gap beyond what the
     /// service keeps, ….
     pub remarks: Vec<String>,
+    /// Where rows stand that make no record, in their order, where the source knows.
+    pub faulty: Vec<Faulty>,
+}
+
+/// A row that makes no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faulty {
+    /// Its beginning, as it is set aside.
+    pub excerpt: String,
+    /// Where it stands: the file and its line.
+    pub place: String,
 }
 
 /// Why a reading failed. Texts hold no secret.
@@ -83,6 +94,8 @@ pub enum Trouble {
         wait: Option<Millis>,
         /// What it said, and the way out.
         text: String,
+        /// True where no lane of the source is asked any more, false where the others are.
+        whole: bool,
     },
 }
 

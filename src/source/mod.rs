@@ -16,7 +16,7 @@ use crate::rule::keys::MapDoc;
 use crate::rule::problem::Problems;
 
 pub use file::{Block, Blocks, Input, ReadError};
-pub use live::{LaneSpec, Lateness, LiveSource, Preparing, Reading, Step, Stepping, Trouble};
+pub use live::{Faulty, LaneSpec, Lateness, LiveSource, Preparing, Reading, Step, Stepping, Trouble};
 pub use now::NowGuard;
 
 /// Builds a source from its name and what the configuration says of it.

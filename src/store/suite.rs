@@ -711,6 +711,7 @@ pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
         from: Timestamp(1),
         to: Timestamp(2),
         titles: Vec::new(),
+        over: 0,
         because: "limit".to_owned(),
     };
     let summary = Delivery { body: Body::Digest(Box::new(digest)), ..delivery(0x2b, "slack", 5) };

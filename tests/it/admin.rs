@@ -133,6 +133,20 @@ async fn what_the_commands_do_the_door_does() {
     );
     assert_eq!(alerts(&*house.store, "failure-burst").await[0].now.state, State::Acknowledged);
 
+    // Without a body and without a word on what it would be.
+    let own =
+        until("Larum's own alert", async || alerts(&*house.store, "larum-dead-letter").await.pop()).await;
+    let path = format!("/api/v1/alerts/{}/acknowledge", own.now.id);
+    let (status, words) = house.ask(Method::POST, &path, None).await;
+    let meant = format!("alert {} is acknowledged by somebody at the admin door", own.now.id);
+    assert_eq!((status, &words["done"]), (StatusCode::OK, &json!(meant)));
+    // Instants are the same text wherever they stand.
+    let status = house.get("/api/v1/status").await;
+    for at in [&status["since"], &status["now"], &status["lanes"]["prod/desktop_logins"]["read_at"]] {
+        let text = at.as_str().unwrap_or_else(|| panic!("{status}"));
+        assert!(text.ends_with('Z') && larum::record::Timestamp::parse(text).is_some(), "{text}");
+    }
+
     let asked = json!({"matches": ["user=ana.ruiz"], "for": "2h", "by": "eve", "because": "she forgot it"});
     let (status, words) = house.ask(Method::POST, "/api/v1/silences", Some(asked)).await;
     assert_eq!(status, StatusCode::OK, "{words}");
@@ -188,7 +202,31 @@ async fn a_bad_question_is_told_what_is_wrong() {
         (Method::GET, "/api/v1/deliveries/zz", None, 404, "there is no delivery `zz`"),
         (Method::DELETE, "/api/v1/silences/00", None, 404, "there is no silence `00`"),
         (Method::POST, "/api/v1/receivers/hok/test", None, 409, "known: hook, kept"),
-        (Method::POST, "/api/v1/silences", Some(json!({"matches": []})), 422, "missing field"),
+        (Method::GET, "/api/v1/deliveries?mots=1", None, 400, "unknown key `mots`; did you mean `most`?"),
+        (
+            Method::POST,
+            "/api/v1/silences",
+            None,
+            400,
+            r#"`matches` is missing: write `{\"matches\": [\"user=ana\"], …}`"#,
+        ),
+        (
+            Method::POST,
+            "/api/v1/silences",
+            Some(json!({"matches": ["a=b"]})),
+            400,
+            r#"`for` is missing: write `{\"for\": \"2h\", …}`"#,
+        ),
+        (Method::POST, "/api/v1/silences", Some(json!({"matches": "a=b"})), 400, "`matches` cannot be"),
+        (
+            Method::POST,
+            "/api/v1/silences",
+            Some(json!({"matchs": []})),
+            400,
+            "unknown key `matchs`; did you mean `matches`?",
+        ),
+        (Method::POST, "/api/v1/silences", Some(json!([1])), 400, "the body is no object of JSON"),
+        (Method::POST, "/api/v1/deliveries/00/discard", None, 400, "`because` is missing"),
         (
             Method::POST,
             "/api/v1/silences",
@@ -207,6 +245,11 @@ async fn a_bad_question_is_told_what_is_wrong() {
         let text = answer.text().await.unwrap();
         assert!(text.contains(said), "{path}: {text}");
     }
+    let broken = house.request(Method::POST, "/api/v1/silences").bearer_auth(TOKEN).body("{\"for\": 2h}");
+    let broken = broken.send().await.unwrap();
+    assert_eq!(broken.status(), StatusCode::BAD_REQUEST);
+    let words = broken.text().await.unwrap();
+    assert!(words.contains("the body is no JSON: there is a fault at line 1, column 10"), "{words}");
     let long = house.request(Method::POST, "/api/v1/silences").bearer_auth(TOKEN);
     let long =
         long.header("content-type", "application/json").body("x".repeat(100_000)).send().await.unwrap();

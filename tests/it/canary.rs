@@ -55,8 +55,8 @@ const RECEIVERS: [&str; 11] = [
 fn configuration(url: &str, mail: &str) -> String {
     format!(
         "store: larum.db\nrules: [rules]\nsources:\n  - name: vendor\n    kind: huawei\n    region: cn-north-4\n    \
-         project_id: 0123456789abcdef0123456789abcdef\n    credentials: {{ak: env:HW_AK, sk: env:HW_SK}}\n    \
-         base_url: {{workspace: \"{url}\", workspaceapp: \"{url}\"}}\n    every: 1s\n\
+         credentials: {{ak: env:HW_AK, sk: env:HW_SK}}\n    \
+         base_url: {{iam: \"{url}\", workspace: \"{url}\", workspaceapp: \"{url}\"}}\n    every: 1s\n\
          receivers:\n\
          - {{name: slack, kind: slack, url: env:SLACK}}\n\
          - {{name: bot, kind: slack, token: env:BOT, channel: C0123456789, api: \"{url}/api\"}}\n\
@@ -82,6 +82,11 @@ fn configuration(url: &str, mail: &str) -> String {
 /// A service that refuses everything and says back what it was sent.
 async fn echo() -> Http {
     Http::start(|request| {
+        // But for the project's id, without which there is no daemon: it is noted beside the store.
+        if request.target.starts_with("/v3/projects") {
+            let found = r#"{"projects":[{"id":"0123456789abcdef0123456789abcdef","name":"cn-north-4"}]}"#;
+            return Play::Answer("200 OK", String::new(), found.to_owned());
+        }
         let headers: Vec<String> =
             request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let body = String::from_utf8_lossy(&request.body);
@@ -254,7 +259,8 @@ async fn no_secret_comes_out_in_logs_errors_orders_pages_the_store_or_in_debug()
             told.push((file.display().to_string(), text));
         }
     }
-    assert!(files >= 3, "a log, a store and a configuration");
+    assert!(files >= 4, "a log, a store, a note of the project and a configuration");
+    assert!(told.iter().any(|(name, text)| name.ends_with("larum.db.projects") && !text.is_empty()));
     let log = &told.iter().find(|(name, _)| name.ends_with("/log")).unwrap().1;
     assert!(log.contains("401"), "it says what services said: {log}");
     let seen: usize = http.requests().len();

@@ -42,8 +42,13 @@ fn configuration(folder: &Path, url: &str, more: &str) {
 
 /// What a command says and how it ends; the port and the folder left out.
 async fn larum(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    larum_in(folder, arguments, &[]).await
+}
+
+/// The same with more in the environment.
+async fn larum_in(folder: &Path, arguments: &[&str], more: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = std::process::Command::new(LARUM);
-    command.current_dir(folder).args(arguments);
+    command.current_dir(folder).args(arguments).envs(more.iter().copied());
     // The service answers meanwhile.
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let said = [&output.stdout[..], &output.stderr[..]].concat();
@@ -181,4 +186,55 @@ async fn a_test_message_is_sent_where_no_daemon_runs() {
     assert_eq!(letters.len(), 1);
     let (code, said) = larum(folder.path(), &["send-test", "pager"]).await;
     assert_eq!((code, said.as_str()), (Some(2), "error: there is no receiver `pager`; known: out, mail\n"));
+}
+
+/// A proxy that refuses everything; what it was asked.
+async fn proxy() -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let heard = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = tokio::io::BufReader::new(stream);
+            let mut line = String::new();
+            let _ = stream.read_line(&mut line).await;
+            heard.lock().unwrap().push(line.trim_end().to_owned());
+            let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n").await;
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_is_taken_unless_the_configuration_asks_for_it() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), service().await);
+    configuration(folder.path(), &server.url(), "");
+    let (url, asked) = proxy().await;
+    let environment = [("HTTP_PROXY", url.as_str()), ("http_proxy", &url), ("ALL_PROXY", &url)];
+    let (code, said) = larum_in(folder.path(), &["doctor"], &environment).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!((server.seen().len(), asked.lock().unwrap().len()), (3, 0));
+
+    let path = folder.path().join("larum.yaml");
+    #[expect(clippy::disallowed_methods, reason = "a test changes its own file")]
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&server.url(), "https://service.example") + "proxy: environment\n")
+        .unwrap();
+    let environment = [("HTTPS_PROXY", url.as_str())];
+    let (code, said) = larum_in(folder.path(), &["doctor"], &environment).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(asked.lock().unwrap()[0], "CONNECT service.example:443 HTTP/1.1", "{said}");
+    let (code, said) =
+        larum_in(folder.path(), &["check"], &[("HTTPS_PROXY", "socks5://u:hunter2@proxy")]).await;
+    assert_eq!(code, Some(0), "only a configuration asks for it: {said}");
+    let arguments = ["check", "--config", "larum.yaml"];
+    let (code, said) =
+        larum_in(folder.path(), &arguments, &[("HTTPS_PROXY", "socks5://u:hunter2@proxy")]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("`HTTPS_PROXY` in the environment names no proxy") && !said.contains("hunter2"),
+        "{said}"
+    );
 }

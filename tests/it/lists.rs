@@ -168,7 +168,10 @@ async fn a_list_that_changes_is_in_force_and_one_with_a_fault_goes_on_as_it_was(
     };
     let title = until("Larum's own alert", own).await;
     assert!(
-        title.ends_with("leavers.csv does not load: line 1: the first line names no column `value`"),
+        title.ends_with(
+            "leavers.csv does not load: line 1: the first line names no column `value`; its last good version stays in \
+             force"
+        ),
         "{title}"
     );
     let before = running.alerts().await.len();

@@ -244,6 +244,42 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_receiver_that_was_mended_is_asked_at_once_when_an_operator_says_so() {
+    let again = Order::Redrive { delivery: None, receiver: Some("hook".to_owned()) };
+    for order in [Order::SendTest { receiver: "hook".to_owned() }, Order::Reload, again] {
+        let place = Place::new().await;
+        // It refuses everything, the fixed probe too: nobody asks it again for a quarter of an hour.
+        place.answer.store(401, Ordering::SeqCst);
+        let daemon = Daemon::start(place.settings()).await.unwrap();
+        let store = daemon.store();
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        let running = tokio::spawn(daemon.run(stopping));
+        let paused =
+            until("the word of it", async || alerts(&*store, "larum-receiver-paused").await.pop()).await;
+        assert!(paused.now.title.starts_with("receiver hook is paused: "), "{}", paused.now.title);
+        let status = place.status().await;
+        let hook = &status.receivers["hook"];
+        assert!(hook.paused.as_ref().is_some_and(|why| why.contains("401")), "{hook:?}");
+        assert_eq!(hook.deliveries.get("waiting"), Some(&1), "{hook:?}");
+        assert!(status.blind().iter().any(|why| why.starts_with("receiver hook is paused")), "{status:?}");
+
+        place.answer.store(204, Ordering::SeqCst);
+        place.done(order.clone()).await;
+        until("the delivery", async || (deliveries(&*store, "hook", "delivered").await == 1).then_some(()))
+            .await;
+        let over = async || {
+            let own = alerts(&*store, "larum-receiver-paused").await.pop()?;
+            (own.now.state == State::Resolved).then_some(())
+        };
+        until("the end of it", over).await;
+        let hook = &place.status().await.receivers["hook"];
+        assert_eq!((&hook.paused, hook.deliveries.get("delivered")), (&None, Some(&1)), "{order:?}");
+        stop.send(true).unwrap();
+        running.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_cannot_go_on_says_so_past_its_store() {
     let place = Place::new().await;
     let daemon = Daemon::start(place.settings()).await.unwrap();
@@ -297,7 +333,12 @@ async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
     };
     let status = until("the new rule", both).await;
     assert!(status.rules.contains_key("failure-burst"), "{:?}", status.rules);
-    assert_eq!(status.rules_off.len(), 1);
+    let (file, fault) = status.rules_off.iter().next().unwrap();
+    assert!(file.ends_with("failure-burst.yaml") && status.rules_off.len() == 1, "{:?}", status.rules_off);
+    assert!(fault.starts_with("line ") && fault.contains("unknown key `witin`"), "{fault}");
+    assert!(fault.ends_with("; its last good version stays in force"), "{fault}");
+    let own = until("Larum's own alert", async || alerts(&*store, "larum-rule-off").await.pop()).await;
+    assert_eq!(own.now.title, format!("{file} does not load: {fault}"));
     assert!(status.rules["any-failure"].hits > 0, "it learnt nothing: {:?}", status.rules);
     until("what stands", async || alerts(&*store, "any-failure").await.pop()).await;
     assert!(alerts(&*store, "any-failure").await.iter().all(|alert| alert.fired.standing));

@@ -179,6 +179,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
         from: AT,
         to: AT + Millis::mins(12),
         titles: Vec::new(),
+        over: 0,
         because: "limit".to_owned(),
     };
     let standing = Digest { because: "standing".to_owned(), others: 0, ..digest.clone() };
@@ -225,6 +226,7 @@ pub fn digest_message(text: &str) -> Message {
             from: AT,
             to: AT + Millis::mins(1),
             titles: vec![text.to_owned()],
+            over: 0,
             because: text.to_owned(),
         })),
     )

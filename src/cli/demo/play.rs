@@ -131,7 +131,7 @@ fn configuration(demo: &Demo, service: &str, hook: &str) -> String {
          credentials: {{ak: env:HW_ACCESS_KEY, sk: env:HW_SECRET_KEY}}\n    \
          base_url: {{workspace: \"{service}\", workspaceapp: \"{service}\"}}\n    \
          every: 1s\n    since: 14d\n    requests: {{per_second: 20, burst: 40}}\n\
-         receivers:\n  - {{name: webhook, kind: webhook, url: \"{hook}\", secret: env:HOOK_SECRET, at_most: {limit}}}\n  \
+         receivers:\n  - {{name: webhook, kind: webhook, url: \"{hook}\", secret: env:HOOK_SECRET, at_most: {limit}, closed: off}}\n  \
          - {{name: mail, kind: email, smtp: file:mail, from: larum@example.com, to: [soc@example.com], at_most: {limit}}}\n\
          routes:\n  - {{match: {{}}, to: [webhook, mail]}}\n",
         project = Options::PROJECT_ID,

@@ -53,7 +53,7 @@ pub(super) fn told(
         let told = told.iter().map(|delivery| Told {
             receiver: delivery.receiver.to_string(),
             reason: delivery.why().word(),
-            detail: deliveries::in_words(delivery, Clock::wall().now()),
+            detail: deliveries::in_words(delivery, Clock::wall().now(), show::Times::UTC),
         });
         Ok(Some(told.collect()))
     })

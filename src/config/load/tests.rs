@@ -112,6 +112,11 @@ fn a_configuration_says_where_records_come_from_and_who_hears() {
     let limited = GOOD.replace("critical: off}", "rules: {burst: 3 in 1h}}, watchdog: {every: 24h}");
     let soc = read(&limited).receivers.remove(0);
     let hourly = AtMost { count: 3, within: Millis::hours(1) };
+    assert_eq!(soc.closed, None);
+    for (word, closed) in [("off", false), ("on", true)] {
+        let told = read(&GOOD.replace("critical: off}", &format!("critical: off}}, closed: {word}")));
+        assert_eq!(told.receivers[0].closed, Some(closed));
+    }
     assert_eq!(soc.at_most_rules, [("burst".parse().unwrap(), hourly)]);
     assert_eq!((soc.at_most.len(), soc.watchdog), (1, Some(Millis::hours(24))));
     assert_eq!(config.ops, ["log".parse().unwrap()]);

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Rooms;
+use super::asked::{Asked, Body};
 use crate::alert::State as AlertState;
 use crate::daemon::control::Call;
 use crate::daemon::orders::{Order, Reply};
@@ -134,65 +133,50 @@ pub(super) async fn send_test(State(rooms): State<Rooms>, Path(receiver): Path<S
 // --- alerts
 
 /// Which alerts.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct AlertsAsked {
-    state: Option<String>,
-    rule: Option<String>,
-    level: Option<String>,
-    tenant: Option<String>,
-    since: Option<String>,
-    most: Option<usize>,
+fn alert_query(asked: Option<&str>) -> Result<AlertQuery, Refused> {
+    let mut asked = Asked::query(asked, &["state", "rule", "level", "tenant", "since", "most"])?;
+    let states = asked.text("state")?.unwrap_or_default();
+    let states = states.split(',').filter(|word| !word.is_empty()).map(|word| {
+        let known = AlertState::ALL.into_iter().find(|state| state.as_str() == word);
+        known.ok_or_else(|| bad("state", word, &AlertState::ALL.map(AlertState::as_str).join(", ")))
+    });
+    let states = states.collect::<Result<_, _>>()?;
+    let level = asked.text("level")?.map(|word| {
+        let known = Level::ALL.into_iter().find(|level| level.as_str() == word);
+        known.ok_or_else(|| bad("level", &word, &Level::ALL.map(Level::as_str).join(", ")))
+    });
+    let rule = asked.text("rule")?;
+    let rule = rule.map(|id| RuleId::try_from(id.clone()).map_err(|_| bad("rule", &id, "a rule's id")));
+    let since = asked.text("since")?.map(|text| time("since", &text));
+    Ok(AlertQuery {
+        tenant: asked.text("tenant")?.map(Into::into),
+        id: None,
+        rule: rule.transpose()?,
+        states,
+        level: level.transpose()?,
+        since: since.transpose()?,
+        most: most(asked.text("most")?)?,
+    })
 }
 
-impl AlertsAsked {
-    fn query(self) -> Result<AlertQuery, Refused> {
-        let states = self.state.as_deref().unwrap_or("").split(',').filter(|word| !word.is_empty());
-        let states = states.map(|word| {
-            let known = AlertState::ALL.into_iter().find(|state| state.as_str() == word);
-            known.ok_or_else(|| bad("state", word, &AlertState::ALL.map(AlertState::as_str).join(", ")))
-        });
-        let level = self.level.map(|word| {
-            let known = Level::ALL.into_iter().find(|level| level.as_str() == word);
-            known.ok_or_else(|| bad("level", &word, &Level::ALL.map(Level::as_str).join(", ")))
-        });
-        let rule =
-            self.rule.map(|id| RuleId::try_from(id.clone()).map_err(|_| bad("rule", &id, "a rule's id")));
-        let since = self.since.map(|text| {
-            Timestamp::parse(&text).ok_or_else(|| bad("since", &text, "a time such as 2026-01-05T09:00:00Z"))
-        });
-        Ok(AlertQuery {
-            tenant: self.tenant.map(Into::into),
-            id: None,
-            rule: rule.transpose()?,
-            states: states.collect::<Result<_, _>>()?,
-            level: level.transpose()?,
-            since: since.transpose()?,
-            most: most(self.most)?,
-        })
-    }
+fn time(key: &str, text: &str) -> Result<Timestamp, Refused> {
+    Timestamp::parse(text).ok_or_else(|| bad(key, text, "a time such as 2026-01-05T09:00:00Z"))
 }
 
-fn bad(key: &str, found: &str, wanted: &str) -> Refused {
+pub(super) fn bad(key: &str, found: &str, wanted: &str) -> Refused {
     let found: String = found.chars().take(64).collect();
     refused(StatusCode::BAD_REQUEST, format!("`{key}` cannot be `{found}`; write one of: {wanted}"))
 }
 
-fn most(asked: Option<usize>) -> Result<usize, Refused> {
-    match asked {
-        None => Ok(MOST),
-        Some(most) if (1..=MOST_EVER).contains(&most) => Ok(most),
-        Some(most) => Err(bad("most", &most.to_string(), &format!("1 to {MOST_EVER}"))),
-    }
+fn most(asked: Option<String>) -> Result<usize, Refused> {
+    let Some(text) = asked else { return Ok(MOST) };
+    let most = text.parse().ok().filter(|most| (1..=MOST_EVER).contains(most));
+    most.ok_or_else(|| bad("most", &text, &format!("1 to {MOST_EVER}")))
 }
 
 /// Alerts, newest first.
-pub(super) async fn alerts(
-    State(rooms): State<Rooms>,
-    asked: Result<Query<AlertsAsked>, QueryRejection>,
-) -> Answer {
-    let Query(asked) = asked.map_err(|fault| refused(StatusCode::BAD_REQUEST, fault.body_text()))?;
-    let found = rooms.store.alerts(asked.query()?).await.map_err(|error| failed(&error))?;
+pub(super) async fn alerts(State(rooms): State<Rooms>, RawQuery(asked): RawQuery) -> Answer {
+    let found = rooms.store.alerts(alert_query(asked.as_deref())?).await.map_err(|error| failed(&error))?;
     let found: Vec<_> = found.into_iter().map(|kept| kept.now).collect();
     Ok(Json(json!({"alerts": to_json(&found)?})))
 }
@@ -207,19 +191,11 @@ pub(super) async fn alert(State(rooms): State<Rooms>, Path(id): Path<String>) ->
     Ok(Json(shown::alert_with(&kept, &revisions, &deliveries)))
 }
 
-/// Who does something, and why.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct By {
-    by: String,
-}
+/// Who acknowledges where the body does not say.
+const SOMEBODY: &str = "somebody at the admin door";
 
-pub(super) async fn acknowledge(
-    State(rooms): State<Rooms>,
-    Path(id): Path<String>,
-    body: Result<Json<By>, JsonRejection>,
-) -> Answer {
-    let By { by } = taken(body)?;
+pub(super) async fn acknowledge(State(rooms): State<Rooms>, Path(id): Path<String>, body: Body) -> Answer {
+    let by = Asked::body(body, &["by"])?.text("by")?.unwrap_or_else(|| SOMEBODY.to_owned());
     let kept = rooms.one_alert(&id).await?;
     rooms.order(Order::Acknowledge { alert: kept.now.id.to_string(), by }).await
 }
@@ -232,29 +208,11 @@ pub(super) async fn silences(State(rooms): State<Rooms>) -> Answer {
 }
 
 /// A silence that is asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SilenceAsked {
-    #[serde(default = "default_tenant")]
-    tenant: String,
-    matches: Vec<String>,
-    #[serde(default)]
-    from: Option<String>,
-    r#for: String,
-    by: String,
-    because: String,
-}
-
-fn default_tenant() -> String {
-    "default".to_owned()
-}
-
-pub(super) async fn silence(
-    State(rooms): State<Rooms>,
-    body: Result<Json<SilenceAsked>, JsonRejection>,
-) -> Answer {
-    let asked = taken(body)?;
-    let pairs = asked.matches.iter().map(|pair| {
+pub(super) async fn silence(State(rooms): State<Rooms>, body: Body) -> Answer {
+    let mut asked = Asked::body(body, &["tenant", "matches", "from", "for", "by", "because"])?;
+    let tenant = asked.text("tenant")?.unwrap_or_else(|| "default".to_owned());
+    let pairs = asked.texts("matches", PAIRS)?;
+    let pairs = pairs.iter().map(|pair| {
         let split = pair.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
         let split = split.map(|(name, value)| (name.to_owned(), value.to_owned()));
         split.ok_or_else(|| bad("matches", pair, "pairs such as `user=ana`"))
@@ -263,14 +221,20 @@ pub(super) async fn silence(
     if matches.is_empty() {
         return Err(bad("matches", "[]", "pairs such as `user=ana`; nothing silences everything"));
     }
-    let length = Millis::parse(&asked.r#for).ok().filter(|length| *length > Millis::ZERO);
-    let length = length.ok_or_else(|| bad("for", &asked.r#for, "a length such as 2h"))?;
-    let SilenceAsked { tenant, from, by, because, .. } = asked;
-    let from = from.map(|text| {
-        Timestamp::parse(&text).ok_or_else(|| bad("from", &text, "a time such as 2026-01-05T09:00:00Z"))
-    });
-    rooms.order(Order::Silence { tenant, matches, from: from.transpose()?, length, by, because }).await
+    let length = asked.need("for", "\"for\": \"2h\"")?;
+    let length = Millis::parse(&length)
+        .ok()
+        .filter(|length| *length > Millis::ZERO)
+        .ok_or_else(|| bad("for", &length, "a length such as 2h"))?;
+    let from = asked.text("from")?.map(|text| time("from", &text)).transpose()?;
+    let (by, because) = (asked.need("by", "\"by\": \"eve\"")?, asked.need("because", BECAUSE)?);
+    rooms.order(Order::Silence { tenant, matches, from, length, by, because }).await
 }
+
+/// How a key is written.
+const PAIRS: &str = "\"matches\": [\"user=ana\"]";
+/// The same.
+const BECAUSE: &str = "\"because\": \"desktops are moved\"";
 
 pub(super) async fn unsilence(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer {
     let found = rooms.store.silences(rooms.clock.now()).await.map_err(|error| failed(&error))?;
@@ -282,29 +246,17 @@ pub(super) async fn unsilence(State(rooms): State<Rooms>, Path(id): Path<String>
 
 // --- deliveries
 
-/// Which deliveries.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct DeliveriesAsked {
-    receiver: Option<String>,
-    state: Option<String>,
-    most: Option<usize>,
-}
-
 /// Deliveries, oldest first.
-pub(super) async fn deliveries(
-    State(rooms): State<Rooms>,
-    asked: Result<Query<DeliveriesAsked>, QueryRejection>,
-) -> Answer {
-    let Query(asked) = asked.map_err(|fault| refused(StatusCode::BAD_REQUEST, fault.body_text()))?;
-    let receiver = asked
-        .receiver
+pub(super) async fn deliveries(State(rooms): State<Rooms>, RawQuery(asked): RawQuery) -> Answer {
+    let mut asked = Asked::query(asked.as_deref(), &["receiver", "state", "most"])?;
+    let receiver = asked.text("receiver")?;
+    let receiver = receiver
         .map(|name| name.parse::<ReceiverName>().map_err(|_| bad("receiver", &name, "a receiver's name")));
-    let words = asked.state.as_deref().unwrap_or("").split(',').filter(|word| !word.is_empty());
+    let states = asked.text("state")?.unwrap_or_default();
     let query = DeliveryQuery {
         receiver: receiver.transpose()?,
-        states: words.map(str::to_owned).collect(),
-        most: most(asked.most)?,
+        states: states.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+        most: most(asked.text("most")?)?,
         ..DeliveryQuery::default()
     };
     let found = rooms.store.deliveries(query).await.map_err(|error| failed(&error))?;
@@ -323,29 +275,14 @@ pub(super) async fn redrive(State(rooms): State<Rooms>, Path(id): Path<String>) 
     rooms.order(Order::Redrive { delivery: Some(found.id.to_string()), receiver: None }).await
 }
 
-/// Why something is done.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Because {
-    because: String,
-}
-
-pub(super) async fn discard(
-    State(rooms): State<Rooms>,
-    Path(id): Path<String>,
-    body: Result<Json<Because>, JsonRejection>,
-) -> Answer {
-    let Because { because } = taken(body)?;
+pub(super) async fn discard(State(rooms): State<Rooms>, Path(id): Path<String>, body: Body) -> Answer {
+    let because = Asked::body(body, &["because"])?.need("because", BECAUSE)?;
     let found = rooms.one_delivery(&id).await?;
     let delivery = Some(found.id.to_string());
     rooms.order(Order::Discard { delivery, receiver: None, because }).await
 }
 
 // --- what they share
-
-fn taken<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refused> {
-    body.map(|Json(body)| body).map_err(|fault| refused(fault.status(), fault.body_text()))
-}
 
 fn to_json(value: &impl serde::Serialize) -> Result<Value, Refused> {
     serde_json::to_value(value)

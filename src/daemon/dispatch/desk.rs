@@ -235,6 +235,7 @@ impl Desk {
             group: String::new(),
             title: String::new(),
             at: delivery.created,
+            over: false,
         };
         Ok(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)))
     }

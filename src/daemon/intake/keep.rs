@@ -7,7 +7,7 @@ use super::{Intake, IntakeError, Kind, Millis, Step, Timestamp, debug, info, own
 use crate::alert::{Alert, AlertId};
 use crate::daemon::life::Outcome;
 use crate::engine::Note;
-use crate::store::{Change, Entry, Event};
+use crate::store::{Change, Entry, Event, Quarantined};
 
 /// Bytes of rows after which a checkpoint pays: judging them again takes a second or so.
 const CHECKPOINT_BYTES: usize = 8 << 20;
@@ -36,7 +36,8 @@ impl Intake {
                 bytes += rows.len();
             }
             self.hand_over(&entry.event);
-            let outcome = self.life.apply(&entry)?;
+            let mut outcome = self.life.apply(&entry)?;
+            self.say_where(&mut outcome.quarantined);
             here.insert(entry.seq, entry);
             let told =
                 tell(&*self.around.store, &self.tenant, &self.life, &here, &outcome, &mut known).await?;
@@ -116,6 +117,16 @@ impl Intake {
         changes.extend(routing.owed_standing(&standing, now));
         changes.extend(routing.owed_released(&released, now));
         changes
+    }
+
+    /// Adds to the reasons of rows that make no record where they stand, if the source knows.
+    pub(super) fn say_where(&mut self, rows: &mut [Quarantined]) {
+        for row in rows {
+            let place = self.faulty.get_mut(&row.excerpt).and_then(std::collections::VecDeque::pop_front);
+            if let Some(place) = place {
+                row.reason = format!("{} ({place})", row.reason);
+            }
+        }
     }
 
     fn quarantine_event(&self, outcome: &Outcome) -> Option<own::Event> {

@@ -42,6 +42,7 @@ impl Intake {
             let text = self.text_in_force().await?;
             self.wish = Some(Wish { text, learning: None });
         }
+        self.show_waiting(first && self.wish.is_some());
         let Some(wish) = &mut self.wish else { return Ok(()) };
         if wish.learning.is_some() || (first && !settled) {
             return Ok(());
@@ -72,6 +73,19 @@ impl Intake {
             let _ = done.send(Learnt { number, rebuild, rules }).await;
         });
         Ok(())
+    }
+
+    /// Shows which lanes the rules wait for, if they do.
+    fn show_waiting(&self, waits: bool) {
+        let lanes = self.lanes.values().filter(|state| waits && !state.settled);
+        let lanes: Vec<String> = lanes.map(|state| state.lane.name.clone()).collect();
+        self.around.board.write(|status| {
+            if lanes.is_empty() {
+                status.rules_wait_for.remove(&*self.tenant);
+            } else {
+                status.rules_wait_for.insert(self.tenant.to_string(), lanes);
+            }
+        });
     }
 
     /// Puts in force what has learnt, between two readings.

@@ -12,6 +12,9 @@ use crate::route::retry::PROBE_EVERY;
 use crate::route::{Attempt, DeliveryId, ReceiverName};
 use crate::store::Change;
 
+/// What the alert of the daemon's own end is about.
+pub(super) const DAEMON: &str = "daemon";
+
 /// How long a receiver may take where something is told past the store.
 const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -100,7 +103,7 @@ impl Daemon {
     }
 
     /// What the dispatcher met.
-    async fn heard(&mut self, event: dispatch::Event) -> Result<(), DaemonError> {
+    pub(super) async fn heard(&mut self, event: dispatch::Event) -> Result<(), DaemonError> {
         use dispatch::Event;
         let now = self.settings.clock.now();
         let said = match event {
@@ -237,9 +240,10 @@ impl Daemon {
     /// Tells that the daemon cannot go on, past its store.
     pub(super) async fn last_words(&mut self, failure: &DaemonError) {
         let text = Some(format!("the daemon has ended: {failure}"));
-        let event = own::Event { kind: Kind::StoreFailing, subject: "daemon".to_owned(), text };
+        let event = own::Event { kind: Kind::StoreFailing, subject: DAEMON.to_owned(), text };
         let now = self.settings.clock.now();
         if let Some(alert) = self.own.tell(&event, now, env!("CARGO_PKG_VERSION")) {
+            super::parting::leave(&self.store_path, &alert);
             // Its receivers are told one after the other, each within its time.
             let _ = self.last_resort(alert).await;
         }
@@ -320,12 +324,13 @@ impl Daemon {
         for tenant in self.store.tenants().await? {
             fences.insert(tenant.clone(), self.fences.of(&*self.store, &tenant).await?);
         }
-        let clerk = Clerk { store: &*self.store, fences, now: self.settings.clock.now() };
+        let declared = Some(self.generation.declared.clone());
+        let clerk = Clerk { store: &*self.store, fences, now: self.settings.clock.now(), declared };
         let nothing = || Reply::Refused("this is no order for the store".to_owned());
         Ok(clerk.carry_out(order).await?.unwrap_or_else(nothing))
     }
 
-    async fn status(&self) -> crate::daemon::status::Status {
+    pub(super) async fn status(&self) -> crate::daemon::status::Status {
         // Intakes put down what rules did when they are asked.
         self.beats().await;
         let mut status = self.board.read();

@@ -1,5 +1,6 @@
 //! Starting: the configuration, the store, what an earlier life left, and then everything that runs.
 
+use super::desk::DAEMON;
 use super::{
     Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, Own, Pollers, READINGS,
     Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
@@ -102,9 +103,20 @@ impl Daemon {
         };
         daemon.open_admin(built.admin.clone()).await?;
         daemon.put_in_force(built).await?;
+        daemon.is_back().await?;
         super::super::alive::ready("reading and telling");
         info!(store = %daemon.store_path.display(), "started");
         Ok(daemon)
+    }
+
+    /// Tells whoever was told that an earlier life has ended that there is another.
+    async fn is_back(&mut self) -> Result<(), DaemonError> {
+        let Some(ended) = super::parting::take(&self.store_path) else { return Ok(()) };
+        // It was told past the store, and is kept now with its end.
+        self.own.recall(ended.clone());
+        self.unkept.push(ended);
+        let (kind, subject) = (own::Kind::StoreFailing, DAEMON.to_owned());
+        self.say(own::Event { kind, subject, text: None }).await
     }
 
     /// Puts everything that was built in the place of what there was.
@@ -112,6 +124,7 @@ impl Daemon {
         let digest = *blake3::hash(built.config.text().as_bytes()).as_bytes();
         let changed = digest != self.config_digest;
         self.zone = built.config.zone;
+        self.board.write(|status| self.zone.name().clone_into(&mut status.zone));
         self.generation = built.generation.clone();
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
@@ -193,7 +206,7 @@ impl Daemon {
         });
         self.receivers.clear();
         let mut targets = Vec::new();
-        for BuiltReceiver { name, kind, limits, watchdog, receiver } in receivers {
+        for BuiltReceiver { name, kind, limits, closed: _, watchdog, receiver } in receivers {
             let receiver: Arc<dyn Receiver> = receiver.into();
             self.receivers.insert(name.clone(), receiver.clone());
             targets.push(Target { name, receiver, transport: kind.transport, limits, watchdog });

@@ -30,8 +30,8 @@ fn write(folder: &Path, name: &str, text: &str) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a receiver was told")]
-fn told(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("kept.ndjson")).unwrap_or_default()
+fn told(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap_or_default()
 }
 
 async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
@@ -44,8 +44,189 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     panic!("waited in vain for {what}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_told_that_an_alert_is_over_unless_they_want_no_word_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let quiet = "\n  - {name: quiet, kind: file, path: quiet.ndjson, closed: off}";
+    let config = CONFIG.replace("kept.ndjson}", &format!("kept.ndjson}}{quiet}"));
+    write(here, "larum.yaml", &config.replace("to: [kept]}", "to: [kept, quiet]}"));
+    write(here, "rules/any.yaml", &format!("{RULE}cooldown: {{for: 2s, by: [user]}}\n"));
+    write(here, "in/a.ndjson", "");
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let now = settings.clock.now();
+    let daemon = Daemon::start(settings).await.unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    write(
+        here,
+        "in/a.ndjson",
+        &format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{now}\"}}\n"),
+    );
+    let states = |name: &str| -> Vec<String> {
+        let lines = told(here, name);
+        let alerts = lines.lines().map(|line| serde_json::from_str::<crate::alert::Alert>(line).unwrap());
+        alerts.map(|alert| format!("{} {} {}", alert.rule, alert.revision, alert.state.as_str())).collect()
+    };
+    until("the end told", async || (states("kept.ndjson").len() == 2).then_some(())).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(states("kept.ndjson"), ["any 1 open", "any 2 closed"]);
+    assert_eq!(states("quiet.ndjson"), ["any 1 open"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_before_the_first_start_counts_as_hits_and_not_as_alerts() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let row = |id: i64| {
+        let at = settings.clock.now() - Millis::mins(40 - id);
+        format!("{{\"id\":\"{id}\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{at}\"}}\n")
+    };
+    let rows: String = (0..3).map(row).collect();
+    write(here, "in/a.ndjson", &rows);
+    let daemon = Daemon::start(settings.clone()).await.unwrap();
+    let (board, store) = (daemon.board(), daemon.store());
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    let known = async || board.read().rules.get("any").filter(|rule| rule.hits == 3).cloned();
+    let rule = until("the rule to know the past", known).await;
+    assert_eq!((rule.alerts, rule.learning), (0, false));
+    assert_eq!(store.alerts(AlertQuery { most: 10, ..AlertQuery::default() }).await.unwrap(), []);
+    // What comes from now on does.
+    write(here, "in/a.ndjson", &format!("{rows}{}", row(40)));
+    let alert = until("the alert", async || {
+        store.alerts(AlertQuery { most: 10, ..AlertQuery::default() }).await.unwrap().pop()
+    })
+    .await;
+    assert!(!alert.now.standing);
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(board.read().rules["any"].alerts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_makes_no_record_is_told_of_with_its_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    write(here, "in/a.ndjson", "");
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let now = settings.clock.now();
+    let daemon = Daemon::start(settings).await.unwrap();
+    let store = daemon.store();
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    let good = format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"start_time\":\"{now}\"}}\n");
+    let mut text = [good.as_bytes(), b"\n", b"{\"a\":\"\xff\"}\n", b"{\"user_name\":\"bob\"}\n"].concat();
+    let path = here.join("in/a.ndjson");
+    std::fs::write(&path, &text).unwrap();
+    let rows = async |count: usize| {
+        let rows = store.quarantine("default".into(), 10).await.unwrap();
+        (rows.len() == count).then(|| rows.into_iter().map(|row| row.reason).collect::<Vec<_>>())
+    };
+    let first = until("the row set aside", async || rows(1).await).await;
+    assert!(first[0].ends_with(&format!(" (`{}`, line 4)", path.display())), "{first:?}");
+    // The file grows: lines are counted on.
+    text.extend_from_slice(b"oh no\n");
+    std::fs::write(&path, &text).unwrap();
+    let both = until("the other", async || rows(2).await).await;
+    assert!(both[0].ends_with(&format!(" (`{}`, line 5)", path.display())), "newest first: {both:?}");
+    let own = until("the word of it", async || own_of(&*store, "larum-quarantine").await.pop()).await;
+    assert!(own.fired.title.contains(&format!("(`{}`, line 4)", path.display())), "{}", own.fired.title);
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_that_the_daemon_has_ended_is_told_that_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    write(here, "in/a.ndjson", "{}\n");
+    let settings = || Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let steps = Steps::stop_at(crate::daemon::step::Step::BeforeCommit, 1);
+    let daemon = Daemon::start(Settings { steps, ..settings() }).await.unwrap();
+    let (_stop, stopping) = watch::channel(false);
+    let ended = daemon.run(stopping).await.unwrap_err();
+    let states = || -> Vec<(String, String)> {
+        let lines = told(here, "kept.ndjson");
+        let alerts = lines.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap());
+        let alerts = alerts.filter(|alert| alert.rule.as_str() == "larum-store-failing");
+        alerts
+            .map(|alert| (format!("{} {}", alert.state.as_str(), alert.title), alert.id.to_string()))
+            .collect()
+    };
+    let first = states();
+    assert_eq!(first[0].0, format!("open the daemon has ended: {ended}"));
+
+    for lives in 0..2 {
+        let daemon = Daemon::start(settings()).await.unwrap();
+        let store = daemon.store();
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(daemon.run(stopping));
+        let back =
+            until("the word that it is back", async || Some(states()).filter(|told| told.len() == 2)).await;
+        assert_eq!(back[1], (format!("resolved the daemon has ended: {ended}"), first[0].1.clone()));
+        let kept = own(&*store).await;
+        assert_eq!((kept.len(), kept[0].now.state), (1, State::Resolved), "life {lives}");
+        stop.send(true).unwrap();
+        running.await.unwrap().unwrap();
+    }
+    assert_eq!(states().len(), 2, "it is told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_fails_is_told_of_and_shown_until_it_takes_messages_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let hook = "kept.ndjson}\n  - {name: hook, kind: file, path: hook.ndjson}";
+    write(here, "larum.yaml", &CONFIG.replace("kept.ndjson}", hook));
+    write(here, "rules/any.yaml", RULE);
+    write(here, "in/a.ndjson", "");
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let mut daemon = Daemon::start(settings).await.unwrap();
+    let store = daemon.store();
+    let (receiver, reason): (ReceiverName, _) = ("hook".parse().unwrap(), "500: no".to_owned());
+    let failing = || dispatch::Event::Failing { receiver: receiver.clone(), reason: reason.clone() };
+    daemon.heard(failing()).await.unwrap();
+    daemon.heard(failing()).await.unwrap();
+    let told = own_of(&*store, "larum-receiver-failing").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].now.state, State::Open);
+    assert_eq!(told[0].now.title, "receiver hook fails, and is tried again by itself: 500: no");
+    let status = daemon.status().await;
+    assert_eq!(status.receivers["hook"].failure.as_deref(), Some("500: no"));
+    // What is owed is counted by its state: the word of it, to `kept`.
+    let counts = async |receiver: &str| {
+        let counts = store.holdings().await.unwrap().deliveries.remove(receiver).unwrap_or_default();
+        counts.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+    };
+    let shown = |status: &crate::daemon::status::Status, receiver: &str| {
+        status.receivers[receiver].deliveries.clone().into_iter().filter(|(_, n)| *n > 0).collect::<Vec<_>>()
+    };
+    assert_eq!((shown(&status, "hook"), counts("hook").await), (Vec::new(), Vec::new()));
+    until("the word of it", async || (counts("kept").await == [("delivered".to_owned(), 1)]).then_some(()))
+        .await;
+    assert_eq!(shown(&daemon.status().await, "kept"), [("delivered".to_owned(), 1)]);
+
+    daemon.heard(dispatch::Event::Recovered { receiver: receiver.clone() }).await.unwrap();
+    let over = own_of(&*store, "larum-receiver-failing").await;
+    assert_eq!((over.len(), over[0].now.state), (1, State::Resolved));
+    assert_eq!(daemon.status().await.receivers["hook"].failure, None);
+}
+
 async fn own(store: &dyn Store) -> Vec<KeptAlert> {
-    let rule = Some("larum-store-failing".parse().unwrap());
+    own_of(store, "larum-store-failing").await
+}
+
+async fn own_of(store: &dyn Store, rule: &str) -> Vec<KeptAlert> {
+    let rule = Some(rule.parse().unwrap());
     store.alerts(AlertQuery { rule, most: 10, ..AlertQuery::default() }).await.unwrap()
 }
 
@@ -82,7 +263,9 @@ async fn while_the_disk_is_full_the_daemon_waits_says_so_and_goes_on_when_there_
     more(5);
     until("the word of it", async || board.read().store_failed).await;
     until("the receiver told past the store", async || {
-        told(here).contains("nothing can be kept: the disk under the store is full").then_some(())
+        told(here, "kept.ndjson")
+            .contains("nothing can be kept: the disk under the store is full")
+            .then_some(())
     })
     .await;
     // Longer than a reading that was not kept rests: it has been tried again.

@@ -216,6 +216,25 @@ mod tests {
     }
 
     #[test]
+    fn the_last_letter_says_in_its_subject_that_it_is_over() {
+        let told = |state| {
+            let letter = letter(&samples::changed(|alert| (alert.revision, alert.state) = (2, state)));
+            let parsed = MessageParser::default().parse(letter.as_bytes()).unwrap();
+            (parsed.subject().unwrap().to_owned(), parsed.thread_name().unwrap().to_owned())
+        };
+        // What a mail program threads by leaves the word in brackets aside.
+        let thread = "ana: 5 failed sign-ins in 10 minutes".to_owned();
+        for (state, word) in [
+            (State::Open, "[high]"),
+            (State::Updated, "[high, still going on]"),
+            (State::Closed, "[high, over]"),
+            (State::Resolved, "[high, resolved]"),
+        ] {
+            assert_eq!(told(state), (format!("{word} {thread}"), thread.clone()));
+        }
+    }
+
+    #[test]
     fn the_minimal_form_is_plain_text_alone() {
         let mut message = samples::alert();
         message.plain = true;

@@ -30,7 +30,7 @@ pub const KIND: Kind = Kind {
     example: "{name: siem, kind: webhook, url: https://siem.example/hook, secret: env:HOOK_SECRET}",
     transport: Transport { per_minute: 600, burst: 20 },
     human: false,
-    ends: false,
+    ends: true,
     build,
 };
 

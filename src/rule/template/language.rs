@@ -1,7 +1,6 @@
 //! The language of alert texts: which filters, tests and statements there are, and how a value is
 //! shown. It knows no rule and no alert.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use minijinja::value::{Rest, Value, ValueKind};
@@ -125,30 +124,20 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// One line of at most `most` characters: breaks become spaces, and what would steer a terminal or
-/// turn the reading direction is spelt out.
+/// One line of at most `most` characters: breaks become spaces. What hides or commands stays what it is:
+/// a sink spells it out, and spelt here it would be spelt twice.
 pub(super) fn clean(text: &str, most: usize) -> String {
     let mut cleaned = String::new();
     for (count, c) in text.chars().enumerate() {
         if count == most {
-            while cleaned.chars().count() >= most {
-                cleaned.pop();
-            }
+            cleaned.pop();
             cleaned.push('…');
             break;
         }
         match c {
             '\n' | '\r' | '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => cleaned.push(' '),
-            c if is_hidden(c) => write!(cleaned, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default(),
             c => cleaned.push(c),
         }
     }
     cleaned
-}
-
-/// True for characters that are not seen but act: controls, directions, joiners, tags.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -1,9 +1,9 @@
 //! Texts of alerts: minijinja templates, compiled once, strict when they load and forgiving when
 //! they render, since an alert must go out.
 //!
-//! Every value is data: it is put in once and never read as a template, its line breaks and control
-//! characters are made harmless, and it is cut so that one hostile value cannot push out the words
-//! around it. What a sink must escape beyond that, the sink escapes. Templates include nothing,
+//! Every value is data: it is put in once and never read as a template, its line breaks are spaces,
+//! and it is cut so that one hostile value cannot push out the words around it. All else of it stays as
+//! it is, hidden characters too: what a sink must escape, the sink escapes, once. Templates include nothing,
 //! define nothing and loop over what they are given.
 
 mod language;
@@ -379,12 +379,12 @@ mod tests {
     }
 
     #[test]
-    fn a_title_is_one_plain_line() {
+    fn a_title_is_one_line_and_else_what_the_record_says() {
         shows("{{ user }}", &json!({"user": "a\r\nb\u{2028}c\td"}), "a  b c d");
         shows(
             "{{ user }}",
             &json!({"user": "\u{1b}[31m\u{0}\u{202e}x\u{200b}"}),
-            "\\u{1b}[31m\\u{0}\\u{202e}x\\u{200b}",
+            "\u{1b}[31m\u{0}\u{202e}x\u{200b}",
         );
         shows("a\nb", &json!({}), "a b");
     }

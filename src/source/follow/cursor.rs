@@ -29,6 +29,9 @@ pub(super) struct Place {
     pub head: (u64, u32),
     /// Bytes read, as unpacked; always the beginning of a line, or within one that is passed over.
     pub offset: u64,
+    /// Lines before that byte; none where nobody has counted them.
+    #[serde(default)]
+    pub lines: Option<u64>,
     /// True while a line that is too long is passed over.
     pub passing: bool,
     /// True once it is read for good.

@@ -31,6 +31,33 @@ pub(super) struct Taken {
     pub rows: String,
     /// Number of the file.
     pub from: usize,
+    /// Its path.
+    pub path: String,
+    /// Lines of the file before the first of them; none where nobody has counted them.
+    pub before: Option<u64>,
+    /// Lines among them that were left out, counted from the first, which is 0.
+    pub out: Vec<u64>,
+}
+
+impl Taken {
+    /// Where the line is that `rows` has as number `row`, the first being 0.
+    pub(super) fn place(&self, row: u64) -> String {
+        let Some(before) = self.before else { return format!("`{}`", self.path) };
+        let mut line = row;
+        for out in &self.out {
+            line += u64::from(*out <= line);
+        }
+        format!("`{}`, line {}", self.path, before + line + 1)
+    }
+}
+
+/// Lines of a file, and which among them were left out.
+#[derive(Debug, Default)]
+struct Lines {
+    text: String,
+    out: Vec<u64>,
+    /// Lines, those that were left out too.
+    count: u64,
 }
 
 /// What is still to be read.
@@ -67,6 +94,8 @@ struct Known {
     len: u64,
     /// Up to here there is no further whole line.
     seen: u64,
+    /// Lines that were passed over before those that were read last.
+    passed: u64,
     /// Time of its first row, where it was asked for.
     first: Option<Timestamp>,
     /// When it was read last.
@@ -263,7 +292,8 @@ impl Files {
             let from = next.map(|(from, _)| from)?;
             let known = &mut self.list[from];
             known.touched = now;
-            let rows = match known.read(most, follow, remarks) {
+            let before = known.place.lines;
+            let Lines { text: rows, out, .. } = match known.read(most, follow, remarks) {
                 Ok(rows) => rows,
                 Err(error) => {
                     known.stuck = Some((now, known.len));
@@ -272,7 +302,9 @@ impl Files {
                 }
             };
             if !rows.is_empty() {
-                return Some(Ok(Taken { rows, from }));
+                // Its head may have been passed over, or an old line that has no end.
+                let before = before.map(|before| before + std::mem::take(&mut known.passed));
+                return Some(Ok(Taken { rows, from, path: known.place.path.clone(), before, out }));
             }
         }
     }
@@ -293,6 +325,7 @@ impl Known {
             ino: file.ino,
             head: (digest(&[]), 0),
             offset: 0,
+            lines: Some(0),
             passing: false,
             done: false,
             newest: None,
@@ -308,6 +341,7 @@ impl Known {
             form: None,
             len: 0,
             seen: 0,
+            passed: 0,
             first: None,
             touched: Timestamp::MIN,
             gone: None,
@@ -374,6 +408,7 @@ impl Known {
         remarks.push(format!("`{}` {why}: it is read from its beginning", self.place.path));
         let place = &mut self.place;
         (place.offset, place.passing, place.done, place.head) = (0, false, false, (digest(&[]), 0));
+        place.lines = Some(0);
         (self.seen, self.form, self.file, self.blocks) = (0, None, None, None);
     }
 
@@ -385,14 +420,14 @@ impl Known {
         }
     }
 
-    fn read(&mut self, most: usize, follow: bool, remarks: &mut Vec<String>) -> io::Result<String> {
+    fn read(&mut self, most: usize, follow: bool, remarks: &mut Vec<String>) -> io::Result<Lines> {
         if self.form.is_none() {
             let mut first = [0; 4];
             let len = read_at(self.opened()?, &mut first, 0)?;
             let told = len == first.len() || first[..len].contains(&b'\n') || !follow;
             if !told {
                 self.seen = self.len;
-                return Ok(String::new());
+                return Ok(Lines::default());
             }
             self.form = Some(Form::of(&first[..len]));
         }
@@ -412,10 +447,10 @@ impl Known {
     }
 
     /// Whole lines of a file that grows.
-    fn read_on(&mut self, most: usize, remarks: &mut Vec<String>) -> io::Result<String> {
+    fn read_on(&mut self, most: usize, remarks: &mut Vec<String>) -> io::Result<Lines> {
         if !self.is_the_same()? {
             self.begin_anew("holds something else now", remarks);
-            return Ok(String::new());
+            return Ok(Lines::default());
         }
         let offset = self.place.offset;
         let want = usize::try_from(self.len - offset).unwrap_or(most).min(most + 1);
@@ -426,7 +461,10 @@ impl Known {
         let mut lines = begin..bytes.len();
         if self.place.passing {
             match memchr::memchr(b'\n', &bytes) {
-                Some(end) => (lines.start, self.place.passing) = (end + 1, false),
+                Some(end) => {
+                    (lines.start, self.place.passing) = (end + 1, false);
+                    self.passed += 1;
+                }
                 None => lines.start = bytes.len(),
             }
         }
@@ -455,7 +493,12 @@ impl Known {
         self.remember_head()?;
         bytes.truncate(lines.end);
         bytes.drain(..lines.start);
-        Ok(text_of(bytes, at, &self.place.path, remarks))
+        let read = text_of(bytes, at, &self.place.path, remarks);
+        self.place.lines = self.place.lines.map(|lines| lines + self.passed + read.count);
+        if read.text.is_empty() {
+            self.passed = 0;
+        }
+        Ok(read)
     }
 
     /// True where the first bytes are those that were read.
@@ -481,13 +524,13 @@ impl Known {
     }
 
     /// The next lines of a file that is read whole; at its end it is done.
-    fn read_whole(&mut self, most: usize, remarks: &mut Vec<String>) -> io::Result<String> {
+    fn read_whole(&mut self, most: usize, remarks: &mut Vec<String>) -> io::Result<Lines> {
         if self.blocks.is_none() {
             let blocks = Input::open(Path::new(&self.place.path)).and_then(|input| input.blocks());
             self.blocks = Some(Reader(blocks.map_err(|error| error.source)?));
         }
         let path = self.place.path.clone();
-        let mut rows = String::new();
+        let mut rows = Lines::default();
         while let Some(Reader(blocks)) = &mut self.blocks {
             let Some(block) = blocks.next() else {
                 self.blocks = None;
@@ -497,7 +540,7 @@ impl Known {
             let block = match block {
                 Ok(block) => block,
                 // What was read before is told first; the fault comes again.
-                Err(_) if !rows.is_empty() => {
+                Err(_) if !rows.text.is_empty() => {
                     self.blocks = None;
                     break;
                 }
@@ -515,29 +558,37 @@ impl Known {
             let at = block.offset + old as u64;
             let bytes = block.bytes[old..].to_vec();
             self.place.offset = self.place.offset.max(at + bytes.len() as u64);
-            rows.push_str(&text_of(bytes, at, &path, remarks));
-            if rows.len() >= most / 2 {
+            let more = text_of(bytes, at, &path, remarks);
+            rows.out.extend(more.out.iter().map(|out| rows.count + out));
+            rows.text.push_str(&more.text);
+            // A line that is too long stands in no block.
+            rows.count += more.count + block.faults.len() as u64;
+            if rows.text.len() >= most / 2 {
                 break;
             }
         }
-        if !rows.is_empty() && !rows.ends_with('\n') {
-            rows.push('\n');
+        self.place.lines = self.place.lines.map(|lines| lines + rows.count);
+        if !rows.text.is_empty() && !rows.text.ends_with('\n') {
+            rows.text.push('\n');
         }
         Ok(rows)
     }
 }
 
 /// Lines as text; those that are none are left out and told of together.
-fn text_of(bytes: Vec<u8>, at: u64, path: &str, remarks: &mut Vec<String>) -> String {
+fn text_of(bytes: Vec<u8>, at: u64, path: &str, remarks: &mut Vec<String>) -> Lines {
+    let count = memchr::memchr_iter(b'\n', &bytes).count() as u64;
     let bytes = match String::from_utf8(bytes) {
-        Ok(text) => return text,
+        Ok(text) => return Lines { text, out: Vec::new(), count },
         Err(error) => error.into_bytes(),
     };
-    let (mut text, mut offset, mut bad) = (String::new(), at, None);
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        match std::str::from_utf8(line) {
-            Ok(line) => text.push_str(line),
-            Err(_) => bad = bad.map(|(first, count)| (first, count + 1)).or(Some((offset, 1_u64))),
+    let (mut text, mut offset, mut bad, mut out) = (String::new(), at, None, Vec::new());
+    for (number, line) in (0..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+        if let Ok(line) = std::str::from_utf8(line) {
+            text.push_str(line);
+        } else {
+            bad = bad.map(|(first, count)| (first, count + 1)).or(Some((offset, 1_u64)));
+            out.push(number);
         }
         offset += line.len() as u64;
     }
@@ -546,7 +597,7 @@ fn text_of(bytes: Vec<u8>, at: u64, path: &str, remarks: &mut Vec<String>) -> St
             "`{path}`: {count} lines are not UTF-8 and are left out, the first at byte {first}"
         ));
     }
-    text
+    Lines { text, out, count }
 }
 
 /// Reads until `into` is full or the file ends.

@@ -52,6 +52,9 @@ pub(super) struct Audit {
     /// Readings of that hour of which nobody is sure.
     unsure: u8,
     fruitless: u8,
+    /// Hours before this were counted by an earlier life: which of their rows it has met, nobody
+    /// remembers.
+    earlier: Option<Hour>,
 }
 
 impl Audit {
@@ -78,18 +81,25 @@ impl Audit {
 
     /// The service has told the total of an hour.
     pub fn told(&mut self, hour: Hour, count: u32, total: Option<u64>, place: &mut Place) {
-        place.compared(hour);
         self.again = (total.unwrap_or_default() > u64::from(count)).then_some((hour, count));
+        // Until it has been read once more, a later life compares it again.
+        if self.again.is_none() {
+            place.compared(hour);
+        }
     }
 
     /// The hour was read once more; what somebody should hear of.
-    pub fn read(&mut self, hour: Hour, count: u32, read: Again) -> Option<String> {
-        let Again { rows, late, unsure } = read;
+    pub fn read(&mut self, hour: Hour, count: u32, read: Again, place: &mut Place) -> Option<String> {
+        let Again { rows, mut late, unsure } = read;
+        if self.earlier.is_some_and(|earlier| hour < earlier) {
+            late = late.min(rows.saturating_sub(count as usize));
+        }
         if late == 0 && unsure && self.unsure < PATIENCE {
             self.unsure += 1;
             return None;
         }
         (self.again, self.unsure) = (None, 0);
+        place.compared(hour);
         if late > 0 {
             self.fruitless = 0;
             return Some(format!(
@@ -111,9 +121,10 @@ impl Audit {
         })
     }
 
-    /// The place was begun anew, or one was resumed.
-    pub fn restart(&mut self) {
-        self.again = None;
+    /// The rows that were counted before `from` are no longer remembered one by one.
+    pub fn restart(&mut self, from: Option<Hour>) {
+        (self.again, self.unsure) = (None, 0);
+        self.earlier = self.earlier.max(from);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what an answer means. No redirect is followed: a signature is for one host. The
 //! length of a request is measured here, so that the service's clock is not taken for later than it
-//! is.
+//! is. A proxy of the environment is taken only where the configuration asks for it.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::api::{Call, Method, basic};
 use super::credentials::{Credentials, Keeper, NoCredentials};
 use super::sign::{self, canonical_query};
 use super::trouble::{Answer, Redactor, http_date, retry_after};
+use crate::config::Proxies;
 use crate::record::{Millis, Timestamp};
 
 /// Longest body that is read.
@@ -46,11 +47,11 @@ pub(super) struct Http {
 
 impl Http {
     /// None, and why, where the machine has no roots of trust.
-    pub fn new() -> Result<Self, String> {
+    pub fn new(proxies: &Proxies) -> Result<Self, String> {
         // Whoever comes first installs the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = || Client::builder().redirect(Policy::none()).user_agent(AGENT);
-        let service = client().connect_timeout(CONNECT).timeout(TIMEOUT).build();
+        let service = proxies.client(client()).connect_timeout(CONNECT).timeout(TIMEOUT).build();
         let metadata = client().connect_timeout(METADATA).timeout(2 * METADATA).no_proxy().build();
         Ok(Self {
             service: service.map_err(|error| chain(&error))?,
@@ -128,9 +129,9 @@ pub(super) struct Requests {
 
 impl Requests {
     /// None, and why, where the machine has no roots of trust.
-    pub fn new(keeper: Keeper, project_id: String) -> Result<Self, String> {
+    pub fn new(keeper: Keeper, project_id: String, proxies: &Proxies) -> Result<Self, String> {
         let redactor = keeper.redactor();
-        Ok(Self { http: Http::new()?, keeper, project_id, redactor })
+        Ok(Self { http: Http::new(proxies)?, keeper, project_id, redactor })
     }
 
     /// Sees to it that somebody can ask.

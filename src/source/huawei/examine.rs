@@ -115,7 +115,8 @@ pub async fn examine(
     clock: impl Fn() -> Timestamp,
 ) -> Option<Examined> {
     let settings = Settings::read(options, secrets, problems)?;
-    let mut requests = Requests::new(settings.keeper, settings.project_id.unwrap_or_default()).ok()?;
+    let mut requests =
+        Requests::new(settings.keeper, settings.project_id.unwrap_or_default(), &settings.proxies).ok()?;
     let ready = ready(&mut requests, settings.iam.as_ref(), &settings.region, clock()).await;
     let (mut findings, mut refused) = (Vec::new(), false);
     for api in settings.apis {

@@ -231,7 +231,7 @@ impl Exporter {
         let settings = Settings::read(options, secrets, problems)?;
         let never = |text: String| Some(Err(ExportError::Never(text)));
         let project_id = settings.project_id.unwrap_or_default();
-        let mut requests = match Requests::new(settings.keeper, project_id) {
+        let mut requests = match Requests::new(settings.keeper, project_id, &settings.proxies) {
             Ok(requests) => requests,
             Err(fault) => return never(format!("no request can be made: {fault}")),
         };

@@ -111,7 +111,7 @@ impl Huawei {
             Bad::Refused { text } => {
                 polled.lane.drop_walk(purpose);
                 polled.not_before = now + trouble::REFUSED;
-                let trouble = Trouble::Refused { wait: Some(trouble::REFUSED), text };
+                let trouble = Trouble::Refused { wait: Some(trouble::REFUSED), text, whole: false };
                 Step::Failed { lane: number, trouble }
             }
             Bad::Ended { text } => {
@@ -148,8 +148,8 @@ impl Huawei {
     /// Nothing is asked any more before `until`; every lane says so.
     pub(super) fn stop(&mut self, until: Timestamp, wait: Option<Millis>, text: &str) -> Step {
         self.stopped = until;
-        let failed =
-            |lane: usize| Step::Failed { lane, trouble: Trouble::Refused { wait, text: text.to_owned() } };
+        let trouble = Trouble::Refused { wait, text: text.to_owned(), whole: true };
+        let failed = |lane: usize| Step::Failed { lane, trouble: trouble.clone() };
         self.said.extend((1..self.lanes.len()).map(failed));
         failed(0)
     }

@@ -11,7 +11,7 @@ use super::lane::Pace;
 use super::lateness;
 use super::place::KEPT;
 use super::{APIS, region};
-use crate::config::{Options, Secrets};
+use crate::config::{Options, Proxies, Secrets};
 use crate::record::Millis;
 use crate::record::scan::Endpoint;
 use crate::rule::keys::{MapDoc, Open, Takes, may, need};
@@ -146,6 +146,8 @@ pub(super) struct Settings {
     /// Of the services that the endpoints need, and of others where they are known.
     pub bases: Vec<(Service, Url)>,
     pub filters: Vec<(Endpoint, Filters)>,
+    /// How the service is reached.
+    pub proxies: Proxies,
 }
 
 impl Settings {
@@ -205,6 +207,7 @@ impl Settings {
             burst,
             bases: bases?,
             filters,
+            proxies: secrets.proxies.clone(),
         })
     }
 

@@ -126,10 +126,11 @@ impl Lane {
             self.follow(settle);
         }
         (self.awake, self.looked) = (false, None);
-        self.audit.restart();
         if let Some(place) = &mut self.place {
             place.stop_counting(self.pace.lookback);
         }
+        let earlier = self.place.as_ref().and_then(Place::counted_before);
+        self.audit.restart(earlier);
         self.unsure = self.place.iter().flat_map(Place::open).collect();
         Ok(())
     }
@@ -270,14 +271,19 @@ impl Lane {
         let news = walk.finish(&mut self.known, date);
         let (settle, missing) = (self.pace.settle, news.missing);
         self.tell_missing(&walk, missing);
+        if news.unsure && self.unsure_polls == PATIENCE && missing == 0 {
+            self.remarks.push(format!(
+                "{PATIENCE} polls in a row did not see the window from {} to {} at rest; reading goes on, and what \
+                 was missed comes late",
+                walk.from, walk.to
+            ));
+        }
         if news.unsure && self.unsure_polls < PATIENCE {
             // The watermark stands, and the window is read again.
             self.unsure_polls += 1;
             return self.reading(news, false, date);
         }
-        if !news.unsure {
-            self.unsure_polls = 0;
-        }
+        self.unsure_polls = if news.unsure { self.unsure_polls + 1 } else { 0 };
         if self.looks_back {
             let wide = self.place.as_ref().filter(|_| walk.is_wide());
             self.looked = wide.map(|place| (place.start, walk.began));
@@ -345,14 +351,14 @@ impl Lane {
 
     fn end_check(&mut self, check: Check, walk: &Walk, news: News, date: Timestamp) -> Reading {
         let (Check::Total(hour, count) | Check::Rows(hour, count)) = check;
+        let late = news.met.iter().filter(|start| Hour::of(**start) == hour).count();
+        let again = Again { rows: walk.within(hour), late, unsure: news.unsure };
         if let Some(place) = &mut self.place {
             for open in &walk.open {
                 place.opened(*open, walk.began);
             }
+            self.remarks.extend(self.audit.read(hour, count, again, place));
         }
-        let late = news.met.iter().filter(|start| Hour::of(**start) == hour).count();
-        let again = Again { rows: walk.within(hour), late, unsure: news.unsure };
-        self.remarks.extend(self.audit.read(hour, count, again));
         self.reading(news, true, date)
     }
 
@@ -388,7 +394,7 @@ impl Lane {
                 let text = "more rows came than are remembered; the totals of their hours are not compared";
                 self.remarks.push(text.to_owned());
                 place.forget_counts();
-                self.audit.restart();
+                self.audit.restart(None);
             }
             // Until its hour has been compared, and perhaps read again, a row is known.
             let pinned = self.audit.oldest(place).map(Hour::start);

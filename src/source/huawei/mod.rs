@@ -183,7 +183,11 @@ impl Huawei {
             });
         }
         Ok(Self {
-            requests: Requests::new(settings.keeper, settings.project_id.unwrap_or_default())?,
+            requests: Requests::new(
+                settings.keeper,
+                settings.project_id.unwrap_or_default(),
+                &settings.proxies,
+            )?,
             region: settings.region,
             iam: settings.iam,
             hosts,

@@ -1,8 +1,11 @@
 //! One part of a window, as it is paged through: where its next page begins, and whether all came.
 //!
 //! One page is a picture of one moment. Of several, none may fit the other: rows come and go between
-//! two requests, and nobody promises an order. What shifts in comes twice, and is one row; what is
-//! missed shows in the total, and then the part is read in smaller ones, until each is one page.
+//! two requests, and nobody promises an order. What shifts in comes twice, and is one row. What is
+//! missed shows in the total, but for one case: a row before the next page went and another came after
+//! it, and the total is what it was. So each page begins with the last row of the one before it, which
+//! must be met again there. Where anything does not fit, the part is read in smaller ones, until each is
+//! one page. Pages of one row have none to lap over by; the vendor's are of a hundred.
 
 use crate::record::{Millis, Timestamp};
 
@@ -54,6 +57,8 @@ struct Pass {
     total: Option<u64>,
     moved: bool,
     fell: bool,
+    /// A page did not begin with the last row of the one before it.
+    slipped: bool,
     /// Rows of the last page that had any.
     last: u64,
     /// Pages in a row that were empty.
@@ -64,12 +69,26 @@ struct Pass {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Met {
     pub total: Option<u64>,
-    /// Rows that were asked for at most, and those that came.
+    /// Rows that were asked for at most, and those that came, but for the one of the page before.
     pub limit: u32,
     pub rows: u64,
+    /// What the last row of the page before was met as.
+    pub lap: Lap,
     /// Rows that this pass, and any pass, has not met before.
     pub new_to_pass: u64,
     pub new_to_part: u64,
+}
+
+/// Whether a page began with the last row of the one before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Lap {
+    /// It was not asked for.
+    #[default]
+    No,
+    /// It did.
+    Met,
+    /// It began with another one.
+    Slipped,
 }
 
 /// What to do after a page.
@@ -102,16 +121,19 @@ impl Part {
         pass.total = met.total;
         pass.pages += 1;
         pass.full += u32::from(met.rows > 0);
-        pass.longest = pass.longest.max(met.rows);
+        pass.slipped |= met.lap == Lap::Slipped;
+        let all = met.rows + u64::from(met.lap == Lap::Met);
+        pass.longest = pass.longest.max(all);
         pass.read += met.rows;
         pass.distinct += met.new_to_pass;
         if met.rows == 0 {
             pass.empty += 1;
         } else {
-            (pass.last, pass.empty) = (met.rows, 0);
+            (pass.last, pass.empty) = (all, 0);
         }
         pass.dull = if met.new_to_pass > 0 { 0 } else { pass.dull + 1 };
-        self.offset += met.rows;
+        // It was asked for from the row before on, and that was another one.
+        self.offset = self.offset.saturating_sub(u64::from(met.lap == Lap::Slipped)) + met.rows;
         self.found += met.new_to_part;
         let total = met.total.unwrap_or_default();
         let reached = met.total.is_some_and(|total| self.offset >= total);
@@ -138,7 +160,7 @@ impl Part {
         let missing = total.saturating_sub(self.found);
         let one_page = pass.full <= 1;
         // Where a row went away, those after it stood one place nearer than the next page began.
-        if !pass.fell && (missing == 0 || (one_page && pass.read >= total)) {
+        if !pass.fell && !pass.slipped && (missing == 0 || (one_page && pass.read >= total)) {
             return Verdict::Whole(0);
         }
         // Nothing came at all, though something should.
@@ -146,13 +168,17 @@ impl Part {
             return Verdict::Unsure(missing);
         }
         // Every row came once, and then there was none: the total is wrong.
-        if pass.empty > 0 && !pass.moved && pass.distinct == pass.read {
+        if pass.empty > 0 && !pass.moved && !pass.slipped && pass.distinct == pass.read {
             return Verdict::Whole(missing);
         }
         let moments = (self.to - self.own).0 / resolution.0.max(1);
         if !one_page && moments > 1 {
             let pages = (total * 10).div_ceil((pass.longest * FULL).max(1));
             return Verdict::Split(pages.clamp(2, moments.unsigned_abs().min(MAX_PARTS)));
+        }
+        // A moment cannot be split. Where its order changes all the time, all rows of a second pass are all.
+        if self.passes > 0 && !pass.fell && missing == 0 {
+            return Verdict::Whole(0);
         }
         if self.passes + 1 < MAX_PASSES { Verdict::Again } else { Verdict::Unsure(missing) }
     }
@@ -166,7 +192,7 @@ impl Part {
 
     /// Every row of the pass came once, as far as anybody can tell.
     pub fn came_once(&self) -> bool {
-        !self.pass.moved && self.pass.total == Some(self.pass.read)
+        !self.pass.moved && !self.pass.slipped && self.pass.total == Some(self.pass.read)
     }
 
     /// The same in `count` parts, earliest first: rows only ever move to later times.
@@ -213,16 +239,22 @@ mod tests {
         Part::new(Timestamp(0), Timestamp(MINUTE.0 * minutes))
     }
 
-    /// What comes of pages in the manner of `10/100 8+7/100`: rows, of which so many are new, and the total.
+    /// What comes of pages in the manner of `10/100 8+7/100`: rows, of which so many are new, and the total;
+    /// `~` before them where the page did not begin with the last row of the one before it.
     #[track_caller]
     fn check(minutes: i64, pages: &str, meant: &[Verdict]) {
         let mut part = part(minutes);
         let mut verdicts = Vec::new();
         for page in pages.split_whitespace() {
+            let (lap, page) = match page.strip_prefix('~') {
+                Some(page) => (Lap::Slipped, page),
+                None => (Lap::No, page),
+            };
             let (rows, total) = page.split_once('/').unwrap();
             let (rows, new) = rows.split_once('+').unwrap_or((rows, rows));
             let (rows, new): (u64, u64) = (rows.parse().unwrap(), new.parse().unwrap());
-            let met = Met { total: total.parse().ok(), limit: 10, rows, new_to_pass: new, new_to_part: new };
+            let met =
+                Met { total: total.parse().ok(), limit: 10, rows, lap, new_to_pass: new, new_to_part: new };
             let verdict = part.take(met, MINUTE);
             if verdict == Verdict::Again {
                 part.again();
@@ -265,6 +297,8 @@ mod tests {
         check(15, "10/15 7+5/17", &[Verdict::Ask, Verdict::Split(3)]);
         // A row went: the next page began one too late.
         check(15, "10/12 1/11", &[Verdict::Ask, Verdict::Split(2)]);
+        // One went before the second page and another came after it: the total is what it was.
+        check(15, "10/20 ~11+10/20", &[Verdict::Ask, Verdict::Split(3)]);
         // The same, and nothing was left for the next page.
         check(15, "10/11 0/10 10/10", &[Verdict::Ask, Verdict::Again, Verdict::Whole(0)]);
     }
@@ -273,7 +307,12 @@ mod tests {
     fn a_moment_with_more_rows_than_a_page_is_gone_through_again_and_then_left() {
         let (ask, again) = (Verdict::Ask, Verdict::Again);
         check(1, "10/20 10+8/20 10+2/20 10+0/20", &[ask, again, ask, Verdict::Whole(0)]);
-        let met = |rows, new| Met { total: Some(40), limit: 20, rows, new_to_pass: rows, new_to_part: new };
+        // Its rows change their order all the time, and came all.
+        check(1, "10/20 ~11+10/20 10+0/20 ~11+0/20", &[ask, again, ask, Verdict::Whole(0)]);
+        let met = |rows, new| {
+            let lap = Lap::No;
+            Met { total: Some(40), limit: 20, rows, lap, new_to_pass: rows, new_to_part: new }
+        };
         let mut part = part(1);
         for _ in 1..MAX_PASSES {
             assert_eq!(part.take(met(20, 5), MINUTE), Verdict::Ask);

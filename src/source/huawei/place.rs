@@ -135,6 +135,11 @@ impl Place {
         self.counted = None;
     }
 
+    /// The hour after the last that is counted.
+    pub fn counted_before(&self) -> Option<Hour> {
+        self.counts.last_key_value().map(|(hour, _)| Hour::of(hour.end()))
+    }
+
     /// Counts from the next hour on.
     pub fn begin_counting(&mut self) {
         self.counted = Some(Hour::of(Hour::of(self.to).end()));

@@ -56,9 +56,15 @@ impl Reader {
                 records[*number] = Some(record);
             }
         }
+        let id_of = |line: &str, record: Option<usize>| {
+            record.map_or_else(|| digest(line), |record| batch.rows[record].id)
+        };
+        let ids: Vec<RowId> = rows.iter().zip(&records).map(|(line, record)| id_of(line, *record)).collect();
+        // The last row of the page before was given with it.
+        let lap = walk.lap(&ids);
         let mut nths: HashMap<RowId, u32> = HashMap::new();
         let mut read = Vec::with_capacity(rows.len());
-        for (line, record) in rows.into_iter().zip(records) {
+        for (line, record) in rows.into_iter().zip(records).skip(lap) {
             let row = record.map(|record| (&batch.rows[record], batch.record(record, Phase::Start)));
             let (id, version, (start, end), open, keyed) = match row {
                 Some((row, record)) => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::api::Ask;
 use super::known::{Found, Known, New, Scope};
-use super::part::{Met, Part, Verdict};
+use super::part::{Lap, Met, Part, Verdict};
 use super::place::Hour;
 use crate::record::{Millis, RowId, Timestamp};
 
@@ -58,6 +58,10 @@ pub(super) struct Walk {
     /// more or in smaller parts.
     pages: u32,
     allowed: Option<u32>,
+    /// The last row of the page before, in this pass: the next one is asked for from it on.
+    tail: Option<RowId>,
+    /// What it was met as on the page that is taken in.
+    lap: Lap,
     /// Rows, and the pass that met them last.
     distinct: HashMap<(RowId, u32), u32>,
     /// What is not given yet, with its pass.
@@ -120,6 +124,8 @@ impl Walk {
             total: 0,
             pages: 0,
             allowed: None,
+            tail: None,
+            lap: Lap::No,
             distinct: HashMap::new(),
             rows: Vec::new(),
             bytes: 0,
@@ -149,7 +155,31 @@ impl Walk {
     }
 
     pub fn ask(&self) -> Ask {
-        Ask { from: self.part.from, to: self.part.to, offset: self.part.offset, limit: self.limit }
+        let offset = self.part.offset - u64::from(self.laps());
+        Ask { from: self.part.from, to: self.part.to, offset, limit: self.limit }
+    }
+
+    /// Whether the next page is to begin with the last row of the one before it.
+    fn laps(&self) -> bool {
+        self.tail.is_some() && self.part.offset > 0 && self.limit > 1
+    }
+
+    /// Looks whether a page of these rows begins with the last row of the one before it. How many of them
+    /// are that one.
+    pub fn lap(&mut self, ids: &[RowId]) -> usize {
+        self.lap = match ids.first() {
+            Some(first) if self.laps() && self.tail == Some(*first) => Lap::Met,
+            Some(_) if self.laps() => Lap::Slipped,
+            Some(_) | None => Lap::No,
+        };
+        match ids {
+            // Nothing came, or nothing that had not come: the same is asked for once more.
+            [] => {}
+            [_] if self.lap == Lap::Met => {}
+            [_] => self.tail = None,
+            [.., last] => self.tail = Some(*last),
+        }
+        usize::from(self.lap == Lap::Met)
     }
 
     /// True before its first page.
@@ -165,6 +195,8 @@ impl Walk {
     /// Passes over the row at the offset, which cannot be read.
     pub fn skip(&mut self) {
         self.part.offset += 1;
+        // It would be the first of the next page.
+        self.tail = None;
     }
 
     /// Counts a row without a key; gives how many of this pass before it were no other.
@@ -178,7 +210,8 @@ impl Walk {
     pub fn take(&mut self, total: Option<u64>, rows: Vec<Read>) -> Next {
         self.pages = self.pages.saturating_add(1);
         let (limit, count) = (self.limit, rows.len() as u64);
-        let mut met = Met { total, limit, rows: count, new_to_pass: 0, new_to_part: 0 };
+        let lap = std::mem::take(&mut self.lap);
+        let mut met = Met { total, limit, rows: count, lap, new_to_pass: 0, new_to_part: 0 };
         for row in rows {
             let before = self.distinct.insert((row.found.id, row.nth), self.pass);
             met.new_to_pass += u64::from(before != Some(self.pass));
@@ -252,6 +285,7 @@ impl Walk {
 
     fn next_pass(&mut self) {
         self.pass = self.pass.saturating_add(1);
+        self.tail = None;
         self.like.clear();
     }
 

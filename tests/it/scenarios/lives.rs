@@ -251,6 +251,8 @@ async fn two_projects_of_two_regions_are_read_with_a_budget_each() {
         }
         let state = server.state();
         let busiest = state["busiest_minute"].as_u64().unwrap();
+        // Each list is asked for in it; that nobody spends another's budget is counted to the request where
+        // time stands still: `each_source_has_a_budget_of_its_own_to_the_request`.
         assert!((3..=66).contains(&busiest), "{name}: {state}");
         assert_eq!(state["answers"].get("403"), None, "each is asked for its own project: {state}");
     }
