@@ -168,7 +168,9 @@ impl Checker {
                 }
                 Standing::Dead { reason, .. } => {
                     let told = alerts.iter().find(|kept| is_of(delivery, kept)).unwrap();
-                    let picky = delivery.receiver.as_str() == "picky" && told.fired.title.contains(REFUSED);
+                    // In the title, or among what the alert shows.
+                    let words = serde_json::to_string(&told.fired).unwrap();
+                    let picky = delivery.receiver.as_str() == "picky" && words.contains(REFUSED);
                     assert!(picky && came == 0, "{reason}: {delivery:?}");
                 }
                 Standing::Waiting | Standing::Sending { .. } | Standing::Discarded { .. } => {
