@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use crate::record::{Datum, FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp};
+use crate::record::{Datum, FieldName, Level, Locator, Phase, RecordId, RuleId, Timestamp, write_hex};
 
 /// Identity of an alert: digest of tenant, rule, revision of the rule's meaning, group and the
 /// record that tipped it, or the instant where time did.
@@ -46,7 +46,7 @@ impl AlertId {
 /// 32 hexadecimal digits.
 impl fmt::Display for AlertId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -62,7 +62,7 @@ pub struct Revision(pub [u8; 8]);
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -203,7 +203,8 @@ pub struct Fired {
     pub of: Arc<[Datum]>,
     /// The record that tipped it.
     pub tip: Sight,
-    /// First records of the window, then its last ones; at most [`Fired::MAX_SIGHTS`].
+    /// First records of the window, then its last ones; at most [`Fired::MAX_SIGHTS`], and where the rule
+    /// shows no values of them as many as are evidence.
     pub sights: Vec<Sight>,
 }
 

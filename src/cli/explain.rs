@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::alert::{Draft, Fired};
+use crate::alert::Fired;
 use crate::engine::{Engine, links};
 use crate::record::scan::{Mapping, Origin};
 use crate::record::{FieldName, RuleId, Timestamp, Value};
@@ -23,9 +23,8 @@ use crate::rule::why::Why;
 
 use super::feed::FileArguments;
 use super::load::{GeoArguments, Known, RuleArguments};
-use super::replay::Kept;
 use super::{Exit, Failure, Output, show};
-use gathering::Gathering;
+use gathering::{Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
@@ -188,13 +187,9 @@ impl Explain {
         let loaded = self.rules.load(&[], declared, Known::Given)?;
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let engine = Engine::new(Arc::new(tables.generation(loaded.rules)), "default");
-        let mut kept = Kept::default();
-        self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut kept)?;
-        let fired = kept.drafts.into_iter().filter_map(|draft| match draft {
-            Draft::Fired(fired) => Some(*fired),
-            Draft::Changed(_) => None,
-        });
-        Ok(fired.into_iter().find(|fired| fired.id.to_string().starts_with(id)))
+        let mut sought = Sought { id: id.to_owned(), fired: None };
+        self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut sought)?;
+        Ok(sought.fired)
     }
 
     fn tell(&self, explanation: &Explanation) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! `larum replay`: rules over files of records, with the code that the daemon runs.
 
+mod drafts;
 mod evidence;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,12 +21,16 @@ use crate::record::scan::{Fault, Origin, Provenance};
 
 use super::archive::Archived;
 use super::feed::{Archive, Fed, FileArguments, Watcher};
-use super::load::{GeoArguments, Known, Loaded, RuleArguments};
+use super::load::{self, GeoArguments, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
+use drafts::{Drafts, InOrder};
 use evidence::{Rows, Written};
 
-/// Alerts whose evidence is fetched together: files are read again once for so many.
-const TOLD_AT_A_TIME: usize = 4_096;
+/// Alerts whose evidence is fetched together. What the next ones show too is fetched once.
+const TOLD_AT_A_TIME: usize = 512;
+/// Ids of alerts that are remembered at least, so that none is told twice whose row came again after it
+/// was forgotten.
+const MAX_KNOWN: usize = 1 << 18;
 /// Bytes of alerts that are written together.
 const WRITTEN_AT_A_TIME: usize = 64 << 10;
 
@@ -61,20 +66,36 @@ pub struct Replay {
 }
 
 /// Keeps what a run tells.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// In the order they came; sorted at the end.
-    pub drafts: Vec<Draft>,
+#[derive(Debug)]
+struct Kept {
+    drafts: Drafts,
     notes: Vec<Note>,
-    known: HashSet<AlertId>,
+    known: Known,
     /// Whether changes are wanted.
     revisions: bool,
 }
 
+/// Alerts that were raised lately: the last [`MAX_KNOWN`] of them, and up to as many before.
+#[derive(Debug, Default)]
+struct Known {
+    young: HashSet<AlertId, foldhash::fast::RandomState>,
+    old: HashSet<AlertId, foldhash::fast::RandomState>,
+}
+
+impl Known {
+    /// Whether it is new.
+    fn insert(&mut self, id: AlertId) -> bool {
+        if self.young.len() >= MAX_KNOWN {
+            self.old = std::mem::take(&mut self.young);
+        }
+        !self.old.contains(&id) && self.young.insert(id)
+    }
+}
+
 impl Watcher for Kept {
     fn outcome(&mut self, outcome: Outcome) {
-        for draft in outcome.drafts {
-            let wanted = match &draft {
+        for draft in &outcome.drafts {
+            let wanted = match draft {
                 // An alert that exists already is nothing: its row came again after it was forgotten.
                 Draft::Fired(fired) => self.known.insert(fired.id),
                 Draft::Changed(_) => self.revisions,
@@ -95,7 +116,7 @@ impl Replay {
         }
         let mapping = self.reading.mapping()?;
         let declared: Vec<String> = mapping.fields.iter().map(|map| map.field.to_string()).collect();
-        let loaded = self.rules.load(&[], &declared, Known::Given)?;
+        let loaded = self.rules.load(&[], &declared, load::Known::Given)?;
         loaded.complain();
         let exit = if loaded.has_errors() { Exit::Findings } else { Exit::Fine };
         let Loaded { rules, tables, .. } = loaded;
@@ -109,12 +130,15 @@ impl Replay {
         let lane = self.lane()?;
         let (origin, tenant) = lane.unwrap_or_else(|| (Origin::file(mapping), "default".into()));
         let engine = Engine::new(generation.clone(), &tenant);
-        let mut kept = Kept { revisions: self.revisions, ..Kept::default() };
+        let drafts = Drafts::new(&generation);
+        let mut kept = Kept { drafts, notes: Vec::new(), known: Known::default(), revisions: self.revisions };
         #[expect(clippy::disallowed_methods, reason = "measures for the summary, decides nothing")]
         let begun = Instant::now();
         let fed = self.reading.feed(&self.files, &origin, engine, &mut kept)?;
-        let alerts = print(&generation, &fed.archive, &mut kept, self.output)?;
-        summary(&fed, &kept, &alerts, begun.elapsed());
+        let Kept { drafts, notes, known, .. } = kept;
+        drop(known);
+        let alerts = print(&generation, &fed.archive, drafts.in_order()?, self.output)?;
+        summary(&fed, &notes, &alerts, begun.elapsed());
         if fed.read > 0 && fed.engine.rows() == seen::Tally::default() {
             show::note(
                 "error: no line made a record; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)",
@@ -165,14 +189,15 @@ impl Replay {
 fn print(
     generation: &Generation,
     archive: &Archive,
-    kept: &mut Kept,
+    drafts: InOrder,
     output: Output,
 ) -> Result<BTreeMap<RuleId, u64>, Failure> {
     let colour = show::colour_on_stdout();
     let mut raised = BTreeMap::new();
     let mut text_faults: BTreeMap<RuleId, (u64, String)> = BTreeMap::new();
     let mut out = BufWriter::with_capacity(WRITTEN_AT_A_TIME, std::io::stdout().lock());
-    tell_all(generation, archive, &mut kept.drafts, &mut |alert| {
+    let mut line = String::new();
+    tell_all(generation, archive, drafts, &mut |alert| {
         if alert.revision == 1 {
             match raised.get_mut(&alert.rule) {
                 Some(many) => *many += 1,
@@ -184,10 +209,10 @@ fn print(
                 text_faults.entry(alert.rule.clone()).or_insert_with(|| (0, fault.clone())).0 += 1;
             }
         }
-        let line = match output {
-            Output::Text => show::alert(alert, colour, show::Times::UTC),
-            Output::Json => show::json_text(alert)?,
-        };
+        match output {
+            Output::Text => line = show::alert(alert, colour, show::Times::UTC),
+            Output::Json => show::json_into(alert, &mut line)?,
+        }
         out.write_all(line.as_bytes())?;
         Ok(out.write_all(b"\n")?)
     })?;
@@ -201,41 +226,43 @@ fn print(
     Ok(raised)
 }
 
-/// Tells `drafts` in order: alerts as they fired and, where they are among the drafts, their changes.
+/// Tells `drafts`: alerts as they fired and, where they are among the drafts, their changes.
 fn tell_all(
     generation: &Generation,
     archive: &Archive,
-    drafts: &mut [Draft],
+    mut drafts: InOrder,
     told: &mut dyn FnMut(&Alert<Written>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    drafts.sort_by_cached_key(Draft::order);
-    let changes = drafts.iter().any(|draft| matches!(draft, Draft::Changed(_)));
     let mut alerts: HashMap<AlertId, Alert<Written>> = HashMap::new();
-    for some in drafts.chunks(TOLD_AT_A_TIME) {
-        let rows = Rows::of(generation, archive, some)?;
+    let mut rows = Rows::of(archive);
+    loop {
+        let some = drafts.some(TOLD_AT_A_TIME)?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        rows.fetch(generation, &some)?;
         for draft in some {
             match draft {
                 Draft::Fired(fired) => {
-                    let alert = rows.alert(generation, fired);
+                    let alert = rows.alert(generation, &fired);
                     told(&alert)?;
-                    if changes {
+                    if drafts.with_changes() {
                         alerts.insert(alert.id, alert);
                     }
                 }
                 Draft::Changed(change) => {
                     if let Some(alert) = alerts.get_mut(&change.id) {
-                        *alert = tell::changed(alert, change);
+                        *alert = tell::changed(alert, &change);
                         told(alert)?;
                     }
                 }
             }
         }
     }
-    Ok(())
 }
 
 /// What the run came to, for people.
-fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::time::Duration) {
+fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std::time::Duration) {
     let rows = fed.engine.rows();
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
     let rate = show::thousands(fed.read.saturating_mul(1_000_000) / micros);
@@ -267,7 +294,7 @@ fn summary(fed: &Fed, kept: &Kept, alerts: &BTreeMap<RuleId, u64>, took: std::ti
     for (rule, counters) in fed.engine.counters() {
         rule_summary(rule, counters, alerts.get(rule).copied().unwrap_or(0));
     }
-    for note in &kept.notes {
+    for note in notes {
         show::note(&format!("warning: {}", show::safe(&told(note))));
     }
     for failure in &fed.broken {

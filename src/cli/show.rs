@@ -51,14 +51,25 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
 
 /// What [`json`] prints.
 pub fn json_text(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
-    let plain = serde_json::to_string(value)?;
+    let mut text = String::new();
+    json_into(value, &mut text)?;
+    Ok(text)
+}
+
+/// The same in place of what `text` holds.
+pub fn json_into(value: &impl serde::Serialize, text: &mut String) -> Result<(), serde_json::Error> {
+    let mut bytes = std::mem::take(text).into_bytes();
+    bytes.clear();
+    serde_json::to_writer(&mut bytes, value)?;
     // All of it at once, which is sooner done than to stop at the first.
-    let unsafe_bytes = plain.bytes().fold(false, |found, byte| found | !(b' '..=b'~').contains(&byte));
+    let unsafe_bytes = bytes.iter().fold(false, |found, byte| found | !(b' '..=b'~').contains(byte));
+    // JSON is written as text.
+    *text = String::from_utf8(bytes).unwrap_or_default();
     if !unsafe_bytes {
-        return Ok(plain);
+        return Ok(());
     }
-    let mut safe = String::with_capacity(plain.len());
-    for c in plain.chars() {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
         if deceives(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(safe, "\\u{unit:04x}");
@@ -67,7 +78,8 @@ pub fn json_text(value: &impl serde::Serialize) -> Result<String, serde_json::Er
             safe.push(c);
         }
     }
-    Ok(safe)
+    *text = safe;
+    Ok(())
 }
 
 /// Prints something that is no data.

@@ -124,7 +124,7 @@ impl Generation {
 
     /// The number of the program of the rule called `id`.
     pub fn position(&self, id: &RuleId) -> Option<usize> {
-        self.programs.list.binary_search_by(|program| program.rule.id().cmp(id)).ok()
+        self.programs.numbers.get(id).copied()
     }
 
     /// Every list.
@@ -147,9 +147,11 @@ impl Generation {
         }
     }
 
-    /// Longest lateness any of its rules still takes in.
+    /// Longest lateness any of its rules still takes in. What judges on arrival puts nothing in at its
+    /// own time.
     pub(super) fn horizon(&self) -> Millis {
-        self.programs.list.iter().map(|program| program.late_within).max().unwrap_or_default()
+        let waits = self.programs.list.iter().filter(|program| !program.on_arrival);
+        waits.map(|program| program.late_within).max().unwrap_or_default()
     }
 }
 

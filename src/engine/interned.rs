@@ -63,10 +63,6 @@ impl Spot {
     pub(super) const NONE: Self = Self(usize::MAX);
 }
 
-fn owner(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
 impl Interned {
     /// The key of the record's group; none if it has none.
     pub(super) fn key(&mut self, program: &Program, record: Record<'_>) -> Option<GroupKey> {
@@ -74,10 +70,10 @@ impl Interned {
         program.write_key(record, &mut self.key).then(|| GroupKey::new(&self.key))
     }
 
-    /// Where to look for the values that program `number` wants of `record`.
-    pub(super) fn spot(&self, number: usize, program: &Program, record: Record<'_>) -> Spot {
+    /// Where to look for the values that `program` wants of `record`.
+    pub(super) fn spot(&self, program: &Program, record: Record<'_>) -> Spot {
         let sole = program.sole_text(record).filter(|text| text.len() <= MAX_TEXT);
-        sole.map_or(Spot::NONE, |text| Spot(self.set(owner(number), text)))
+        sole.map_or(Spot::NONE, |text| Spot(self.set(program.carries_number, text)))
     }
 
     /// A look at what is at `spot`, so that it is near when it is wanted.
@@ -86,17 +82,17 @@ impl Interned {
         places.first().is_some_and(|place| place.owner == u32::MAX)
     }
 
-    /// The values that program `number` wants; none if the record lacks one it needs.
+    /// The values that `program` wants; none if the record lacks one it needs. Programs that want the
+    /// same share them.
     pub(super) fn values(
         &mut self,
-        number: usize,
         program: &Program,
         record: Record<'_>,
         spot: Spot,
     ) -> Option<Arc<[Datum]>> {
         let sole = program.sole_text(record).filter(|text| text.len() <= MAX_TEXT);
         let Some(text) = sole else { return program.values(record) };
-        let owner = owner(number);
+        let owner = program.carries_number;
         if let Some(Made::Values(values)) = self.find(spot.0, owner, text) {
             return Some(values.clone());
         }
@@ -215,12 +211,12 @@ mod tests {
             let mut interned = Interned::default();
             for row in 0..batch.rows.len() {
                 let record = batch.record(row, Phase::Start);
-                for (number, program) in generation.programs.list.iter().enumerate() {
+                for program in &generation.programs.list {
                     let key = interned.key(program, record);
                     let meant = program.key(record);
                     prop_assert_eq!(key.as_deref(), meant.as_deref());
-                    let spot = interned.spot(number, program, record);
-                    prop_assert_eq!(interned.values(number, program, record, spot), program.values(record));
+                    let spot = interned.spot(program, record);
+                    prop_assert_eq!(interned.values(program, record, spot), program.values(record));
                 }
             }
         }

@@ -93,7 +93,8 @@ type Worth = (u64, Option<Timestamp>, Key);
 /// State of one program.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
-    groups: HashMap<Key, Group, ByKeyHash>,
+    /// Apart from the table, which grows and is searched the sooner.
+    groups: HashMap<Key, Box<Group>, ByKeyHash>,
     /// Hits ahead of the watermark.
     waiting: Vec<Waiting>,
     /// Hits that are being judged, in event order. Empty between runs.
@@ -154,7 +155,7 @@ impl ProgramState {
 
     /// The group of `key`.
     pub fn group_mut(&mut self, key: &Key) -> Option<&mut Group> {
-        self.groups.get_mut(key)
+        self.groups.get_mut(key).map(|group| &mut **group)
     }
 
     /// Up to when it has judged.
@@ -496,7 +497,7 @@ impl ProgramState {
     /// Brings the groups of the next hits near. It decides nothing.
     fn look_ahead(&self, hits: &[Waiting]) {
         for hit in hits.iter().take(AHEAD) {
-            let group = self.groups.get(&hit.key).map(Group::glance);
+            let group = self.groups.get(&hit.key).map(|group| group.glance());
             std::hint::black_box((group, matches!(hit.entry.values.first(), Some(Datum::Absent))));
         }
     }
@@ -632,7 +633,7 @@ impl ProgramState {
     /// Makes a group.
     fn found(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
         self.make_room(at, place, out);
-        self.groups.insert(key.clone(), Group::default());
+        self.groups.insert(key.clone(), Box::default());
         if let Some(heap) = &mut self.by_worth {
             heap.push(Reverse((0, None, key.clone())));
         }

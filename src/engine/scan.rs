@@ -172,7 +172,7 @@ impl Programs {
             for one in some.iter_mut() {
                 let Matched::Accepted(one) = one else { continue };
                 let number = self.inputs[one.input].program;
-                one.spot = interned.spot(number, &self.list[number], fresh[one.fresh].record(batch));
+                one.spot = interned.spot(&self.list[number], fresh[one.fresh].record(batch));
                 near += usize::from(interned.glance(one.spot));
             }
             std::hint::black_box(near);
@@ -210,12 +210,14 @@ impl Programs {
                 let number = *number as usize;
                 let input = &self.inputs[number];
                 let phases = if input.per_row { own_phase(batch, one) } else { input.phases };
-                let wanted = phases.contains(one.phase) && self.in_time(input, one.at);
-                if wanted && input.role != Role::Learn && !self.list[input.program].questions.is_empty() {
+                if !phases.contains(one.phase) || !input.plain && !self.in_time(input, one.at) {
+                    continue;
+                }
+                if !input.plain && !self.list[input.program].questions.is_empty() {
                     self.open(input, batch, one, memo, interned, matched, first);
                     continue;
                 }
-                if !wanted || !self.predicates.holds(&input.condition, record, memo) {
+                if !self.predicates.holds(&input.condition, record, memo) {
                     continue;
                 }
                 let (mut excepted, mut marks) = (None, 0);
@@ -303,8 +305,8 @@ impl Programs {
             return;
         }
         let key = interned.key(program, record);
-        let spot = interned.spot(input.program, program, record);
-        let values = interned.values(input.program, program, record, spot);
+        let spot = interned.spot(program, record);
+        let values = interned.values(program, record, spot);
         let mut exceptions = Vec::new();
         for (number_of_exception, exception) in program.exceptions.iter().enumerate() {
             if exception.until.is_none_or(|until| fresh.at < until) {
@@ -386,7 +388,7 @@ impl Programs {
         let values = if clears || program.carries.is_empty() {
             Arc::default()
         } else {
-            match interned.values(input.program, program, record, accepted.spot) {
+            match interned.values(program, record, accepted.spot) {
                 Some(values) => values,
                 None => return HitOutcome::NoValue(seat),
             }

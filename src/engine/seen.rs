@@ -24,6 +24,8 @@ use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 
 use super::rows::{Keyed, Rows};
 
+/// So many rows fit the caches, as far as they are looked up.
+const NEAR: usize = 1 << 17;
 /// How far polling reads back; rows in it are read again and again.
 pub const LOOKBACK: Millis = Millis::mins(15);
 /// The service forgets after 30 days, so an open row cannot come again after that.
@@ -152,6 +154,9 @@ struct More {
     end: Option<Timestamp>,
     /// Digests of its fields by column, where amendments are wanted.
     fields: Option<Box<[u32]>>,
+    /// No program of a higher number is in `was`; none: nobody knows. Hits come in the order of programs.
+    #[serde(skip)]
+    highest: Option<u32>,
 }
 
 /// What a record of a row was to a program; none counts one twice.
@@ -182,7 +187,7 @@ impl Seen {
     /// Notes what a record was, where that is not noted yet.
     fn mark(&mut self, was: Was, more: &mut Mores) {
         if was.amended || was.clears || was.program >= BITS {
-            more.entry(self.key).or_default().was.push(was);
+            more.entry(self.key).or_default().note(was);
         } else {
             self.hit |= 1 << was.program;
         }
@@ -199,6 +204,20 @@ impl Seen {
     ) -> bool {
         self.start.max(end.unwrap_or(Timestamp::MIN)) + kept > left.unwrap_or(watermark).min(watermark)
             || (self.is.so(Is::OPEN) && self.start + OPEN_ROWS_KEPT > watermark)
+    }
+}
+
+impl More {
+    fn note(&mut self, was: Was) {
+        let known = if self.was.is_empty() { Some(was.program) } else { self.highest };
+        self.highest = known.map(|highest| highest.max(was.program));
+        self.was.push(was);
+    }
+
+    /// Whether the program has counted that record before.
+    fn counted(&self, was: Was) -> bool {
+        let before = |before: &Was| *before == was || *before == Was { clears: false, ..was };
+        self.highest.is_none_or(|highest| was.program <= highest) && self.was.iter().any(before)
     }
 }
 
@@ -249,8 +268,10 @@ pub struct Tally {
 impl SeenRows {
     /// The records that `batch`, of lane number `lane`, brings, in its order.
     pub fn take_in(&mut self, lane: u16, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
-        // The table is larger than the caches: memory answers many rows at once as soon as one.
-        std::hint::black_box(batch.rows.iter().filter(|row| self.rows.find(key(row)).is_some()).count());
+        if self.rows.len() > NEAR {
+            // Memory answers many rows at once as soon as one.
+            std::hint::black_box(batch.rows.iter().filter(|row| self.rows.find(key(row)).is_some()).count());
+        }
         let mut fresh = Vec::with_capacity(batch.rows.len() * if wants.ends { 2 } else { 1 });
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
             self.take_in_row(lane, batch, (number, row), wants, tally, &mut fresh);
@@ -333,11 +354,23 @@ impl SeenRows {
         if seen.hit & bit != 0 {
             return false;
         }
-        let counted = |before: &Was| *before == was || *before == Was { clears: false, ..was };
-        if self.more.get(&seat.key).is_some_and(|more| more.was.iter().any(counted)) {
+        // Records that hit many programs do so one after the other.
+        let last = self.more.last_mut().filter(|(key, _)| **key == seat.key).map(|(_, more)| more);
+        let Some(more) = last else {
+            if self.more.get(&seat.key).is_some_and(|more| more.counted(was)) {
+                return false;
+            }
+            seen.mark(was, &mut self.more);
+            return true;
+        };
+        if more.counted(was) {
             return false;
         }
-        seen.mark(was, &mut self.more);
+        if was.amended || was.clears || was.program >= BITS {
+            more.note(was);
+        } else {
+            seen.hit |= 1 << was.program;
+        }
         true
     }
 

@@ -231,6 +231,7 @@ impl<'a> Record<'a> {
 
     /// The value in `column`. The fact `phase` is the record's own, `changed` only of an amended
     /// record; all else is the row's.
+    #[inline]
     pub fn get(self, column: Column) -> Value<'a> {
         let batch = self.batch;
         let slot = self.slot(column);

@@ -8,7 +8,7 @@ mod correlate;
 mod verbs;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct Input {
     pub phases: Phases,
     /// Each row is one record to it: the row's own phase alone.
     pub per_row: bool,
+    /// The condition alone decides: neither hours nor the past have a say. Here, so that nobody need look
+    /// at the program of a record that it does not accept.
+    pub plain: bool,
     /// The condition.
     pub condition: Condition,
 }
@@ -176,7 +179,7 @@ pub enum Form {
 }
 
 /// A value the verb wants of each hit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Carry {
     /// One column, or several joined as a tuple.
     pub columns: Vec<(Column, FieldKind)>,
@@ -255,6 +258,8 @@ pub struct Program {
     pub levels: Vec<Level>,
     /// Values the verb wants.
     pub carries: Vec<Carry>,
+    /// Number of these among all that verbs want: programs that want the same have one number.
+    pub carries_number: u32,
     /// The verb.
     pub verb: Verb,
     /// How long a firing holds the group back; zero: not at all.
@@ -274,6 +279,8 @@ pub struct Program {
 pub struct Programs {
     /// In the order of their rule ids.
     pub list: Vec<Program>,
+    /// Numbers of programs by the ids of their rules.
+    pub numbers: HashMap<RuleId, usize, foldhash::fast::RandomState>,
     /// Programs that judge for themselves when their watermark passes; most of many judge on arrival.
     pub alone: Vec<usize>,
     /// Programs that judge together, instant by instant, because they share memories or hear of each
@@ -287,6 +294,8 @@ pub struct Programs {
     pub memories: Vec<Memory>,
     /// Every input of every program and memory; the index files them by number.
     pub inputs: Vec<Input>,
+    /// What verbs want of records, each once.
+    carries: Vec<Vec<Carry>>,
     /// Interned predicates.
     pub predicates: Predicates,
     /// Which inputs are worth a look.
@@ -405,10 +414,17 @@ impl Programs {
             let tells = tells.remove(rule.id()).unwrap_or_default();
             programs.add(rule, script, tells, columns);
         }
+        let ids = programs.list.iter().map(|program| program.rule.id().clone());
+        programs.numbers = ids.zip(0..).collect();
         programs.link();
         for number in 0..programs.memories.len() {
             let learns = programs.memories[number].learns.clone();
             programs.input(number, (Role::Learn, false), &learns, columns);
+        }
+        for input in programs.inputs.iter_mut().filter(|input| input.role != Role::Learn) {
+            let program = &programs.list[input.program];
+            let timed = input.role == Role::Hit && program.rule.spec.hours.is_some();
+            input.plain = !timed && program.questions.is_empty();
         }
         programs
     }
@@ -465,6 +481,11 @@ impl Programs {
         if namings.is_empty() {
             by = key_parts(&group, columns);
         }
+        let known = self.carries.iter().position(|known| *known == carries);
+        let carries_number = u32::try_from(known.unwrap_or(self.carries.len())).unwrap_or(u32::MAX);
+        if known.is_none() {
+            self.carries.push(carries.clone());
+        }
         let (cooldown, restart) = (cooldown(spec, &verb), verb.restarts());
         let grave = spec.levels.iter().map(|line| line.level).chain([spec.level]).max() >= Some(Level::High);
         let owner = (grave && cooldown > Millis::ZERO).then(|| (spec.id.clone(), rule.revision));
@@ -488,6 +509,7 @@ impl Programs {
             marks,
             levels: spec.levels.iter().map(|line| line.level).collect(),
             carries,
+            carries_number,
             verb,
             cooldown,
             cooldown_given: spec.cooldown.is_some(),
@@ -502,7 +524,7 @@ impl Programs {
     fn link(&mut self) {
         for number in 0..self.list.len() {
             let rule = self.list[number].rule.clone();
-            let place = |id: &RuleId| self.list.binary_search_by(|program| program.rule.id().cmp(id)).ok();
+            let place = |id: &RuleId| self.numbers.get(id).copied();
             let named: Vec<usize> = rule.spec.quiet_while.iter().filter_map(|(id, _)| place(id)).collect();
             let hears = match (&rule.spec.verb, &self.list[number].verb) {
                 (Some(spec::Verb::Correlate(spec)), Verb::Correlate(verb)) => {
@@ -582,7 +604,8 @@ impl Programs {
         let reads = if per_row { reads.per_row() } else { reads };
         self.index.file(number, expr, columns);
         let condition = self.predicates.ready(&beyond_phases(expr), columns);
-        self.inputs.push(Input { program, role, phases: reads.anywhere, per_row, condition });
+        let plain = role == Role::Learn;
+        self.inputs.push(Input { program, role, phases: reads.anywhere, per_row, plain, condition });
         reads
     }
 }

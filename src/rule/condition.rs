@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
@@ -545,7 +545,40 @@ fn truth(text: &str) -> Option<bool> {
 
 /// The address `text` spells; an IPv4-mapped IPv6 address is the IPv4 address.
 pub fn address(text: &str) -> Option<IpAddr> {
+    if let Some(address) = plain_v4(text.as_bytes()) {
+        return Some(address.into());
+    }
     text.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// Four numbers as nearly every address is spelt; none of what is spelt otherwise, or is none.
+fn plain_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut parts, mut place, mut number, mut digits) = ([0_u8; 4], 0, 0_u32, 0);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                // No number has a zero before it.
+                if digits == 3 || digits > 0 && number == 0 {
+                    return None;
+                }
+                number = number * 10 + u32::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' => {
+                if digits == 0 || place == 3 {
+                    return None;
+                }
+                *parts.get_mut(place)? = u8::try_from(number).ok()?;
+                (place, number, digits) = (place + 1, 0, 0);
+            }
+            _ => return None,
+        }
+    }
+    if digits == 0 || place != 3 {
+        return None;
+    }
+    *parts.get_mut(place)? = u8::try_from(number).ok()?;
+    Some(parts.into())
 }
 
 fn compare(ordering: Ordering, bound: Bound, value: Value<'_>, text: &str) -> bool {
@@ -678,4 +711,24 @@ fn named_phases(literals: &[Literal]) -> Phases {
         literals.iter().any(|literal| matches!(literal, Literal::Text(text) if fold(text) == phase.as_str()))
     };
     Phase::ALL.into_iter().filter(named).map(Phases::only).fold(Phases::NONE, Phases::or)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_address_is_the_one_that_every_reader_finds(
+            text in prop_oneof!["[0-9]{1,3}(\\.[0-9]{1,3}){3}", "[0-9.]{0,16}", any::<[u8; 4]>().prop_map(|parts| Ipv4Addr::from(parts).to_string())],
+        ) {
+            if let Some(address) = plain_v4(text.as_bytes()) {
+                prop_assert_eq!(Ok(address), text.parse());
+            } else {
+                prop_assert!(text.parse::<Ipv4Addr>().is_err());
+            }
+        }
+    }
 }

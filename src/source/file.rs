@@ -25,6 +25,8 @@ const MAX_SPARE: usize = 16;
 const AHEAD: usize = 4;
 /// Bytes before a line that are read again to tell its number: a moment's work.
 const MAX_COUNTED: u64 = 1 << 30;
+/// Bytes that are read at a time where single lines are: most are shorter, and far from each other.
+const FETCHED: usize = 2 << 10;
 /// The path that means standard input.
 const STDIN: &str = "-";
 /// What a byte-order mark is in UTF-8.
@@ -141,7 +143,7 @@ impl Input {
         let (file, form) = self.again()?;
         let mut lines = Vec::with_capacity(offsets.len());
         if form == Form::Plain {
-            let (mut file, mut at) = (BufReader::new(file), 0);
+            let (mut file, mut at) = (BufReader::with_capacity(FETCHED, file), 0);
             for offset in offsets {
                 // What is near has been read already.
                 file.seek_relative(offset.cast_signed() - at)?;
@@ -186,7 +188,8 @@ fn read_line(file: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<u64> {
 }
 
 fn shown(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.trim_ascii()).into_owned()
+    let line = line.trim_ascii();
+    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line).into_owned(), str::to_owned)
 }
 
 /// How a file is packed.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alert::{AlertId, Draft};
+use crate::alert::{AlertId, Draft, Fired};
 use crate::cli::feed::Watcher;
 use crate::cli::reason;
 use crate::engine::{Fresh, Generation, Outcome, Step, Traced};
@@ -43,6 +43,25 @@ enum Told<'a> {
 
 /// Place in event order.
 type Order = (Timestamp, Phase, RecordId);
+
+/// The first alert whose id begins with these digits.
+pub(super) struct Sought {
+    pub id: String,
+    pub fired: Option<Fired>,
+}
+
+impl Watcher for Sought {
+    fn outcome(&mut self, outcome: Outcome) {
+        for draft in outcome.drafts {
+            if let Draft::Fired(fired) = draft
+                && self.fired.is_none()
+                && fired.id.to_string().starts_with(&self.id)
+            {
+                self.fired = Some(*fired);
+            }
+        }
+    }
+}
 
 impl Watcher for Gathering<'_> {
     fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {

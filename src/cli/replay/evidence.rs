@@ -1,6 +1,6 @@
 //! The rows that alerts stand on, fetched together and written once, however many alerts show them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -14,24 +14,31 @@ use crate::record::{Locator, Phase};
 /// A record, as JSON text.
 pub type Written = Arc<RawValue>;
 
-/// Bytes of lines that are read together.
-const READ_AT_A_TIME: usize = 1 << 20;
+/// Bytes of lines that are read together: as much as stays in the caches.
+const READ_AT_A_TIME: usize = 64 << 10;
 
 /// Rows of some alerts.
 pub struct Rows<'a> {
     archive: &'a Archive,
-    lines: BTreeMap<Locator, String>,
+    lines: Map<Locator, String>,
     /// Those that were written; none: it makes no record, or could not be fetched.
-    written: BTreeMap<(Locator, Phase), Option<Written>>,
+    written: Map<(Locator, Phase), Option<Written>>,
 }
 
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 impl<'a> Rows<'a> {
-    /// Fetches what `drafts` show.
-    pub fn of(generation: &Generation, archive: &'a Archive, drafts: &[Draft]) -> Result<Self, Failure> {
+    /// None yet.
+    pub fn of(archive: &'a Archive) -> Self {
+        Self { archive, lines: Map::default(), written: Map::default() }
+    }
+
+    /// Fetches what `drafts` show, in place of what those before did.
+    pub fn fetch(&mut self, generation: &Generation, drafts: &[Draft]) -> Result<(), Failure> {
         let mut wanted = Vec::new();
         for draft in drafts {
             let Draft::Fired(fired) = draft else { continue };
-            if archive.describer().tells_places() || tell::wants_rows(generation, fired) {
+            if self.archive.describer().tells_places() || tell::wants_rows(generation, fired) {
                 wanted.extend(fired.sights.iter().map(|sight| (sight.locator, sight.phase)));
             } else {
                 let shown = Evidence::of(&fired.sights, |sight: &Sight| (sight.locator, sight.phase));
@@ -40,10 +47,16 @@ impl<'a> Rows<'a> {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let locators: Vec<Locator> = wanted.iter().map(|(locator, _)| *locator).collect();
-        let mut rows = Self { archive, lines: archive.lines(&locators)?, written: BTreeMap::new() };
-        rows.write(&wanted)?;
-        Ok(rows)
+        self.written.retain(|one, _| wanted.binary_search(one).is_ok());
+        wanted.retain(|one| !self.written.contains_key(one));
+        let is_shown = |locator: &Locator| {
+            Phase::ALL.into_iter().any(|phase| self.written.contains_key(&(*locator, phase)))
+        };
+        self.lines.retain(|locator, _| is_shown(locator));
+        let mut locators: Vec<Locator> = wanted.iter().map(|(locator, _)| *locator).collect();
+        locators.retain(|locator| !self.lines.contains_key(locator));
+        self.lines.extend(self.archive.lines(&locators)?);
+        self.write(&wanted)
     }
 
     /// Writes the records of `wanted`, which is sorted.

@@ -291,7 +291,7 @@ impl Group {
             from,
             covers: from,
             closes: (program.cooldown > Millis::ZERO).then_some(wait.due + program.cooldown),
-            sights: sights(&sequence.chosen(hits).unwrap_or_default()),
+            sights: sights(&sequence.chosen(hits).unwrap_or_default(), around.program),
             tip: seen,
             of: Arc::default(),
             finding: sequence.describe(&Tally::default(), window),

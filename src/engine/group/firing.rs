@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::alert::{AlertId, Finding, Fired, Sight};
+use crate::alert::{AlertId, Evidence, Finding, Fired, Sight};
 use crate::record::{Datum, Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Judge as _, Reach, Reason, Tally, Verb, Verdict, Window};
@@ -136,12 +136,12 @@ impl Group {
             (_, _) => from,
         };
         let sights = match (program.verb.reach(), chosen) {
-            (_, Some(chosen)) => sights(&chosen),
+            (_, Some(chosen)) => sights(&chosen, program),
             (Reach::Folded | Reach::Learned | Reach::Alone, None) => vec![sight(tip)],
             (
                 Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) | Reach::Bucket(_),
                 None,
-            ) => sights_of(hits),
+            ) => sights_of(hits, program),
         };
         let tells = matches!(program.verb, Verb::Each(_) | Verb::Correlate(_));
         let of = if tells { tip.values.clone() } else { Arc::default() };
@@ -248,20 +248,22 @@ fn tally_of(hits: &[Entry], verb: &Verb) -> Tally {
 }
 
 /// The first and the last of the records that an alert stands on.
-pub(super) fn sights(hits: &[&Entry]) -> Vec<Sight> {
-    let (first, last) = ends(hits);
+pub(super) fn sights(hits: &[&Entry], program: &Program) -> Vec<Sight> {
+    let (first, last) = ends(hits, program);
     first.iter().chain(last).map(|entry| sight(entry)).collect()
 }
 
-fn sights_of(hits: &[Entry]) -> Vec<Sight> {
-    let (first, last) = ends(hits);
+fn sights_of(hits: &[Entry], program: &Program) -> Vec<Sight> {
+    let (first, last) = ends(hits, program);
     first.iter().chain(last).map(sight).collect()
 }
 
-/// Both ends of what is more than an alert names.
-fn ends<T>(hits: &[T]) -> (&[T], &[T]) {
-    let half = Fired::MAX_SIGHTS / 2;
-    if hits.len() <= Fired::MAX_SIGHTS { (hits, &[]) } else { (&hits[..half], &hits[hits.len() - half..]) }
+/// Both ends of what is more than an alert names: where none of their values are shown, no more
+/// records than its evidence.
+fn ends<'a, T>(hits: &'a [T], program: &Program) -> (&'a [T], &'a [T]) {
+    let shows = !program.rule.spec.alert.show.is_empty();
+    let half = if shows { Fired::MAX_SIGHTS / 2 } else { Evidence::<Sight>::EACH };
+    if hits.len() <= 2 * half { (hits, &[]) } else { (&hits[..half], &hits[hits.len() - half..]) }
 }
 
 /// What an alert is raised of.

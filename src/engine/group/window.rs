@@ -85,7 +85,7 @@ impl Group {
                 self.entries.drain(..self.head);
                 self.head = 0;
             } else {
-                self.entries.reserve_exact((self.entries.len() / 2).max(4));
+                self.entries.reserve_exact((self.entries.len() / 2).max(2));
             }
         }
         self.entries.push(entry);

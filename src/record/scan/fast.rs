@@ -1,8 +1,8 @@
 //! The quick walk: it expects the keys of the line before, in the same order.
 //!
 //! What stands between two values (`,"user_name":`) is compared whole with what stood there last
-//! time; only a surprise is read as a key and looked up. A clean string costs one search for its
-//! closing quote. All that is unusual goes to the exact reader, value by value or as a whole line,
+//! time, between two strings with their quotes (`","user_name":"`); only a surprise is read as a key and
+//! looked up. A clean string costs one search for its closing quote. All that is unusual goes to the exact reader, value by value or as a whole line,
 //! so that a guess can cost time but never change a result.
 
 use super::plan::{KeyPlan, Plan};
@@ -37,6 +37,8 @@ struct Key {
     name: Box<[u8]>,
     /// What stood between the comma before the key and its value.
     literal: Literal,
+    /// The same with the quotes at both ends, where it stood between two strings.
+    joint: Literal,
     /// The key that came next last time.
     next: u16,
     marks: u8,
@@ -102,6 +104,7 @@ impl Default for Learnt {
         let pseudo = || Key {
             name: Box::default(),
             literal: Literal::NOWHERE,
+            joint: Literal::NOWHERE,
             next: START,
             marks: 0,
             target: NOBODY,
@@ -139,8 +142,21 @@ impl Learnt {
                 (key, at) = self.surprise(block, stops, plan, key, at)?;
             }
             fields += 1;
-            let known = &self.keys[usize::from(key)];
+            let mut known = &self.keys[usize::from(key)];
             sink.marks |= known.marks;
+            // Strings, one after the other, as they came last time.
+            while known.plan.is_none() && *bytes.get(at)? == b'"' {
+                let close = stops.next(at + 1);
+                let next = &self.keys[usize::from(known.next)];
+                if !next.joint.stands_at(bytes, close) {
+                    break;
+                }
+                known.put(span(at + 1, close, SlotKind::Text), sink);
+                at = close + next.joint.len - 1;
+                (key, known) = (known.next, next);
+                fields += 1;
+                sink.marks |= known.marks;
+            }
             at = known.value(block, stops, plan, at, sink)?;
             match *bytes.get(at)? {
                 b',' => {}
@@ -191,6 +207,10 @@ impl Learnt {
             if literal.stands_at(bytes, at) {
                 let (key, value) = (*key, at + literal.len);
                 self.keys[usize::from(before)].next = key;
+                let known = &mut self.keys[usize::from(key)];
+                if known.joint.len == 0 {
+                    known.joint = joint(bytes, at, value);
+                }
                 return Some((key, value));
             }
         }
@@ -201,7 +221,9 @@ impl Learnt {
         let value = skip_space(bytes, colon + 1);
         let key = self.learn(&block[open + 1..close], place, plan);
         if key != SPARE {
-            self.keys[usize::from(key)].literal = Literal::new(&bytes[at..value]);
+            let known = &mut self.keys[usize::from(key)];
+            known.literal = Literal::new(&bytes[at..value]);
+            known.joint = joint(bytes, at, value);
             self.keys[usize::from(before)].next = key;
         }
         Some((key, value))
@@ -226,6 +248,7 @@ impl Learnt {
         let mut key = Key {
             name: bytes.into(),
             literal: Literal::NOWHERE,
+            joint: Literal::NOWHERE,
             next: START,
             marks: means.map_or(0, |key| key.marks),
             target: means.and_then(|key| key.targets.first().copied()).unwrap_or(NOBODY),
@@ -280,13 +303,19 @@ impl Key {
         self.unusual(block, plan, at, sink)
     }
 
+    /// Most values are nobody's.
     #[inline]
     fn put(&self, slot: Slot, sink: &mut Sink) {
         if self.target != NOBODY {
-            sink.put(self.target, slot);
-            for target in &self.also {
-                sink.put(*target, slot);
-            }
+            self.put_wanted(slot, sink);
+        }
+    }
+
+    #[inline(never)]
+    fn put_wanted(&self, slot: Slot, sink: &mut Sink) {
+        sink.put(self.target, slot);
+        for target in &self.also {
+            sink.put(*target, slot);
         }
     }
 
@@ -302,6 +331,13 @@ impl Key {
         }
         Some(reader.at())
     }
+}
+
+/// What stands between two strings, from quote to quote: around the key at `at`, whose value is at `value`.
+fn joint(bytes: &[u8], at: usize, value: usize) -> Literal {
+    let whole = at.checked_sub(2).and_then(|quote| bytes.get(quote..=value));
+    let between = whole.filter(|whole| whole.starts_with(b"\",") && whole.ends_with(b"\""));
+    between.map_or(Literal::NOWHERE, Literal::new)
 }
 
 #[inline]

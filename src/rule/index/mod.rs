@@ -68,7 +68,8 @@ const GUARDED: usize = 2;
 const GUARDS: usize = 4;
 
 /// What each field that few texts are looked for in held last, and what was found: facts hold the
-/// same few words again and again, which lie in one place of their batch. And what looking up needs.
+/// same few words again and again, which lie in one place of their batch. Of other fields, what was
+/// found in the texts that come again and again. And what looking up needs.
 #[derive(Debug, Default)]
 pub struct Looked {
     last: Vec<(Slot, List)>,
@@ -234,11 +235,7 @@ impl Tables {
                         add(sole);
                         continue;
                     }
-                    if field.is_slow() {
-                        repeats.look(text, &mut add, |found| field.find(text, seek, &mut |list| found(list)));
-                    } else {
-                        field.find(text, seek, &mut add);
-                    }
+                    repeats.look(text, &mut add, |found| field.find(text, seek, &mut |list| found(list)));
                 }
             }
             add(field.present);

@@ -6,9 +6,10 @@
 use std::hash::{BuildHasher, Hasher};
 
 use super::table::List;
+use crate::record::fold::same;
 
 /// Places for texts; a power of two.
-const PLACES: usize = 256;
+const PLACES: usize = 512;
 /// Longest text that has a place.
 const LONGEST: usize = 128;
 /// Texts after which it is seen whether it pays.
@@ -35,14 +36,15 @@ struct Place {
 
 impl Repeats {
     /// Tells the lists of `text`: those that were found before, else those that `find` finds.
+    #[inline]
     pub(super) fn look(
         &mut self,
         text: &str,
-        tell: &mut dyn FnMut(List),
+        mut tell: impl FnMut(List),
         find: impl FnOnce(&mut dyn FnMut(List)),
     ) {
         if self.given_up || text.len() > LONGEST {
-            find(tell);
+            find(&mut tell);
             return;
         }
         if self.places.is_empty() {
@@ -57,7 +59,7 @@ impl Repeats {
         hasher.write(text.as_bytes());
         let number = usize::try_from(hasher.finish() % PLACES as u64).unwrap_or(0);
         let place = &mut self.places[number];
-        if place.taken && place.text == text {
+        if place.taken && same(&place.text, text) {
             self.known += 1;
         } else {
             place.taken = true;

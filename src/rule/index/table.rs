@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 
 use super::gate::Key;
 use super::literal::Place;
-use crate::record::fold::{fold_in, folds_to};
+use crate::record::fold::{fold_in, folds_to, same};
 use crate::record::{Column, Number};
 use crate::rule::condition::address;
 
@@ -70,7 +70,7 @@ impl ByText {
 
     fn find(&self, folded: &str) -> List {
         match self {
-            Self::Few(list) => list.iter().find(|(one, _)| one == folded).map_or(NONE, |(_, list)| *list),
+            Self::Few(list) => list.iter().find(|(one, _)| same(one, folded)).map_or(NONE, |(_, list)| *list),
             Self::Many { lengths, .. } if lengths & length(folded) == 0 => NONE,
             Self::Many { map, .. } => map.get(folded).copied().unwrap_or(NONE),
         }
@@ -169,10 +169,6 @@ impl Inner {
         // Patterns of so few bytes are neither too many nor too long for any kind.
         let automaton = builder.kind(kind).build(texts.iter().map(|(text, _)| text)).ok()?;
         Some(Self::Many { automaton, lists: texts.into_iter().map(|(_, list)| list).collect() })
-    }
-
-    fn is_slow(&self) -> bool {
-        matches!(self, Self::Many { .. })
     }
 }
 
@@ -320,11 +316,6 @@ impl Table {
             return None;
         }
         self.exact.find_few(text)
-    }
-
-    /// Whether a text that comes again is sooner looked up among those that came before.
-    pub(super) fn is_slow(&self) -> bool {
-        self.parts.as_ref().is_some_and(|parts| parts.inner.is_slow())
     }
 
     /// Every list of a value that spells `text`.
