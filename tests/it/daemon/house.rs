@@ -19,6 +19,18 @@ const PATIENCE: usize = 6_000;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Shipped rules that the office's stories are about, and the tests' own.
+const RULES: [&str; 8] = [
+    "rules/identity/failure-burst.yaml",
+    "rules/identity/unusual-public-ip.yaml",
+    "rules/identity/success-after-failures.yaml",
+    "rules/identity/entity-risk.yaml",
+    "rules/operations/slow-line.yaml",
+    "rules/operations/very-slow-sign-in.yaml",
+    "rules/operations/sign-in-rush.yaml",
+    "tests/it/daemon/rules",
+];
+
 /// Comes back as soon as `look` finds something.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..PATIENCE {
@@ -51,8 +63,9 @@ impl House {
         );
         let file = |source: &str| {
             let here = env!("CARGO_MANIFEST_DIR");
+            let rules = RULES.map(|rule| format!("\"{here}/{rule}\"")).join(", ");
             format!(
-                "store: larum.db\nrules: [\"{here}/rules\", \"{here}/tests/it/daemon/rules\"]\nsources:\n  - {source}\n\
+                "store: larum.db\nrules: [{rules}]\nsources:\n  - {source}\n\
                  receivers:\n{receivers}\nroutes:\n{routes}\n"
             )
         };
