@@ -448,7 +448,7 @@ mod tests {
         let clerk = clerk(&store).await;
         let open = sample::alert(1);
         for (state, revision) in [(State::Open, 1), (State::Closed, 2)] {
-            let alert = Alert { state, revision, ..open.clone() };
+            let alert = Alert { revision, state, ..open.clone() };
             let change = Change::Alert(Box::new(alert));
             store.commit(clerk.fences["default"].clone(), vec![change]).await.unwrap();
         }

@@ -251,7 +251,9 @@ impl Own {
     /// Begins with what an earlier life left open.
     pub fn resume(open: Vec<Alert>) -> Self {
         let mut own = Self::default();
-        open.into_iter().for_each(|alert| own.recall(alert));
+        for alert in open {
+            own.recall(alert);
+        }
         own
     }
 

@@ -12,8 +12,12 @@ const LARUM: &str = env!("CARGO_BIN_EXE_larum");
 
 /// The service, at our own time, with two logins of half an hour ago.
 async fn service(folder: &Path) -> Server {
+    service_at(folder, Clock::wall().now()).await
+}
+
+/// The same where it is `now` by its own clock.
+async fn service_at(folder: &Path, now: Timestamp) -> Server {
     let clock = Clock::wall();
-    let now = clock.now();
     let at = now - Millis::mins(30);
     let row = |id: u32, user: &str| {
         format!(r#"{{"id": "{id}", "connect_type": "2", "user_name": "{user}", "start_time": "{at}"}}"#)
@@ -157,4 +161,22 @@ async fn what_cannot_be_had_is_told_with_the_way_out() {
     assert_eq!(code, Some(2));
     assert!(notes.contains("the secret key does not belong to the access key"), "{notes}");
     assert_eq!(server.seen().len(), before + 1, "a key that is refused is tried once");
+}
+
+#[tokio::test]
+async fn what_can_be_had_goes_by_the_services_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    // Half a year behind ours, as the clock of a simulated service may be.
+    let there = Clock::wall().now() - Millis::days(180);
+    let server = service_at(folder.path(), there).await;
+    let (from, to) = ((there - Millis::hours(2)).to_string(), (there + Millis::hours(1)).to_string());
+    let (code, told, notes) =
+        larum(folder.path(), &["logins", "--from", &from, "--to", &to, "-o", "evidence"]).await;
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(told.starts_with("evidence.xlsx  "), "{told}");
+    assert_eq!(begun(&server), 1);
+    let old = (there - Millis::days(31)).to_string();
+    let (code, _, notes) = larum(folder.path(), &["logins", "--from", &old, "--to", &to, "-o", "old"]).await;
+    assert_eq!(code, Some(2));
+    assert!(notes.contains("the service keeps 30d; nothing before "), "{notes}");
 }

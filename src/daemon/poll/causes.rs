@@ -30,9 +30,9 @@ impl Causes {
 
     /// Notes that `lane` is read; the subjects of what is over with that.
     pub(super) fn reads(&mut self, lane: usize) -> Vec<String> {
-        self.0.iter_mut().for_each(|cause| {
+        for cause in &mut self.0 {
             cause.lanes.remove(&lane);
-        });
+        }
         let over: Vec<Cause> = self.0.extract_if(.., |cause| cause.lanes.is_empty()).collect();
         let still = |subject: &String| self.0.iter().any(|cause| cause.subject == *subject);
         over.into_iter().map(|cause| cause.subject).filter(|subject| !still(subject)).collect()

@@ -4,6 +4,8 @@
 //! Each call asks once. When to look again is the caller's to say; what is refused for the
 //! credentials is never asked again by itself.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -182,6 +184,9 @@ pub enum ExportError {
     Never(String),
 }
 
+/// Clocks that are no further apart are one: a signature may be a quarter of an hour off.
+const CLOSE: Millis = Millis::mins(5);
+
 /// When a passing trouble is tried again.
 const AGAIN: Millis = Millis::secs(5);
 
@@ -192,6 +197,8 @@ pub struct Exporter {
     bases: Vec<(Service, Url)>,
     /// Whose project it is.
     pub region: String,
+    /// What the service's clock is ahead of ours, in milliseconds, once it has refused ours.
+    ahead: AtomicI64,
 }
 
 #[derive(Deserialize)]
@@ -239,7 +246,8 @@ impl Exporter {
         if let Err(text) = ready {
             return never(text);
         }
-        Some(Ok(Self { requests, bases: settings.bases, region: settings.region }))
+        let ahead = AtomicI64::new(0);
+        Some(Ok(Self { requests, bases: settings.bases, region: settings.region, ahead }))
     }
 
     /// The project.
@@ -340,7 +348,7 @@ impl Exporter {
         let host = host_of(base);
         let (head, bytes) = self
             .requests
-            .download(base, &call, now, MAX_FILE)
+            .download(base, &call, self.dated(now), MAX_FILE)
             .await
             .map_err(|silence| silent(&host, silence))?;
         // An error may come as a 200, and looks like one.
@@ -366,10 +374,39 @@ impl Exporter {
     ) -> Result<Answer, ExportError> {
         let base = self.base(service)?;
         let host = host_of(base);
-        let (answer, _) = self.requests.send(base, call, now).await;
-        let answer = answer.map_err(|silence| silent(&host, silence))?;
+        let (answer, _) = self.requests.send(base, call, self.dated(now)).await;
+        let mut answer = answer.map_err(|silence| silent(&host, silence))?;
+        // Signed once more by the service's clock, which is the one that counts.
+        if let Err(Bad::Clock { .. }) = accept(&answer, action, &host, &self.requests.redactor)
+            && let Some(date) = answer.date
+        {
+            self.ahead.store((date - now).0, Ordering::Relaxed);
+            let (again, _) = self.requests.send(base, call, self.dated(now)).await;
+            answer = again.map_err(|silence| silent(&host, silence))?;
+        }
         self.accepted(&answer, action, &host)?;
         Ok(answer)
+    }
+
+    /// The moment that a request at `now`, by our clock, is signed with.
+    fn dated(&self, now: Timestamp) -> Timestamp {
+        now + Millis(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// The service's own now, where ours is `now`: what it keeps goes by its clock. Ours where it does not
+    /// say.
+    pub async fn now(&self, now: Timestamp) -> Timestamp {
+        let query =
+            [("limit", "1"), ("offset", "0")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let path = format!("/v2/{}/export-tasks", self.project_id());
+        let call = Call { method: Method::Get, path, query: query.into(), body: String::new() };
+        let Ok(base) = self.base(Service::Workspace) else { return now };
+        let (answer, _) = self.requests.send(base, &call, self.dated(now)).await;
+        let Some(date) = answer.ok().and_then(|answer| answer.date) else { return now };
+        if (date - now).0.abs() > CLOSE.0 {
+            self.ahead.store((date - now).0, Ordering::Relaxed);
+        }
+        date
     }
 
     fn accepted(&self, answer: &Answer, action: &str, host: &str) -> Result<(), ExportError> {

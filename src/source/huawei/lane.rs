@@ -148,6 +148,12 @@ impl Lane {
         Some((checked + self.pace.every - now).max(Millis::ZERO))
     }
 
+    /// True when an hour's total was greater than what was counted.
+    #[cfg(test)]
+    pub fn is_to_read_an_hour_again(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| matches!(self.audit.due(place), Some(Check::Rows(..))))
+    }
+
     /// True when more than a poll's time is yet to be read.
     pub fn is_behind(&self, now: Timestamp) -> bool {
         let step = self.pace.every.max(self.pace.resolution);

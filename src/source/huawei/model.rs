@@ -261,7 +261,11 @@ impl World {
             Happening::Fail => self.fail = true,
             Happening::Lie(by) => service.lie = by,
             Happening::Restart => self.restart(),
-            Happening::Both(ref both) => both.iter().for_each(|one| self.happen(one)),
+            Happening::Both(ref both) => {
+                for one in both.iter() {
+                    self.happen(one);
+                }
+            }
         }
     }
 
@@ -645,6 +649,41 @@ fn a_row_that_came_later_than_polls_look_back_is_found_by_the_total_of_its_hour(
 }
 
 #[test]
+fn an_hour_that_an_earlier_life_counted_is_read_again_and_told_of_with_its_number() {
+    for endpoint in [Endpoint::AppLogins, Endpoint::DesktopLogins] {
+        for restarts in [0, 1] {
+            let mut world = World::new(endpoint, 100, (false, true));
+            world.hopeless = true;
+            comes_late(&mut world, 0, 70);
+            let lost = world.service.rows.len();
+            for ago in 590..594 {
+                world.happen(&Happening::Born { ago, late: 2_400, ended: true });
+            }
+            comes_late(&mut world, 0, 72);
+            // It dies when the total was told and before the hour was read.
+            world.restart();
+            for _ in 0..restarts * 100_000 {
+                let before = world.requests;
+                world.turn();
+                let now = world.service.now;
+                if before == world.requests {
+                    world.service.now = now + Millis::secs(30);
+                } else if !world.lane.is_polling() && world.lane.is_to_read_an_hour_again() {
+                    world.restart();
+                    break;
+                }
+            }
+            comes_late(&mut world, 0, 240);
+            assert!(world.daemon.numbers.contains(&lost));
+            let told: Vec<&String> =
+                world.daemon.remarks.iter().filter(|remark| remark.contains("appeared later")).collect();
+            let [remark] = told.as_slice() else { panic!("{told:?}") };
+            assert!(remark.starts_with("4 rows of the hour from 2026-01-05T10:00:00.000Z"), "{remark}");
+        }
+    }
+}
+
+#[test]
 fn an_hour_that_is_compared_long_after_gives_no_row_twice() {
     for endpoint in [Endpoint::AppLogins, Endpoint::DesktopLogins] {
         let mut world = World::new(endpoint, 100, (false, true));
@@ -772,16 +811,15 @@ proptest! {
     ) {
         let mut world = World::new(endpoint, most, excludes);
         for happening in &happenings {
-            match happening {
-                // A page of one row has none to lap over by, and nobody can tell what went beside it.
-                Happening::Both(both) if most == 1 => both.iter().for_each(|one| {
-                    world.happen(one);
-                    world.turn();
-                }),
-                one => {
+            // A page of one row has none to lap over by, and nobody can tell what went beside it.
+            if let (Happening::Both(both), 1) = (happening, most) {
+                for one in both.iter() {
                     world.happen(one);
                     world.turn();
                 }
+            } else {
+                world.happen(happening);
+                world.turn();
             }
         }
         world.quiet_down();

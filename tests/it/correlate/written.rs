@@ -46,8 +46,11 @@ fn once(bounds: &mut Vec<Comparison>) {
 fn tidy(set: Set) -> Set {
     let tidy = |mut corr: Corr| {
         match &mut corr.asks {
-            Asks::Events(bounds) | Asks::Values(bounds) | Asks::Number(_, bounds) => once(bounds),
-            Asks::Rules(Occurrence::Many(bounds)) | Asks::Ordered(Occurrence::Many(bounds)) => once(bounds),
+            Asks::Events(bounds)
+            | Asks::Values(bounds)
+            | Asks::Number(_, bounds)
+            | Asks::Rules(Occurrence::Many(bounds))
+            | Asks::Ordered(Occurrence::Many(bounds)) => once(bounds),
             Asks::Rules(_) | Asks::Ordered(_) => {}
         }
         corr
@@ -77,15 +80,13 @@ fn condition(corr: &Corr) -> Option<String> {
     };
     let field = format!(", field: [{}]", corr.fields.join(", "));
     match &corr.asks {
-        Asks::Events(bounds) => Some(map(bounds, "")),
-        Asks::Values(bounds) => Some(map(bounds, &field)),
         Asks::Number(Aggregate::Percentile(percent), bounds) => {
             Some(map(bounds, &format!("{field}, percentile: {percent}")))
         }
-        Asks::Number(_, bounds) => Some(map(bounds, &field)),
-        Asks::Rules(Occurrence::Many(bounds)) | Asks::Ordered(Occurrence::Many(bounds)) => {
-            Some(map(bounds, ""))
-        }
+        Asks::Values(bounds) | Asks::Number(_, bounds) => Some(map(bounds, &field)),
+        Asks::Events(bounds)
+        | Asks::Rules(Occurrence::Many(bounds))
+        | Asks::Ordered(Occurrence::Many(bounds)) => Some(map(bounds, "")),
         Asks::Rules(Occurrence::Named(named)) | Asks::Ordered(Occurrence::Named(named)) => {
             Some(words(named, &corr.rules))
         }

@@ -106,7 +106,7 @@ impl Pair {
     }
 
     /// When each side tells of `logins`: time and group.
-    fn told(&self, logins: &[Login]) -> [Vec<(i64, String)>; 2] {
+    fn told(&self, logins: &[Login]) -> [Fired; 2] {
         [&self.native, &self.documents].map(|world| {
             let mut run = world.run();
             run.take(logins);
@@ -116,13 +116,12 @@ impl Pair {
     }
 }
 
-fn fired(run: &Run<'_>) -> Vec<(i64, String)> {
+fn fired(run: &Run<'_>) -> Fired {
     let group = |fired: &larum::alert::Fired| {
         let values = fired.group.iter().map(|(_, value)| value.clone().unwrap_or_default());
         values.collect::<Vec<_>>().join(" ")
     };
-    let mut told: Vec<(i64, String)> =
-        run.told.fired().map(|fired| (fired.at.0 - START, group(fired))).collect();
+    let mut told: Fired = run.told.fired().map(|fired| (fired.at.0 - START, group(fired))).collect();
     told.sort();
     told
 }
@@ -142,8 +141,11 @@ thread_local! {
     static PAIRS: Vec<Pair> = SAID.into_iter().map(Pair::of).collect();
 }
 
+/// When alerts fired, and of whom.
+type Fired = Vec<(i64, String)>;
+
 /// What each of the rules tells of `logins`, and its documents.
-fn told_by_all(logins: &[Login]) -> Vec<(&'static str, [Vec<(i64, String)>; 2])> {
+fn told_by_all(logins: &[Login]) -> Vec<(&'static str, [Fired; 2])> {
     PAIRS.with(|pairs| SAID.into_iter().zip(pairs).map(|(body, pair)| (body, pair.told(logins))).collect())
 }
 
@@ -234,9 +236,7 @@ fn where_a_converted_correlation_differs_it_is_told() {
     // Each of them is so.
     let pair = Pair::of(body);
     let at = |id, at| Login::failure(id, at, "ana").from("192.0.2.1");
-    let times = |told: [Vec<(i64, String)>; 2]| {
-        told.map(|told| told.into_iter().map(|(at, _)| at).collect::<Vec<_>>())
-    };
+    let times = |told: [Fired; 2]| told.map(|told| told.into_iter().map(|(at, _)| at).collect::<Vec<_>>());
     assert_eq!(times(pair.told(&[at(0, 0), at(1, MINUTE)])), [vec![], vec![MINUTE]]);
     let mapped = at(1, SECOND).from("::ffff:192.0.2.1");
     assert_eq!(times(pair.told(&[at(0, 0), mapped])), [vec![SECOND], vec![]]);
