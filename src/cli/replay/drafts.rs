@@ -510,7 +510,9 @@ mod tests {
         ) {
             let generation = generation();
             let mut kept = Drafts { in_memory, ..Drafts::new(&generation) };
-            drafts.iter().for_each(|draft| kept.push(draft));
+            for draft in &drafts {
+                kept.push(draft);
+            }
             let mut meant = drafts;
             for draft in &mut meant {
                 if let Draft::Fired(fired) = draft {
