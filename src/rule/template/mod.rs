@@ -460,6 +460,8 @@ mod tests {
         );
         faults("{{ user }} {% include 'x' %}", &[&format!("[include] unknown statement include; {SYNTAX}")]);
         faults("{% macro m() %}{% endmacro %}", &[&format!("[macro] unknown statement macro; {SYNTAX}")]);
+        faults("{{ ué }}", &[&format!("[é] unexpected character; {SYNTAX}")]);
+        faults("{{ u\u{fffd}er }}: x", &[&format!("[\u{fffd}] unexpected character; {SYNTAX}")]);
         assert_eq!(compile("a {% if user %} b", Form::Title, &scope()).unwrap_err().len(), 1);
         assert_eq!(compile(&"{{ (".repeat(1000), Form::Title, &scope()).unwrap_err().len(), 1);
     }
@@ -473,6 +475,12 @@ mod tests {
         assert!(Text::compile(&template, Form::Runbook, &scope(), &mut problems).is_none());
         let span = problems.sorted()[0].span;
         assert_eq!((&yaml[span.start..span.end], span.start), ("usr", yaml.find("usr").unwrap()));
+        let template =
+            Template { text: "look at {{ user }}\nthen {{ ué }}\n".to_owned(), span: template.span };
+        let mut problems = Problems::new("rule.yaml", yaml.replace("usr", "ué"));
+        assert!(Text::compile(&template, Form::Runbook, &scope(), &mut problems).is_none());
+        let span = problems.sorted()[0].span;
+        assert_eq!(&problems.source[span.start..span.end], "é");
     }
 
     #[test]

@@ -92,12 +92,15 @@ pub(super) fn locate(template: &Template, range: Option<Range<usize>>, problems:
     else {
         return template.span;
     };
+    // What is no part of the language is told of as one byte, whatever it is.
+    let text = &template.text;
+    let range = text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end);
     let shifted = |by: usize| Span { start: by + range.start, end: by + range.end };
-    if let Some(at) = scalar.find(&template.text) {
+    if let Some(at) = scalar.find(text.as_str()) {
         return shifted(template.span.start + at);
     }
-    let start = template.text[..range.start].rfind('\n').map_or(0, |end| end + 1);
-    let line = template.text[start..].lines().next().unwrap_or_default();
+    let start = text[..range.start].rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
     match scalar.find(line) {
         Some(at) if !line.is_empty() && range.end <= start + line.len() => {
             let by = template.span.start + at;
