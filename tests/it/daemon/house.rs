@@ -20,7 +20,7 @@ const PATIENCE: usize = 6_000;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Shipped rules that the office's stories are about, and the tests' own.
-const RULES: [&str; 8] = [
+pub const RULES: [&str; 8] = [
     "rules/identity/failure-burst.yaml",
     "rules/identity/unusual-public-ip.yaml",
     "rules/identity/success-after-failures.yaml",

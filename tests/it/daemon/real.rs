@@ -13,7 +13,7 @@ use mail_parser::MessageParser;
 
 use super::super::mail_server::Real as Mailbox;
 use super::hook::{Hook, Manner};
-use super::house::{House, Process, caught_up, larum, until};
+use super::house::{House, Process, RULES, caught_up, larum, until};
 
 /// Steps of the virtual clock from the first row to the last: each costs a poll, a second.
 const STEPS: i64 = 6;
@@ -53,7 +53,7 @@ async fn told_as_replayed(file: &str, endpoint: &str) {
     let hook = Hook::start(Manner::default()).await;
     let off = "{informational: off, low: off, medium: off, high: off, critical: off}";
     let receivers = format!(
-        "  - {{name: hook, kind: webhook, url: \"{}\", secret: \"file:hook\"}}\n  \
+        "  - {{name: hook, kind: webhook, url: \"{}\", secret: \"file:hook\", closed: off}}\n  \
          - {{name: mail, kind: email, smtp: \"smtp://127.0.0.1:{}\", from: larum@example.org, to: [soc@example.org], at_most: {off}}}",
         hook.url(),
         mailbox.port
@@ -116,28 +116,14 @@ async fn play(house: &House, server: &Server, process: &mut Process, last: Times
 /// The alerts of a replay with the lane's identity and what became of them, as far as it is sent.
 fn replayed(house: &House, path: &std::path::Path, lane: &str) -> Vec<String> {
     let path = path.display().to_string();
-    let rules = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let (shipped, more) = (rules.join("rules"), rules.join("tests/it/daemon/rules"));
-    let (shipped, more) = (shipped.display().to_string(), more.display().to_string());
-    let asked = [
-        "replay",
-        "--revisions",
-        "--output",
-        "json",
-        "--as",
-        lane,
-        "--config",
-        "larum.yaml",
-        "--rules",
-        &shipped,
-        "--rules",
-        &more,
-        &path,
-    ];
+    let rules = RULES.map(|rule| format!("{}/{rule}", env!("CARGO_MANIFEST_DIR")));
+    let mut asked = vec!["replay", "--revisions", "--output", "json", "--as", lane, "--config", "larum.yaml"];
+    asked.extend(rules.iter().flat_map(|rule| ["--rules", rule.as_str()]));
+    asked.push(&path);
     sent(&larum(&asked, &house.path("")))
 }
 
-/// The lines that receivers are sent, in order: nobody hears of closings.
+/// The lines that the hook is sent, in order: it wants no word of closings.
 fn sent(lines: &str) -> Vec<String> {
     let mut lines: Vec<String> =
         lines.lines().filter(|line| !line.contains(r#""state":"closed""#)).map(str::to_owned).collect();
