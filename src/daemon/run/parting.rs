@@ -28,12 +28,20 @@ pub(super) fn leave(store: &Path, alert: &Alert) {
     }
 }
 
-/// What an earlier life left word of; it is told once.
-pub(super) fn take(store: &Path) -> Option<Alert> {
+/// What an earlier life left word of.
+pub(super) fn left(store: &Path) -> Option<Alert> {
     let path = file_of(store);
     let fits = path.metadata().is_ok_and(|data| data.is_file() && data.len() <= MOST);
     #[expect(clippy::disallowed_methods, reason = "what an earlier life left is read at this edge")]
     let text = fits.then(|| std::fs::read(&path).ok()).flatten()?;
-    let _ = std::fs::remove_file(&path);
     serde_json::from_slice(&text).ok()
+}
+
+/// Its end is kept: a death before this tells it once more, with the same id and revision.
+pub(super) fn forget(store: &Path) {
+    if let Err(error) = std::fs::remove_file(file_of(store))
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "the next start tells once more that an earlier end is over");
+    }
 }

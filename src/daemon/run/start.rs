@@ -111,12 +111,17 @@ impl Daemon {
 
     /// Tells whoever was told that an earlier life has ended that there is another.
     async fn is_back(&mut self) -> Result<(), DaemonError> {
-        let Some(ended) = super::parting::take(&self.store_path) else { return Ok(()) };
+        let Some(ended) = super::parting::left(&self.store_path) else { return Ok(()) };
         // It was told past the store, and is kept now with its end.
         self.own.recall(ended.clone());
         self.unkept.push(ended);
         let (kind, subject) = (own::Kind::StoreFailing, DAEMON.to_owned());
-        self.say(own::Event { kind, subject, text: None }).await
+        self.say(own::Event { kind, subject, text: None }).await?;
+        // What could not be kept is told by the next life.
+        if self.unkept.is_empty() {
+            super::parting::forget(&self.store_path);
+        }
+        Ok(())
     }
 
     /// Puts everything that was built in the place of what there was.
