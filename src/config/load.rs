@@ -110,7 +110,7 @@ fn config(
         sources,
         receivers,
         routes,
-        proxy: top.word(problems, "proxy").map(|_| top.place("proxy")),
+        proxy: proxy(&top, problems),
         rules_named,
         ops,
         failures,
@@ -118,6 +118,18 @@ fn config(
         admin,
         heartbeat,
     })
+}
+
+/// Where the proxy of the environment is asked for. What stands there instead is not told: it may be an
+/// address with a password.
+fn proxy(top: &Options<'_>, problems: &mut Problems) -> Option<Span> {
+    let word = top.node("proxy").and_then(Node::scalar);
+    if word.is_some_and(|word| word.text != "environment") {
+        let hint = "write `proxy: environment`, and the address into the variable `HTTPS_PROXY`";
+        top.fault(problems, "proxy", "`proxy` takes no address", hint);
+        return None;
+    }
+    top.word(problems, "proxy").map(|_| top.place("proxy"))
 }
 
 fn zone(top: &Options<'_>, name: &str, problems: &mut Problems) -> Tz {

@@ -15,6 +15,8 @@ use super::keys::{ADMIN, HEARTBEAT, RECEIVER, SOURCE};
 use super::part::{KindDoc, Kinds};
 use super::secret::is_reference;
 
+const PROXY: &str = "proxy";
+
 /// Hides every value of `root` that is, or may be, a secret; and those that only the text shows.
 pub(super) fn hide(problems: &mut Problems, root: Option<&Node>, kinds: &Kinds<'_>) {
     let mut seen = BTreeSet::new();
@@ -31,6 +33,15 @@ pub(super) fn hide(problems: &mut Problems, root: Option<&Node>, kinds: &Kinds<'
         let entries = root.and_then(Node::map).unwrap_or_default();
         for entry in entries.iter().filter(|entry| entry.key.text == key) {
             hide_in_value(problems, &entry.value, Takes::Map(doc), &mut seen);
+        }
+    }
+    let top = root.and_then(Node::map).unwrap_or_default();
+    // An address of a proxy has its place in the environment, and may hold a password here.
+    for entry in top.iter().filter(|entry| entry.key.text == PROXY) {
+        if entry.value.scalar().is_some_and(|word| word.text == "environment") {
+            note(&entry.value, &mut seen);
+        } else {
+            hide_all(problems, &entry.value, &mut seen);
         }
     }
     hide_in_text(problems, kinds, &seen);
@@ -122,6 +133,7 @@ fn hide_in_text(problems: &mut Problems, kinds: &Kinds<'_>, seen: &BTreeSet<usiz
         names_of_secrets(kind.keys, &mut names);
     }
     names_of_secrets(&ADMIN, &mut names);
+    names.insert(PROXY);
     if names.is_empty() {
         return;
     }

@@ -43,7 +43,7 @@ pub struct Built {
     pub geography: Arc<Geo>,
     /// Rule files that do not load, with their first fault; some go on with an older text.
     pub rules_off: BTreeMap<String, String>,
-    /// Every problem of rule files, for the operator.
+    /// Every problem of the configuration and of rule files, for the operator.
     pub problems: Vec<Problems>,
 }
 
@@ -114,13 +114,14 @@ pub fn build(
     secrets: &Secrets,
     last: Option<(&GenerationText, &Geo)>,
 ) -> Result<Built, BuildError> {
-    let (parts, problems) = read(path, secrets)?;
+    let (parts, doubts) = read(path, secrets)?;
     let Some(Parts { config, receivers, sources, admin, heartbeat }) = parts else {
-        return Err(BuildError::Faults(problems.render(false)));
+        return Err(BuildError::Faults(doubts.render(false)));
     };
-    let (generation, mut rules_off, problems) = rules(&config, last.map(|(generation, _)| generation))?;
+    let (generation, mut rules_off, mut problems) = rules(&config, last.map(|(generation, _)| generation))?;
     let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
     rules_off.extend(geo_off);
+    problems.insert(0, doubts);
     let names = |which: fn(&BuiltReceiver) -> bool| {
         receivers.iter().filter(|built| which(built)).map(|built| built.name.clone()).collect()
     };

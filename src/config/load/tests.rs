@@ -436,6 +436,31 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
 }
 
 #[test]
+fn an_address_of_a_proxy_is_refused_and_not_shown() {
+    for value in [
+        "http://u:hunter2@proxy:3128",
+        "[http://u:hunter2@proxy:3128]",
+        "{http: hunter2}",
+        "'http://u:hunter2@proxy",
+        "environment\nproxy: http://u:hunter2@proxy:3128",
+        "environmemt-hunter2",
+    ] {
+        let (_, problems) = load("larum.yaml", &format!("proxy: {value}\n{GOOD}"), &KINDS);
+        assert!(problems.has_errors(), "{value}");
+        let shown = problems.render(false);
+        assert!(!shown.contains("hunter2"), "{value}\n{shown}");
+        assert!(!serde_json::to_string(&problems.to_json()).unwrap().contains("hunter2"), "{value}");
+    }
+    assert_eq!(
+        faults(&format!("proxy: http://proxy:3128\n{GOOD}")),
+        [
+            "1:8 `proxy` takes no address; write `proxy: environment`, and the address into the variable `HTTPS_PROXY`"
+        ]
+    );
+    assert!(read(&format!("proxy: environment\n{GOOD}")).proxy.is_some());
+}
+
+#[test]
 fn only_what_decides_is_in_the_digest() {
     let digest = |text: &str| read(text).digest();
     let same = digest(GOOD);

@@ -3,6 +3,7 @@
 use super::{BTreeMap, Daemon, DaemonError, info, own};
 use crate::daemon::own::Kind;
 use crate::daemon::{alive, build};
+use crate::rule::problem::Problems;
 
 impl Daemon {
     /// Reads configuration and rules again. What was refused is told, and everything stays as it was.
@@ -49,6 +50,16 @@ impl Daemon {
     async fn reload_event(&mut self, text: Option<String>) -> Result<(), DaemonError> {
         let subject = self.settings.config.display().to_string();
         self.say(own::Event { kind: Kind::ReloadRefused, subject, text }).await
+    }
+
+    /// Logs what loads and is doubted all the same. Files that do not load are told of by themselves.
+    pub(super) fn log_doubts(told: &[Problems]) {
+        let doubts = told.iter().flat_map(Problems::to_json).filter(|told| told["severity"] == "warning");
+        for doubt in doubts {
+            let text = |key: &str| doubt[key].as_str().unwrap_or_default();
+            let (file, line) = (text("file"), doubt["line"].as_u64());
+            tracing::warn!(file, line, doubt = text("message"), hint = text("hint"), "is this meant?");
+        }
     }
 
     /// Tells of files of rules and lists that do not load, and of those that do again.

@@ -134,6 +134,7 @@ impl Daemon {
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
         let _ = self.geography.send_replace(built.geography);
+        Self::log_doubts(&built.problems);
         self.show_rules_off(&built.rules_off);
         if changed {
             if self.settings.watch {

@@ -75,6 +75,26 @@ async fn programs_are_told_that_an_alert_is_over_unless_they_want_no_word_of_it(
     assert_eq!(states("quiet.ndjson"), ["any 1 open"]);
 }
 
+#[test]
+fn what_loads_and_is_doubted_is_logged_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(
+        here,
+        "larum.yaml",
+        &CONFIG.replace("kept.ndjson}", "kept.ndjson, at_most: {rules: {ayn: 3 in 1h}}}"),
+    );
+    write(here, "rules/any.yaml", RULE);
+    let built = build::build(&here.join("larum.yaml"), &Secrets::default(), None).unwrap();
+    let file = std::fs::File::create(here.join("log")).unwrap();
+    let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(file)).finish();
+    tracing::subscriber::with_default(logs, || Daemon::log_doubts(&built.problems));
+    let log = told(here, "log");
+    for part in ["WARN", "larum.yaml\" line=", "`ayn`", "did you mean `any`?"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_before_the_first_start_counts_as_hits_and_not_as_alerts() {
     let folder = tempfile::tempdir().unwrap();
