@@ -167,6 +167,8 @@ pub struct Fed {
     pub disordered: u64,
     /// Files that could not be read to their end, with why.
     pub broken: Vec<Failure>,
+    /// The threads that read them.
+    pub pool: rayon::ThreadPool,
 }
 
 /// The files that were read: lines can be fetched by locator.
@@ -349,7 +351,7 @@ impl FileArguments {
         progress.finish();
         let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
-        Ok(Fed { engine, archive, read, quarantined, disordered, broken })
+        Ok(Fed { engine, archive, read, quarantined, disordered, broken, pool })
     }
 }
 

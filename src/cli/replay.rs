@@ -5,10 +5,12 @@ mod evidence;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+use rayon::prelude::*;
 
 use crate::config::Secrets;
 use crate::daemon::build;
@@ -27,12 +29,12 @@ use drafts::{Drafts, InOrder};
 use evidence::{Rows, Written};
 
 /// Alerts whose evidence is fetched together. What the next ones show too is fetched once.
-const TOLD_AT_A_TIME: usize = 512;
+const TOLD_AT_A_TIME: usize = 128;
 /// Ids of alerts that are remembered at least, so that none is told twice whose row came again after it
 /// was forgotten.
 const MAX_KNOWN: usize = 1 << 18;
-/// Bytes of alerts that are written together.
-const WRITTEN_AT_A_TIME: usize = 64 << 10;
+/// Pieces that a thread tells of a round of alerts: some take longer than others.
+const PIECES_A_THREAD: usize = 2;
 
 /// Arguments of `larum replay`.
 #[derive(Debug, clap::Args)]
@@ -137,7 +139,10 @@ impl Replay {
         let fed = self.reading.feed(&self.files, &origin, engine, &mut kept)?;
         let Kept { drafts, notes, known, .. } = kept;
         drop(known);
-        let alerts = print(&generation, &fed.archive, drafts.in_order()?, self.output)?;
+        let (output, colour) = (self.output, show::colour_on_stdout());
+        let teller = Teller { generation: &generation, archive: &fed.archive, output, colour };
+        let (drafts, threads) = (drafts.in_order()?, fed.pool.current_num_threads());
+        let alerts = fed.pool.install(|| print(&teller, drafts, threads))?;
         summary(&fed, &notes, &alerts, begun.elapsed());
         if fed.read > 0 && fed.engine.rows() == seen::Tally::default() {
             show::note(
@@ -185,79 +190,147 @@ impl Replay {
     }
 }
 
-/// Tells every draft in order; how many alerts each rule raised.
-fn print(
-    generation: &Generation,
-    archive: &Archive,
-    drafts: InOrder,
+/// How alerts are told.
+struct Teller<'a> {
+    generation: &'a Generation,
+    archive: &'a Archive,
     output: Output,
-) -> Result<BTreeMap<RuleId, u64>, Failure> {
-    let colour = show::colour_on_stdout();
-    let mut raised = BTreeMap::new();
-    let mut text_faults: BTreeMap<RuleId, (u64, String)> = BTreeMap::new();
-    let mut out = BufWriter::with_capacity(WRITTEN_AT_A_TIME, std::io::stdout().lock());
-    let mut line = String::new();
-    tell_all(generation, archive, drafts, &mut |alert| {
-        if alert.revision == 1 {
-            match raised.get_mut(&alert.rule) {
-                Some(many) => *many += 1,
-                None => {
-                    raised.insert(alert.rule.clone(), 1);
-                }
+    colour: bool,
+}
+
+/// Some alerts, told one after another.
+#[derive(Default)]
+struct Told {
+    text: String,
+    /// How many each rule raised.
+    raised: BTreeMap<RuleId, u64>,
+    /// How many texts of each rule could not be rendered, and why the first could not.
+    faults: BTreeMap<RuleId, (u64, String)>,
+}
+
+/// Alerts whose changes are told too.
+type Open = HashMap<AlertId, Alert<Written>>;
+
+/// Tells every draft in order; how many alerts each rule raised.
+fn print(teller: &Teller<'_>, mut drafts: InOrder, threads: usize) -> Result<BTreeMap<RuleId, u64>, Failure> {
+    let mut sum = Told::default();
+    if threads == 1 || drafts.with_changes() {
+        let (mut open, mut rows) = (Open::new(), Rows::of(teller.archive));
+        loop {
+            let some = drafts.some(TOLD_AT_A_TIME)?;
+            if some.is_empty() {
+                break;
             }
-            if let Some(fault) = &alert.text_fault {
-                text_faults.entry(alert.rule.clone()).or_insert_with(|| (0, fault.clone())).0 += 1;
-            }
+            let mut told = Told { text: std::mem::take(&mut sum.text), ..Told::default() };
+            let with_changes = drafts.with_changes().then_some(&mut open);
+            teller.tell(&some, &mut rows, with_changes, &mut told)?;
+            sum.write(told)?;
         }
-        match output {
-            Output::Text => line = show::alert(alert, colour, show::Times::UTC),
-            Output::Json => show::json_into(alert, &mut line)?,
+    } else {
+        // Pieces of a round are told side by side, while the round before is written and the next one unpacked.
+        let pieces = threads * PIECES_A_THREAD;
+        let mut rows: Vec<Rows<'_>> = Vec::new();
+        rows.resize_with(pieces, || Rows::of(teller.archive));
+        let (mut round, mut before) = (drafts.some(TOLD_AT_A_TIME * pieces)?, Vec::new());
+        while !(round.is_empty() && before.is_empty()) {
+            let (next, told) = rayon::join(
+                || -> Result<Vec<Draft>, Failure> {
+                    before.drain(..).try_for_each(|told| sum.write(told))?;
+                    drafts.some(TOLD_AT_A_TIME * pieces)
+                },
+                || -> Result<Vec<Told>, Failure> {
+                    let pieces = round.par_chunks(round.len().div_ceil(pieces).max(1)).zip(&mut rows);
+                    let tell = |(piece, rows): (&[Draft], &mut Rows<'_>)| -> Result<Told, Failure> {
+                        let mut told = Told::default();
+                        teller.tell(piece, rows, None, &mut told)?;
+                        Ok(told)
+                    };
+                    pieces.map(tell).collect()
+                },
+            );
+            (round, before) = (next?, told?);
         }
-        out.write_all(line.as_bytes())?;
-        Ok(out.write_all(b"\n")?)
-    })?;
-    out.flush()?;
-    for (rule, (count, fault)) in text_faults {
+    }
+    for (rule, (count, fault)) in sum.faults {
         let many = show::many(usize::try_from(count).unwrap_or(usize::MAX), "alert");
         show::note(&show::safe(&format!(
             "warning: rule {rule}: the text of {many} could not be rendered: {fault}"
         )));
     }
-    Ok(raised)
+    Ok(sum.raised)
 }
 
-/// Tells `drafts`: alerts as they fired and, where they are among the drafts, their changes.
-fn tell_all(
-    generation: &Generation,
-    archive: &Archive,
-    mut drafts: InOrder,
-    told: &mut dyn FnMut(&Alert<Written>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut alerts: HashMap<AlertId, Alert<Written>> = HashMap::new();
-    let mut rows = Rows::of(archive);
-    loop {
-        let some = drafts.some(TOLD_AT_A_TIME)?;
-        if some.is_empty() {
-            return Ok(());
+impl Told {
+    /// Writes what was told later, adds it up and keeps its room.
+    fn write(&mut self, mut later: Self) -> Result<(), Failure> {
+        // In whole lines, so that none of it waits for a line's end.
+        std::io::stdout().write_all(later.text.as_bytes())?;
+        later.text.clear();
+        self.text = later.text;
+        for (rule, many) in later.raised {
+            *self.raised.entry(rule).or_insert(0) += many;
         }
-        rows.fetch(generation, &some)?;
-        for draft in some {
+        for (rule, (many, fault)) in later.faults {
+            self.faults.entry(rule).or_insert_with(|| (0, fault)).0 += many;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, alert: &Alert<Written>) {
+        if alert.revision != 1 {
+            return;
+        }
+        match self.raised.get_mut(&alert.rule) {
+            Some(many) => *many += 1,
+            None => {
+                self.raised.insert(alert.rule.clone(), 1);
+            }
+        }
+        if let Some(fault) = &alert.text_fault {
+            self.faults.entry(alert.rule.clone()).or_insert_with(|| (0, fault.clone())).0 += 1;
+        }
+    }
+}
+
+impl Teller<'_> {
+    /// Tells `drafts`: alerts as they fired and, where those are kept, their changes.
+    fn tell(
+        &self,
+        drafts: &[Draft],
+        rows: &mut Rows<'_>,
+        mut open: Option<&mut Open>,
+        told: &mut Told,
+    ) -> Result<(), Failure> {
+        rows.fetch(self.generation, drafts)?;
+        let mut line = String::new();
+        let mut tell = |alert: &Alert<Written>| -> Result<(), Failure> {
+            match self.output {
+                Output::Text => line = show::alert(alert, self.colour, show::Times::UTC),
+                Output::Json => show::json_into(alert, &mut line)?,
+            }
+            told.note(alert);
+            told.text.push_str(&line);
+            told.text.push('\n');
+            Ok(())
+        };
+        for draft in drafts {
             match draft {
                 Draft::Fired(fired) => {
-                    let alert = rows.alert(generation, &fired);
-                    told(&alert)?;
-                    if drafts.with_changes() {
-                        alerts.insert(alert.id, alert);
+                    let alert = rows.alert(self.generation, fired);
+                    tell(&alert)?;
+                    if let Some(open) = &mut open {
+                        open.insert(alert.id, alert);
                     }
                 }
                 Draft::Changed(change) => {
-                    if let Some(alert) = alerts.get_mut(&change.id) {
-                        *alert = tell::changed(alert, &change);
-                        told(alert)?;
+                    if let Some(alert) = open.as_mut().and_then(|open| open.get_mut(&change.id)) {
+                        *alert = tell::changed(alert, change);
+                        tell(alert)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -56,11 +56,24 @@ pub fn json_text(value: &impl serde::Serialize) -> Result<String, serde_json::Er
     Ok(text)
 }
 
-/// The same in place of what `text` holds.
+/// JSON without space in which bytes are JSON text that is written already.
+struct Verbatim;
+
+impl serde_json::ser::Formatter for Verbatim {
+    fn write_byte_array<W: std::io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        value: &[u8],
+    ) -> std::io::Result<()> {
+        writer.write_all(value)
+    }
+}
+
+/// The same in place of what `text` holds. Bytes of `value` are JSON text, written as they are.
 pub fn json_into(value: &impl serde::Serialize, text: &mut String) -> Result<(), serde_json::Error> {
     let mut bytes = std::mem::take(text).into_bytes();
     bytes.clear();
-    serde_json::to_writer(&mut bytes, value)?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Verbatim))?;
     // All of it at once, which is sooner done than to stop at the first.
     let unsafe_bytes = bytes.iter().fold(false, |found, byte| found | !(b' '..=b'~').contains(byte));
     // JSON is written as text.

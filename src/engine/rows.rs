@@ -4,19 +4,60 @@
 //! Rows lie in chunks in the order they came, so that growing moves none of them; the table beside
 //! holds their places and half of their hash. Nothing here knows what is remembered of a row.
 
+use std::hash::{Hash, Hasher};
+
 use hashbrown::HashTable;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
-use crate::record::RecordId;
+use crate::record::{Phase, RecordId, RowId};
 
 /// Rows of a chunk.
 const CHUNK: usize = 4_096;
 
+/// An identity as two numbers, which stay in registers. Sixteen bytes that were put together in two
+/// steps and are read in one wait until all writes before are done, those to memory out of reach included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(from = "RecordId", into = "RecordId")]
+pub(super) struct Key {
+    low: u64,
+    high: u64,
+}
+
+impl Key {
+    /// The record that `row` is in `phase`; the same as [`RecordId::of`].
+    #[inline]
+    pub(super) fn of(row: RowId, phase: Phase) -> Self {
+        let Self { low, high } = Self::from(RecordId(row.0));
+        Self { low, high: high ^ u64::from(phase as u8) << (u64::BITS - u8::BITS) }
+    }
+}
+
+impl Hash for Key {
+    /// Row ids are digests: any half of them is as good as a hash of all.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.low);
+    }
+}
+
+impl From<RecordId> for Key {
+    #[inline]
+    fn from(id: RecordId) -> Self {
+        let [a, b, c, d, e, f, g, h, rest @ ..] = id.0;
+        Self { low: u64::from_le_bytes([a, b, c, d, e, f, g, h]), high: u64::from_le_bytes(rest) }
+    }
+}
+
+impl From<Key> for RecordId {
+    fn from(key: Key) -> Self {
+        Self((u128::from(key.high) << u64::BITS | u128::from(key.low)).to_le_bytes())
+    }
+}
+
 /// What has an identity.
 pub(super) trait Keyed {
     /// Whose it is.
-    fn key(&self) -> RecordId;
+    fn key(&self) -> Key;
 }
 
 /// Rows by identity. A row keeps its place until the next [`Rows::retain`].
@@ -42,8 +83,9 @@ impl<T> Default for Rows<T> {
 }
 
 /// Row ids are digests: any four of their bytes are as good as a hash of all.
-fn hash(key: RecordId) -> u32 {
-    let [a, b, c, d, ..] = key.0;
+#[inline]
+fn hash(key: Key) -> u32 {
+    let [a, b, c, d, ..] = key.low.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 
@@ -54,7 +96,8 @@ fn spread(hash: u32) -> u64 {
 
 impl<T: Keyed> Rows<T> {
     /// The place of the row of `key`.
-    pub(super) fn find(&self, key: RecordId) -> Option<usize> {
+    #[inline]
+    pub(super) fn find(&self, key: Key) -> Option<usize> {
         let (hash, chunks) = (hash(key), &self.chunks);
         let is_it = |spot: &Spot| {
             let place = spot.place as usize;
@@ -65,9 +108,10 @@ impl<T: Keyed> Rows<T> {
 
     /// Adds the row of `key`, which is not there; its place. It is made where it lies: copied right
     /// after it was put together it would cost as much as all else.
-    pub(super) fn add(&mut self, key: RecordId, row: impl FnOnce() -> T) -> usize {
+    #[inline]
+    pub(super) fn add(&mut self, key: Key, row: impl FnOnce() -> T) -> usize {
         if self.len.is_multiple_of(CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+            self.begin_chunk();
         }
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.push(row());
@@ -75,8 +119,14 @@ impl<T: Keyed> Rows<T> {
         self.file(key)
     }
 
+    #[cold]
+    fn begin_chunk(&mut self) {
+        self.chunks.push(Vec::with_capacity(CHUNK));
+    }
+
     /// Files the next row in the table; its place.
-    fn file(&mut self, key: RecordId) -> usize {
+    #[inline]
+    fn file(&mut self, key: Key) -> usize {
         let (hash, place) = (hash(key), self.len);
         // Four thousand million rows do not fit in memory.
         let spot = Spot { hash, place: u32::try_from(place).unwrap_or(u32::MAX) };
@@ -170,8 +220,16 @@ mod tests {
     use super::*;
 
     impl Keyed for (RecordId, u32) {
-        fn key(&self) -> RecordId {
-            self.0
+        fn key(&self) -> Key {
+            self.0.into()
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_id_of_a_record() {
+        for phase in Phase::ALL {
+            let row = RowId(*b"0123456789abcdef");
+            assert_eq!(RecordId::from(Key::of(row, phase)), RecordId::of(row, phase));
         }
     }
 
@@ -196,14 +254,14 @@ mod tests {
             for number in 0..bulk * 5_000 {
                 let key = RecordId(u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_9e37_79b9).to_le_bytes());
                 map.insert(key, number);
-                rows.add(key, || (key, number));
+                rows.add(key.into(), || (key, number));
             }
             for (number, what) in steps {
                 let key = id(number);
                 if what == 0 {
                     rows.retain(|row| row.1 % 7 != u32::from(number) % 7);
                     map.retain(|_, value| *value % 7 != u32::from(number) % 7);
-                } else if let Some(place) = rows.find(key) {
+                } else if let Some(place) = rows.find(key.into()) {
                     prop_assert_eq!(rows.at(place).map(|row| (row.0, row.1)), map.get(&key).map(|value| (key, *value)));
                     if let (Some(row), Some(value)) = (rows.at(place), map.get_mut(&key)) {
                         row.1 += 1;
@@ -211,7 +269,7 @@ mod tests {
                     }
                 } else {
                     prop_assert!(map.insert(key, u32::from(number)).is_none());
-                    let place = rows.add(key, || (key, u32::from(number)));
+                    let place = rows.add(key.into(), || (key, u32::from(number)));
                     prop_assert_eq!(rows.at(place).copied(), Some((key, u32::from(number))));
                 }
                 prop_assert_eq!(rows.len(), map.len());
@@ -220,7 +278,7 @@ mod tests {
             let mut again: Rows<(RecordId, u32)> = postcard::from_bytes(&bytes).unwrap();
             for (key, value) in &map {
                 for rows in [&mut rows, &mut again] {
-                    let place = rows.find(*key);
+                    let place = rows.find((*key).into());
                     prop_assert_eq!(place.and_then(|place| rows.at(place)).map(|row| row.1), Some(*value));
                 }
             }

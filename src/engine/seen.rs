@@ -22,10 +22,10 @@ use crate::record::batch::Slot;
 use crate::record::field::lookup;
 use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 
-use super::rows::{Keyed, Rows};
+use super::rows::{Key, Keyed, Rows};
 
 /// So many rows fit the caches, as far as they are looked up.
-const NEAR: usize = 1 << 17;
+const NEAR: usize = 1 << 14;
 /// How far polling reads back; rows in it are read again and again.
 pub const LOOKBACK: Millis = Millis::mins(15);
 /// The service forgets after 30 days, so an open row cannot come again after that.
@@ -55,7 +55,7 @@ impl Fresh {
         let mut fresh = Vec::with_capacity(batch.rows.len() * if wants.ends { 2 } else { 1 });
         for (number, row) in batch.rows.iter().enumerate() {
             let record = |phase, at| {
-                let seat = Seat { key: key(row), sweeps: 0, place: u32::MAX };
+                let seat = Seat { key: own_key(row), sweeps: 0, place: u32::MAX };
                 Self { row: number, phase, at, again: false, seat, changed: None }
             };
             fresh.push(record(row.only.unwrap_or(Phase::Start), row.start));
@@ -99,7 +99,7 @@ impl Wants {
 /// Where a row is remembered. Until the next sweep it need not be looked up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seat {
-    key: RecordId,
+    key: Key,
     sweeps: u32,
     place: u32,
 }
@@ -107,7 +107,7 @@ pub struct Seat {
 /// What is remembered of every row. There may be millions: each byte counts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Seen {
-    key: RecordId,
+    key: Key,
     version: u64,
     start: Timestamp,
     /// Programs below [`BITS`] that its own record hit, by bit.
@@ -173,12 +173,12 @@ pub struct Was {
 impl Seat {
     /// Which row it is.
     pub fn key(self) -> RecordId {
-        self.key
+        self.key.into()
     }
 }
 
 impl Keyed for Seen {
-    fn key(&self) -> RecordId {
+    fn key(&self) -> Key {
         self.key
     }
 }
@@ -221,21 +221,19 @@ impl More {
     }
 }
 
-type Mores = IndexMap<RecordId, More, BuildHasherDefault<DigestHasher>>;
+type Mores = IndexMap<Key, More, BuildHasherDefault<DigestHasher>>;
 
-/// Row ids are digests: any eight of their bytes are as good as a hash of all.
+/// Gives a key's own hash.
 #[derive(Debug, Default, Clone, Copy)]
 struct DigestHasher(u64);
 
 impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
+    /// Keys write one number and nothing else.
+    fn write(&mut self, _: &[u8]) {}
 
-    /// The length that arrays put before their bytes.
-    fn write_usize(&mut self, _: usize) {}
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 
     fn finish(&self) -> u64 {
         self.0
@@ -270,7 +268,9 @@ impl SeenRows {
     pub fn take_in(&mut self, lane: u16, batch: &Batch, wants: Wants, tally: &mut Tally) -> Vec<Fresh> {
         if self.rows.len() > NEAR {
             // Memory answers many rows at once as soon as one.
-            std::hint::black_box(batch.rows.iter().filter(|row| self.rows.find(key(row)).is_some()).count());
+            std::hint::black_box(
+                batch.rows.iter().filter(|row| self.rows.find(own_key(row)).is_some()).count(),
+            );
         }
         let mut fresh = Vec::with_capacity(batch.rows.len() * if wants.ends { 2 } else { 1 });
         for (number, row) in batch.rows.iter().enumerate().filter(|(_, row)| !row.held) {
@@ -281,7 +281,7 @@ impl SeenRows {
 
     /// The version of `row` that was read last; none if the row has not been seen.
     pub fn version(&self, row: &Row) -> Option<u64> {
-        self.rows.find(key(row)).and_then(|place| self.rows.get(place)).map(|seen| seen.version)
+        self.rows.find(own_key(row)).and_then(|place| self.rows.get(place)).map(|seen| seen.version)
     }
 
     fn take_in_row(
@@ -293,7 +293,7 @@ impl SeenRows {
         tally: &mut Tally,
         fresh: &mut Vec<Fresh>,
     ) {
-        let key = key(row);
+        let key = own_key(row);
         let phase = row.only.unwrap_or(Phase::Start);
         // Where no rule looks at ends, there are none.
         let end = wants.end_of(row);
@@ -341,7 +341,7 @@ impl SeenRows {
 
     /// Where the row of `key` is, to be looked up.
     pub fn seat_of(&self, key: RecordId) -> Seat {
-        Seat { key, sweeps: self.sweeps.wrapping_sub(1), place: 0 }
+        Seat { key: key.into(), sweeps: self.sweeps.wrapping_sub(1), place: 0 }
     }
 
     /// Notes what a record of the row that sits at `seat` was; false if the program has counted that
@@ -412,7 +412,12 @@ impl SeenRows {
 
 /// A row's identity here; rows that are one phase only are apart by it.
 pub fn key(row: &Row) -> RecordId {
-    RecordId::of(row.id, row.only.unwrap_or(Phase::Start))
+    own_key(row).into()
+}
+
+#[inline]
+fn own_key(row: &Row) -> Key {
+    Key::of(row.id, row.only.unwrap_or(Phase::Start))
 }
 
 /// A digest of each field of a row, by column: enough to tell that it changed.

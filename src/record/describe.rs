@@ -5,6 +5,7 @@
 mod written;
 
 pub use written::Lines;
+use written::Name;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ const MAX_SHOWN_TEXT: usize = 512;
 pub struct Describer {
     scanner: Scanner,
     columns: Arc<Columns>,
+    /// Their names as they are written.
+    names: Vec<Name>,
     /// Keys of rows that the mapping reads under another name.
     mapped: BTreeSet<String>,
     /// The address whose place is told.
@@ -60,7 +63,8 @@ impl Describer {
         });
         let (columns, geography) = (columns.freeze(), facts.geography().cloned());
         let scanner = Scanner::new(columns.clone(), facts, origin);
-        Self { scanner, columns, mapped, placed, geography, plain }
+        let names = Name::all(&columns);
+        Self { scanner, columns, names, mapped, placed, geography, plain }
     }
 
     /// Whether rows are told with the versions of the files that their places are from.
@@ -115,12 +119,16 @@ impl Describer {
         }
     }
 
+    /// Whether a key of rows has no name in the vocabulary.
+    fn is_raw(&self, key: &str) -> bool {
+        lookup(key).is_none() && key != "geo" && key != "asn" && !self.mapped.contains(key)
+    }
+
     /// Keys without a name, as `raw.<key>`.
     fn raw(&self, line: &str, told: &mut Map<String, Json>) {
         let Ok(Json::Object(row)) = serde_json::from_str(line) else { return };
         for (key, value) in row {
-            let known = lookup(&key).is_some() || key == "geo" || key == "asn" || self.mapped.contains(&key);
-            if known || value.is_null() || told.len() >= MAX_SHOWN {
+            if !self.is_raw(&key) || value.is_null() || told.len() >= MAX_SHOWN {
                 continue;
             }
             let name = FieldName::resolve(&format!("{RAW}{key}"));

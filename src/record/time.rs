@@ -359,20 +359,23 @@ fn spelt(millis: i64) -> Option<[u8; 24]> {
     let month = if march < 10 { march + 3 } else { march - 9 };
     let year = year + era * 400 + i64::from(month <= 2);
     let mut text = *b"0000-00-00T00:00:00.000Z";
-    for (end, digits, mut value) in [
-        (4, 4, year),
-        (7, 2, month),
-        (10, 2, of_year - (153 * march + 2) / 5 + 1),
-        (13, 2, rest / 3_600_000),
-        (16, 2, rest / 60_000 % 60),
-        (19, 2, rest / 1_000 % 60),
-        (23, 3, rest % 1_000),
+    let of_day = of_year - (153 * march + 2) / 5 + 1;
+    let (seconds, milli) = (rest / 1_000, rest % 1_000);
+    for (place, value) in [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, of_day),
+        (11, seconds / 3_600),
+        (14, seconds / 60 % 60),
+        (17, seconds % 60),
+        (21, milli % 100),
     ] {
-        for place in (end - digits..end).rev() {
-            text[place] += u8::try_from(value % 10).unwrap_or(0);
-            value /= 10;
-        }
+        let value = u8::try_from(value).unwrap_or(0);
+        text[place] += value / 10;
+        text[place + 1] += value % 10;
     }
+    text[20] += u8::try_from(milli / 100).unwrap_or(0);
     Some(text)
 }
 

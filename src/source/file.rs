@@ -105,67 +105,24 @@ impl Input {
     /// The lines at `offsets`, which are sorted; an empty one where there is none. Of a packed file
     /// all that stands before the last one is read again.
     pub fn fetch(&self, offsets: &[u64]) -> Result<Vec<String>, ReadError> {
-        self.lines_at(offsets).map_err(|source| self.error(source))
+        self.again(|file| lines_at(file, offsets)).map_err(|source| self.error(source))
     }
 
     /// The number of the line at `offset`, from 1; none for a packed file, far into a long one and
     /// where the file cannot be read again.
     pub fn line_number(&self, offset: u64) -> Option<u64> {
-        let (mut file, form) = self.again().ok()?;
-        if form != Form::Plain || offset > MAX_COUNTED {
+        if offset > MAX_COUNTED {
             return None;
         }
-        let (mut left, mut number) = (usize::try_from(offset).ok()?, 1);
-        let mut bytes = vec![0; BLOCK];
-        while left > 0 {
-            let most = left.min(BLOCK);
-            let len = fill(&mut file, &mut bytes[..most]).ok()?;
-            number += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
-            left = if len < most { return None } else { left - len };
-        }
-        Some(number)
+        self.again(|file| Ok(number_at(file, offset))).ok()?
     }
 
-    /// The file at its beginning, and how it is packed.
-    fn again(&self) -> io::Result<(File, Form)> {
-        let mut file = match &self.spool {
-            Some(spool) => spool.lock().unwrap_or_else(PoisonError::into_inner).try_clone()?,
-            None => open(&self.path)?,
-        };
-        file.rewind()?;
-        let mut first = [0; 4];
-        let len = fill(&mut file, &mut first)?;
-        file.rewind()?;
-        Ok((file, Form::of(&first[..len])))
-    }
-
-    fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<String>> {
-        let (file, form) = self.again()?;
-        let mut lines = Vec::with_capacity(offsets.len());
-        if form == Form::Plain {
-            let (mut file, mut at) = (BufReader::with_capacity(FETCHED, file), 0);
-            for offset in offsets {
-                // What is near has been read already.
-                file.seek_relative(offset.cast_signed() - at)?;
-                let mut bytes = Vec::new();
-                at = (offset + read_line(&mut file, &mut bytes)?).cast_signed();
-                lines.push(shown(&bytes));
-            }
-            return Ok(lines);
-        }
-        let mut unpacked = BufReader::new(unpack(form, Box::new(file))?);
-        let mut at = 0;
-        for (number, offset) in offsets.iter().enumerate() {
-            if number > 0 && offsets[number - 1] == *offset {
-                lines.push(lines[number - 1].clone());
-                continue;
-            }
-            at += io::copy(&mut unpacked.by_ref().take(offset.saturating_sub(at)), &mut io::sink())?;
-            let mut bytes = Vec::new();
-            at += read_line(&mut unpacked, &mut bytes)?;
-            lines.push(shown(&bytes));
-        }
-        Ok(lines)
+    /// Does `work` with the file, to read it again. One who reads a spooled stream is alone: a copy of its
+    /// file shares its place with all others.
+    fn again<T>(&self, work: impl FnOnce(File) -> io::Result<T>) -> io::Result<T> {
+        let Some(spool) = &self.spool else { return work(open(&self.path)?) };
+        let spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
+        work(spool.try_clone()?)
     }
 
     fn file(&self) -> Result<File, ReadError> {
@@ -180,6 +137,61 @@ impl Input {
 #[expect(clippy::disallowed_methods, reason = "files are read here and nowhere else")]
 pub(super) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
+}
+
+/// The file at its beginning, and how it is packed.
+fn rewound(mut file: File) -> io::Result<(File, Form)> {
+    file.rewind()?;
+    let mut first = [0; 4];
+    let len = fill(&mut file, &mut first)?;
+    file.rewind()?;
+    Ok((file, Form::of(&first[..len])))
+}
+
+fn lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
+    let (file, form) = rewound(file)?;
+    let mut lines = Vec::with_capacity(offsets.len());
+    if form == Form::Plain {
+        let (mut file, mut at) = (BufReader::with_capacity(FETCHED, file), 0);
+        for offset in offsets {
+            // What is near has been read already.
+            file.seek_relative(offset.cast_signed() - at)?;
+            let mut bytes = Vec::new();
+            at = (offset + read_line(&mut file, &mut bytes)?).cast_signed();
+            lines.push(shown(&bytes));
+        }
+        return Ok(lines);
+    }
+    let mut unpacked = BufReader::new(unpack(form, Box::new(file))?);
+    let mut at = 0;
+    for (number, offset) in offsets.iter().enumerate() {
+        if number > 0 && offsets[number - 1] == *offset {
+            lines.push(lines[number - 1].clone());
+            continue;
+        }
+        at += io::copy(&mut unpacked.by_ref().take(offset.saturating_sub(at)), &mut io::sink())?;
+        let mut bytes = Vec::new();
+        at += read_line(&mut unpacked, &mut bytes)?;
+        lines.push(shown(&bytes));
+    }
+    Ok(lines)
+}
+
+/// The number of the line at `offset` of a plain file.
+fn number_at(file: File, offset: u64) -> Option<u64> {
+    let (mut file, form) = rewound(file).ok()?;
+    if form != Form::Plain {
+        return None;
+    }
+    let (mut left, mut number) = (usize::try_from(offset).ok()?, 1);
+    let mut bytes = vec![0; BLOCK];
+    while left > 0 {
+        let most = left.min(BLOCK);
+        let len = fill(&mut file, &mut bytes[..most]).ok()?;
+        number += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
+        left = if len < most { return None } else { left - len };
+    }
+    Some(number)
 }
 
 /// Reads one line, or as much of it as a line may have.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use serde::{Serialize, Serializer};
 
 use super::super::Failure;
 use super::super::feed::Archive;
@@ -11,8 +11,15 @@ use crate::alert::{Alert, Draft, Evidence, Fired, Sight};
 use crate::engine::{Generation, tell};
 use crate::record::{Locator, Phase};
 
-/// A record, as JSON text.
-pub type Written = Arc<RawValue>;
+/// A record, as JSON text: bytes that [`super::super::show::json_into`] writes as they are.
+#[derive(Debug, Clone)]
+pub struct Written(Arc<String>);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_bytes())
+    }
+}
 
 /// Bytes of lines that are read together: as much as stays in the caches.
 const READ_AT_A_TIME: usize = 64 << 10;
@@ -73,17 +80,16 @@ impl<'a> Rows<'a> {
             rest = later;
             let line = |(locator, _): &(Locator, Phase)| self.lines.get(locator).map_or("", String::as_str);
             let describer = self.archive.describer();
-            let read = describer.read(some.iter().map(line));
+            let mut read = describer.read(some.iter().map(line));
             for (number, one) in some.iter().enumerate() {
-                let text = match describer.written(&read, number, one.1) {
+                let text = match describer.written(&mut read, number, one.1) {
                     Some(text) => Some(text),
                     None => match describer.describe(line(one), one.1) {
                         Some(told) => Some(serde_json::to_string(&tell::nested(&told))?),
                         None => None,
                     },
                 };
-                let text = text.map(RawValue::from_string).transpose()?;
-                self.written.insert(*one, text.map(Into::into));
+                self.written.insert(*one, text.map(|text| Written(Arc::new(text))));
             }
         }
         Ok(())
@@ -98,7 +104,7 @@ impl<'a> Rows<'a> {
             };
             let rows: Vec<_> = fired.sights.iter().map(row).collect();
             let known: Vec<Written> = fired.sights.iter().filter_map(of).collect();
-            return tell::alert_of(generation, fired, &rows, Evidence::of(&known, Arc::clone));
+            return tell::alert_of(generation, fired, &rows, Evidence::of(&known, Written::clone));
         }
         let shown = Evidence::of(&fired.sights, of);
         let evidence = Evidence {

@@ -3,25 +3,65 @@
 //! The text is the one that the row's map, nested, is written as. What would need the map to get it
 //! right (a key that stands twice, names that other names are parts of) is left to that.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
-use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Describer, MAX_SHOWN, MAX_SHOWN_TEXT, bounded, cut};
-use crate::record::field::{RAW, lookup};
-use crate::record::{Batch, Column, Locator, Phase, RecordId, Value};
+use crate::record::field::RAW;
+use crate::record::{Batch, Column, Columns, Locator, Phase, RecordId, Value};
 
 /// Rows that were read together, by number of their line.
 #[derive(Debug)]
 pub struct Lines {
-    text: String,
-    starts: Vec<usize>,
     batch: Batch,
     rows: Vec<Option<usize>>,
+    /// Keys of the row that was written last, in its order, then those of rows before it; each stands once.
+    keys: Vec<Known>,
+}
+
+/// Keys that are known at most, besides those of the row that is written; hostile rows may invent more.
+const MAX_KEYS: usize = 1_024;
+
+/// What is known of a key of rows.
+#[derive(Debug, Clone)]
+struct Known {
+    /// As it stands in a row, with its quotes and the colon after them.
+    spelt: String,
+    digest: u64,
+    /// It has no name in the vocabulary, so that it is shown as `raw`.
+    raw: bool,
+}
+
+impl Known {
+    fn is(&self, key: &str, digest: u64) -> bool {
+        self.digest == digest && self.spelt.get(1..self.spelt.len() - 2) == Some(key)
+    }
+}
+
+/// A name of the vocabulary, as it is written.
+#[derive(Debug)]
+pub(super) struct Name {
+    /// What stands before its dot.
+    outer: Option<Box<str>>,
+    /// The rest in quotes, with a colon.
+    inner: Box<str>,
+}
+
+impl Name {
+    /// The names of `columns`, in their order.
+    pub(super) fn all(columns: &Columns) -> Vec<Self> {
+        let inner = |name: &str| {
+            let mut text = String::new();
+            quoted(&mut text, name);
+            text.push(':');
+            text.into()
+        };
+        let name = |name: &str| match name.split_once('.') {
+            None => Self { outer: None, inner: inner(name) },
+            Some((outer, rest)) => Self { outer: Some(outer.into()), inner: inner(rest) },
+        };
+        columns.names().iter().map(|field| name(field.as_str())).collect()
+    }
 }
 
 impl Describer {
@@ -33,7 +73,7 @@ impl Describer {
             text.push_str(line);
             text.push('\n');
         }
-        let batch = self.scanner.scan(text.clone(), Locator(1));
+        let batch = self.scanner.scan(text, Locator(1));
         let mut rows = vec![None; starts.len()];
         for (number, row) in batch.rows.iter().enumerate() {
             let start = usize::try_from(row.locator.0 - 1).unwrap_or(usize::MAX);
@@ -41,57 +81,153 @@ impl Describer {
                 rows[line] = Some(number);
             }
         }
-        Lines { text, starts, batch, rows }
+        Lines { batch, rows, keys: Vec::new() }
     }
 
     /// The record that line number `line` is in `phase`, nested, as JSON text. None if the line makes no
     /// record, or one that has to be described.
-    pub fn written(&self, lines: &Lines, line: usize, phase: Phase) -> Option<String> {
+    pub fn written(&self, lines: &mut Lines, line: usize, phase: Phase) -> Option<String> {
         if self.geography.is_some() || !self.plain {
             return None;
         }
-        let (number, start) = ((*lines.rows.get(line)?)?, lines.starts[line]);
-        let spelt = lines.text[start..].split('\n').next()?;
-        let RawFields(fields) = serde_json::from_str(spelt).ok()?;
-        let record = lines.batch.record(number, phase);
+        let Lines { batch, rows, keys } = lines;
+        let number = (*rows.get(line)?)?;
+        let spelt = batch.line(number);
+        let record = batch.record(number, phase);
         let mut writer = Writer { text: String::with_capacity(spelt.len() + 400), many: 0, outer: None };
-        writer.key("time");
-        writer.text(&record.time().to_string());
-        for (number, name) in (0..).zip(self.columns.names()) {
-            match record.get(Column(number)) {
-                Value::Absent | Value::Null => {}
-                Value::Text(text) => {
-                    writer.key(name.as_str());
-                    writer.text(text);
-                }
-                Value::Bool(value) => {
-                    writer.key(name.as_str());
-                    writer.text.push_str(if value { "true" } else { "false" });
-                }
-                Value::Number(text) | Value::Json(text) => {
-                    writer.key(name.as_str());
-                    writer.spelt(text)?;
-                }
-            }
-        }
-        let mut seen: Vec<&str> = Vec::with_capacity(fields.len());
-        for (key, value) in &fields {
-            let key: &str = key;
-            if seen.contains(&key) {
-                return None;
-            }
-            seen.push(key);
-            let known = lookup(key).is_some() || key == "geo" || key == "asn" || self.mapped.contains(key);
-            if known || key.is_empty() || value.get() == "null" || writer.many >= MAX_SHOWN {
+        writer.name(None, "\"time\":");
+        writer.quoted(&record.time().to_string());
+        for (number, name) in (0..).zip(&self.names) {
+            let value = record.get(Column(number));
+            if matches!(value, Value::Absent | Value::Null) {
                 continue;
             }
-            writer.inner(RAW.trim_end_matches('.'), key);
-            writer.spelt(value.get())?;
+            writer.name(name.outer.as_deref(), &name.inner);
+            match value {
+                Value::Absent | Value::Null => {}
+                Value::Text(text) => writer.quoted(text),
+                Value::Bool(value) => writer.text.push_str(if value { "true" } else { "false" }),
+                Value::Number(text) | Value::Json(text) => writer.spelt(text)?,
+            }
         }
-        writer.key("record");
-        writer.text(&RecordId::of(record.row().id, phase).to_string());
+        self.raw_fields(spelt, keys, &mut writer)?;
+        writer.name(None, "\"record\":");
+        writer.quoted(&RecordId::of(record.row().id, phase).to_string());
         writer.close();
         Some(writer.text)
+    }
+
+    /// Writes the fields of a row that have no name. None where a key is escaped or stands twice.
+    fn raw_fields(&self, row: &str, keys: &mut Vec<Known>, writer: &mut Writer<'_>) -> Option<()> {
+        let raw = RAW.trim_end_matches('.');
+        let mut fields = Fields { rest: row.strip_prefix('{')? };
+        let mut number = 0;
+        while fields.more() {
+            // As they came last time, or in an order of their own.
+            let expected = keys.get(number).and_then(|known| fields.rest.strip_prefix(&*known.spelt));
+            if let Some(rest) = expected {
+                fields.rest = rest;
+            } else {
+                let key = fields.key()?;
+                let digest = xxh3_64(key.as_bytes());
+                match keys.iter().position(|known| known.is(key, digest)) {
+                    Some(place) if place < number => return None,
+                    Some(place) => keys.swap(place, number),
+                    None => {
+                        if keys.len() >= MAX_KEYS {
+                            keys.truncate(number);
+                        }
+                        let raw = !key.is_empty() && self.is_raw(key);
+                        keys.push(Known { spelt: format!("\"{key}\":"), digest, raw });
+                        let last = keys.len() - 1;
+                        keys.swap(last, number);
+                    }
+                }
+            }
+            let value = fields.value()?;
+            let known = keys.get(number)?;
+            if known.raw && value != "null" && writer.many < MAX_SHOWN {
+                writer.name(Some(raw), &known.spelt);
+                writer.spelt(value)?;
+            }
+            number += 1;
+        }
+        Some(())
+    }
+}
+
+/// The fields of a row which has been read, and so is JSON.
+struct Fields<'a> {
+    /// What follows the brace, or a field.
+    rest: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// Whether there is one more; then its key is next.
+    fn more(&mut self) -> bool {
+        self.skip_space();
+        if let Some(rest) = self.rest.strip_prefix(',') {
+            self.rest = rest;
+            self.skip_space();
+        }
+        !self.rest.starts_with('}')
+    }
+
+    /// The key, without its quotes. None if it is escaped.
+    fn key(&mut self) -> Option<&'a str> {
+        let text = self.rest.strip_prefix('"')?;
+        let (key, rest) = text.split_at_checked(memchr::memchr2(b'"', b'\\', text.as_bytes())?)?;
+        self.rest = rest.strip_prefix('"')?;
+        self.skip_space();
+        self.rest = self.rest.strip_prefix(':')?;
+        Some(key)
+    }
+
+    /// The value, as it is spelt.
+    fn value(&mut self) -> Option<&'a str> {
+        self.skip_space();
+        let bytes = self.rest.as_bytes();
+        let len = match bytes.first()? {
+            b'"' => string(bytes)?,
+            b'{' | b'[' => {
+                let (mut at, mut depth) = (1, 1);
+                while depth > 0 {
+                    at += match bytes.get(at)? {
+                        b'"' => string(bytes.get(at..)?)?,
+                        b'{' | b'[' => {
+                            depth += 1;
+                            1
+                        }
+                        b'}' | b']' => {
+                            depth -= 1;
+                            1
+                        }
+                        _ => 1,
+                    };
+                }
+                at
+            }
+            _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b' ' | b'\t' | b'\r'))?,
+        };
+        let (value, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\r']);
+    }
+}
+
+/// The length of the string that `bytes` begin with, quotes included.
+fn string(bytes: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        let stop = at + memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes.get(stop) == Some(&b'"') {
+            return Some(stop + 1);
+        }
+        at = stop + 2;
     }
 }
 
@@ -103,37 +239,21 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Begins a value under `name`, of which what stands before a dot is the name of an object.
-    fn key(&mut self, name: &'a str) {
-        match name.split_once('.') {
-            None => {
-                self.leave();
-                self.comma();
-                quoted(&mut self.text, name);
-                self.text.push(':');
-                self.many += 1;
-            }
-            Some((outer, inner)) => self.inner(outer, inner),
-        }
-    }
-
-    fn inner(&mut self, outer: &'a str, inner: &str) {
-        if self.outer == Some(outer) {
+    /// Begins a value in the object called `outer`, or in none; `inner` is its name in quotes, with a colon.
+    fn name(&mut self, outer: Option<&'a str>, inner: &str) {
+        if outer.is_some() && self.outer == outer {
             self.text.push(',');
         } else {
             self.leave();
-            self.comma();
-            quoted(&mut self.text, outer);
-            self.text.push_str(":{");
-            self.outer = Some(outer);
+            self.text.push(if self.text.is_empty() { '{' } else { ',' });
+            if let Some(outer) = outer {
+                quoted(&mut self.text, outer);
+                self.text.push_str(":{");
+                self.outer = Some(outer);
+            }
         }
-        quoted(&mut self.text, inner);
-        self.text.push(':');
+        self.text.push_str(inner);
         self.many += 1;
-    }
-
-    fn comma(&mut self) {
-        self.text.push(if self.text.is_empty() { '{' } else { ',' });
     }
 
     fn leave(&mut self) {
@@ -147,7 +267,7 @@ impl<'a> Writer<'a> {
         self.text.push('}');
     }
 
-    fn text(&mut self, text: &str) {
+    fn quoted(&mut self, text: &str) {
         if text.len() <= MAX_SHOWN_TEXT {
             quoted(&mut self.text, text);
         } else {
@@ -185,34 +305,6 @@ fn quoted(to: &mut String, text: &str) {
     } else {
         // Text can always be written.
         to.push_str(&serde_json::to_string(text).unwrap_or_default());
-    }
-}
-
-/// The fields of a row in their order, values as spelt.
-struct RawFields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for RawFields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = RawFields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a row")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawFields<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(32);
-                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    fields.push((key, value));
-                }
-                Ok(RawFields(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
     }
 }
 
@@ -289,11 +381,11 @@ mod tests {
                 format!("{{{}}}", spelt.collect::<Vec<_>>().join(","))
             };
             let lines: Vec<String> = rows.iter().map(line).chain(["no row".to_owned(), String::new()]).collect();
-            let read = describer.read(lines.iter().map(String::as_str));
+            let mut read = describer.read(lines.iter().map(String::as_str));
             for (number, line) in lines.iter().enumerate() {
                 for phase in Phase::ALL {
                     let told = describer.describe(line, phase);
-                    if let Some(written) = describer.written(&read, number, phase) {
+                    if let Some(written) = describer.written(&mut read, number, phase) {
                         let meant = serde_json::to_string(&nested(&told.unwrap())).unwrap();
                         prop_assert_eq!(written, meant, "{}", line);
                     }
@@ -306,10 +398,10 @@ mod tests {
             let describer = Describer::new(Arc::new(Facts::default()), Origin::default());
             let line = json!({"user_name": name, "e2e_rtt": rtt, "start_time": "2026-01-05T09:00:00Z", "site": "x"});
             let line = line.to_string();
-            let read = describer.read(["", &line]);
+            let mut read = describer.read(["", &line]);
             let told = describer.describe(&line, Phase::Start).unwrap();
             let meant = serde_json::to_string(&nested(&told)).unwrap();
-            prop_assert_eq!(describer.written(&read, 1, Phase::Start), Some(meant));
+            prop_assert_eq!(describer.written(&mut read, 1, Phase::Start), Some(meant));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::sink::Sink;
 use super::slow::{Reader, span};
 use super::stops::Stops;
 use super::{MAX_FIELDS, MAX_KEYS_LEARNT};
-use crate::record::batch::{Slot, SlotKind};
+use crate::record::batch::SlotKind;
 
 /// A line that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ struct Key {
     name: Box<[u8]>,
     /// What stood between the comma before the key and its value.
     literal: Literal,
-    /// The same with the quotes at both ends, where it stood between two strings.
+    /// The same with the quotes at both ends, where it stood between two strings. Nowhere if there is a plan.
     joint: Literal,
     /// The key that came next last time.
     next: u16,
@@ -143,20 +143,25 @@ impl Learnt {
             }
             fields += 1;
             let mut known = &self.keys[usize::from(key)];
-            sink.marks |= known.marks;
-            // Strings, one after the other, as they came last time.
-            while known.plan.is_none() && *bytes.get(at)? == b'"' {
-                let close = stops.next(at + 1);
-                let next = &self.keys[usize::from(known.next)];
-                if !next.joint.stands_at(bytes, close) {
-                    break;
+            let mut marks = known.marks;
+            // Strings, one after the other, as they came last time: a joint ends with a quote.
+            if known.plan.is_none() && *bytes.get(at)? == b'"' {
+                loop {
+                    let close = stops.next(at + 1);
+                    let next = &self.keys[usize::from(known.next)];
+                    if !next.joint.stands_at(bytes, close) {
+                        break;
+                    }
+                    if known.target != NOBODY {
+                        known.put_wanted(at + 1, close, SlotKind::Text, sink);
+                    }
+                    at = close + next.joint.len - 1;
+                    (key, known) = (known.next, next);
+                    fields += 1;
+                    marks |= known.marks;
                 }
-                known.put(span(at + 1, close, SlotKind::Text), sink);
-                at = close + next.joint.len - 1;
-                (key, known) = (known.next, next);
-                fields += 1;
-                sink.marks |= known.marks;
             }
+            sink.marks |= marks;
             at = known.value(block, stops, plan, at, sink)?;
             match *bytes.get(at)? {
                 b',' => {}
@@ -208,7 +213,7 @@ impl Learnt {
                 let (key, value) = (*key, at + literal.len);
                 self.keys[usize::from(before)].next = key;
                 let known = &mut self.keys[usize::from(key)];
-                if known.joint.len == 0 {
+                if known.joint.len == 0 && known.plan.is_none() {
                     known.joint = joint(bytes, at, value);
                 }
                 return Some((key, value));
@@ -223,7 +228,9 @@ impl Learnt {
         if key != SPARE {
             let known = &mut self.keys[usize::from(key)];
             known.literal = Literal::new(&bytes[at..value]);
-            known.joint = joint(bytes, at, value);
+            if known.plan.is_none() {
+                known.joint = joint(bytes, at, value);
+            }
             self.keys[usize::from(before)].next = key;
         }
         Some((key, value))
@@ -277,13 +284,13 @@ impl Key {
     fn value(&self, block: &str, stops: &Stops, plan: &Plan, at: usize, sink: &mut Sink) -> Option<usize> {
         let bytes = block.as_bytes();
         if self.plan.is_none() {
-            let (slot, after) = match *bytes.get(at)? {
+            let (start, end, kind, after) = match *bytes.get(at)? {
                 b'"' => {
                     let close = stops.next(at + 1);
                     if *bytes.get(close)? != b'"' {
                         return self.unusual(block, plan, at, sink);
                     }
-                    (span(at + 1, close, SlotKind::Text), close + 1)
+                    (at + 1, close, SlotKind::Text, close + 1)
                 }
                 b'1'..=b'9' => {
                     let mut end = at + 1;
@@ -293,29 +300,26 @@ impl Key {
                     if !matches!(*bytes.get(end)?, b',' | b'}') {
                         return self.unusual(block, plan, at, sink);
                     }
-                    (span(at, end, SlotKind::Number), end)
+                    (at, end, SlotKind::Number, end)
                 }
                 _ => return self.unusual(block, plan, at, sink),
             };
-            self.put(slot, sink);
+            // Most values are nobody's.
+            if self.target != NOBODY {
+                self.put_wanted(start, end, kind, sink);
+            }
             return Some(after);
         }
         self.unusual(block, plan, at, sink)
     }
 
-    /// Most values are nobody's.
-    #[inline]
-    fn put(&self, slot: Slot, sink: &mut Sink) {
-        if self.target != NOBODY {
-            self.put_wanted(slot, sink);
-        }
-    }
-
+    /// Puts what stands from `start` to `end`. Three numbers: a slot that is put together right before it is
+    /// copied waits for all writes before it.
     #[inline(never)]
-    fn put_wanted(&self, slot: Slot, sink: &mut Sink) {
-        sink.put(self.target, slot);
+    fn put_wanted(&self, start: usize, end: usize, kind: SlotKind, sink: &mut Sink) {
+        sink.put(self.target, span(start, end, kind));
         for target in &self.also {
-            sink.put(*target, slot);
+            sink.put(*target, span(start, end, kind));
         }
     }
 
@@ -327,7 +331,10 @@ impl Key {
         } else {
             let wanted = self.target != NOBODY;
             let slot = reader.value(2, wanted, None, sink).ok()?;
-            self.put(slot, sink);
+            if wanted {
+                let start = slot.start as usize;
+                self.put_wanted(start, start + slot.len as usize, slot.kind, sink);
+            }
         }
         Some(reader.at())
     }

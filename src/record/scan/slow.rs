@@ -354,6 +354,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The slot of the bytes from `start` to `end`.
+#[inline]
 pub(super) fn span(start: usize, end: usize, kind: SlotKind) -> Slot {
     Slot { start: start as u32, len: (end - start) as u32, kind }
 }

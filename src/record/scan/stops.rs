@@ -18,27 +18,33 @@ impl Stops {
     /// Finds the stops of `bytes`, in place of those of another block.
     pub(super) fn find(&mut self, bytes: &[u8]) {
         self.words.clear();
-        self.words.reserve(bytes.len() / WORD + 2);
+        self.words.reserve(bytes.len() / WORD + 3);
         let (chunks, rest) = bytes.as_chunks::<WORD>();
         self.words.extend(chunks.iter().map(stops_of));
         let mut last = [b' '; WORD];
         last[..rest.len()].copy_from_slice(rest);
         self.words.push(stops_of(&last));
-        // A stop past the end, so that `next` always finds one.
-        self.words.push(u64::MAX);
+        // Stops past the end, so that `next` always finds one in two words.
+        self.words.extend([u64::MAX; 2]);
     }
 
     /// The first stop at `at` or after it; some place past the end when there is none.
     #[inline]
     pub(super) fn next(&self, at: usize) -> usize {
-        let mut word = at / WORD;
-        let Some(bits) = self.words.get(word) else { return usize::MAX };
-        let mut bits = bits & (u64::MAX << (at % WORD));
-        while bits == 0 {
-            word += 1;
-            bits = self.words.get(word).copied().unwrap_or(u64::MAX);
-        }
-        word * WORD + bits.trailing_zeros() as usize
+        let (word, shift) = (at / WORD, at % WORD);
+        let Some([low, high]) = self.words.get(word..word + 2) else { return usize::MAX };
+        // The next so many bytes, wherever a word ends: most strings are shorter, and whether one runs on
+        // into the next word cannot be foreseen.
+        let bits = low >> shift | high << 1 << (WORD - 1 - shift);
+        if bits != 0 { at + bits.trailing_zeros() as usize } else { self.far(word + 1) }
+    }
+
+    /// The first stop in word number `word` or after it.
+    #[inline(never)]
+    fn far(&self, word: usize) -> usize {
+        let rest = self.words.get(word..).unwrap_or_default();
+        let later = rest.iter().position(|bits| *bits != 0);
+        later.map_or(usize::MAX, |later| (word + later) * WORD + rest[later].trailing_zeros() as usize)
     }
 }
 
