@@ -2,8 +2,10 @@
 //! threads and the size of blocks.
 //!
 //! Each file is a source of its own: the one that is furthest behind is read on, a round of so many
-//! blocks at a time. While a round is judged, in order, by one thread, the others read and scan the
-//! file's next one, on the guess that all its rows are new; where they are not, it is scanned again.
+//! blocks at a time. While a block is judged, in order, by one thread, the others read and scan those
+//! that follow it, on the guess that all their rows are new; where they are not, a block is scanned again.
+//! Who judges scans as well while the next block is not there: no thread waits for the others at the
+//! end of anything but the file.
 //!
 //! # Where the time goes
 //!
@@ -41,11 +43,9 @@
 //! vendor's ids by a digest that only spreads, made whole for what is hit (5 %, and every id stays); hits of
 //! the last hour in one ring a rule instead of a list a group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use rayon::prelude::*;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use crate::config::fields;
 use crate::engine::{Engine, Fresh, Generation, Guess, Hit, Outcome, Scratch, SourceId};
@@ -220,13 +220,20 @@ impl Archive {
     }
 }
 
-/// One file that is being read.
-struct Reading {
-    blocks: Blocks,
+/// A file whose next block is read and scanned by whichever thread comes first.
+struct Ahead {
     base: Locator,
-    /// Read and scanned ahead of its turn.
-    ahead: Option<Round>,
-    file: Judged,
+    front: Mutex<Front>,
+}
+
+/// How far a file has been read.
+struct Front {
+    blocks: Blocks,
+    /// Blocks that were read and are not taken yet, in their order.
+    coming: VecDeque<mpsc::Receiver<Scanned>>,
+    /// The file is at its end; with why, if it broke off.
+    ended: bool,
+    broken: Option<Failure>,
 }
 
 /// What is known of a file from the rows that were judged.
@@ -236,25 +243,16 @@ struct Judged {
     /// Newest start among the rows that were taken in.
     newest: Option<Timestamp>,
     done: bool,
-    /// Buffers of blocks that are done with, for the next ones.
-    spare: Vec<Vec<u8>>,
-}
-
-/// Blocks of one file that are read together.
-#[derive(Default)]
-struct Round {
-    batches: Vec<Scanned>,
-    /// Bytes of the file.
-    bytes: u64,
-    /// The file is at its end; with why, if it broke off.
-    ended: bool,
-    broken: Option<Failure>,
+    /// Blocks that threads were asked to read ahead and that are not taken yet.
+    asked: usize,
 }
 
 /// A block that was scanned, and what it may bring.
 struct Scanned {
     batch: Batch,
     guess: Option<Guess>,
+    /// Bytes of the file.
+    bytes: u64,
 }
 
 /// What every thread works with.
@@ -293,37 +291,40 @@ impl FileArguments {
         Ok(Mapping { time: named.time, ..mapping })
     }
 
-    /// Feeds `files` to `engine`.
+    /// Feeds the files at `paths_read` to `engine`.
     pub fn feed(
         &self,
-        files: &[PathBuf],
+        paths_read: &[PathBuf],
         origin: &Origin,
         engine: Engine,
         watcher: &mut dyn Watcher,
     ) -> Result<Fed, Failure> {
-        if files.len() > usize::from(u16::MAX) {
-            return Err(FeedError::TooManyFiles(files.len()).into());
+        if paths_read.len() > usize::from(u16::MAX) {
+            return Err(FeedError::TooManyFiles(paths_read.len()).into());
         }
         let (facts, origin) = (engine.generation().facts.clone(), origin.clone());
-        let mut inputs = files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
         let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
         let mut sorted = if self.unsorted { Some(sort(&inputs, &scanner)?) } else { None };
-        let mut paths = files.to_vec();
+        let mut paths = paths_read.to_vec();
         if let Some(sorted) = &sorted {
             inputs = vec![Input::open(sorted.file.path())?];
             paths = vec![PathBuf::from(format!("{} (sorted)", many(&paths)))];
         }
-        let mut readings = Vec::new();
+        let (mut readings, mut files) = (Vec::new(), Vec::new());
         for (number, input) in inputs.iter().enumerate() {
-            let file = Judged {
-                source: SourceId(u16::try_from(number)?),
+            let source = SourceId(u16::try_from(number)?);
+            files.push(Judged {
+                source,
                 guard: NowGuard::new(self.now),
                 newest: None,
                 done: false,
-                spare: Vec::new(),
-            };
-            let (blocks, base) = (input.blocks()?, Locator((number as u64) << OFFSET_BITS));
-            readings.push(Reading { blocks, base, ahead: None, file });
+                asked: 0,
+            });
+            let front =
+                Front { blocks: input.blocks()?, coming: VecDeque::new(), ended: false, broken: None };
+            let base = Locator((number as u64) << OFFSET_BITS);
+            readings.push(Ahead { base, front: Mutex::new(front) });
         }
         let shared = Shared { scanner, generation: engine.generation().clone(), scratches: Mutex::default() };
         let mut reader = Reader {
@@ -346,8 +347,8 @@ impl FileArguments {
         let threads = self.threads.map_or(0, usize::from);
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(FeedError::Threads)?;
-        let mut progress = Progress::new(files);
-        pool.install(|| reader.run(&mut readings, &mut progress));
+        let mut progress = Progress::new(paths_read);
+        pool.install(|| rayon::scope_fifo(|scope| reader.run(&readings, &mut files, scope, &mut progress)));
         progress.finish();
         let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
@@ -356,30 +357,11 @@ impl FileArguments {
 }
 
 impl Shared {
-    /// Reads and scans the next blocks of a file, at most so many.
-    fn round(&self, blocks: &mut Blocks, base: Locator, most: usize, ahead: bool) -> Round {
-        let (mut round, mut read) = (Round::default(), Vec::with_capacity(most));
-        while read.len() < most && !round.ended {
-            match blocks.next() {
-                Some(Ok(block)) => read.push(block),
-                Some(Err(error)) => (round.ended, round.broken) = (true, Some(error.into())),
-                None => round.ended = true,
-            }
-        }
-        round.bytes = read.iter().map(|block| block.bytes.len() as u64).sum();
-        round.batches = if ahead {
-            read.into_par_iter().map(|block| self.scanned_ahead(block, base)).collect()
-        } else {
-            let scanned = |block: Block| Scanned { batch: block.scan(&self.scanner, base), guess: None };
-            read.into_iter().map(scanned).collect()
-        };
-        round
-    }
-
-    fn scanned_ahead(&self, block: Block, base: Locator) -> Scanned {
+    fn scanned(&self, block: Block, base: Locator, ahead: bool) -> Scanned {
+        let bytes = block.bytes.len() as u64;
         let batch = block.scan(&self.scanner, base);
-        let guess = self.with_scratch(|scratch| self.generation.guess(&batch, scratch));
-        Scanned { batch, guess: Some(guess) }
+        let guess = ahead.then(|| self.with_scratch(|scratch| self.generation.guess(&batch, scratch)));
+        Scanned { batch, guess, bytes }
     }
 
     fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
@@ -390,72 +372,138 @@ impl Shared {
     }
 }
 
-impl Reader<'_> {
-    fn run(&mut self, readings: &mut [Reading], progress: &mut Progress) {
-        for reading in readings.iter() {
-            self.engine.add_source(reading.file.source, None);
+impl Ahead {
+    /// Reads and scans the next block, if there is one: it comes after those that were read before.
+    fn read(&self, shared: &Shared) {
+        let (done, coming) = mpsc::sync_channel(1);
+        let block = {
+            let mut front = lock(&self.front);
+            let block = front.next();
+            front.coming.extend(block.as_ref().map(|_| coming));
+            block
+        };
+        if let Some(block) = block {
+            // If nobody waits for it, nobody wants it.
+            let _ = done.send(shared.scanned(block, self.base, true));
         }
-        let (alone, ahead) = (rayon::current_num_threads() == 1, readings.len() <= MAX_AHEAD);
+    }
+}
+
+impl Front {
+    fn next(&mut self) -> Option<Block> {
+        if self.ended {
+            return None;
+        }
+        match self.blocks.next() {
+            Some(Ok(block)) => return Some(block),
+            Some(Err(error)) => self.broken = Some(error.into()),
+            None => {}
+        }
+        self.ended = true;
+        None
+    }
+}
+
+impl Reader<'_> {
+    fn run<'scope>(
+        &mut self,
+        readings: &'scope [Ahead],
+        files: &mut [Judged],
+        scope: &rayon::ScopeFifo<'scope>,
+        progress: &mut Progress,
+    ) where
+        Self: 'scope,
+    {
+        for file in files.iter() {
+            self.engine.add_source(file.source, None);
+        }
+        let (alone, ahead) = (rayon::current_num_threads() == 1, files.len() <= MAX_AHEAD);
         // The file that is furthest behind goes on; the first one of those.
-        while let Some(reading) = readings
+        while let Some((file, reading)) = files
             .iter_mut()
-            .filter(|reading| !reading.file.done)
-            .min_by_key(|reading| (reading.file.newest, reading.file.source))
+            .zip(readings)
+            .filter(|(file, _)| !file.done)
+            .min_by_key(|(file, _)| (file.newest, file.source))
         {
-            if alone {
-                self.take_block_by_block(reading, progress);
-            } else {
-                self.take_round(reading, ahead, progress);
+            for left in (1..=BLOCKS_AT_A_TIME).rev() {
+                let scanned = if alone {
+                    // A block at a time, which stays in the caches of the one thread.
+                    let block = lock(&reading.front).next();
+                    block.map(|block| self.shared.scanned(block, reading.base, false))
+                } else {
+                    let most = if ahead { BLOCKS_AT_A_TIME } else { left };
+                    self.next_block(file, reading, scope, most)
+                };
+                let Some(scanned) = scanned else {
+                    self.broken.extend(lock(&reading.front).broken.take());
+                    file.done = true;
+                    break;
+                };
+                progress.read(scanned.bytes, self.read);
+                for bytes in self.take(file, scanned).into_iter().flatten() {
+                    lock(&reading.front).blocks.recycle(bytes);
+                }
             }
-            let file = &mut reading.file;
             let outcome = if file.done { self.end(file) } else { self.progress(file) };
             self.watcher.outcome(outcome);
         }
     }
 
-    /// Takes a file's next round, a block at a time, which stays in the caches of the one thread.
-    fn take_block_by_block(&mut self, reading: &mut Reading, progress: &mut Progress) {
-        let Reading { blocks, base, file, .. } = reading;
-        for _ in 0..BLOCKS_AT_A_TIME {
-            if !file.done {
-                let round = self.shared.round(blocks, *base, 1, false);
-                self.take(file, round, progress);
-                file.spare.drain(..).for_each(|bytes| blocks.recycle(bytes));
-            }
-        }
-    }
-
-    /// Takes a file's next round; if `ahead`, while other threads read the one after.
-    fn take_round(&mut self, reading: &mut Reading, ahead: bool, progress: &mut Progress) {
-        let Reading { blocks, base, ahead: next, file } = reading;
+    /// A file's next block. Others read at most so many ahead of it; while it is not there yet, this
+    /// thread does as they do.
+    fn next_block<'scope>(
+        &self,
+        file: &mut Judged,
+        reading: &'scope Ahead,
+        scope: &rayon::ScopeFifo<'scope>,
+        most: usize,
+    ) -> Option<Scanned>
+    where
+        Self: 'scope,
+    {
         let shared = self.shared;
-        let read = |blocks: &mut Blocks| shared.round(blocks, *base, BLOCKS_AT_A_TIME, true);
-        let round = next.take().unwrap_or_else(|| read(blocks));
-        if ahead && !round.ended {
-            let ((), read) = rayon::join(|| self.take(file, round, progress), || read(blocks));
-            *next = Some(read);
-        } else {
-            self.take(file, round, progress);
-        }
-        file.spare.drain(..).for_each(|bytes| blocks.recycle(bytes));
-    }
-
-    /// Takes in and judges, in order, what was read.
-    fn take(&mut self, file: &mut Judged, round: Round, progress: &mut Progress) {
-        self.broken.extend(round.broken);
-        file.done |= round.ended;
-        progress.read(round.bytes, self.read);
-        for Scanned { mut batch, guess } in round.batches {
-            let released = file.guard.admit(&mut batch);
-            self.count(&batch);
-            if let Some(released) = released {
-                self.judge(file, released, None);
+        loop {
+            let (coming, ended) = {
+                let mut front = lock(&reading.front);
+                (front.coming.pop_front(), front.ended)
+            };
+            while !ended && file.asked < most {
+                file.asked += 1;
+                scope.spawn_fifo(move |_| reading.read(shared));
             }
-            self.judge(file, batch, guess);
+            let Some(coming) = coming else {
+                if ended {
+                    return None;
+                }
+                rayon::yield_now();
+                continue;
+            };
+            file.asked -= 1;
+            loop {
+                match coming.try_recv() {
+                    Ok(scanned) => return Some(scanned),
+                    Err(mpsc::TryRecvError::Disconnected) => return None,
+                    Err(mpsc::TryRecvError::Empty) => {}
+                }
+                if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                    // Some other thread is at it.
+                    return coming.recv().ok();
+                }
+            }
         }
     }
 
-    fn judge(&mut self, file: &mut Judged, batch: Batch, guess: Option<Guess>) {
+    /// Takes in and judges what was read. Gives the buffers of blocks that are done with.
+    fn take(&mut self, file: &mut Judged, scanned: Scanned) -> [Option<Vec<u8>>; 2] {
+        let Scanned { mut batch, guess, .. } = scanned;
+        let released = file.guard.admit(&mut batch);
+        self.count(&batch);
+        let released = released.map(|released| self.judge(file, released, None));
+        [released, Some(self.judge(file, batch, guess))]
+    }
+
+    /// Takes in and judges a batch; the room of its text.
+    fn judge(&mut self, file: &mut Judged, batch: Batch, guess: Option<Guess>) -> Vec<u8> {
         let fresh = self.engine.take_in(&batch);
         let hits = guess.and_then(|guess| guess.confirmed(&fresh)).unwrap_or_else(|| {
             let engine = &self.engine;
@@ -463,7 +511,7 @@ impl Reader<'_> {
         });
         self.watcher.batch(&batch, &fresh);
         self.advance(file, &batch, &fresh, hits);
-        file.spare.push(self.shared.scanner.recycle(batch));
+        self.shared.scanner.recycle(batch)
     }
 
     /// A row that is further behind than `settle` comes after the watermark that the rows before it

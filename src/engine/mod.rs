@@ -336,7 +336,6 @@ impl Engine {
             return;
         }
         let row = &batch.rows[hit.row];
-        let seat = hit.outcome.seat();
         let number = hit.program;
         let program = &self.generation.programs.list[number];
         // A later version of the row makes its records come again, all but its end.
@@ -399,14 +398,14 @@ impl Engine {
                     outcome.traced.push(trace(Step::GroupFieldMissing, Box::default(), seat));
                 }
             }
-            HitOutcome::NoValue(_) => {
+            HitOutcome::NoValue(seat) => {
                 state.counters.value_missing += 1;
                 if watched {
                     let key = program.key(batch.record(hit.row, hit.phase)).unwrap_or_default();
                     outcome.traced.push(trace(Step::ValueMissing, key, seat));
                 }
             }
-            HitOutcome::Excepted(_, exception) => {
+            HitOutcome::Excepted(seat, exception) => {
                 state.counters.excepted += 1;
                 if watched {
                     let key = program.key(batch.record(hit.row, hit.phase)).unwrap_or_default();

@@ -65,6 +65,8 @@ pub(super) trait Keyed {
 pub(super) struct Rows<T> {
     table: HashTable<Spot>,
     chunks: Vec<Vec<T>>,
+    /// Chunks whose rows are gone, for the next ones: their pages are at hand already.
+    spare: Vec<Vec<T>>,
     len: usize,
 }
 
@@ -78,7 +80,7 @@ struct Spot {
 
 impl<T> Default for Rows<T> {
     fn default() -> Self {
-        Self { table: HashTable::new(), chunks: Vec::new(), len: 0 }
+        Self { table: HashTable::new(), chunks: Vec::new(), spare: Vec::new(), len: 0 }
     }
 }
 
@@ -121,7 +123,8 @@ impl<T: Keyed> Rows<T> {
 
     #[cold]
     fn begin_chunk(&mut self) {
-        self.chunks.push(Vec::with_capacity(CHUNK));
+        let chunk = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+        self.chunks.push(chunk);
     }
 
     /// Files the next row in the table; its place.
@@ -155,24 +158,22 @@ impl<T: Keyed> Rows<T> {
         self.chunks.into_iter().flatten()
     }
 
-    /// Keeps the rows for which `stays` says so, in their order.
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(&mut T) -> bool) {
+    /// Keeps what `kept` gives of each row, in their order; no key may change. A row that stays is made anew:
+    /// one that is changed in a part of it and then moved waits until all writes before are done.
+    pub(super) fn retain(&mut self, mut kept: impl FnMut(&T) -> Option<T>) {
         self.table.clear();
         self.len = 0;
         for mut chunk in std::mem::take(&mut self.chunks) {
-            chunk.retain_mut(&mut stays);
-            if self.len.is_multiple_of(CHUNK) && chunk.len() == CHUNK {
-                // A whole chunk stays where it is.
-                for row in &chunk {
-                    self.file(row.key());
-                }
-                self.chunks.push(chunk);
-            } else {
-                for row in chunk {
+            for row in &chunk {
+                if let Some(row) = kept(row) {
                     self.add(row.key(), || row);
                 }
             }
+            chunk.clear();
+            self.spare.push(chunk);
         }
+        // As many rows again are to be expected.
+        self.spare.truncate(self.chunks.len() + 1);
     }
 
     /// Rows there are.
@@ -259,7 +260,7 @@ mod tests {
             for (number, what) in steps {
                 let key = id(number);
                 if what == 0 {
-                    rows.retain(|row| row.1 % 7 != u32::from(number) % 7);
+                    rows.retain(|row| Some(*row).filter(|row| row.1 % 7 != u32::from(number) % 7));
                     map.retain(|_, value| *value % 7 != u32::from(number) % 7);
                 } else if let Some(place) = rows.find(key.into()) {
                     prop_assert_eq!(rows.at(place).map(|row| (row.0, row.1)), map.get(&key).map(|value| (key, *value)));

@@ -435,22 +435,6 @@ fn own_phase(batch: &Batch, fresh: &Fresh) -> Phases {
     Phases::only(batch.rows[fresh.row].only.unwrap_or(Phase::Start))
 }
 
-impl HitOutcome {
-    /// Which record it is.
-    pub fn seat(&self) -> Seat {
-        match self {
-            Self::Grouped { entry, .. } | Self::Open { entry, .. } => {
-                Seat { at: entry.at, id: entry.id, locator: entry.locator }
-            }
-            Self::NoGroup(seat)
-            | Self::NoValue(seat)
-            | Self::Excepted(seat, _)
-            | Self::Several { seat, .. }
-            | Self::Learns { seat, .. } => *seat,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{CheckedRule, Engine, Limits};

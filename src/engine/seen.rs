@@ -105,7 +105,7 @@ pub struct Seat {
 }
 
 /// What is remembered of every row. There may be millions: each byte counts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Seen {
     key: Key,
     version: u64,
@@ -391,11 +391,10 @@ impl SeenRows {
             let end = if anything { more.get(&seen.key).and_then(|more| more.end) } else { None };
             let stays =
                 seen.is.so(Is::YOUNG) || seen.matters(end, watermark, left.get(&seen.lane).copied(), kept);
-            seen.is.set(Is::YOUNG, false);
             if anything && !stays {
                 more.swap_remove(&seen.key);
             }
-            stays
+            stays.then_some(Seen { is: Is(seen.is.0 & !Is::YOUNG), ..*seen })
         });
     }
 

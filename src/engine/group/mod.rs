@@ -170,18 +170,31 @@ impl Group {
         self.make_room(at, around);
         // A rule that fires at every hit has a firing for each, and none of them holds it back.
         let cooling = if around.program.cooldown > Millis::ZERO { self.cooling(at) } else { None };
-        let waits = if verb.waits() { self.wait(around) } else { None };
-        let decision = if let Some(until) = cooling {
-            self.fold_in(around);
-            Decision::Cooldown { until }
-        } else if let Some(reason) = waits {
-            Decision::Short(reason)
+        let decision = if verb.waits() {
+            let waits = self.wait(around);
+            self.judge_unless(cooling, waits, around)
+        } else if cooling.is_some() {
+            self.judge_unless(cooling, None, around)
         } else {
             self.judge_last(around)
         };
         self.set_aside(self.live().len().saturating_sub(1), around);
         self.check_recovery(at, around);
         decision
+    }
+
+    /// Judges the last hit, if it is neither held back nor waits.
+    fn judge_unless(
+        &mut self,
+        cooling: Option<Timestamp>,
+        waits: Option<Reason>,
+        around: &mut Surroundings<'_>,
+    ) -> Decision {
+        if let Some(until) = cooling {
+            self.fold_in(around);
+            return Decision::Cooldown { until };
+        }
+        waits.map_or_else(|| self.judge_last(around), Decision::Short)
     }
 
     /// Takes in a hit behind the watermark at its own time and judges again what it changes. At

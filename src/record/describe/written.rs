@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Describer, MAX_SHOWN, MAX_SHOWN_TEXT, bounded, cut};
+use crate::record::batch::SlotKind;
 use crate::record::field::RAW;
 use crate::record::{Batch, Column, Columns, Locator, Phase, RecordId, Value};
 
@@ -98,7 +99,13 @@ impl Describer {
         writer.name(None, "\"time\":");
         writer.quoted(&record.time().to_string());
         for (number, name) in (0..).zip(&self.names) {
-            let value = record.get(Column(number));
+            // Most have no value in any row.
+            let column = Column(number);
+            let own = self.columns.is_phase(column) || self.columns.is_changed(column);
+            if record.slot(column).kind == SlotKind::Absent && !own {
+                continue;
+            }
+            let value = record.get(column);
             if matches!(value, Value::Absent | Value::Null) {
                 continue;
             }

@@ -2,7 +2,8 @@
 //!
 //! What stands between two values (`,"user_name":`) is compared whole with what stood there last
 //! time, between two strings with their quotes (`","user_name":"`); only a surprise is read as a key and
-//! looked up. A clean string costs one search for its closing quote. All that is unusual goes to the exact reader, value by value or as a whole line,
+//! looked up. Where line after line has an order of its own, every key is looked up at once: a branch that
+//! is foreseen wrongly costs more than that. A clean string costs one search for its closing quote. All that is unusual goes to the exact reader, value by value or as a whole line,
 //! so that a guess can cost time but never change a result.
 
 use super::plan::{KeyPlan, Plan};
@@ -30,7 +31,13 @@ pub(super) struct Learnt {
     keys: Vec<Key>,
     /// Numbers of keys by hash; `NOBODY` where there is none.
     table: Vec<u16>,
+    /// How often of late a line's keys stood in an order of their own, at most [`MAX_STRAYS`].
+    strays: u8,
 }
+
+/// From so many on every key is looked up: to expect one and be wrong costs more than that.
+const STRAYS: u8 = 4;
+const MAX_STRAYS: u8 = 8;
 
 #[derive(Debug)]
 struct Key {
@@ -111,7 +118,7 @@ impl Default for Learnt {
             also: Box::default(),
             plan: None,
         };
-        Self { keys: vec![pseudo(), pseudo()], table: vec![NOBODY; TABLE + PROBES] }
+        Self { keys: vec![pseudo(), pseudo()], table: vec![NOBODY; TABLE + PROBES], strays: 0 }
     }
 }
 
@@ -126,26 +133,46 @@ impl Learnt {
         start: usize,
         sink: &mut Sink,
     ) -> Option<Line> {
+        if self.strays < STRAYS {
+            self.walk_as::<true>(block, stops, plan, start, sink)
+        } else {
+            self.walk_as::<false>(block, stops, plan, start, sink)
+        }
+    }
+
+    /// The same where keys are as expected, or where each is looked up.
+    fn walk_as<const EXPECTED: bool>(
+        &mut self,
+        block: &str,
+        stops: &Stops,
+        plan: &Plan,
+        start: usize,
+        sink: &mut Sink,
+    ) -> Option<Line> {
         let bytes = block.as_bytes();
         if *bytes.get(start)? != b'{' {
             return None;
         }
-        let (mut at, mut key, mut fields) = (start, START, 0);
+        let (mut at, mut key, mut fields, mut surprises) = (start, START, 0, 0);
         loop {
             at += 1;
             let next = self.keys[usize::from(key)].next;
             let expected = &self.keys[usize::from(next)];
-            if expected.literal.stands_at(bytes, at) {
+            if EXPECTED && expected.literal.stands_at(bytes, at) {
                 at += expected.literal.len;
                 key = next;
+            } else if !EXPECTED && let Some((found, value)) = self.look_up(bytes, stops, key, at) {
+                surprises += usize::from(found != next);
+                (key, at) = (found, value);
             } else {
+                surprises += 1;
                 (key, at) = self.surprise(block, stops, plan, key, at)?;
             }
             fields += 1;
             let mut known = &self.keys[usize::from(key)];
             let mut marks = known.marks;
             // Strings, one after the other, as they came last time: a joint ends with a quote.
-            if known.plan.is_none() && *bytes.get(at)? == b'"' {
+            if EXPECTED && known.plan.is_none() && *bytes.get(at)? == b'"' {
                 loop {
                     let close = stops.next(at + 1);
                     let next = &self.keys[usize::from(known.next)];
@@ -176,6 +203,8 @@ impl Learnt {
                 }
             }
         }
+        let strays = if 2 * surprises > fields { self.strays + 1 } else { self.strays.saturating_sub(1) };
+        self.strays = strays.min(MAX_STRAYS);
         let end = at + 1;
         let after = skip_space(bytes, end);
         let next = match bytes.get(after) {
@@ -184,6 +213,20 @@ impl Learnt {
             Some(_) => return None,
         };
         (fields <= MAX_FIELDS).then_some(Line { start, end, next })
+    }
+
+    /// The key that stands at `at` as it did before, and the place of its value.
+    #[inline]
+    fn look_up(&mut self, bytes: &[u8], stops: &Stops, before: u16, at: usize) -> Option<(u16, usize)> {
+        let close = stops.next(at + 1);
+        let number = self.table[hash_at(bytes, at + 1, close)?];
+        let literal = &self.keys.get(usize::from(number))?.literal;
+        if !literal.stands_at(bytes, at) {
+            return None;
+        }
+        let value = at + literal.len;
+        self.keys[usize::from(before)].next = number;
+        Some((number, value))
     }
 
     /// Reads the key that stands where another one was expected; it is expected from now on.
@@ -358,11 +401,48 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 /// A place in the table, from a key's first and last bytes and its length: what tells keys of audit
 /// records apart.
 fn hash(name: &[u8]) -> usize {
-    let end = |bytes: Option<&[u8; 8]>| bytes.map(|bytes| u64::from_le_bytes(*bytes));
-    let (first, last) = match (end(name.first_chunk()), end(name.last_chunk())) {
-        (Some(first), Some(last)) => (first, last),
-        _ => (name.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
-    };
-    let mixed = first ^ last.rotate_left(29) ^ name.len() as u64;
+    let (mut first, mut last) = ([0; 8], [0; 8]);
+    let len = name.len().min(8);
+    first[..len].copy_from_slice(&name[..len]);
+    if let Some(end) = name.last_chunk() {
+        last = *end;
+    }
+    mixed(u64::from_le_bytes(first), u64::from_le_bytes(last), name.len())
+}
+
+/// The hash of what stands from `start` to `end`, without a branch that depends on its length. None near
+/// the ends of `bytes`, and of nothing.
+#[inline]
+fn hash_at(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let len = end.checked_sub(start).filter(|len| *len > 0)?;
+    let first = u64::from_le_bytes(*bytes.get(start..)?.first_chunk()?);
+    let last = u64::from_le_bytes(*bytes.get(..end)?.last_chunk()?);
+    let first = first & u64::MAX >> (u64::BITS as usize - 8 * len.min(8));
+    Some(mixed(first, if len < 8 { 0 } else { last }, len))
+}
+
+#[inline]
+fn mixed(first: u64, last: u64, len: usize) -> usize {
+    let mixed = first ^ last.rotate_left(29) ^ len as u64;
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % TABLE
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_has_one_place_wherever_it_stands(before in "[a-z\"]{0,20}", key in "[a-zé_]{1,20}", after in "[a-z\"]{0,20}") {
+            let text = format!("{before}{key}{after}");
+            let end = before.len() + key.len();
+            if let Some(place) = hash_at(text.as_bytes(), before.len(), end) {
+                prop_assert_eq!(place, hash(key.as_bytes()));
+            }
+            let far = before.len() + 8 <= text.len() && end >= 8;
+            prop_assert_eq!(hash_at(text.as_bytes(), before.len(), end).is_some(), far);
+        }
+    }
 }

@@ -460,6 +460,22 @@ fn without_places(mut batch: Batch) -> Batch {
 }
 
 /// A JSON value of a row: as such rows have, and odder.
+/// Fields of rows whose keys stand in any order.
+const SHUFFLED: [&str; 12] = [
+    r#""start_time":"2026-01-05T09:00:00Z""#,
+    r#""user_name":"ana""#,
+    r#""public_ip":"192.0.2.7""#,
+    r#""network_rtt":17"#,
+    r#""outcome":"failure""#,
+    r#""failed_reason":"a \"quoted\" one""#,
+    r#""a":{"b":"deep"}"#,
+    r#""colour":null"#,
+    r#" "site" : "x" "#,
+    r#""id":"7""#,
+    r#""e2e_rtt":-1.5e3"#,
+    r#""a_key_that_is_too_long_to_be_compared_whole":"y""#,
+];
+
 fn any_json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         4 => "[a-z0-9.:-]{0,12}".prop_map(Json::from),
@@ -565,6 +581,16 @@ proptest! {
                 Err(error) => prop_assert!(not_json, "{line:?} {error} {:?}", batch.faults),
             }
         }
+    }
+
+    #[test]
+    fn keys_in_an_order_of_their_own_are_read_alike(
+        lines in prop::collection::vec(prop::sample::subsequence(SHUFFLED.to_vec(), 1..=SHUFFLED.len()).prop_shuffle(), 0..40),
+    ) {
+        let text: String = lines.iter().map(|fields| format!("{{{}}}\n", fields.join(","))).collect();
+        let scanner = scanner(WANTED, Origin::default());
+        let slow = scanner.scan_slowly(&text, Locator(0));
+        prop_assert_eq!(shown(&without_places(scanner.scan(text, Locator(0)))), shown(&slow));
     }
 
     #[test]

@@ -161,8 +161,10 @@ impl Judge for FirstSeen {
                 return Verdict::Short(Reason::KnownValue { values: hit.values.clone(), slot, last });
             }
         }
+        // No more of them than matter: there may be an hour's.
+        let enough = self.learn.map_or(1, |learn| learn.records.max(1)) as usize;
         let recent = window.hits[..window.hits.len() - 1].iter().filter(|other| !other.aside);
-        let before = window.base.records + recent.count() as u64;
+        let before = window.base.records + recent.take(enough).count() as u64;
         if before == 0 && !self.first_value_alerts {
             return Verdict::Short(Reason::Learning(Learning::FirstValue));
         }
