@@ -10,14 +10,14 @@
 //! # Where the time goes
 //!
 //! Of a replay of 500,000 records of 770 bytes under one rule without a verb that 3 % of them hit, on one
-//! thread, by samples: reading lines two fifths (the walk over keys a sixth of all, digests of ids and of
-//! lines 8 %, stops and UTF-8 4 %), the kernel a sixth for copying the file, remembering rows 8 %, telling
-//! alerts a tenth. Pages that are touched for the first time are the rest, 3 % to 17 % as the machine
-//! pleases: they cost more than anything that is computed, so that what saves memory saves time.
+//! thread, by samples: reading lines two fifths (the walk over keys a sixth of all, digests of lines and
+//! marks of ids 5 %, stops and UTF-8 6 %), the kernel a fifth for copying the file, telling alerts a fifth
+//! (8 microseconds each), remembering rows a tenth. Pages that are touched for the first time are the rest,
+//! 3 % to 10 % as the machine pleases.
 //!
 //! Under three rules, one of which is hit by nearly every record: reading lines three tenths, judging
-//! groups a quarter, finding hits and their groups and values an eighth, remembering rows an eighth, the
-//! kernel a fifth. Under a thousand rules of every kind a quarter is looking up what a record shows (see
+//! groups a quarter, finding hits and their groups and values an eighth, remembering rows a tenth, the
+//! kernel an eighth. Under a thousand rules of every kind a quarter is looking up what a record shows (see
 //! `rule::index`), half of that in fields whose texts hardly come twice; judging what counts takes a
 //! seventh, because each of the counting rules that share their hits keeps groups of its own, and telling
 //! alerts an eighth. Under ten thousand it is a third for finding hits, most of it waiting for memory: a
@@ -26,24 +26,33 @@
 //!
 //! - Drafts packed until they are told (see `replay::drafts`), and no more records named in an alert than
 //!   it shows. Ten thousand rules took 850 MB before and take 500 MB now.
-//! - Rows are remembered no longer than the lookback where every rule judges on arrival.
+//! - Rows are remembered no longer than the lookback where every rule judges on arrival, in chunks that are
+//!   used again: freed ones went back to the system, and their pages had to be touched anew.
 //! - Group keys that hold their bytes, instead of shared ones that were looked up: no count of owners
 //!   on a line of memory that somebody else touched last.
 //! - Values of some dozens of hits looked up together, and shared by all rules that want the same; verdicts
 //!   kept by place of a fact's word.
-//! - Writing what is remembered where it lies. A value put together byte by byte and then copied as a
-//!   whole waits until all writes before it are done, those to memory out of reach included.
+//! - Writing what is remembered where it lies, and keys of rows as two numbers. A value put together in
+//!   parts and then copied as a whole waits until all writes before it are done, those to memory out of
+//!   reach included: that was a tenth of everything, in one instruction.
+//! - Rows marked by a digest that only spreads (see `Scanner::marking`), which is made whole for what is hit:
+//!   7 % where that is little, and 2 % the other way where it is nearly every row.
+//! - Every key looked up where the order of keys is another one in each line: a tenth of such a file.
 //! - Buffers that need not be made zero again, and read in one call. Rows of alerts read as many at a time
-//!   as stay in the caches, and written as text once however many alerts show them: to make a map of each
-//!   and write that took two and a half times as long.
+//!   as stay in the caches, and written as text once however many alerts show them, by the keys of the row
+//!   before: to make a map of each and write that took four times as long.
+//! - Threads that wait for nothing but the next block, and tell alerts side by side: two take 0.55 to 0.7 of
+//!   the time of one. Before, with a round's end to wait for, it was 0.7.
 //!
-//! What did not: huge pages off, which saves 20 MB and costs 7 % where many groups are; pages that are
-//! never returned; threads that share each stage of a round, which wait for each other at its end. What is
-//! left: one window for all counting rules that differ in their thresholds alone; identities of the
-//! vendor's ids by a digest that only spreads, made whole for what is hit (5 %, and every id stays); hits of
-//! the last hour in one ring a rule instead of a list a group.
+//! What did not: huge pages off, which saves 25 MB and costs 3 % where many groups are; pages that are
+//! never returned; places of stops listed ahead of the walk (half the walk, and listing them costs more than
+//! the other half); a value's end expected where it was in the line before (what is foreseen wrongly costs
+//! more). What is left: one window for all counting rules that differ in their thresholds alone; hits of the
+//! last hour in one ring a rule instead of a list a group; counts of owners of a hit's values, three up and
+//! three down a hit.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -304,7 +313,10 @@ impl FileArguments {
         }
         let (facts, origin) = (engine.generation().facts.clone(), origin.clone());
         let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let scanner = Scanner::new(engine.generation().columns.clone(), facts.clone(), origin.clone());
+        // What is remembered of rows ends with the process, so that marks of them will do.
+        let seed = std::hash::RandomState::new().build_hasher().finish();
+        let columns = engine.generation().columns.clone();
+        let scanner = Scanner::new(columns, facts.clone(), origin.clone()).marking(seed);
         let mut sorted = if self.unsorted { Some(sort(&inputs, &scanner)?) } else { None };
         let mut paths = paths_read.to_vec();
         if let Some(sorted) = &sorted {

@@ -231,24 +231,31 @@ fn print(teller: &Teller<'_>, mut drafts: InOrder, threads: usize) -> Result<BTr
         let pieces = threads * PIECES_A_THREAD;
         let mut rows: Vec<Rows<'_>> = Vec::new();
         rows.resize_with(pieces, || Rows::of(teller.archive));
+        let mut room: Vec<String> = Vec::new();
         let (mut round, mut before) = (drafts.some(TOLD_AT_A_TIME * pieces)?, Vec::new());
         while !(round.is_empty() && before.is_empty()) {
+            let mut texts = room.split_off(room.len().saturating_sub(pieces));
+            texts.resize_with(pieces, String::new);
             let (next, told) = rayon::join(
                 || -> Result<Vec<Draft>, Failure> {
-                    before.drain(..).try_for_each(|told| sum.write(told))?;
+                    for told in before.drain(..) {
+                        sum.write(told)?;
+                        room.push(std::mem::take(&mut sum.text));
+                    }
                     drafts.some(TOLD_AT_A_TIME * pieces)
                 },
                 || -> Result<Vec<Told>, Failure> {
-                    let pieces = round.par_chunks(round.len().div_ceil(pieces).max(1)).zip(&mut rows);
-                    let tell = |(piece, rows): (&[Draft], &mut Rows<'_>)| -> Result<Told, Failure> {
-                        let mut told = Told::default();
-                        teller.tell(piece, rows, None, &mut told)?;
-                        Ok(told)
+                    let many = round.len().div_ceil(pieces).max(1);
+                    let pieces = round.par_chunks(many).zip(&mut rows).zip(&mut texts);
+                    let tell = |((piece, rows), text): ((&[Draft], &mut Rows<'_>), &mut String)| {
+                        let mut told = Told { text: std::mem::take(text), ..Told::default() };
+                        teller.tell(piece, rows, None, &mut told).map(|()| told)
                     };
                     pieces.map(tell).collect()
                 },
             );
             (round, before) = (next?, told?);
+            room.extend(texts.into_iter().filter(|text| text.capacity() > 0));
         }
     }
     for (rule, (count, fault)) in sum.faults {

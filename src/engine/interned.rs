@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use crate::record::{Datum, Record};
+use crate::record::{Datum, Phase, Record, RecordId};
 use crate::rule::compile::Program;
 
 use super::key::GroupKey;
@@ -26,6 +26,8 @@ pub(super) struct Interned {
     state: foldhash::fast::RandomState,
     /// A key that is being made.
     key: Vec<u8>,
+    /// The record of the batch whose identity was made last.
+    last: Option<(usize, Phase, RecordId)>,
 }
 
 /// A text of somebody's and what was made of it: one line of the cache.
@@ -64,6 +66,20 @@ impl Spot {
 }
 
 impl Interned {
+    /// Begins another batch.
+    pub(super) fn begin(&mut self) {
+        self.last = None;
+    }
+
+    /// The identity of a record of row number `row`. To make it takes a while, and one that is a hit of
+    /// several programs is so one after the other.
+    pub(super) fn id(&mut self, row: usize, record: Record<'_>) -> RecordId {
+        let same = self.last.filter(|(other, phase, _)| (*other, *phase) == (row, record.phase()));
+        let id = same.map_or_else(|| record.id(), |(_, _, id)| id);
+        self.last = Some((row, record.phase(), id));
+        id
+    }
+
     /// The key of the record's group; none if it has none.
     pub(super) fn key(&mut self, program: &Program, record: Record<'_>) -> Option<GroupKey> {
         self.key.clear();
@@ -151,7 +167,7 @@ mod tests {
     use super::*;
     use crate::record::fact::Facts;
     use crate::record::scan::{Mapping, Origin, Scanner};
-    use crate::record::{Columns, Locator, Phase};
+    use crate::record::{Columns, Locator};
     use crate::rule::decode::{Options, decode};
 
     fn generation() -> Arc<Generation> {

@@ -54,6 +54,9 @@ impl From<Key> for RecordId {
     }
 }
 
+/// Rows that are expected where there are more than a chunk of them.
+const MANY: usize = 24 * CHUNK;
+
 /// What has an identity.
 pub(super) trait Keyed {
     /// Whose it is.
@@ -123,6 +126,10 @@ impl<T: Keyed> Rows<T> {
 
     #[cold]
     fn begin_chunk(&mut self) {
+        if self.len == CHUNK {
+            // Where there are many, the table does not grow by and by: each size has pages of its own.
+            self.table.reserve(MANY, |spot| spread(spot.hash));
+        }
         let chunk = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
         self.chunks.push(chunk);
     }

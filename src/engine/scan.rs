@@ -167,6 +167,7 @@ impl Programs {
         self.matched(batch, fresh, scratch);
         let Scratch { interned, matched, .. } = scratch;
         let mut hits = Vec::with_capacity(matched.len());
+        interned.begin();
         for some in matched.chunks_mut(TOGETHER) {
             let mut near = 0;
             for one in some.iter_mut() {
@@ -376,7 +377,8 @@ impl Programs {
         let input = &self.inputs[accepted.input];
         let program = &self.list[input.program];
         let record = fresh.record(batch);
-        let seat = Seat { at: fresh.at, id: record.id(), locator: record.row().locator };
+        let id = interned.id(fresh.row, record);
+        let seat = Seat { at: fresh.at, id, locator: record.row().locator };
         if let Some(number) = accepted.excepted {
             return HitOutcome::Excepted(seat, number);
         }

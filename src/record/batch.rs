@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::scan::{identity_of_line, identity_of_named};
 use super::{Column, Columns, Locator, Number, Phase, RecordId, RowId, Timestamp};
 
 /// One value of one row, borrowed from its batch.
@@ -76,11 +77,30 @@ impl Slot {
     pub const ABSENT: Self = Self { start: 0, len: 0, kind: SlotKind::Absent };
 }
 
+/// What a row's identity is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// It is made.
+    Made,
+    /// Kind and the vendor's id, of a file.
+    Named {
+        /// The kind.
+        kind: Slot,
+        /// The id.
+        id: Slot,
+    },
+    /// The row as it was read.
+    Line,
+}
+
 /// What the door learnt of one row besides its slots.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// Whose row it is.
+    /// Whose row it is; of a scanner that marks rows, a mark instead, the same for the same row and in
+    /// this process only. What is told is [`Batch::id`].
     pub id: RowId,
+    /// What the identity is made of, where `id` is a mark.
+    pub whose: Whose,
     /// Digest of the row's content: another one means that the row was amended.
     pub version: u64,
     /// Where the row can be fetched again.
@@ -146,6 +166,16 @@ impl Batch {
         self.text_of(self.rows[row].line)
     }
 
+    /// The identity of a row.
+    pub fn id(&self, row: usize) -> RowId {
+        let row = &self.rows[row];
+        match row.whose {
+            Whose::Made => row.id,
+            Whose::Named { kind, id } => identity_of_named(self.text_of(kind), self.text_of(id)),
+            Whose::Line => identity_of_line(self.text_of(row.line)),
+        }
+    }
+
     fn text_of(&self, slot: Slot) -> &str {
         &self.text[slot.start as usize..(slot.start + slot.len) as usize]
     }
@@ -168,12 +198,18 @@ impl Batch {
             self.text.push_str(other.text_of(slot));
             Slot { start, ..slot }
         };
-        let old = other.rows[row].line;
+        let (old, whose) = (other.rows[row].line, other.rows[row].whose);
         let line = copy(old, None);
+        let whose = match whose {
+            Whose::Named { kind, id } => {
+                Whose::Named { kind: copy(kind, None), id: copy(id, Some((old, line))) }
+            }
+            Whose::Made | Whose::Line => whose,
+        };
         let width = other.columns.len();
         let slots = &other.slots[row * width..(row + 1) * width];
         self.slots.extend(slots.iter().map(|slot| copy(*slot, Some((old, line)))));
-        self.rows.push(Row { line, held: false, ..other.rows[row] });
+        self.rows.push(Row { line, whose, held: false, ..other.rows[row] });
     }
 
     /// The record that row number `row` is in `phase`. `changed` is a JSON array of names, for the
@@ -211,7 +247,7 @@ impl<'a> Record<'a> {
 
     /// Its identity.
     pub fn id(self) -> RecordId {
-        RecordId::of(self.row().id, self.phase)
+        RecordId::of(self.batch.id(self.row), self.phase)
     }
 
     /// Its event time.

@@ -36,12 +36,13 @@ pub fn fold_in<'a>(text: &'a str, room: &'a mut String) -> &'a str {
     room
 }
 
-/// Whether `text` is ASCII without upper case; eight bytes at a time.
+/// Whether `text` is ASCII without upper case; eight bytes at a time, the last ones perhaps twice.
 fn is_folded_ascii(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().chain([&last]).fold(0, |found, word| found | unfolded(u64::from_le_bytes(*word))) == 0
+    let (words, _) = text.as_chunks::<8>();
+    let Some(last) = text.last_chunk::<8>() else {
+        return text.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    };
+    words.iter().chain([last]).fold(0, |found, word| found | unfolded(u64::from_le_bytes(*word))) == 0
 }
 
 /// The high bit of every byte of `word` that is no ASCII or upper case.

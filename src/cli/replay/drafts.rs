@@ -20,6 +20,8 @@ use crate::record::{Level, RuleId, Timestamp};
 
 /// Bytes of packed drafts in memory. More are written to disk.
 const IN_MEMORY: usize = 16 << 20;
+/// Bytes that a packed draft hardly falls below.
+const LEAST: usize = 64;
 /// Runs on disk at most: so many are merged into one.
 const MAX_RUNS: usize = 64;
 /// Bytes of a run that are read or written at a time.
@@ -174,6 +176,11 @@ impl Drafts {
                 ((change.at, rule, change.id, change.revision), Packed::Changed(change.clone()))
             }
         };
+        if self.pending.bytes.capacity() == 0 {
+            // At once: to grow by and by touches several times as many pages, and these none yet.
+            self.pending.bytes.reserve_exact(self.in_memory + AT_A_TIME);
+            self.pending.places.reserve_exact(self.in_memory / LEAST);
+        }
         self.pending.places.push((key, self.pending.bytes.len()));
         postcard::to_io(&packed, &mut self.pending.bytes).map_err(io::Error::other)?;
         if self.pending.bytes.len() >= self.in_memory {
@@ -227,8 +234,8 @@ fn packed(fired: &Fired) -> PackedFired<'_> {
 
 impl Pending {
     fn sort(&mut self) {
-        // Stable: of two with one key the first that came stays the first.
-        self.places.sort_by_key(|(key, _)| *key);
+        // Of two with one key the first that came stays the first.
+        self.places.sort_unstable();
     }
 
     fn get(&self, place: usize) -> Option<(Key, &[u8])> {

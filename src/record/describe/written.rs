@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Describer, MAX_SHOWN, MAX_SHOWN_TEXT, bounded, cut};
 use crate::record::batch::SlotKind;
 use crate::record::field::RAW;
-use crate::record::{Batch, Column, Columns, Locator, Phase, RecordId, Value};
+use crate::record::{Batch, Column, Columns, Locator, Phase, Value};
 
 /// Rows that were read together, by number of their line.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Describer {
         }
         self.raw_fields(spelt, keys, &mut writer)?;
         writer.name(None, "\"record\":");
-        writer.quoted(&RecordId::of(record.row().id, phase).to_string());
+        writer.quoted(&record.id().to_string());
         writer.close();
         Some(writer.text)
     }

@@ -221,10 +221,11 @@ impl Learnt {
         let close = stops.next(at + 1);
         let number = self.table[hash_at(bytes, at + 1, close)?];
         let literal = &self.keys.get(usize::from(number))?.literal;
-        if !literal.stands_at(bytes, at) {
+        // Where the value is does not wait for the key to be found: only whether it is so.
+        let value = close + 2;
+        if literal.len != value - at || !literal.stands_at(bytes, at) {
             return None;
         }
-        let value = at + literal.len;
         self.keys[usize::from(before)].next = number;
         Some((number, value))
     }

@@ -4,6 +4,8 @@
 //! Every part is preceded by its length, every kind of identity by its own tag: two different rows
 //! cannot spell the same bytes.
 
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
 use super::Endpoint;
 use crate::record::{RowId, Timestamp};
 
@@ -12,6 +14,9 @@ use crate::record::{RowId, Timestamp};
 pub(super) struct Parts {
     bytes: Vec<u8>,
 }
+
+/// Room for the parts of most identities.
+const ROOM: usize = 64;
 
 /// What the identity is made of; the first byte of what is digested.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,7 @@ pub(super) enum Tag {
 impl Parts {
     pub(super) fn begin(&mut self, tag: Tag) -> &mut Self {
         self.bytes.clear();
+        self.bytes.reserve(ROOM);
         self.bytes.push(tag as u8);
         self
     }
@@ -66,11 +72,46 @@ impl Parts {
         self.part(region.as_bytes()).part(project.as_bytes()).part(endpoint.as_str().as_bytes())
     }
 
-    pub(super) fn digest(&self) -> RowId {
-        let mut id = [0; 16];
-        id.copy_from_slice(&blake3::hash(&self.bytes).as_bytes()[..16]);
-        RowId(id)
+    /// A mark that is the same for the same parts: spread by a seed that nobody knows, so that nobody can
+    /// make two rows alike, and made in a tenth of the time that the digest takes.
+    pub(super) fn mark(&self, seed: u64) -> RowId {
+        RowId(xxh3_128_with_seed(&self.bytes, seed).to_le_bytes())
     }
+
+    pub(super) fn digest(&self) -> RowId {
+        digest(&self.bytes)
+    }
+}
+
+fn digest(bytes: &[u8]) -> RowId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    RowId(id)
+}
+
+/// The identity of a row of a file, by its kind and the vendor's id.
+pub(in crate::record) fn identity_of_named(kind: &str, id: &str) -> RowId {
+    let len = 1 + 4 + kind.len() + 4 + id.len();
+    if len > ROOM {
+        return Parts::default().begin(Tag::FileId).part(kind.as_bytes()).part(id.as_bytes()).digest();
+    }
+    // The same bytes, without room of their own.
+    let (mut bytes, mut end) = ([0; ROOM], 0);
+    let mut put = |part: &[u8]| {
+        bytes[end..end + part.len()].copy_from_slice(part);
+        end += part.len();
+    };
+    put(&[Tag::FileId as u8]);
+    for part in [kind, id] {
+        put(&(part.len() as u32).to_le_bytes());
+        put(part.as_bytes());
+    }
+    digest(&bytes[..len])
+}
+
+/// The identity of a row of a file which has no other than its line.
+pub(in crate::record) fn identity_of_line(line: &str) -> RowId {
+    Parts::default().begin(Tag::Line).part(line.as_bytes()).digest()
 }
 
 impl RowId {
@@ -112,6 +153,17 @@ mod tests {
             bytes.begin(Tag::Desktop).maybe(None).digest(),
             bytes.begin(Tag::Desktop).maybe(Some("")).digest()
         );
+    }
+
+    #[test]
+    fn a_row_that_is_marked_has_the_identity_that_one_which_is_not_has() {
+        let long = "x".repeat(ROOM);
+        for (kind, id) in [("login", "7"), ("", ""), ("login", &*long), ("app_launch", &long[..ROOM - 19])] {
+            let mut parts = Parts::default();
+            let parts = parts.begin(Tag::FileId).part(kind.as_bytes()).part(id.as_bytes());
+            assert_eq!(identity_of_named(kind, id), parts.digest());
+            assert_eq!((parts.mark(1), parts.mark(1) == parts.mark(2)), (parts.mark(1), false));
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, excerpt};
+pub(super) use identity::{identity_of_line, identity_of_named};
 pub use mapping::{FieldMap, Mapping};
 pub use shape::endpoint_of;
 
@@ -197,6 +198,14 @@ impl Scanner {
         let plan = Plan::new(&columns, &needed, &origin.mapping, origin.endpoint.is_none());
         let maker = Maker::new(plan, columns.len(), facts, origin);
         Self { columns, maker, idle: Mutex::default(), spare: Mutex::default() }
+    }
+
+    /// Marks rows of files with a secret `seed` instead of making the identity of each, which only few
+    /// are asked for. No use where rows are remembered beyond this process.
+    #[must_use]
+    pub fn marking(mut self, seed: u64) -> Self {
+        self.maker.seed = Some(seed);
+        self
     }
 
     /// Reads a block of whole lines, whose first byte is `base`. Blank lines are skipped; a

@@ -15,7 +15,7 @@ use super::sink::{Sink, Tail};
 use super::slow::span;
 use super::words::{Word, Words};
 use super::{Endpoint, Fault, Origin, Provenance};
-use crate::record::batch::{Slot, SlotKind};
+use crate::record::batch::{Slot, SlotKind, Whose};
 use crate::record::fact::{Facts, FailureKind, Outcome};
 use crate::record::field::{Columns, FieldKind};
 use crate::record::fold::fold;
@@ -125,6 +125,8 @@ pub(super) struct Maker {
     pub(super) failures: [Word; FailureKind::ALL.len()],
     kinds: [Word; Kind::ALL.len()],
     services: [Word; Service::ALL.len()],
+    /// Rows of files are marked with it; none: each has its identity made.
+    pub(super) seed: Option<u64>,
 }
 
 /// Numbers of fields; of facts that only rules can want, if they do.
@@ -241,6 +243,7 @@ impl Maker {
             failures,
             kinds,
             services,
+            seed: None,
         }
     }
 
@@ -268,7 +271,7 @@ impl Maker {
         let kind = self.kind(block, sink, shape);
         let times = self.times(block, sink)?;
         let kind = (!times.foreign).then_some(kind);
-        let id = self.identity(found, sink, shape, kind, &mut memo.parts);
+        let (id, whose) = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink, shape);
         self.wanted_facts(block, sink, memo, &times, outcome);
         self.places(found, sink);
@@ -280,6 +283,7 @@ impl Maker {
             && shape.kind != Kind::UserEvent;
         batch.rows.push(Row {
             id,
+            whose,
             version: xxh3_64(found.bytes()),
             locator: found.locator,
             line: span(found.line.start, found.line.end, SlotKind::Json),
@@ -401,19 +405,30 @@ impl Maker {
         shape: Shape,
         kind: Option<Slot>,
         parts: &mut Parts,
-    ) -> RowId {
+    ) -> (RowId, Whose) {
         let block = found.block;
         let given = |number: usize| is_given(block, sink, number);
         match &self.origin.provenance {
             Provenance::File => {
-                let id = given(self.at.id)
-                    .or_else(|| if shape.desktop { given(self.at.transaction_id) } else { None });
-                match id.zip(kind) {
-                    Some((id, kind)) => {
-                        let kind = sink.tail.text(block, kind);
-                        parts.begin(Tag::FileId).part(kind.as_bytes()).part(id.as_bytes()).digest()
+                let place = |number: usize| given(number).map(|text| (text, sink.values[number]));
+                let id = place(self.at.id)
+                    .or_else(|| if shape.desktop { place(self.at.transaction_id) } else { None });
+                let whose = match id.zip(kind) {
+                    Some(((text, id), kind)) => {
+                        let name = sink.tail.text(block, kind);
+                        parts.begin(Tag::FileId).part(name.as_bytes()).part(text.as_bytes());
+                        // A word that stands for a truth has no place.
+                        let placed = matches!(id.kind, SlotKind::Text | SlotKind::Number);
+                        if placed { Whose::Named { kind, id } } else { Whose::Made }
                     }
-                    None => parts.begin(Tag::Line).part(found.bytes()).digest(),
+                    None => {
+                        parts.begin(Tag::Line).part(found.bytes());
+                        Whose::Line
+                    }
+                };
+                match self.seed.filter(|_| whose != Whose::Made) {
+                    Some(seed) => (parts.mark(seed), whose),
+                    None => (parts.digest(), Whose::Made),
                 }
             }
             Provenance::Huawei { region, project_id, endpoint } => {
@@ -426,7 +441,7 @@ impl Maker {
                 };
                 let tag = if id.is_some() { Tag::VendorId } else { without };
                 parts.begin(tag).source(region, project_id, *endpoint);
-                match id {
+                let id = match id {
                     Some(id) => parts.part(id.as_bytes()).digest(),
                     None if self.key.is_empty() => parts.part(found.bytes()).digest(),
                     None => {
@@ -441,7 +456,8 @@ impl Maker {
                         }
                         parts.digest()
                     }
-                }
+                };
+                (id, Whose::Made)
             }
         }
     }

@@ -11,40 +11,43 @@ const WORD: usize = 64;
 /// The stops of one block.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
-    words: Vec<u64>,
+    /// A bit for each byte of the block, the lowest one first.
+    bits: Vec<u8>,
 }
 
 impl Stops {
     /// Finds the stops of `bytes`, in place of those of another block.
     pub(super) fn find(&mut self, bytes: &[u8]) {
-        self.words.clear();
-        self.words.reserve(bytes.len() / WORD + 3);
         let (chunks, rest) = bytes.as_chunks::<WORD>();
-        self.words.extend(chunks.iter().map(stops_of));
+        // Behind the last word, stops past the end, so that `next` always finds one.
+        self.bits.clear();
+        self.bits.resize((chunks.len() + 1) * 8 + 16, u8::MAX);
+        let (words, _) = self.bits.as_chunks_mut::<8>();
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = stops_of(chunk).to_le_bytes();
+        }
         let mut last = [b' '; WORD];
         last[..rest.len()].copy_from_slice(rest);
-        self.words.push(stops_of(&last));
-        // Stops past the end, so that `next` always finds one in two words.
-        self.words.extend([u64::MAX; 2]);
+        words[chunks.len()] = stops_of(&last).to_le_bytes();
     }
 
     /// The first stop at `at` or after it; some place past the end when there is none.
     #[inline]
     pub(super) fn next(&self, at: usize) -> usize {
-        let (word, shift) = (at / WORD, at % WORD);
-        let Some([low, high]) = self.words.get(word..word + 2) else { return usize::MAX };
-        // The next so many bytes, wherever a word ends: most strings are shorter, and whether one runs on
-        // into the next word cannot be foreseen.
-        let bits = low >> shift | high << 1 << (WORD - 1 - shift);
-        if bits != 0 { at + bits.trailing_zeros() as usize } else { self.far(word + 1) }
+        // From the byte that holds the bit on, wherever a word begins: most strings are shorter than what is
+        // seen at once, and whether one runs on into the next word cannot be foreseen. Every string waits for
+        // the end of the one before, so that each step here counts.
+        let Some(word) = self.bits.get(at / 8..).and_then(<[u8]>::first_chunk) else { return usize::MAX };
+        let bits = u64::from_le_bytes(*word) >> (at % 8);
+        if bits != 0 { at + bits.trailing_zeros() as usize } else { self.far(at / 8 + 8) }
     }
 
-    /// The first stop in word number `word` or after it.
+    /// The first stop in byte number `byte` or after it.
     #[inline(never)]
-    fn far(&self, word: usize) -> usize {
-        let rest = self.words.get(word..).unwrap_or_default();
+    fn far(&self, byte: usize) -> usize {
+        let rest = self.bits.get(byte..).unwrap_or_default();
         let later = rest.iter().position(|bits| *bits != 0);
-        later.map_or(usize::MAX, |later| (word + later) * WORD + rest[later].trailing_zeros() as usize)
+        later.map_or(usize::MAX, |later| (byte + later) * 8 + rest[later].trailing_zeros() as usize)
     }
 }
 

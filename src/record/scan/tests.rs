@@ -342,6 +342,32 @@ fn a_row_of_a_file_is_known_by_kind_and_id_else_by_its_line() {
 }
 
 #[test]
+fn a_scanner_that_marks_rows_tells_the_same_identities() {
+    let rows = [
+        r#"{"id":"7","kind":"login","start_time":"2026-01-05T09:00:00Z"}"#,
+        r#"{"id":"7","kind":"login","start_time":"2026-01-05T09:00:00Z","user_name":"ana"}"#,
+        r#"{"id":"a \"quoted\" one","start_time":"2026-01-05T09:00:00Z"}"#,
+        r#"{"id":true,"kind":"x","start_time":"2026-01-05T09:00:00Z"}"#,
+        r#"{"user_name":"ana","start_time":"2026-01-05T09:00:00Z"}"#,
+        r#"{"id":"7","time":"2026-01-05T09:00:00Z"}"#,
+    ];
+    let exact = scan(&rows.join("\n"));
+    let marked = scanner(WANTED, Origin::default()).marking(7).scan(rows.join("\n"), Locator(0));
+    let mut held = Batch::new(marked.columns.clone());
+    for row in 0..rows.len() {
+        held.push_row_of(&marked, row);
+        let record = |batch: &Batch| batch.record(row, Phase::Start).id();
+        assert_eq!(exact.id(row), exact.rows[row].id);
+        assert_eq!((marked.id(row), held.id(row)), (exact.id(row), exact.id(row)), "{}", rows[row]);
+        assert_eq!((record(&marked), record(&held)), (record(&exact), record(&exact)));
+        for other in 0..rows.len() {
+            let same = |batch: &Batch| batch.rows[row].id == batch.rows[other].id;
+            assert_eq!(same(&marked), same(&exact), "{} {}", rows[row], rows[other]);
+        }
+    }
+}
+
+#[test]
 fn a_row_of_the_vendor_is_known_by_region_project_endpoint_and_key() {
     let id = |region: &str, project: &str, endpoint: Endpoint, fields: &str| {
         let scanner = scanner(&["user_name"], Origin::huawei(region, project, endpoint));
