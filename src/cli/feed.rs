@@ -36,15 +36,15 @@
 //!   parts and then copied as a whole waits until all writes before it are done, those to memory out of
 //!   reach included: that was a tenth of everything, in one instruction.
 //! - Rows marked by a digest that only spreads (see `Scanner::marking`), which is made whole for what is hit:
-//!   7 % where that is little, and 2 % the other way where it is nearly every row.
-//! - Every key looked up where the order of keys is another one in each line: a tenth of such a file.
+//!   6 % where that is little, and 2 % the other way where it is nearly every row.
+//! - Every key looked up at once where each line has an order of its own.
 //! - Buffers that need not be made zero again, and read in one call. Rows of alerts read as many at a time
 //!   as stay in the caches, and written as text once however many alerts show them, by the keys of the row
-//!   before: to make a map of each and write that took four times as long.
+//!   before: to make a map of each and write that took two and a half times as long.
 //! - Threads that wait for nothing but the next block, and tell alerts side by side: two take 0.55 to 0.7 of
 //!   the time of one. Before, with a round's end to wait for, it was 0.7.
 //!
-//! What did not: huge pages off, which saves 25 MB and costs 3 % where many groups are; pages that are
+//! What did not: huge pages off, which saves 25 to 37 MB and costs 3 % where many groups are; pages that are
 //! never returned; places of stops listed ahead of the walk (half the walk, and listing them costs more than
 //! the other half); a value's end expected where it was in the line before (what is foreseen wrongly costs
 //! more). What is left: one window for all counting rules that differ in their thresholds alone; hits of the

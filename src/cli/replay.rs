@@ -34,7 +34,7 @@ const TOLD_AT_A_TIME: usize = 128;
 /// was forgotten.
 const MAX_KNOWN: usize = 1 << 18;
 /// Pieces that a thread tells of a round of alerts: some take longer than others.
-const PIECES_A_THREAD: usize = 2;
+const PIECES_A_THREAD: usize = 4;
 
 /// Arguments of `larum replay`.
 #[derive(Debug, clap::Args)]
