@@ -43,8 +43,8 @@ impl Hash for Key {
 impl From<RecordId> for Key {
     #[inline]
     fn from(id: RecordId) -> Self {
-        let [a, b, c, d, e, f, g, h, rest @ ..] = id.0;
-        Self { low: u64::from_le_bytes([a, b, c, d, e, f, g, h]), high: u64::from_le_bytes(rest) }
+        let half = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        Self { low: half(id.0.first_chunk()), high: half(id.0.last_chunk()) }
     }
 }
 
