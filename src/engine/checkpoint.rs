@@ -273,7 +273,10 @@ impl Engine {
             }
             Kind::Waiting => numbered(&mut self.states, items)?.read_waiting(items)?,
             Kind::Groups => numbered(&mut self.states, items)?.read_groups(items)?,
-            Kind::Memory => *numbered(&mut self.memories, items)? = items.take()?,
+            Kind::Memory => {
+                let memory = numbered(&mut self.memories, items)?;
+                *memory = items.take()?;
+            }
             Kind::Seen | Kind::Rows | Kind::Row | Kind::More => self.seen.read(kind, items)?,
             Kind::Lanes => {
                 let (lanes, rows): (Lanes, seen::Tally) = items.take()?;

@@ -8,9 +8,7 @@
 
 mod packed;
 mod timers;
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+mod worth;
 
 use hashbrown::HashTable;
 
@@ -21,6 +19,7 @@ use crate::record::Timestamp;
 use crate::rule::compile::Program;
 use packed::{Desk, Packed, Record, spread};
 use timers::Timers;
+use worth::{Notes, Worth, Worths};
 
 /// Warm groups of one program; past this those not touched lately are packed, and then others until
 /// half as many are warm.
@@ -33,9 +32,6 @@ const LOT: usize = 1 << 16;
 /// expire leave their note behind.
 const NOTES_A_GROUP: usize = 4;
 
-/// What decides which group goes: hits, last hit, key.
-type Worth = (u64, Option<Timestamp>, Key);
-
 /// Groups by key.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -43,8 +39,8 @@ pub struct Groups {
     packed: Packed,
     /// When groups want to be looked at: what each has noted itself, and nothing else.
     timers: Timers,
-    /// Groups by worth, perhaps out of date, least first. None until the bound is met.
-    by_worth: Option<BinaryHeap<Reverse<Worth>>>,
+    /// What groups are worth. None until the bound is met.
+    notes: Option<Notes>,
     /// What changed since all were written down; none: nobody knows.
     changed: Option<Changed>,
 }
@@ -140,11 +136,11 @@ impl Groups {
             Warm::new(key.clone(), Group::default()),
             Warm::hash,
         );
-        if let Some(heap) = &mut self.by_worth {
-            heap.push(Reverse((0, None, key.clone())));
+        if let Some(notes) = &mut self.notes {
+            notes.add(key, Worth::default());
         }
-        if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > self.len()) {
-            self.by_worth = None;
+        if self.notes.as_ref().is_some_and(|notes| notes.len() / NOTES_A_GROUP > self.len()) {
+            self.notes = None;
         }
     }
 
@@ -181,7 +177,7 @@ impl Groups {
     pub fn bytes(&self) -> usize {
         let held: usize =
             self.warm.iter().map(|warm| size_of::<Held>() + warm.key.bytes() + warm.held.group.bytes()).sum();
-        let notes = self.by_worth.as_ref().map_or(0, |heap| heap.capacity() * size_of::<Reverse<Worth>>());
+        let notes = self.notes.as_ref().map_or(0, Notes::bytes);
         let changed = self.changed.as_ref().map_or(0, |changed| {
             changed.packed.capacity() * size_of::<u32>() + changed.gone.capacity() * size_of::<Key>()
         });
@@ -319,41 +315,22 @@ impl Groups {
     /// The group of least worth: the one with fewest hits, of those the one whose last hit is oldest, then
     /// by key.
     pub fn quietest(&mut self) -> Option<Key> {
-        let mut heap = self.by_worth.take().unwrap_or_else(|| self.worths().map(Reverse).collect());
-        let mut quietest = None;
-        // Worth only grows, so an entry that is out of date goes back with what it is worth now.
-        while let Some(Reverse((hits, last, key))) = heap.pop() {
-            let Some(worth) = self.worth(&key) else { continue };
-            if worth == (hits, last) {
-                quietest = Some(key);
-                break;
-            }
-            heap.push(Reverse((worth.0, worth.1, key)));
-        }
-        self.by_worth = Some(heap);
-        quietest
-    }
-
-    fn worth(&self, key: &Key) -> Option<(u64, Option<Timestamp>)> {
-        match self.find(key) {
-            Some(held) => Some((held.group.hits, held.group.last)),
-            None => self.packed.find(key).and_then(|record| record.worth()),
-        }
-    }
-
-    /// What each is worth, in no order.
-    fn worths(&self) -> impl Iterator<Item = Worth> {
-        let warm =
-            self.warm.iter().map(|warm| (warm.held.group.hits, warm.held.group.last, warm.key.clone()));
-        let worth =
-            |record: Record<'_>| record.worth().map(|(hits, last)| (hits, last, Key::new(record.key)));
-        warm.chain(self.packed.all().filter_map(worth))
+        let mut notes = self.notes.take().unwrap_or_else(|| {
+            let mut notes = Notes::default();
+            let warm = self.warm.iter().map(|warm| (warm.key.clone(), worth_of(&warm.held.group)));
+            warm.chain(self.packed.all().filter_map(worth_in))
+                .for_each(|(key, worth)| notes.add(&key, worth));
+            notes
+        });
+        let least = notes.least(self);
+        self.notes = Some(notes);
+        least
     }
 
     /// What is remembered of groups besides them: timers, notes of worth.
     #[cfg(test)]
     pub fn remembered(&self) -> (usize, usize) {
-        (self.timers.len(), self.by_worth.as_ref().map_or(0, BinaryHeap::len))
+        (self.timers.len(), self.notes.as_ref().map_or(0, Notes::len))
     }
 
     // --- all of them
@@ -378,6 +355,24 @@ impl Groups {
         let packed = self.packed.all().filter(Record::is_listed).map(|record| Key::new(record.key));
         warm.chain(packed).collect()
     }
+}
+
+impl Worths for Groups {
+    fn of_hash(&self, hash: u64) -> Vec<(Key, Worth)> {
+        let half = Key::half(hash);
+        let warm = self.warm.iter_hash(spread(half));
+        let warm = warm.map(|warm| (warm.key.clone(), worth_of(&warm.held.group)));
+        let all = warm.chain(self.packed.of_hash(half).filter_map(worth_in));
+        all.filter(|(key, _)| key.hash() == hash).collect()
+    }
+}
+
+fn worth_of(group: &Group) -> Worth {
+    (group.hits, group.last)
+}
+
+fn worth_in(record: Record<'_>) -> Option<(Key, Worth)> {
+    record.worth().map(|worth| (Key::new(record.key), worth))
 }
 
 /// Keeps the warm ones within their bound.

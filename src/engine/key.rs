@@ -66,9 +66,19 @@ impl GroupKey {
         Self { hash: hash_of(bytes), bytes: kept }
     }
 
+    /// Its hash.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// Half of its hash: tells it from nearly all others.
     pub fn half_hash(&self) -> u32 {
-        u32::try_from(self.hash >> u32::BITS).unwrap_or_default()
+        Self::half(self.hash)
+    }
+
+    /// The half of a hash that [`Self::half_hash`] is.
+    pub fn half(hash: u64) -> u32 {
+        u32::try_from(hash >> u32::BITS).unwrap_or_default()
     }
 
     /// Bytes of it in memory besides itself.

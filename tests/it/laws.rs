@@ -1149,14 +1149,14 @@ fn what_changed_is_little_where_little_changed() {
     let whole = run.engine.checkpoint().unwrap();
     assert!(whole.whole && whole.bytes() > 300_000, "{} bytes", whole.bytes());
     run.take(&failures(5_000, 5_010));
-    run.progress(2 * HOUR);
+    run.progress(HOUR + MINUTE);
     let changed = run.engine.checkpoint().unwrap();
     assert!(!changed.whole && changed.bytes() < 2_000, "{} bytes", changed.bytes());
     // Changes are written as long as they are less than the whole state, then that again.
     let mut written = 0;
     for number in 2..100 {
         run.take(&failures(number * 5_010, number * 5_010 + 2_000));
-        run.progress(i64::from(number + 1) * HOUR / 4);
+        run.progress(HOUR + i64::from(number) * SECOND);
         let checkpoint = run.engine.checkpoint().unwrap();
         if checkpoint.whole {
             return assert!(written > whole.bytes(), "{written} bytes, {number} times");
