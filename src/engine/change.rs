@@ -81,6 +81,7 @@ impl Engine {
     /// Puts `new` in force, between two batches. Rules that mean what they meant keep their state;
     /// alerts of the others close. Rows and lanes are as they were.
     pub fn succeed(&mut self, new: Arc<Generation>) -> Succession {
+        self.kept = None;
         let old = std::mem::replace(&mut self.generation, new);
         let (generation, mut outcome) = (self.generation.clone(), Outcome::default());
         let places = self.places();
@@ -131,6 +132,7 @@ impl Engine {
     /// must have taken in the same entries of the journal. Rules that mean something else here are
     /// left out. Each group whose alert is open raises it as one that stands; nothing else is told.
     pub fn adopt(&mut self, mut learnt: Self, mut standing: Standing) -> Outcome {
+        self.kept = None;
         // Up to where the lanes are here, what has been learnt is past, and nothing of it is told.
         learnt.lanes = self.lanes.clone();
         let past = learnt.run().drafts;

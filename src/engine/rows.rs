@@ -7,8 +7,6 @@
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashTable;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use crate::record::{Phase, RecordId, RowId};
 
@@ -17,7 +15,7 @@ const CHUNK: usize = 4_096;
 
 /// An identity as two numbers, which stay in registers. Sixteen bytes that were put together in two
 /// steps and are read in one wait until all writes before are done, those to memory out of reach included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(from = "RecordId", into = "RecordId")]
 pub(super) struct Key {
     low: u64,
@@ -160,6 +158,14 @@ impl<T: Keyed> Rows<T> {
         self.chunks.iter_mut().flatten()
     }
 
+    /// The rows from the one at `place` on, in the order they came, some at a time.
+    pub(super) fn lists(&self, place: usize) -> impl Iterator<Item = &[T]> {
+        let (first, within) = (place / CHUNK, place % CHUNK);
+        let from = move |number: usize| if number == 0 { within } else { 0 };
+        let lists = self.chunks.iter().skip(first).enumerate();
+        lists.map(move |(number, chunk)| chunk.get(from(number)..).unwrap_or_default())
+    }
+
     /// Every row, in the order they came.
     pub(super) fn into_rows(self) -> impl Iterator<Item = T> {
         self.chunks.into_iter().flatten()
@@ -186,36 +192,6 @@ impl<T: Keyed> Rows<T> {
     /// Rows there are.
     pub(super) fn len(&self) -> usize {
         self.len
-    }
-}
-
-impl<T: Keyed + Serialize> Serialize for Rows<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.len))?;
-        self.chunks.iter().flatten().try_for_each(|row| list.serialize_element(row))?;
-        list.end()
-    }
-}
-
-impl<'de, T: Keyed + Deserialize<'de>> Deserialize<'de> for Rows<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Keyed + Deserialize<'de>> Visitor<'de> for List<T> {
-            type Value = Rows<T>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("rows")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
-                let mut rows = Rows::default();
-                while let Some(row) = list.next_element::<T>()? {
-                    rows.add(row.key(), || row);
-                }
-                Ok(rows)
-            }
-        }
-        deserializer.deserialize_seq(List(std::marker::PhantomData))
     }
 }
 
@@ -282,8 +258,13 @@ mod tests {
                 }
                 prop_assert_eq!(rows.len(), map.len());
             }
-            let bytes = postcard::to_stdvec(&rows).unwrap();
-            let mut again: Rows<(RecordId, u32)> = postcard::from_bytes(&bytes).unwrap();
+            let mut again = Rows::default();
+            rows.lists(0).flatten().for_each(|row| {
+                again.add(row.0.into(), || *row);
+            });
+            let from = rows.len() / 3;
+            let all: Vec<_> = rows.lists(0).flatten().skip(from).collect();
+            prop_assert_eq!(rows.lists(from).flatten().collect::<Vec<_>>(), all);
             for (key, value) in &map {
                 for rows in [&mut rows, &mut again] {
                     let place = rows.find((*key).into());

@@ -413,20 +413,15 @@ impl Maker {
                 let place = |number: usize| given(number).map(|text| (text, sink.values[number]));
                 let id = place(self.at.id)
                     .or_else(|| if shape.desktop { place(self.at.transaction_id) } else { None });
-                let whose = match id.zip(kind) {
-                    Some(((text, id), kind)) => {
-                        let name = sink.tail.text(block, kind);
-                        parts.begin(Tag::FileId).part(name.as_bytes()).part(text.as_bytes());
-                        // A word that stands for a truth has no place.
-                        let placed = matches!(id.kind, SlotKind::Text | SlotKind::Number);
-                        if placed { Whose::Named { kind, id } } else { Whose::Made }
-                    }
-                    None => {
-                        parts.begin(Tag::Line).part(found.bytes());
-                        Whose::Line
-                    }
+                let whose = if let Some(((text, id), kind)) = id.zip(kind) {
+                    let name = sink.tail.text(block, kind);
+                    parts.begin(Tag::FileId).part(name.as_bytes()).part(text.as_bytes());
+                    Whose::Named { kind, id }
+                } else {
+                    parts.begin(Tag::Line).part(found.bytes());
+                    Whose::Line
                 };
-                match self.seed.filter(|_| whose != Whose::Made) {
+                match self.seed {
                     Some(seed) => (parts.mark(seed), whose),
                     None => (parts.digest(), Whose::Made),
                 }
