@@ -22,7 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use crate::record::batch::{Slot, SlotKind};
@@ -36,6 +36,29 @@ use table::{List, NONE, Seek, Table};
 /// Number of a filed condition, given by the caller.
 pub type Filed = u32;
 
+/// A condition that is worth a look for a record: ordered by condition, then by the record's place among
+/// those that are looked up together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate(u64);
+
+impl Candidate {
+    fn new(filed: Filed, place: u32) -> Self {
+        Self(u64::from(filed) << u32::BITS | u64::from(place))
+    }
+
+    /// The condition.
+    pub fn filed(self) -> Filed {
+        // The upper half.
+        u32::try_from(self.0 >> u32::BITS).unwrap_or(u32::MAX)
+    }
+
+    /// The record's place.
+    pub fn place(self) -> u32 {
+        // The lower half.
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+    }
+}
+
 /// Conditions and what they need.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -47,6 +70,13 @@ pub struct Index {
     /// By keys whose rarity was measured.
     tuned: OnceLock<Tables>,
 }
+
+/// To look a field up takes as long as to ask a condition of such a share of the records.
+const FIELD_SHARE: f32 = 0.3;
+/// A field that more conditions than these ask for is looked up.
+const FEW_CONDITIONS: usize = 8;
+/// More than any share of records: what is not to be asked for.
+const NOT_ASKED: f32 = 1e6;
 
 /// Conditions filed by key.
 #[derive(Debug, Default)]
@@ -76,6 +106,10 @@ pub struct Looked {
     repeats: Vec<Repeats>,
     seek: Seek,
     guarded: Vec<Looked>,
+    /// By guard, the records that show it.
+    shown: Vec<Vec<u32>>,
+    /// Every record.
+    places: Vec<u32>,
     tuned: bool,
 }
 
@@ -90,6 +124,7 @@ impl Looked {
         self.last.resize(tables.fields.len(), (Slot::ABSENT, NONE));
         self.repeats.resize_with(tables.fields.len(), Repeats::default);
         self.seek.among(tables.lists.len());
+        self.shown.resize_with(tables.guarded.len(), Vec::new);
         self.guarded.resize_with(tables.guarded.len(), Self::default);
         for (looked, (_, tables)) in self.guarded.iter_mut().zip(&tables.guarded) {
             looked.begin(tables);
@@ -160,6 +195,51 @@ impl Index {
         guards.into_iter().take(GUARDS).map(|(_, key)| key).collect()
     }
 
+    /// The keys to ask for, of some conditions: the rarest. But a field that few conditions ask for is not
+    /// looked up at all where they have other keys nearly as rare, in fields that are looked up anyway.
+    fn chosen(&self, some: &[&(Filed, Needs)], guards: &[KeyId], shares: &[f32]) -> Vec<Vec<KeyId>> {
+        let column = |key: KeyId| self.keys.list[key as usize].column();
+        let mut chosen: Vec<(f32, Vec<KeyId>)> = some.iter().map(|(_, needs)| needs.rarest(shares)).collect();
+        let mut fields: BTreeMap<Column, Vec<usize>> = BTreeMap::new();
+        for (place, (_, keys)) in chosen.iter().enumerate() {
+            let mut columns: Vec<Column> = keys.iter().map(|key| column(*key)).collect();
+            columns.sort_unstable();
+            columns.dedup();
+            for one in columns {
+                fields.entry(one).or_default().push(place);
+            }
+        }
+        let mut used: BTreeSet<Column> = fields.keys().copied().collect();
+        used.extend(guards.iter().map(|guard| column(*guard)));
+        let mut by_many: Vec<(usize, Column)> =
+            fields.iter().map(|(column, some)| (some.len(), *column)).collect();
+        by_many.sort_unstable();
+        for (many, field) in by_many {
+            if many > FEW_CONDITIONS || guards.iter().any(|guard| column(*guard) == field) {
+                continue;
+            }
+            let without = |key: usize, share: f32| {
+                let column = self.keys.list[key].column();
+                if column == field || !used.contains(&column) { NOT_ASKED } else { share }
+            };
+            let without: Vec<f32> =
+                shares.iter().enumerate().map(|(key, share)| without(key, *share)).collect();
+            // Who asks for it by now: others may have come to it.
+            let asks = |keys: &[KeyId]| keys.iter().any(|key| column(*key) == field);
+            let of_field = (0..some.len()).filter(|place| asks(&chosen[*place].1));
+            let others: Vec<(usize, (f32, Vec<KeyId>))> =
+                of_field.map(|place| (place, some[place].1.rarest(&without))).collect();
+            let more: f32 = others.iter().map(|(place, (share, _))| share - chosen[*place].0).sum();
+            if more < FIELD_SHARE {
+                used.remove(&field);
+                for (place, other) in others {
+                    chosen[place] = other;
+                }
+            }
+        }
+        chosen.into_iter().map(|(_, keys)| keys).collect()
+    }
+
     /// The tables of some conditions, and the lists of `guards` in them.
     fn tables_of(
         &self,
@@ -169,8 +249,8 @@ impl Index {
         tuned: bool,
     ) -> (Tables, Vec<List>) {
         let mut by_key: BTreeMap<KeyId, Vec<Filed>> = guards.iter().map(|key| (*key, Vec::new())).collect();
-        for (number, needs) in some {
-            for key in needs.rarest(shares).1 {
+        for ((number, _), keys) in some.iter().zip(self.chosen(some, guards, shares)) {
+            for key in keys {
                 let list = by_key.entry(key).or_default();
                 if list.last() != Some(number) {
                     list.push(*number);
@@ -194,58 +274,116 @@ impl Index {
 }
 
 impl Tables {
-    /// Every condition worth a look for `record`, each once, into `found` in ascending order.
-    /// `looked` must have begun the record's batch.
-    pub fn candidates(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
+    /// Every condition worth a look for each of so many records of one batch, each once, into `found` in
+    /// ascending order. `looked` must have begun the batch.
+    ///
+    /// Field by field, not record by record: what one field is looked up in stays near, and so does what
+    /// the processor expects to come of it.
+    pub fn candidates<'a>(
+        &self,
+        records: usize,
+        record: &impl Fn(u32) -> Record<'a>,
+        looked: &mut Looked,
+        found: &mut Vec<Candidate>,
+    ) {
         found.clear();
-        self.look(record, looked, found);
-        if found.len() > 1 {
-            found.sort_unstable();
-            found.dedup();
-        }
+        let mut places = std::mem::take(&mut looked.places);
+        places.clear();
+        places.extend(0..u32::try_from(records).unwrap_or(u32::MAX));
+        self.look(&places, record, looked, found);
+        looked.places = places;
+        found.sort_unstable();
+        found.dedup();
     }
 
-    fn look(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
-        found.extend_from_slice(&self.always);
-        let Looked { last, repeats, seek, guarded, .. } = looked;
-        seek.next();
-        // The guards that are shown, by bit.
-        let mut open = 0_u32;
-        let mut add = |list: List| {
+    fn look<'a>(
+        &self,
+        places: &[u32],
+        record: &impl Fn(u32) -> Record<'a>,
+        looked: &mut Looked,
+        found: &mut Vec<Candidate>,
+    ) {
+        for filed in &self.always {
+            found.extend(places.iter().map(|place| Candidate::new(*filed, *place)));
+        }
+        let Looked { last, repeats, seek, guarded, shown, .. } = looked;
+        shown.iter_mut().for_each(Vec::clear);
+        let mut add = |list: List, place: u32| {
             let Some(filed) = self.lists.get(list as usize) else { return };
-            found.extend_from_slice(filed);
-            for (bit, (guard, _)) in self.guarded.iter().enumerate() {
-                open |= u32::from(*guard == list) << bit;
+            found.extend(filed.iter().map(|filed| Candidate::new(*filed, place)));
+            for ((guard, _), shown) in self.guarded.iter().zip(&mut *shown) {
+                if *guard == list {
+                    shown.push(place);
+                }
             }
         };
         for ((field, last), repeats) in self.fields.iter().zip(last).zip(repeats) {
-            let slot = record.slot(field.column);
+            if field.is_sole() {
+                field.look_for_sole(places, record, last, &mut add);
+            } else {
+                field.look_for_all(places, record, (&mut *repeats, &mut *seek), &mut add);
+            }
+        }
+        for (((_, tables), looked), places) in self.guarded.iter().zip(guarded).zip(&*shown) {
+            if !places.is_empty() {
+                tables.look(places, record, looked, found);
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Looks a few whole texts up, which are all that there is to look for.
+    fn look_for_sole<'a>(
+        &self,
+        places: &[u32],
+        record: &impl Fn(u32) -> Record<'a>,
+        last: &mut (Slot, List),
+        add: &mut impl FnMut(List, u32),
+    ) {
+        for place in places {
+            let record = record(*place);
+            let slot = record.slot(self.column);
             if slot.kind == SlotKind::Text && last.0 == slot {
-                add(last.1);
+                add(last.1, *place);
                 continue;
             }
-            let value = record.get(field.column);
-            match value {
-                Value::Absent | Value::Null => continue,
-                Value::Json(text) => each_element(text, |element| field.find(element, seek, &mut add)),
-                Value::Text(_) | Value::Number(_) | Value::Bool(_) => {
-                    let text = value.text().unwrap_or_default();
-                    if let Some(sole) = field.sole(text) {
-                        *last = (slot, sole);
-                        add(sole);
-                        continue;
-                    }
-                    repeats.look(text, &mut add, |found| field.find(text, seek, &mut |list| found(list)));
+            match record.get(self.column) {
+                Value::Absent | Value::Null => {}
+                Value::Json(text) => each_element(text, |element| add(self.sole(element), *place)),
+                value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
+                    *last = (slot, self.sole(value.text().unwrap_or_default()));
+                    add(last.1, *place);
                 }
             }
-            add(field.present);
         }
-        if open != 0 {
-            for (bit, ((_, tables), looked)) in self.guarded.iter().zip(guarded).enumerate() {
-                if open & (1 << bit) != 0 {
-                    tables.look(record, looked, found);
+    }
+
+    /// Looks everything up that there is to look for.
+    fn look_for_all<'a>(
+        &self,
+        places: &[u32],
+        record: &impl Fn(u32) -> Record<'a>,
+        (repeats, seek): (&mut Repeats, &mut Seek),
+        add: &mut impl FnMut(List, u32),
+    ) {
+        for place in places {
+            match record(*place).get(self.column) {
+                Value::Absent | Value::Null => continue,
+                Value::Json(text) => {
+                    seek.next();
+                    each_element(text, |element| self.find(element, seek, &mut |list| add(list, *place)));
+                }
+                value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
+                    let text = value.text().unwrap_or_default();
+                    let find = |found: &mut dyn FnMut(List)| {
+                        seek.next();
+                        self.find(text, seek, &mut |list| found(list));
+                    };
+                    repeats.look(text, |list| add(list, *place), find);
                 }
             }
+            add(self.present, *place);
         }
     }
 }
