@@ -82,13 +82,40 @@ const NOT_ASKED: f32 = 1e6;
 #[derive(Debug, Default)]
 pub struct Tables {
     fields: Vec<Table>,
-    lists: Vec<Box<[Filed]>>,
+    lists: Vec<Filing>,
+    /// How many sets of keys conditions need besides those that they are filed under.
+    sets: u32,
     always: Vec<Filed>,
     /// Conditions that all need one rare key besides: looked up where it is shown, so that most records
     /// are spared the lookups of all else that they need.
     guarded: Vec<(List, Tables)>,
     tuned: bool,
 }
+
+/// What is found with one key.
+#[derive(Debug, Default)]
+struct Filing {
+    conditions: Box<[Worth]>,
+    /// The sets of keys that this one is of.
+    of: Box<[u32]>,
+}
+
+/// A condition that is worth a look where its key is shown.
+#[derive(Debug, Clone, Copy)]
+struct Worth {
+    filed: Filed,
+    /// The set of keys of which one must be shown besides; [`NO_SET`]: none has to.
+    besides: u32,
+}
+
+/// Records of a word.
+const BITS: usize = u64::BITS as usize;
+/// No set of keys.
+const NO_SET: u32 = u32::MAX;
+/// Under a key with so many conditions they are told apart by what else they need.
+const CROWDED: usize = 8;
+/// Keys of a set at most.
+const SET_KEYS: usize = 16;
 
 /// A key that more records show guards nothing.
 const GUARD_SHARE: f32 = 0.1;
@@ -108,6 +135,9 @@ pub struct Looked {
     guarded: Vec<Looked>,
     /// By guard, the records that show it.
     shown: Vec<Vec<u32>>,
+    /// By set of keys, the records that show one of them, a bit each; and what is to be sought there.
+    sets: Vec<u64>,
+    pending: Vec<(Candidate, u32)>,
     /// Every record.
     places: Vec<u32>,
     tuned: bool,
@@ -240,6 +270,37 @@ impl Index {
         chosen.into_iter().map(|(_, keys)| keys).collect()
     }
 
+    /// What conditions need besides the keys that they are filed under, where many are filed there: one of
+    /// so many keys, in fields that are looked up anyway.
+    fn besides<'a>(
+        &self,
+        some: &[&'a (Filed, Needs)],
+        chosen: &[Vec<KeyId>],
+        shares: &[f32],
+    ) -> Vec<Option<&'a [KeyId]>> {
+        let mut many: BTreeMap<KeyId, usize> = BTreeMap::new();
+        let mut used: BTreeSet<Column> = BTreeSet::new();
+        for key in chosen.iter().flatten() {
+            *many.entry(*key).or_default() += 1;
+            used.insert(self.keys.list[*key as usize].column());
+        }
+        let besides = |(place, (_, needs)): (usize, &&'a (Filed, Needs))| {
+            let keys = &chosen[place];
+            if keys.iter().all(|key| many.get(key).is_none_or(|many| *many < CROWDED)) {
+                return None;
+            }
+            let mut sets: Vec<&'a [KeyId]> = Vec::new();
+            needs.sets(&mut sets);
+            let share = |set: &[KeyId]| set.iter().map(|key| shares[*key as usize]).sum::<f32>();
+            let fits = |set: &&[KeyId]| {
+                let looked_up = |key: &KeyId| used.contains(&self.keys.list[*key as usize].column());
+                set.len() <= SET_KEYS && !keys.iter().any(|key| set.contains(key)) && set.iter().all(looked_up)
+            };
+            sets.into_iter().filter(fits).min_by(|one, other| share(one).total_cmp(&share(other)))
+        };
+        some.iter().enumerate().map(besides).collect()
+    }
+
     /// The tables of some conditions, and the lists of `guards` in them.
     fn tables_of(
         &self,
@@ -248,28 +309,42 @@ impl Index {
         shares: &[f32],
         tuned: bool,
     ) -> (Tables, Vec<List>) {
-        let mut by_key: BTreeMap<KeyId, Vec<Filed>> = guards.iter().map(|key| (*key, Vec::new())).collect();
-        for ((number, _), keys) in some.iter().zip(self.chosen(some, guards, shares)) {
+        let mut by_key: BTreeMap<KeyId, Vec<Worth>> = guards.iter().map(|key| (*key, Vec::new())).collect();
+        let chosen = self.chosen(some, guards, shares);
+        let besides = self.besides(some, &chosen, shares);
+        let mut sets: BTreeMap<&[KeyId], u32> = BTreeMap::new();
+        for (((number, _), keys), besides) in some.iter().zip(&chosen).zip(&besides) {
+            let next = u32::try_from(sets.len()).unwrap_or(NO_SET);
+            let besides = besides.map_or(NO_SET, |set| *sets.entry(set).or_insert(next));
             for key in keys {
-                let list = by_key.entry(key).or_default();
-                if list.last() != Some(number) {
-                    list.push(*number);
+                let list = by_key.entry(*key).or_default();
+                if list.last().is_none_or(|last| last.filed != *number) {
+                    list.push(Worth { filed: *number, besides });
                 }
             }
         }
+        let mut of: BTreeMap<KeyId, Vec<u32>> = BTreeMap::new();
+        for (keys, set) in &sets {
+            for key in *keys {
+                of.entry(*key).or_default().push(*set);
+                by_key.entry(*key).or_default();
+            }
+        }
+        let many = u32::try_from(sets.len()).unwrap_or(NO_SET);
         let mut fields: BTreeMap<Column, Vec<(&Key, List)>> = BTreeMap::new();
         let (mut lists, mut of_guards) = (Vec::with_capacity(by_key.len()), vec![NONE; guards.len()]);
         for (id, filed) in by_key {
             let key = &self.keys.list[id as usize];
             let list = List::try_from(lists.len()).unwrap_or(NONE);
             fields.entry(key.column()).or_default().push((key, list));
-            lists.push(filed.into());
+            let of = of.remove(&id).unwrap_or_default().into();
+            lists.push(Filing { conditions: filed.into(), of });
             if let Some(place) = guards.iter().position(|guard| *guard == id) {
                 of_guards[place] = list;
             }
         }
         let fields = fields.into_iter().map(|(column, keys)| Table::new(column, keys)).collect();
-        (Tables { fields, lists, tuned, ..Tables::default() }, of_guards)
+        (Tables { fields, lists, sets: many, tuned, ..Tables::default() }, of_guards)
     }
 }
 
@@ -306,11 +381,26 @@ impl Tables {
         for filed in &self.always {
             found.extend(places.iter().map(|place| Candidate::new(*filed, *place)));
         }
-        let Looked { last, repeats, seek, guarded, shown, .. } = looked;
+        let Looked { last, repeats, seek, guarded, shown, sets, pending, .. } = looked;
         shown.iter_mut().for_each(Vec::clear);
+        // As many words a set as there are records for bits.
+        let words = places.last().map_or(0, |last| *last as usize / BITS + 1);
+        sets.clear();
+        sets.resize(self.sets as usize * words, 0);
+        pending.clear();
         let mut add = |list: List, place: u32| {
-            let Some(filed) = self.lists.get(list as usize) else { return };
-            found.extend(filed.iter().map(|filed| Candidate::new(*filed, place)));
+            let Some(filing) = self.lists.get(list as usize) else { return };
+            for Worth { filed, besides } in &filing.conditions {
+                let candidate = Candidate::new(*filed, place);
+                if *besides == NO_SET {
+                    found.push(candidate);
+                } else {
+                    pending.push((candidate, *besides));
+                }
+            }
+            for set in &filing.of {
+                sets[*set as usize * words + place as usize / BITS] |= 1 << (place as usize % BITS);
+            }
             for ((guard, _), shown) in self.guarded.iter().zip(&mut *shown) {
                 if *guard == list {
                     shown.push(place);
@@ -324,6 +414,11 @@ impl Tables {
                 field.look_for_all(places, record, (&mut *repeats, &mut *seek), &mut add);
             }
         }
+        let is_shown = |set: u32, place: u32| {
+            sets[set as usize * words + place as usize / BITS] & 1 << (place as usize % BITS) != 0
+        };
+        let worth = pending.iter().filter(|(candidate, set)| is_shown(*set, candidate.place()));
+        found.extend(worth.map(|(candidate, _)| *candidate));
         for (((_, tables), looked), places) in self.guarded.iter().zip(guarded).zip(&*shown) {
             if !places.is_empty() {
                 tables.look(places, record, looked, found);
