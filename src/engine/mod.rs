@@ -15,6 +15,7 @@ pub mod change;
 pub mod generation;
 mod graph;
 pub mod group;
+mod groups;
 mod interned;
 pub mod key;
 mod lanes;

@@ -2,8 +2,7 @@
 //!
 //! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,8 @@ use crate::rule::verb::{Entry, Judge as _, Order, Shared, Verb};
 
 use super::group::stays_open;
 use super::group::{Decision, Group, Surroundings};
-use super::key::{ByKeyHash, GroupKey as Key};
+use super::groups::Groups;
+use super::key::GroupKey as Key;
 use super::memory::MemoryState;
 use super::open::{Open, Settled};
 use super::quiet::Quiet;
@@ -83,18 +83,10 @@ const NEAR: usize = 16;
 /// Hits whose groups are looked at ahead of judging them: memory answers many at once as soon as one.
 const AHEAD: usize = 16;
 
-/// What is noted of groups' worth, for each group there may be, before it is noted anew: groups
-/// that expire leave their note behind.
-const NOTES_A_GROUP: usize = 4;
-
-/// What decides which group goes: hits, last hit, key.
-type Worth = (u64, Option<Timestamp>, Key);
-
 /// State of one program.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
-    /// Apart from the table, which grows and is searched the sooner.
-    groups: HashMap<Key, Box<Group>, ByKeyHash>,
+    groups: Groups,
     /// Hits ahead of the watermark.
     waiting: Vec<Waiting>,
     /// Hits that are being judged, in event order. Empty between runs.
@@ -122,22 +114,12 @@ pub struct ProgramState {
     /// Up to where it goes in this run, if it judges together with others.
     #[serde(skip)]
     goes_to: Option<Timestamp>,
-    /// When groups want to be looked at. Derived.
-    #[serde(skip)]
-    timers: BTreeSet<(Timestamp, Key)>,
-    /// Groups by worth, perhaps out of date, least first. Derived; none until the bound is met.
-    #[serde(skip)]
-    by_worth: Option<BinaryHeap<Reverse<Worth>>>,
 }
 
 impl ProgramState {
     /// Makes again what a snapshot leaves out.
     pub fn wake(&mut self, program: &Program) {
-        #[expect(clippy::iter_over_hash_type, reason = "fills a sorted set")]
-        for (key, group) in &mut self.groups {
-            group.timer = group.next_timer(program);
-            self.timers.extend(group.timer.map(|at| (at, key.clone())));
-        }
+        self.groups.wake(program);
     }
 
     /// Hears what it has just told, of the group of `key` if of one.
@@ -149,13 +131,13 @@ impl ProgramState {
 
     /// Counts its open alerts anew.
     pub fn recount(&mut self) {
-        let open = self.groups.values().filter(|group| group.is_open()).count() as u64;
+        let open = self.groups.with_open().len() as u64;
         self.quiet.recount(open, self.watermark.unwrap_or(Timestamp::MIN));
     }
 
     /// The group of `key`.
     pub fn group_mut(&mut self, key: &Key) -> Option<&mut Group> {
-        self.groups.get_mut(key).map(|group| &mut **group)
+        self.groups.get_mut(key)
     }
 
     /// Up to when it has judged.
@@ -167,8 +149,9 @@ impl ProgramState {
     pub fn close(&mut self, place: &Place<'_>, out: &mut Outcome) {
         let at = self.watermark.unwrap_or(Timestamp::MIN);
         let from = out.drafts.len();
-        #[expect(clippy::iter_over_hash_type, reason = "outcomes are ordered when they are whole")]
-        for (key, group) in &mut self.groups {
+        // Outcomes are ordered when they are whole.
+        for key in &self.groups.with_open() {
+            let Some(group) = self.groups.get_mut(key) else { continue };
             let mut around = Surroundings {
                 tenant: place.tenant,
                 program: place.program,
@@ -189,7 +172,9 @@ impl ProgramState {
     /// Changes what number the next revision of each open alert follows; nothing more is told of one
     /// without.
     pub fn renumber_open(&mut self, revision: impl Fn(AlertId) -> Option<u32>) {
-        self.groups.values_mut().for_each(|group| group.renumber_open(&revision));
+        for key in self.groups.with_open() {
+            self.groups.get_mut(&key).into_iter().for_each(|group| group.renumber_open(&revision));
+        }
     }
 
     /// Lets groups go until there are no more than there may be.
@@ -203,7 +188,7 @@ impl ProgramState {
     /// Its open alerts, in no order.
     pub fn open(&self, program: &Program) -> Vec<Change> {
         let held = |change: Change| Change { held: self.quiet.holds(change.id), ..change };
-        self.groups.values().filter_map(|group| group.open(program)).map(held).collect()
+        self.groups.open(program).into_iter().map(held).collect()
     }
 
     /// Groups it holds.
@@ -244,7 +229,7 @@ impl ProgramState {
 
     /// Gives a record to its group.
     fn take(&mut self, (key, entry): (&Key, Entry), late: bool, place: &Place<'_>, out: &mut Outcome) {
-        if place.program.verb.ends_session(&entry) && !self.groups.contains_key(key) {
+        if place.program.verb.ends_session(&entry) && !self.groups.contains(key) {
             // It began before anything was remembered, or was no hit.
             return;
         }
@@ -384,8 +369,7 @@ impl ProgramState {
     /// The next instant at which there is something to judge up to `watermark`.
     pub fn next(&self, watermark: Timestamp) -> Option<Timestamp> {
         let hit = self.due.front().map(|waiting| waiting.entry.at);
-        let timer = self.timers.first().map(|(at, _)| *at);
-        let timer = timer.filter(|at| *at <= watermark && Some(*at) <= self.readable);
+        let timer = self.groups.first_timer().filter(|at| *at <= watermark && Some(*at) <= self.readable);
         hit.into_iter().chain(timer).min()
     }
 
@@ -497,8 +481,10 @@ impl ProgramState {
     /// Brings the groups of the next hits near. It decides nothing.
     fn look_ahead(&self, hits: &[Waiting]) {
         for hit in hits.iter().take(AHEAD) {
-            let group = self.groups.get(&hit.key).map(|group| group.glance());
-            std::hint::black_box((group, matches!(hit.entry.values.first(), Some(Datum::Absent))));
+            std::hint::black_box((
+                self.groups.glance(&hit.key),
+                matches!(hit.entry.values.first(), Some(Datum::Absent)),
+            ));
         }
     }
 
@@ -507,40 +493,41 @@ impl ProgramState {
         let readable =
             self.readable.map_or(Timestamp::MIN, |readable| Timestamp(readable.0.saturating_add(1)));
         let time = if place.program.verb.waits() { time.min(readable) } else { time };
-        while let Some((at, key)) = self.timers.first().cloned() {
-            if at >= time {
-                break;
+        while let Some(at) = self.groups.first_timer().filter(|at| *at < time) {
+            for key in self.groups.take_timers() {
+                self.come_to(&key, at, place, out);
             }
-            self.timers.pop_first();
-            let Some(group) = self.groups.get_mut(&key) else { continue };
-            let mut around = Surroundings {
-                tenant: place.tenant,
-                program: place.program,
-                key: &key,
-                readable: self.readable.unwrap_or(Timestamp::MIN),
-                shared: &self.shared,
-                counters: &mut self.counters,
-                drafts: &mut out.drafts,
-                fault: &mut None,
-                aside: &mut Vec::new(),
-            };
-            let from = around.drafts.len();
-            let met = group.come_to(at, &mut around);
-            let expires = group.expires(place.program).is_some_and(|expires| expires <= at);
-            place.dirty(&key, out);
-            if place.watched {
-                let told =
-                    |(id, decision)| Traced { id, at, key: (*key).into(), step: Step::Decided(decision) };
-                out.traced.extend(met.into_iter().map(told));
-            }
-            self.hear(from, None, place, at, out);
-            let Some(group) = self.groups.get_mut(&key) else { continue };
-            if expires {
-                self.groups.remove(&key);
-                continue;
-            }
-            group.timer = group.next_timer(place.program);
-            self.timers.extend(group.timer.map(|next| (next, key)));
+        }
+    }
+
+    /// Runs the timer of one group, and sets the next or lets the group go.
+    fn come_to(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let mut around = Surroundings {
+            tenant: place.tenant,
+            program: place.program,
+            key,
+            readable: self.readable.unwrap_or(Timestamp::MIN),
+            shared: &self.shared,
+            counters: &mut self.counters,
+            drafts: &mut out.drafts,
+            fault: &mut None,
+            aside: &mut Vec::new(),
+        };
+        let from = around.drafts.len();
+        let met = group.come_to(at, &mut around);
+        let expires = group.expires(place.program).is_some_and(|expires| expires <= at);
+        let next = group.next_timer(place.program);
+        place.dirty(key, out);
+        if place.watched {
+            let told = |(id, decision)| Traced { id, at, key: (**key).into(), step: Step::Decided(decision) };
+            out.traced.extend(met.into_iter().map(told));
+        }
+        self.hear(from, None, place, at, out);
+        if expires {
+            self.groups.remove(key);
+        } else {
+            self.groups.set_timer(key, next);
         }
     }
 
@@ -556,7 +543,7 @@ impl ProgramState {
             &mut Surroundings<'_>,
         ) -> Option<(crate::record::RecordId, Timestamp, Decision)>,
     ) {
-        if !self.groups.contains_key(key) {
+        if !self.groups.contains(key) {
             self.found(key, at, place, out);
         }
         let Some(group) = self.groups.get_mut(key) else { return };
@@ -576,11 +563,8 @@ impl ProgramState {
         let told = act(group, &mut around);
         // One timer a group: an earlier one is looked at and set anew when it comes.
         let next = group.next_timer(place.program);
-        if let Some(next) = next.filter(|next| group.timer.is_none_or(|timer| *next < timer)) {
-            if let Some(timer) = group.timer.replace(next) {
-                self.timers.remove(&(timer, key.clone()));
-            }
-            self.timers.insert((next, key.clone()));
+        if next.is_some_and(|next| group.timer.is_none_or(|timer| next < timer)) {
+            self.groups.set_timer(key, next);
         }
         place.dirty(key, out);
         let now = self.quiet.reached.or(self.watermark).map_or(at, |reached| reached.max(at));
@@ -604,9 +588,8 @@ impl ProgramState {
         };
         let keys: BTreeMap<Key, Option<Timestamp>> =
             list.keys(part.field.kind()).iter().map(|(value, until)| (key(value), *until)).collect();
-        let listed = self.groups.iter().filter(|(_, group)| group.is_listed());
         let struck: BTreeSet<Key> =
-            listed.map(|(key, _)| key).filter(|key| !keys.contains_key(*key)).cloned().collect();
+            self.groups.listed().into_iter().filter(|key| !keys.contains_key(key)).collect();
         for key in struck {
             let mut goes = false;
             self.work(&key, begin.at, place, out, |group, around| {
@@ -616,8 +599,8 @@ impl ProgramState {
                 }
                 None
             });
-            if goes && let Some(timer) = self.groups.remove(&key).and_then(|group| group.timer) {
-                self.timers.remove(&(timer, key));
+            if goes {
+                self.groups.remove(&key);
             }
         }
         for (key, until) in keys {
@@ -633,13 +616,7 @@ impl ProgramState {
     /// Makes a group.
     fn found(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
         self.make_room(at, place, out);
-        self.groups.insert(key.clone(), Box::default());
-        if let Some(heap) = &mut self.by_worth {
-            heap.push(Reverse((0, None, key.clone())));
-        }
-        if self.by_worth.as_ref().is_some_and(|heap| heap.len() / NOTES_A_GROUP > place.limits.groups) {
-            self.by_worth = None;
-        }
+        self.groups.insert(key);
     }
 
     fn tell_fault(&mut self, at: Timestamp, fault: String, place: &Place<'_>, out: &mut Outcome) {
@@ -666,41 +643,27 @@ impl ProgramState {
             let rule = place.program.rule.id().clone();
             out.notes.push(Note::GroupsFull { rule, at, limit: place.limits.groups });
         }
-        let groups = &self.groups;
-        let heap = self.by_worth.get_or_insert_with(|| {
-            groups.iter().map(|(key, group)| Reverse((group.hits, group.last, key.clone()))).collect()
-        });
-        // Worth only grows, so an entry that is out of date goes back with what it is worth now.
-        while let Some(Reverse((hits, last, key))) = heap.pop() {
-            let Some(group) = self.groups.get_mut(&key) else { continue };
-            if (group.hits, group.last) != (hits, last) {
-                heap.push(Reverse((group.hits, group.last, key)));
-                continue;
-            }
-            let mut around = Surroundings {
-                tenant: place.tenant,
-                program: place.program,
-                key: &key,
-                readable: self.readable.unwrap_or(Timestamp::MIN),
-                shared: &self.shared,
-                counters: &mut self.counters,
-                drafts: &mut out.drafts,
-                fault: &mut None,
-                aside: &mut Vec::new(),
-            };
-            let from = around.drafts.len();
-            group.evict(at, &mut around);
-            if let Some(timer) = group.timer {
-                self.timers.remove(&(timer, key.clone()));
-            }
-            self.groups.remove(&key);
-            self.hear(from, None, place, at, out);
-            self.counters.groups_evicted += 1;
-            if place.watched {
-                let step = Step::Evicted;
-                out.traced.push(Traced { id: super::NO_RECORD, at, key: (*key).into(), step });
-            }
-            break;
+        let Some(key) = self.groups.quietest() else { return };
+        let Some(group) = self.groups.get_mut(&key) else { return };
+        let mut around = Surroundings {
+            tenant: place.tenant,
+            program: place.program,
+            key: &key,
+            readable: self.readable.unwrap_or(Timestamp::MIN),
+            shared: &self.shared,
+            counters: &mut self.counters,
+            drafts: &mut out.drafts,
+            fault: &mut None,
+            aside: &mut Vec::new(),
+        };
+        let from = around.drafts.len();
+        group.evict(at, &mut around);
+        self.groups.remove(&key);
+        self.hear(from, None, place, at, out);
+        self.counters.groups_evicted += 1;
+        if place.watched {
+            let step = Step::Evicted;
+            out.traced.push(Traced { id: super::NO_RECORD, at, key: (*key).into(), step });
         }
     }
 }
@@ -733,8 +696,7 @@ mod tests {
             engine.advance(&batch, hits);
             engine.progress(SourceId(0), at, at);
         }
-        let state = &engine.states[0];
-        (state.timers.len(), state.by_worth.as_ref().map_or(0, BinaryHeap::len))
+        engine.states[0].groups.remembered()
     }
 
     const RULE: &str = "rule: r\ntitle: r\nlevel: low\nmatch: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user_name]}\nlate_within: 1m\n";
