@@ -143,6 +143,21 @@ impl Groups {
 
     // --- all of them
 
+    /// The groups as they are to one of the programs that look at their windows.
+    pub fn apart(&self, place: usize) -> Self {
+        let table: HashMap<Key, Box<Group>, ByKeyHash> =
+            self.table.iter().map(|(key, group)| (key.clone(), Box::new(group.apart(place)))).collect();
+        Self { table, timers: self.timers.clone(), by_worth: None }
+    }
+
+    /// Nobody else looks at their windows any more.
+    pub fn leave_alike(&mut self) {
+        #[expect(clippy::iter_over_hash_type, reason = "each by itself")]
+        for group in self.table.values_mut() {
+            group.leave_alike();
+        }
+    }
+
     /// Their open alerts, in no order.
     pub fn open(&self, program: &Program) -> Vec<Change> {
         self.table.values().filter_map(|group| group.open(program)).collect()

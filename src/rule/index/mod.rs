@@ -294,7 +294,9 @@ impl Index {
             let share = |set: &[KeyId]| set.iter().map(|key| shares[*key as usize]).sum::<f32>();
             let fits = |set: &&[KeyId]| {
                 let looked_up = |key: &KeyId| used.contains(&self.keys.list[*key as usize].column());
-                set.len() <= SET_KEYS && !keys.iter().any(|key| set.contains(key)) && set.iter().all(looked_up)
+                set.len() <= SET_KEYS
+                    && !keys.iter().any(|key| set.contains(key))
+                    && set.iter().all(looked_up)
             };
             sets.into_iter().filter(fits).min_by(|one, other| share(one).total_cmp(&share(other)))
         };
