@@ -197,7 +197,12 @@ impl Index {
         }
         let (mut tables, lists) = self.tables_of(&open, &guards, shares, tuned);
         tables.always.clone_from(&self.always);
-        let guarded = guarded.iter().map(|some| self.tables_of(some, &[], shares, tuned).0);
+        let guarded = guards.iter().zip(&guarded).map(|(guard, some)| {
+            // Who is looked up there shows it.
+            let mut shares = shares.to_vec();
+            shares[*guard as usize] = 1.0;
+            self.tables_of(some, &[], &shares, tuned).0
+        });
         tables.guarded = lists.into_iter().zip(guarded).collect();
         tables
     }
