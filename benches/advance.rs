@@ -101,7 +101,7 @@ fn snapshot_of_100k_groups(bencher: Bencher) {
     let (_, engine) = large();
     bencher
         .counter(ItemsCount::new(GROUPS))
-        .counter(BytesCount::new(engine.snapshot().unwrap().0.len()))
+        .counter(BytesCount::new(engine.snapshot().unwrap().bytes()))
         .bench_local(|| engine.snapshot().unwrap());
 }
 
@@ -112,6 +112,6 @@ fn restore_of_100k_groups(bencher: Bencher) {
     let snapshot = engine.snapshot().unwrap();
     bencher
         .counter(ItemsCount::new(GROUPS))
-        .counter(BytesCount::new(snapshot.0.len()))
-        .bench_local(|| Engine::restore(generation.clone(), "default", &snapshot).unwrap());
+        .counter(BytesCount::new(snapshot.bytes()))
+        .bench_local(|| Engine::restore(generation.clone(), "default", &snapshot.pieces).unwrap());
 }

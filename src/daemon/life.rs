@@ -392,25 +392,36 @@ impl Life {
         }
     }
 
-    /// The state at the last entry; none before the first.
+    /// The whole state at the last entry; none before the first.
     pub fn snapshot(&self) -> Result<Option<Checkpoint>, BadSnapshot> {
         let Some(seq) = self.seq else { return Ok(None) };
+        Ok(Some(self.checkpoint_of(seq, self.engine.snapshot()?)?))
+    }
+
+    /// What changed since the last one, or the whole state; none before the first entry.
+    pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, BadSnapshot> {
+        let Some(seq) = self.seq else { return Ok(None) };
+        let engine = self.engine.checkpoint()?;
+        Ok(Some(self.checkpoint_of(seq, engine)?))
+    }
+
+    fn checkpoint_of(&self, seq: u64, engine: Snapshot) -> Result<Checkpoint, BadSnapshot> {
+        let Snapshot { whole, pieces } = engine;
         let kept = |reader: &'_ Reader| (reader.lane.clone(), reader.joined, reader.apart);
         let lanes: Vec<KeptLane> = self.lanes.values().map(kept).collect();
         let faulty: Vec<u64> = self.faulty.iter().copied().collect();
-        let state = postcard::to_stdvec(&(self.engine.snapshot()?.0, lanes, faulty))?;
-        Ok(Some(Checkpoint { seq, generation: self.generation().digest.clone(), state }))
+        let head = postcard::to_stdvec(&(lanes, faulty))?;
+        Ok(Checkpoint { seq, generation: self.generation().digest.clone(), head, whole, pieces })
     }
 
     /// The life as it was when `checkpoint` was taken, under the generation that it names.
     pub fn restore(
         tenant: &str,
         generation: &Arc<Generation>,
-        checkpoint: &Checkpoint,
+        checkpoint: Checkpoint,
     ) -> Result<Self, BadSnapshot> {
-        let (engine, lanes, faulty): (Vec<u8>, Vec<KeptLane>, Vec<u64>) =
-            postcard::from_bytes(&checkpoint.state)?;
-        let engine = Engine::restore(generation.clone(), tenant, &Snapshot(engine))?;
+        let (lanes, faulty): (Vec<KeptLane>, Vec<u64>) = postcard::from_bytes(&checkpoint.head)?;
+        let engine = Engine::restore(generation.clone(), tenant, checkpoint.pieces)?;
         let mut life = Self::under(tenant, engine);
         for (lane, joined, apart) in lanes {
             life.lanes.insert(lane.id, Reader { apart, ..Reader::new(lane, generation, joined) });

@@ -171,7 +171,7 @@ pub struct RuleStatus {
     pub alerts: u64,
     /// Groups held.
     pub groups: u64,
-    /// Bytes of its state as a checkpoint writes it; of the last one.
+    /// Bytes of its state in memory, about, at the last checkpoint.
     #[serde(default)]
     pub bytes: u64,
     /// True while it learns from the past and does not fire yet.

@@ -91,6 +91,7 @@ impl Engine {
     /// alerts of the others close. Rows and lanes are as they were.
     pub fn succeed(&mut self, new: Arc<Generation>) -> Succession {
         self.part();
+        self.kept = None;
         let old = std::mem::replace(&mut self.generation, new);
         let (generation, mut outcome) = (self.generation.clone(), Outcome::default());
         let places = self.places();
@@ -143,6 +144,7 @@ impl Engine {
     pub fn adopt(&mut self, mut learnt: Self, mut standing: Standing) -> Outcome {
         self.part();
         learnt.part();
+        self.kept = None;
         // Up to where the lanes are here, what has been learnt is past, and nothing of it is told.
         learnt.lanes = self.lanes.clone();
         let past = learnt.run().drafts;

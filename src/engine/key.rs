@@ -65,6 +65,29 @@ impl GroupKey {
         };
         Self { hash: hash_of(bytes), bytes: kept }
     }
+
+    /// Its hash.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Half of its hash: tells it from nearly all others.
+    pub fn half_hash(&self) -> u32 {
+        Self::half(self.hash)
+    }
+
+    /// The half of a hash that [`Self::half_hash`] is.
+    pub fn half(hash: u64) -> u32 {
+        u32::try_from(hash >> u32::BITS).unwrap_or_default()
+    }
+
+    /// Bytes of it in memory besides itself.
+    pub fn bytes(&self) -> usize {
+        match &self.bytes {
+            Bytes::Short { .. } => 0,
+            Bytes::Long(bytes) => bytes.len() + 2 * size_of::<usize>(),
+        }
+    }
 }
 
 fn hash_of(bytes: &[u8]) -> u64 {
@@ -127,13 +150,13 @@ impl fmt::Debug for GroupKey {
 
 impl Serialize for GroupKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (**self).serialize(serializer)
+        serializer.serialize_bytes(self)
     }
 }
 
 impl<'de> Deserialize<'de> for GroupKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::new(&Vec::<u8>::deserialize(deserializer)?))
+        Ok(Self::new(<&[u8]>::deserialize(deserializer)?))
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod chain;
 pub mod change;
+mod checkpoint;
 pub mod generation;
 mod graph;
 pub mod group;
@@ -40,8 +41,11 @@ use crate::record::{Batch, Millis, Phase, RecordId, Row, RuleId, Timestamp};
 use crate::rule::why::Answered;
 
 pub use change::{Standing, Succession};
+use checkpoint::Kept;
+pub use checkpoint::{BadSnapshot, Snapshot};
 pub use generation::{CheckedRule, Compiled, Generation, GenerationText, Limits, RuleText};
 pub use group::Decision;
+use groups::MAX_WARM;
 use lanes::Lanes;
 use memory::MemoryState;
 use program::{Past, Place, ProgramState};
@@ -207,31 +211,9 @@ pub struct Engine {
     /// The program that `explain` watches.
     watched: Option<usize>,
     tells_dirty: bool,
+    /// What was written down last; none: the next checkpoint is of the whole state.
+    kept: Option<Kept>,
 }
-
-/// An engine's state, for restoring it under the same generation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot(pub Vec<u8>);
-
-/// A snapshot that cannot be restored.
-#[derive(Debug, thiserror::Error)]
-pub enum BadSnapshot {
-    /// It is of other rules.
-    #[error("the snapshot is of generation {0}, not of this one")]
-    OtherGeneration(String),
-    /// It is of another version of Larum.
-    #[error("the snapshot is written as version {0} does it, not as version {LAYOUT}")]
-    OtherLayout(u32),
-    /// It cannot be read, or the state cannot be written.
-    #[error("the snapshot cannot be read or written")]
-    Unreadable(#[from] postcard::Error),
-}
-
-/// How a snapshot is written: raised when a part of the state has another shape, so that bytes of one
-/// version are never read as those of another. What cannot be restored is judged anew from the journal.
-const LAYOUT: u32 = 3;
-
-type SnapshotParts<S, M, R, L> = (u32, String, String, S, M, R, seen::Tally, L);
 
 impl Engine {
     /// An engine without a past.
@@ -248,6 +230,7 @@ impl Engine {
             lanes: Lanes::default(),
             watched: None,
             tells_dirty: false,
+            kept: None,
             generation,
         }
     }
@@ -271,6 +254,7 @@ impl Engine {
         for (number, program) in generation.programs.list.iter().enumerate() {
             let parts = self.states[number].part(program);
             for (other, state) in program.alike.iter().zip(parts) {
+                self.kept = None;
                 self.seen.mark_alike(number, *other);
                 self.states[*other] = state;
             }
@@ -493,6 +477,7 @@ impl Engine {
         self.add_up(0, &mut outcome);
         self.run_linked(&generation.programs.risks, &fronts, &mut outcome);
         self.seen.forget(fronts.all().unwrap_or(Timestamp::MIN), self.horizon, &self.lanes.left());
+        self.pack();
         finish(outcome)
     }
 
@@ -537,48 +522,29 @@ impl Engine {
         self.generation.position(rule).map_or(0, |number| self.states[self.lead(number)].groups())
     }
 
-    /// Bytes of the state of `rule` as a snapshot holds it. It is written to be measured.
+    /// Bytes of the state of `rule` in memory, about.
     pub fn bytes(&self, rule: &RuleId) -> u64 {
-        let state = self.generation.position(rule).map(|number| &self.states[self.lead(number)]);
-        let written = state.and_then(|state| postcard::to_stdvec(state).ok());
-        written.map_or(0, |written| written.len() as u64)
+        self.generation.position(rule).map_or(0, |number| self.states[self.lead(number)].bytes() as u64)
     }
 
-    /// The whole state. An error means that a part of it cannot be written: never restore from less.
-    pub fn snapshot(&self) -> Result<Snapshot, BadSnapshot> {
-        let Generation { digest, meaning, .. } = &*self.generation;
-        let (states, memories) = (&self.states, &self.memories);
-        let parts: SnapshotParts<_, _, _, _> =
-            (LAYOUT, digest.clone(), meaning.clone(), states, memories, &self.seen, self.rows, &self.lanes);
-        Ok(Snapshot(postcard::to_stdvec(&parts)?))
+    /// Packs all groups, as if none had been touched lately. It decides nothing.
+    pub fn rest(&mut self) {
+        self.states.iter_mut().for_each(|state| state.pack_down(0));
     }
 
-    /// The engine as it was when `snapshot` was taken.
-    pub fn restore(
-        generation: Arc<Generation>,
-        tenant: &str,
-        snapshot: &Snapshot,
-    ) -> Result<Self, BadSnapshot> {
-        let (layout, _) = postcard::take_from_bytes::<u32>(&snapshot.0)?;
-        if layout != LAYOUT {
-            return Err(BadSnapshot::OtherLayout(layout));
+    /// Keeps the groups that lie ready within their bound, those of all rules together.
+    fn pack(&mut self) {
+        let warm = |states: &[ProgramState]| states.iter().map(ProgramState::warm).sum::<usize>();
+        if warm(&self.states) <= MAX_WARM {
+            return;
         }
-        let parts: SnapshotParts<Vec<ProgramState>, Vec<MemoryState>, SeenRows, Lanes> =
-            postcard::from_bytes(&snapshot.0)?;
-        let (_, digest, meaning, states, memories, seen, rows, lanes) = parts;
-        let same = digest == generation.digest && meaning == generation.meaning;
-        let as_many = states.len() == generation.programs.list.len()
-            && memories.len() == generation.programs.memories.len();
-        if !same || !as_many {
-            return Err(BadSnapshot::OtherGeneration(digest));
+        self.states.iter_mut().for_each(ProgramState::pack_idle);
+        let left = warm(&self.states).max(1);
+        if left > MAX_WARM / 2 {
+            for state in &mut self.states {
+                state.pack_down(state.warm() * (MAX_WARM / 2) / left);
+            }
         }
-        let mut engine = Self::new(generation, tenant);
-        (engine.states, engine.memories) = (states, memories);
-        for (state, program) in engine.states.iter_mut().zip(&engine.generation.programs.list) {
-            state.wake(program);
-        }
-        (engine.seen, engine.rows, engine.lanes) = (seen, rows, lanes);
-        Ok(engine)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -71,6 +73,9 @@ struct Waiting {
     entry: Entry,
     /// Where the past decides.
     open: Option<Box<Open>>,
+    /// It was written down as it is.
+    #[serde(skip)]
+    written: bool,
 }
 
 impl Waiting {
@@ -85,11 +90,16 @@ const NEAR: usize = 16;
 /// Hits whose groups are looked at ahead of judging them: memory answers many at once as soon as one.
 const AHEAD: usize = 16;
 
-/// State of one program.
+/// So few hits may wait that there is always room for them.
+const FEW: usize = 1 << 10;
+
+/// State of one program. Groups and hits that wait are written down apart: see [`kept`].
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
+    #[serde(skip)]
     groups: Groups,
     /// Hits ahead of the watermark.
+    #[serde(skip)]
     waiting: Vec<Waiting>,
     /// Hits that are being judged, in event order. Empty between runs.
     #[serde(skip)]
@@ -141,7 +151,7 @@ impl ProgramState {
         }
         let raised = std::mem::take(&mut self.raised);
         let state = |(place, alerts): (usize, u64)| Self {
-            groups: self.groups.apart(place),
+            groups: self.groups.apart(Some(place)),
             waiting: self.waiting.clone(),
             in_order: self.in_order,
             watermark: self.watermark,
@@ -155,14 +165,9 @@ impl ProgramState {
             ..Self::default()
         };
         let parts: Vec<Self> = raised.into_iter().enumerate().map(state).collect();
-        self.groups.leave_alike();
+        self.groups = self.groups.apart(None);
         debug_assert_eq!(parts.len(), program.alike.len());
         parts
-    }
-
-    /// Makes again what a snapshot leaves out.
-    pub fn wake(&mut self, program: &Program) {
-        self.groups.wake(program);
     }
 
     /// Hears what it has just told, of the group of `key` if of one.
@@ -240,6 +245,27 @@ impl ProgramState {
         self.groups.len()
     }
 
+    /// Groups that lie ready.
+    pub fn warm(&self) -> usize {
+        self.groups.warm()
+    }
+
+    /// Packs groups that were not touched lately.
+    pub fn pack_idle(&mut self) {
+        self.groups.pack_idle();
+    }
+
+    /// Packs groups until no more than `most` lie ready.
+    pub fn pack_down(&mut self, most: usize) {
+        self.groups.pack_down(most);
+    }
+
+    /// Bytes of it in memory, about.
+    pub fn bytes(&self) -> usize {
+        let hits = self.waiting.capacity() + self.due.capacity();
+        size_of::<Self>() + self.groups.bytes() + hits * size_of::<Waiting>() + self.shared.bytes()
+    }
+
     /// Takes in a hit: fires now, waits, or is put in late.
     pub fn admit(&mut self, key: Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         if place.program.on_arrival {
@@ -247,7 +273,7 @@ impl ProgramState {
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.wait(Waiting { key, entry, open: None });
+            self.wait(Waiting { key, entry, open: None, written: false });
             return;
         };
         self.put_late((key, entry), watermark, place, out);
@@ -301,7 +327,7 @@ impl ProgramState {
         }
         let order = entry.order();
         let before = self.due.partition_point(|other| other.order() <= order);
-        self.due.insert(before, Waiting { key, entry, open: None });
+        self.due.insert(before, Waiting { key, entry, open: None, written: false });
     }
 
     fn too_late(&mut self, key: &Key, entry: &Entry, place: &Place<'_>, out: &mut Outcome) {
@@ -323,7 +349,7 @@ impl ProgramState {
         out: &mut Outcome,
     ) {
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.wait(Waiting { key, entry, open: Some(open) });
+            self.wait(Waiting { key, entry, open: Some(open), written: false });
             return;
         };
         let Some(entry) = self.settle(&key, entry, &open, place, past, out) else { return };
@@ -406,6 +432,7 @@ impl ProgramState {
         }
         let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
         self.due.extend(self.waiting.drain(..due));
+        self.give_back();
         self.goes_to = Some(watermark);
         true
     }
@@ -424,7 +451,7 @@ impl ProgramState {
             self.release(instant, place.program, &mut out.drafts);
         }
         while self.due.front().is_some_and(|waiting| waiting.entry.at <= instant) {
-            let Some(Waiting { key, entry, open }) = self.due.pop_front() else { break };
+            let Some(Waiting { key, entry, open, .. }) = self.due.pop_front() else { break };
             let entry = match open {
                 Some(open) => self.settle(&key, entry, &open, place, past, out),
                 None => Some(entry),
@@ -512,7 +539,16 @@ impl ProgramState {
         }
         drop(due);
         self.waiting = waiting;
+        self.give_back();
         self.timers_before(watermark + Millis(1), place, out);
+    }
+
+    /// Gives back the room of many hits that waited, once there are few.
+    fn give_back(&mut self) {
+        let most = self.waiting.len() * 4;
+        if self.waiting.capacity() > most.max(FEW) {
+            self.waiting.shrink_to(most / 2);
+        }
     }
 
     /// What all groups share of a hit.

@@ -5,8 +5,6 @@
 //! holds their places and half of their hash. Nothing here knows what is remembered of a row.
 
 use hashbrown::HashTable;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 use crate::record::RecordId;
 
@@ -100,6 +98,14 @@ impl<T: Keyed> Rows<T> {
         self.chunks.iter_mut().flatten()
     }
 
+    /// The rows from the one at `place` on, in the order they came, some at a time.
+    pub(super) fn lists(&self, place: usize) -> impl Iterator<Item = &[T]> {
+        let (first, within) = (place / CHUNK, place % CHUNK);
+        let from = move |number: usize| if number == 0 { within } else { 0 };
+        let lists = self.chunks.iter().skip(first).enumerate();
+        lists.map(move |(number, chunk)| chunk.get(from(number)..).unwrap_or_default())
+    }
+
     /// Every row, in the order they came.
     pub(super) fn into_rows(self) -> impl Iterator<Item = T> {
         self.chunks.into_iter().flatten()
@@ -128,36 +134,6 @@ impl<T: Keyed> Rows<T> {
     /// Rows there are.
     pub(super) fn len(&self) -> usize {
         self.len
-    }
-}
-
-impl<T: Keyed + Serialize> Serialize for Rows<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.len))?;
-        self.chunks.iter().flatten().try_for_each(|row| list.serialize_element(row))?;
-        list.end()
-    }
-}
-
-impl<'de, T: Keyed + Deserialize<'de>> Deserialize<'de> for Rows<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Keyed + Deserialize<'de>> Visitor<'de> for List<T> {
-            type Value = Rows<T>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("rows")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
-                let mut rows = Rows::default();
-                while let Some(row) = list.next_element::<T>()? {
-                    rows.add(row.key(), || row);
-                }
-                Ok(rows)
-            }
-        }
-        deserializer.deserialize_seq(List(std::marker::PhantomData))
     }
 }
 
@@ -216,8 +192,13 @@ mod tests {
                 }
                 prop_assert_eq!(rows.len(), map.len());
             }
-            let bytes = postcard::to_stdvec(&rows).unwrap();
-            let mut again: Rows<(RecordId, u32)> = postcard::from_bytes(&bytes).unwrap();
+            let mut again = Rows::default();
+            rows.lists(0).flatten().for_each(|row| {
+                again.add(row.0, || *row);
+            });
+            let from = rows.len() / 3;
+            let all: Vec<_> = rows.lists(0).flatten().skip(from).collect();
+            prop_assert_eq!(rows.lists(from).flatten().collect::<Vec<_>>(), all);
             for (key, value) in &map {
                 for rows in [&mut rows, &mut again] {
                     let place = rows.find(*key);

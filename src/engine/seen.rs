@@ -8,6 +8,7 @@
 //! late for any window, and raises alerts that exist already.
 
 mod change;
+mod kept;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,6 +24,7 @@ use crate::record::field::lookup;
 use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 
 use super::rows::{Keyed, Rows};
+use kept::{Noted, note_more, note_row};
 
 /// So many rows fit the caches, as far as they are looked up.
 const NEAR: usize = 1 << 17;
@@ -243,7 +245,7 @@ impl Hasher for DigestHasher {
 }
 
 /// Rows seen so far.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct SeenRows {
     rows: Rows<Seen>,
     /// What few rows need besides.
@@ -252,6 +254,8 @@ pub struct SeenRows {
     swept: Option<Timestamp>,
     /// How many sweeps there were.
     sweeps: u32,
+    /// What changed since all was written down; none: nobody knows.
+    noted: Option<Noted>,
 }
 
 /// What a batch's rows were.
@@ -313,6 +317,7 @@ impl SeenRows {
             let more = More { end, fields: fields(), ..More::default() };
             if more.end.is_some() || more.fields.is_some() {
                 self.more.insert(key, more);
+                note_more(&mut self.noted, key);
             }
             return;
         };
@@ -322,6 +327,8 @@ impl SeenRows {
             return;
         }
         tally.amended += 1;
+        note_row(&mut self.noted, place);
+        note_more(&mut self.noted, key);
         seen.version = row.version;
         seen.is.set(Is::OPEN, row.open);
         let now = fields();
@@ -349,7 +356,8 @@ impl SeenRows {
     pub fn first_time(&mut self, seat: Seat, was: Was) -> bool {
         let place =
             if seat.sweeps == self.sweeps { Some(seat.place as usize) } else { self.rows.find(seat.key) };
-        let Some(seen) = place.and_then(|place| self.rows.at(place)) else { return true };
+        let Some(place) = place else { return true };
+        let Some(seen) = self.rows.at(place) else { return true };
         let bit = if was.amended || was.program >= BITS { 0 } else { 1_u32 << was.program };
         if seen.hit & bit != 0 {
             return false;
@@ -361,6 +369,7 @@ impl SeenRows {
                 return false;
             }
             seen.mark(was, &mut self.more);
+            self.note(place, seat.key, was);
             return true;
         };
         if more.counted(was) {
@@ -371,7 +380,17 @@ impl SeenRows {
         } else {
             seen.hit |= 1 << was.program;
         }
+        self.note(place, seat.key, was);
         true
+    }
+
+    /// A row was marked: with a bit, or besides.
+    fn note(&mut self, place: usize, key: RecordId, was: Was) {
+        if was.amended || was.clears || was.program >= BITS {
+            note_more(&mut self.noted, key);
+        } else {
+            note_row(&mut self.noted, place);
+        }
     }
 
     /// Forgets what cannot matter any more at `watermark`, nor at those of lanes that `left`.
@@ -383,7 +402,7 @@ impl SeenRows {
         if watermark - swept < kept {
             return;
         }
-        self.swept = Some(watermark);
+        (self.swept, self.noted) = (Some(watermark), None);
         self.sweeps = self.sweeps.wrapping_add(1);
         let more = &mut self.more;
         let anything = !more.is_empty();

@@ -27,6 +27,15 @@ pub enum Datum {
 }
 
 impl Datum {
+    /// Bytes of it in memory, its text included, which others may share.
+    pub fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Text(text) => text.len() + 2 * size_of::<usize>(),
+            Self::Absent | Self::Number(_) | Self::Bool(_) => 0,
+        };
+        size_of::<Self>() + text
+    }
+
     /// `value` as a field of `kind` holds it. A number field gives a number wherever the value
     /// spells one; what it spells otherwise stays text, so that nothing is silently lost.
     pub fn of(value: Value<'_>, kind: FieldKind) -> Self {

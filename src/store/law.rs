@@ -93,14 +93,15 @@ fn owner(tenant: usize) -> impl Strategy<Value = Arc<str>> {
 fn change(tenant: usize) -> impl Strategy<Value = Change> {
     let timestamp = || time().prop_map(Timestamp);
     let id = move || (0..4_u8).prop_map(move |id| delivery_id(tenant, id));
-    let checkpoint = (0..12_u64, ".{0,3}", vec(any::<u8>(), 0..9));
+    let checkpoint =
+        (0..12_u64, "[gh]", vec(any::<u8>(), 0..3), any::<bool>(), vec(vec(any::<u8>(), 0..9), 0..3));
     let acknowledged = (0..3_u8, "[ab]", timestamp());
     let tried = (id(), 1..4_u32, timestamp(), option::of("[a-z]"));
     let of_journal = prop_oneof![
         ("[a-c]", ".{0,9}").prop_map(|(digest, text)| Change::Text { digest, text }),
         (0..3_u16, ".{0,9}").prop_map(|(lane, place)| Change::Cursor(Cursor { lane: SourceId(lane), place })),
-        checkpoint.prop_map(|(seq, generation, state)| {
-            Change::Checkpoint(Checkpoint { seq, generation, state })
+        checkpoint.prop_map(|(seq, generation, head, whole, pieces)| {
+            Change::Checkpoint(Checkpoint { seq, generation, head, whole, pieces })
         }),
         (0..9_usize).prop_map(|number| Change::Quarantined(quarantined(number))),
         ("[ab]", any::<u64>()).prop_map(|(name, by)| Change::Count { name, by }),

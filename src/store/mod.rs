@@ -193,15 +193,26 @@ pub struct Cursor {
     pub place: String,
 }
 
-/// An engine's state at an entry of the journal.
+/// An engine's state at an entry of the journal, or what changed of it since the checkpoint before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The last entry it has taken in.
     pub seq: u64,
     /// The generation it is of.
     pub generation: String,
-    /// The state, opaque.
-    pub state: Vec<u8>,
+    /// What stands in the place of what it was before, opaque.
+    pub head: Vec<u8>,
+    /// Whether `pieces` are the whole state, and not what changed.
+    pub whole: bool,
+    /// The state, or what changed, opaque; in order.
+    pub pieces: Vec<Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// How long it is.
+    pub fn bytes(&self) -> usize {
+        self.head.len() + self.pieces.iter().map(Vec::len).sum::<usize>()
+    }
 }
 
 /// A row that made no record.
@@ -232,7 +243,8 @@ pub enum Change {
     },
     /// Replaces a lane's cursor.
     Cursor(Cursor),
-    /// Replaces the checkpoint.
+    /// Replaces the checkpoint if it is whole; else adds its pieces to those that are there, which must be of
+    /// the same generation and of an entry no later.
     Checkpoint(Checkpoint),
     /// Keeps a revision of an alert; one that is there already is nothing. What is shown of the alert
     /// is its newest revision; the first one is kept as it fired.
@@ -411,7 +423,7 @@ pub trait Store: Send + Sync + 'static {
     fn lanes(&self, tenant: Arc<str>) -> Answer<Vec<Lane>>;
     /// Every cursor.
     fn cursors(&self, tenant: Arc<str>) -> Answer<Vec<Cursor>>;
-    /// The checkpoint.
+    /// The whole state at the last checkpoint: its pieces, and after them those that were added.
     fn checkpoint(&self, tenant: Arc<str>) -> Answer<Option<Checkpoint>>;
 
     /// Alerts.

@@ -120,7 +120,18 @@ impl All {
             }
             Change::Text { digest, text } => drop(self.texts.entry(digest).or_insert(text)),
             Change::Cursor(cursor) => drop(tenant.cursors.insert(cursor.lane.0, cursor)),
-            Change::Checkpoint(checkpoint) => tenant.checkpoint = Some(checkpoint),
+            Change::Checkpoint(checkpoint) if checkpoint.whole => tenant.checkpoint = Some(checkpoint),
+            Change::Checkpoint(mut checkpoint) => {
+                let goes_on = |before: &&Checkpoint| {
+                    before.generation == checkpoint.generation && before.seq <= checkpoint.seq
+                };
+                let Some(before) = tenant.checkpoint.as_ref().filter(goes_on) else {
+                    return Err(failed("goes on from no checkpoint"));
+                };
+                let mut pieces = before.pieces.clone();
+                pieces.append(&mut checkpoint.pieces);
+                tenant.checkpoint = Some(Checkpoint { whole: true, pieces, ..checkpoint });
+            }
             Change::Alert(alert) => {
                 if alert.tenant != *name {
                     return Err(failed("another tenant's"));

@@ -33,6 +33,7 @@ macro_rules! suite {
             the_journal_comes_in_chunks
             lanes_outlive_the_entries_that_name_them
             every_event_comes_back_as_it_was
+            checkpoints_of_what_changed_follow_a_whole_one
             forgetting_stops_at_the_checkpoint_and_before_the_last_entry
             what_is_told_or_open_is_not_forgotten
             an_alert_shows_how_it_fired_and_how_it_stands
@@ -244,7 +245,7 @@ pub(crate) fn a_commit_makes_all_changes_or_none(place: Place<'_>) {
 pub(crate) fn what_was_answered_outlives_the_store(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
-    let checkpoint = Checkpoint { seq: 1, generation: "g".to_owned(), state: vec![0, 255, 0] };
+    let checkpoint = Checkpoint { pieces: vec![vec![0, 255, 0], Vec::new()], ..whole(1) };
     let changes = vec![
         read(1, "a\n"),
         Change::Checkpoint(checkpoint.clone()),
@@ -338,7 +339,7 @@ pub(crate) fn lanes_outlive_the_entries_that_name_them(place: Place<'_>) {
         event(4, Event::Joined(lane(1, "prod/renamed"))),
         event(5, Event::Known(lane(3, "prod/three"))),
         read(6, ""),
-        Change::Checkpoint(Checkpoint { seq: 6, generation: String::new(), state: Vec::new() }),
+        Change::Checkpoint(whole(6)),
     ];
     commit(&*store, &fence, changes).unwrap();
     commit(&*store, &fence, vec![Change::Forget { seq: 5, before: Timestamp(0) }]).unwrap();
@@ -379,15 +380,49 @@ pub(crate) fn every_event_comes_back_as_it_was(place: Place<'_>) {
     assert_eq!(wait(store.journal(tenant(), 0, usize::MAX)).unwrap(), entries);
 }
 
+pub(crate) fn checkpoints_of_what_changed_follow_a_whole_one(place: Place<'_>) {
+    let store = place();
+    let fence = fence(&*store);
+    let pieces = |bytes: &[u8]| bytes.iter().map(|byte| vec![*byte]).collect::<Vec<_>>();
+    let keep = |seq: u64, whole: bool, bytes: &[u8]| {
+        let (generation, head) = ("g".to_owned(), bytes.to_vec());
+        let checkpoint = Checkpoint { seq, generation, head, whole, pieces: pieces(bytes) };
+        commit(&*store, &fence, vec![Change::Checkpoint(checkpoint)])
+    };
+    let holds = |store: &dyn Store| {
+        let Checkpoint { seq, head, whole, pieces, .. } = wait(store.checkpoint(tenant())).unwrap().unwrap();
+        assert!(whole);
+        (seq, head, pieces.concat())
+    };
+    refused(&keep(1, false, &[1]));
+    assert_eq!(wait(store.checkpoint(tenant())).unwrap(), None);
+    keep(1, true, &[1, 2]).unwrap();
+    keep(2, false, &[3]).unwrap();
+    keep(2, false, &[]).unwrap();
+    keep(4, false, &[4, 5]).unwrap();
+    let other = Checkpoint { generation: "h".to_owned(), whole: false, ..whole(5) };
+    refused(&commit(&*store, &fence, vec![Change::Checkpoint(other)]));
+    refused(&keep(3, false, &[6]));
+    assert_eq!(holds(&*store), (4, vec![4, 5], vec![1, 2, 3, 4, 5]));
+    drop(store);
+    let store = place();
+    assert_eq!(holds(&*store), (4, vec![4, 5], vec![1, 2, 3, 4, 5]));
+    commit(&*store, &fence, vec![Change::Checkpoint(Checkpoint { pieces: pieces(&[7]), ..whole(5) })])
+        .unwrap();
+    assert_eq!(holds(&*store), (5, Vec::new(), vec![7]));
+}
+
+/// A checkpoint that holds nothing.
+pub(crate) fn whole(seq: u64) -> Checkpoint {
+    Checkpoint { seq, generation: "g".to_owned(), head: Vec::new(), whole: true, pieces: Vec::new() }
+}
+
 pub(crate) fn forgetting_stops_at_the_checkpoint_and_before_the_last_entry(place: Place<'_>) {
     let store = place();
     let fence = fence(&*store);
     let forget =
         |seq: u64| commit(&*store, &fence, vec![Change::Forget { seq, before: Timestamp(0) }]).unwrap();
-    let checkpoint = |seq: u64| {
-        let checkpoint = Checkpoint { seq, generation: "g".to_owned(), state: Vec::new() };
-        commit(&*store, &fence, vec![Change::Checkpoint(checkpoint)]).unwrap();
-    };
+    let checkpoint = |seq: u64| commit(&*store, &fence, vec![Change::Checkpoint(whole(seq))]).unwrap();
     commit(&*store, &fence, (1..=6).map(|seq| read(seq, "a\n")).collect()).unwrap();
     forget(6);
     assert_eq!(wait(store.span(tenant())).unwrap(), Some((1, 6)), "there is no checkpoint");

@@ -80,6 +80,8 @@ fn generation(rules: &[String], sigma: &[String]) -> Arc<Generation> {
 enum Meanwhile {
     Nothing,
     Restart,
+    /// No group has been touched lately.
+    Rest,
     OtherRules,
 }
 
@@ -100,6 +102,7 @@ fn life(
         match between {
             Meanwhile::Nothing => {}
             Meanwhile::Restart => run.restart(),
+            Meanwhile::Rest => run.engine.rest(),
             Meanwhile::OtherRules if which == 0 => {
                 which = 1;
                 let mut next = worlds[1].run();
@@ -133,6 +136,7 @@ proptest! {
             prop_oneof![
                 12 => Just(Meanwhile::Nothing),
                 1 => Just(Meanwhile::Restart),
+                1 => Just(Meanwhile::Rest),
                 1 => Just(Meanwhile::OtherRules),
             ],
             60,

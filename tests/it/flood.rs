@@ -40,7 +40,7 @@ fn flood(names: u32, groups: usize) {
     }
     let id = |name: &str| name.parse().unwrap();
     assert!(run.engine.groups(&id("slow-burn")) <= groups, "{} groups", run.engine.groups(&id("slow-burn")));
-    let state = run.engine.snapshot().unwrap().0.len();
+    let state = run.engine.snapshot().unwrap().bytes();
     let rows = usize::try_from(run.engine.rows().new).unwrap() * 64;
     assert!(state <= rows + groups * BYTES_A_GROUP, "{state} bytes of state");
     run.restart();

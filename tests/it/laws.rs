@@ -224,6 +224,59 @@ proptest! {
     }
 
     #[test]
+    fn what_changed_after_a_whole_state_is_that_state_and_packing_decides_nothing(
+        logins in visits(60),
+        late in prop::collection::vec(any::<Index>(), 0..8),
+        steps in prop::collection::vec(0..8_u8, 60),
+        few in any::<bool>(),
+    ) {
+        let files: Vec<String> = verbs().iter().map(Case::file).chain(others()).collect();
+        // So few groups that some have to go.
+        let limits = if few { Limits { groups: 3 } } else { Limits::default() };
+        let world = World::bounded(&files, limits);
+        let (mut plain, mut kept, mut packed) = (world.run(), world.run(), world.run());
+        let mut logins = logins;
+        let mut held: Vec<Login> = Vec::new();
+        for index in late {
+            if !logins.is_empty() {
+                held.push(logins.remove(index.index(logins.len())));
+            }
+        }
+        logins.sort_by_key(|login| login.at);
+        for (number, (login, step)) in logins.into_iter().zip(steps).enumerate() {
+            let at = login.at;
+            let mut batch = vec![login];
+            if step == 7 {
+                batch.extend(held.pop());
+            }
+            // Long enough at times for rows to be forgotten.
+            let ahead = if number % 20 == 19 { HOUR } else { -5 * SECOND };
+            for run in [&mut plain, &mut kept, &mut packed] {
+                run.take(&batch);
+                run.progress(at + ahead);
+            }
+            packed.engine.rest();
+            match step {
+                0 | 1 => _ = kept.keep(),
+                2 => kept.engine.rest(),
+                3 => kept.come_back(),
+                4 => packed.come_back(),
+                _ => {}
+            }
+        }
+        kept.come_back();
+        for run in [&mut plain, &mut kept, &mut packed] {
+            run.finish();
+        }
+        prop_assert_eq!(counted(&plain), counted(&kept));
+        prop_assert_eq!(counted(&plain), counted(&packed));
+        prop_assert_eq!(plain.engine.rows(), kept.engine.rows());
+        prop_assert_eq!(plain.engine.open_alerts(), kept.engine.open_alerts());
+        prop_assert_eq!(&plain.told, &kept.told);
+        prop_assert_eq!(plain.told, packed.told);
+    }
+
+    #[test]
     fn chunks_may_be_scanned_in_any_order_and_at_once(
         logins in visits(50),
         cuts in prop::collection::vec(any::<Index>(), 0..6),
@@ -1065,9 +1118,50 @@ fn a_snapshot_of_another_version_is_refused_and_not_misread() {
     let world =
         World::new(&[rule("r", "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, by: [user]}\n")]);
     let run = world.run();
-    let mut snapshot = run.engine.snapshot().unwrap();
-    // Once it began with the length of a digest.
-    snapshot.0[0] = 32;
-    let refused = Engine::restore(world.generation.clone(), "acme", &snapshot).unwrap_err().to_string();
-    assert_eq!(refused, "the snapshot is written as version 32 does it, not as version 3");
+    let whole = run.engine.snapshot().unwrap().pieces;
+    let refused = |change: fn(&mut Vec<Vec<u8>>)| {
+        let mut pieces = whole.clone();
+        change(&mut pieces);
+        Engine::restore(world.generation.clone(), "acme", pieces).unwrap_err().to_string()
+    };
+    assert_eq!(refused(|pieces| pieces[0][20] ^= 1), "the snapshot is damaged");
+    assert_eq!(refused(Vec::clear), "the snapshot is damaged");
+    let other = |pieces: &mut Vec<Vec<u8>>| {
+        let (digest, rest) = pieces[0].split_first_chunk_mut::<8>().unwrap();
+        rest[0] = 32;
+        *digest = xxhash_rust::xxh3::xxh3_64(rest).to_le_bytes();
+    };
+    assert_eq!(refused(other), "the snapshot is written as version 32 does it, not as version 4");
+}
+
+#[test]
+fn what_changed_is_little_where_little_changed() {
+    let body = "match: {outcome: failure}\ncount: {at_least: 5, within: 24h, by: [user]}\n";
+    let world = World::new(&[rule("r", body)]);
+    let mut run = world.run();
+    let failures = |from: u32, to: u32| {
+        let login =
+            |number: u32| Login::failure(number, i64::from(number), &format!("user-{}", number % 5_000));
+        (from..to).map(login).collect::<Vec<_>>()
+    };
+    run.take(&failures(0, 5_000));
+    run.progress(HOUR);
+    let whole = run.engine.checkpoint().unwrap();
+    assert!(whole.whole && whole.bytes() > 300_000, "{} bytes", whole.bytes());
+    run.take(&failures(5_000, 5_010));
+    run.progress(HOUR + MINUTE);
+    let changed = run.engine.checkpoint().unwrap();
+    assert!(!changed.whole && changed.bytes() < 2_000, "{} bytes", changed.bytes());
+    // Changes are written as long as they are less than the whole state, then that again.
+    let mut written = 0;
+    for number in 2..100 {
+        run.take(&failures(number * 5_010, number * 5_010 + 2_000));
+        run.progress(HOUR + i64::from(number) * SECOND);
+        let checkpoint = run.engine.checkpoint().unwrap();
+        if checkpoint.whole {
+            return assert!(written > whole.bytes(), "{written} bytes, {number} times");
+        }
+        written += checkpoint.bytes();
+    }
+    panic!("{written} bytes of changes, and never the whole state");
 }

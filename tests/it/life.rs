@@ -744,7 +744,7 @@ fn a_row_that_makes_no_record_is_quarantined_once() {
     assert_eq!(reasons, expected);
     assert_eq!(life.news(DESKTOPS, rows, &[], Timestamp(9)).unwrap().portions, []);
     let checkpoint = life.snapshot().unwrap().unwrap();
-    let life = Life::restore(TENANT, &life.generation().clone(), &checkpoint).unwrap();
+    let life = Life::restore(TENANT, &life.generation().clone(), checkpoint).unwrap();
     assert_eq!(life.news(DESKTOPS, rows, &[], Timestamp(9)).unwrap().portions, []);
     assert_eq!(life.news(APPS, rows, &[], Timestamp(9)).unwrap().portions.len(), 1, "each lane for itself");
 }

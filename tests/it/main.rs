@@ -23,6 +23,7 @@ mod layers;
 mod life;
 mod lists;
 mod mail_server;
+mod memory;
 mod mmdb;
 mod models;
 mod operator;

@@ -7,7 +7,7 @@ use larum::daemon::life::{Halt, Life, Outcome, changed, wanted};
 use larum::engine::{GenerationText, Note, RuleText, SourceId};
 use larum::record::scan::{Endpoint, Origin};
 use larum::record::{RuleId, Timestamp};
-use larum::store::{Entry, Event, Lane, Watermark};
+use larum::store::{Checkpoint, Entry, Event, Lane, Watermark};
 
 use super::world::time;
 
@@ -210,11 +210,20 @@ pub struct Teller<'t> {
     pub told: Told,
     now: BTreeMap<AlertId, Alert>,
     next: usize,
+    /// What was written down, as a store holds it.
+    kept: Option<Checkpoint>,
 }
 
 impl<'t> Teller<'t> {
     pub fn new(tale: &'t Tale) -> Self {
-        Self { tale, life: Life::new(TENANT), told: Told::default(), now: BTreeMap::new(), next: 0 }
+        Self {
+            tale,
+            life: Life::new(TENANT),
+            told: Told::default(),
+            now: BTreeMap::new(),
+            next: 0,
+            kept: None,
+        }
     }
 
     /// Takes in the next entry.
@@ -234,6 +243,17 @@ impl<'t> Teller<'t> {
             }
         };
         self.tell(&outcome);
+        if self.next.is_multiple_of(2) {
+            self.keep();
+        }
+    }
+
+    /// Writes down what changed since it last did.
+    fn keep(&mut self) {
+        let Some(checkpoint) = self.life.checkpoint().unwrap() else { return };
+        let before = self.kept.take().filter(|_| !checkpoint.whole).map(|before| before.pieces);
+        let pieces = before.unwrap_or_default().into_iter().chain(checkpoint.pieces.clone()).collect();
+        self.kept = Some(Checkpoint { whole: true, pieces, ..checkpoint });
     }
 
     fn learn(&mut self, rules: &[RuleId], from: u64, last: u64) {
@@ -262,8 +282,9 @@ impl<'t> Teller<'t> {
 
     /// Dies and comes back from a checkpoint.
     pub fn restart(&mut self) {
-        let checkpoint = self.life.snapshot().unwrap().unwrap();
+        self.keep();
+        let checkpoint = self.kept.clone().unwrap();
         let text = self.tale.texts.get(&checkpoint.generation).cloned().unwrap_or_default();
-        self.life = Life::restore(TENANT, &text.compile().generation, &checkpoint).unwrap();
+        self.life = Life::restore(TENANT, &text.compile().generation, checkpoint).unwrap();
     }
 }

@@ -174,7 +174,7 @@ impl World {
     pub fn run(&self) -> Run<'_> {
         let mut engine = Engine::new(self.generation.clone(), "acme");
         engine.add_source(SOURCE, None);
-        Run { world: self, engine, told: Told::default() }
+        Run { world: self, engine, told: Told::default(), kept: Vec::new() }
     }
 
     /// All that `logins`, taken in as one batch and read to the end, give.
@@ -231,6 +231,8 @@ pub struct Run<'w> {
     world: &'w World,
     pub engine: Engine,
     pub told: Told,
+    /// What was written down: the whole state, and what changed since.
+    kept: Vec<Vec<u8>>,
 }
 
 impl Run<'_> {
@@ -265,7 +267,23 @@ impl Run<'_> {
     /// Dies and comes back from a snapshot.
     pub fn restart(&mut self) {
         let snapshot = self.engine.snapshot().unwrap();
-        self.engine = Engine::restore(self.world.generation.clone(), "acme", &snapshot).unwrap();
+        self.engine = Engine::restore(self.world.generation.clone(), "acme", snapshot.pieces).unwrap();
+    }
+
+    /// Writes down what changed since it last did; true for the whole state.
+    pub fn keep(&mut self) -> bool {
+        let snapshot = self.engine.checkpoint().unwrap();
+        if snapshot.whole {
+            self.kept.clear();
+        }
+        self.kept.extend(snapshot.pieces);
+        snapshot.whole
+    }
+
+    /// Dies and comes back from what it wrote down just now.
+    pub fn come_back(&mut self) {
+        self.keep();
+        self.engine = Engine::restore(self.world.generation.clone(), "acme", &self.kept).unwrap();
     }
 
     pub fn counters(&self) -> Vec<(RuleId, Counters)> {

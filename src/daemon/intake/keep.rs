@@ -145,15 +145,16 @@ impl Intake {
         Some(own::Event { kind: Kind::Quarantine, subject: lane, text: Some(text) })
     }
 
-    /// Writes the state down, so that a restart need not judge everything again.
+    /// Writes what changed of the state down, so that a restart need not judge everything again.
     pub(super) async fn checkpoint(&mut self) -> Result<(), IntakeError> {
         if self.since == (0, 0) {
             return Ok(());
         }
         self.around.steps.pass(Step::BeforeCheckpoint)?;
-        match self.life.snapshot() {
+        match self.life.checkpoint() {
             Ok(Some(checkpoint)) => {
-                debug!(tenant = %self.tenant, seq = checkpoint.seq, bytes = checkpoint.state.len(), "checkpoint");
+                let (seq, whole, bytes) = (checkpoint.seq, checkpoint.whole, checkpoint.bytes());
+                debug!(tenant = %self.tenant, seq, whole, bytes, "checkpoint");
                 let mut changes = vec![Change::Checkpoint(checkpoint)];
                 changes.extend(self.forget().await?);
                 self.around.store.commit(self.fence.clone(), changes).await?;
@@ -202,7 +203,7 @@ impl Intake {
         Ok((low > first).then(|| Change::Forget { seq: low - 1, before }))
     }
 
-    /// Shows how much rules hold. It costs as much as a checkpoint.
+    /// Shows how much rules hold. It takes a look at every group that lies ready.
     fn show_bytes(&self) {
         let engine = self.life.engine();
         let bytes: Vec<_> =

@@ -57,7 +57,7 @@ pub async fn revived(store: &dyn Store, tenant: &Arc<str>) -> Result<Life, Intak
 async fn restored(store: &dyn Store, tenant: &Arc<str>) -> Result<Option<Life>, IntakeError> {
     let Some(checkpoint) = store.checkpoint(tenant.clone()).await? else { return Ok(None) };
     let generation = generation(store, &checkpoint.generation).await?;
-    match Life::restore(tenant, &generation, &checkpoint) {
+    match Life::restore(tenant, &generation, checkpoint) {
         Ok(life) => Ok(Some(life)),
         Err(error) => {
             warn!(%tenant, %error, "the checkpoint is of another version; the journal is judged from its beginning");

@@ -71,16 +71,14 @@ impl Group {
         self.theirs.retain(|(_, theirs)| !theirs.is_empty());
     }
 
-    /// The group as it is to one of the others alone.
-    pub fn apart(&self, place: usize) -> Self {
-        let theirs = self.theirs.iter().find(|(other, _)| *other == place);
-        let firings = theirs.map(|(_, firings)| firings.clone()).unwrap_or_default();
+    /// The group as it is to its own program alone, or to one of the others.
+    pub fn apart(&self, place: Option<usize>) -> Self {
+        let theirs = |place| self.theirs.iter().find(|(other, _)| *other == place);
+        let firings = match place {
+            Some(place) => theirs(place).map(|(_, firings)| firings.clone()).unwrap_or_default(),
+            None => self.firings.clone(),
+        };
         Self { firings, theirs: Vec::new(), ..self.clone() }
-    }
-
-    /// The group as it is to the first of them alone.
-    pub fn leave_alike(&mut self) {
-        self.theirs = Vec::new();
     }
 
     /// Forgets what was told that no hit, not even a late one, can be held against any more.

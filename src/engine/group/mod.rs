@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{AlertId, Change, Draft, Sight, State};
-use crate::record::{Level, Millis, RecordId, Timestamp};
+use crate::record::{Datum, Level, Millis, RecordId, Timestamp};
 use crate::rule::compile::Program;
 use crate::rule::verb::{Base, Entry, Judge as _, Order, Reach, Reason, Shared, Tally, Verb};
 
@@ -56,7 +56,7 @@ struct Open {
     told: u64,
 }
 
-/// State of one group.
+/// State of one group. Written down, it begins with hits and last hit: see [`super::groups`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Group {
     /// Hits since the group exists; the fewest go first when there are too many groups.
@@ -244,6 +244,27 @@ impl Group {
         self.low = self.next_window_start(verb, around.program.restart);
         self.tally = None;
         decision
+    }
+
+    /// Forgets the places of entries that have left.
+    pub fn settle(&mut self) {
+        self.entries.drain(..self.head);
+        self.head = 0;
+    }
+
+    /// Bytes of it in memory besides itself, about.
+    pub fn bytes(&self) -> usize {
+        let values = |entry: &Entry| entry.values.iter().map(Datum::bytes).sum::<usize>();
+        let open = self.open.as_ref().map_or(0, |_| size_of::<Open>());
+        let tally = self.tally.as_ref().map_or(0, |tally| size_of::<Tally>() + tally.bytes());
+        self.entries.capacity() * size_of::<Entry>()
+            + self.live().iter().map(values).sum::<usize>()
+            + self.firings.capacity() * size_of::<Firing>()
+            + self.theirs.iter().map(|(_, theirs)| theirs.capacity() * size_of::<Firing>()).sum::<usize>()
+            + self.theirs.capacity() * size_of::<(usize, Vec<Firing>)>()
+            + self.base.bytes()
+            + open
+            + tally
     }
 
     /// Closes what is over at `now`.

@@ -77,15 +77,16 @@ impl Group {
         self.narrow(low, verb);
     }
 
-    /// Adds an entry. Where there is no room, the places of those that have left are used again
-    /// before there is more of it: a million groups share the memory.
+    /// Adds an entry. The first takes room for one, and where there is no more room, the places of those that
+    /// have left are used again before there is more of it: many groups share the memory.
     pub(super) fn append(&mut self, entry: Entry) {
         if self.entries.len() == self.entries.capacity() {
             if self.head * 4 > self.entries.len() {
                 self.entries.drain(..self.head);
                 self.head = 0;
             } else {
-                self.entries.reserve_exact((self.entries.len() / 2).max(2));
+                let more = if self.entries.is_empty() { 1 } else { (self.entries.len() / 2).max(2) };
+                self.entries.reserve_exact(more);
             }
         }
         self.entries.push(entry);

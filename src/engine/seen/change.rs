@@ -15,6 +15,7 @@ pub type Moves = [Option<u32>];
 impl SeenRows {
     /// Follows the programs and columns of another generation.
     pub fn follow(&mut self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {
+        self.noted = None;
         let columns = column_moves(columns);
         let Self { rows, more, .. } = self;
         for seen in rows.iter_mut() {
@@ -46,6 +47,7 @@ impl SeenRows {
     /// Takes over what another life of the same rows knows of the programs that move here. What this
     /// one knew of those programs must be gone.
     pub fn adopt(&mut self, other: Self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {
+        self.noted = None;
         let columns = column_moves(columns);
         let Self { rows, more: mut mores, .. } = other;
         for mut theirs in rows.into_rows() {

@@ -38,6 +38,13 @@ pub struct Commons {
 }
 
 impl Commons {
+    /// Bytes of them in memory besides themselves, about.
+    pub(super) fn bytes(&self) -> usize {
+        let values = self.values.capacity() * (size_of::<(Arc<str>, Values<Vec<Order>>)>() + 1);
+        // A use is a place in a list of its own, mostly.
+        values + self.uses * (size_of::<(Arc<str>, Vec<Order>)>() + size_of::<Order>())
+    }
+
     /// Takes in a hit; how many values were forgotten because there were too many uses. `late` hits are put
     /// in at their time; others come in event order.
     pub(super) fn take(

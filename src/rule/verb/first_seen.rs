@@ -78,6 +78,14 @@ impl From<KnownValues> for Vec<(Arc<str>, Known)> {
 }
 
 impl KnownValues {
+    /// Bytes of it in memory besides itself, about; texts are shared, mostly.
+    pub(super) fn bytes(&self) -> usize {
+        let texts: usize = self.list.iter().map(|(text, _)| text.len() + 2 * size_of::<usize>()).sum();
+        let seats =
+            self.seats.as_ref().map_or(0, |seats| seats.capacity() * (size_of::<(Arc<str>, u32)>() + 1));
+        self.list.capacity() * size_of::<(Arc<str>, Known)>() + texts + seats
+    }
+
     fn len(&self) -> usize {
         self.list.len()
     }

@@ -149,6 +149,17 @@ pub struct Shared {
 }
 
 impl Base {
+    /// Bytes of it in memory besides itself, about.
+    pub fn bytes(&self) -> usize {
+        let same = self.same.as_ref().map_or(0, |same| size_of::<first_seen::KnownValues>() + same.bytes());
+        self.values.bytes()
+            + same
+            + self.bucket.as_ref().map_or(0, |bucket| bucket.bytes())
+            + self.waits.as_ref().map_or(0, |waits| waits.0.capacity() * size_of::<sequence::Wait>())
+            + self.sessions.as_ref().map_or(0, |sessions| sessions.bytes())
+            + self.learned.as_ref().map_or(0, |learned| size_of::<usual::Learned>() + learned.bytes())
+    }
+
     /// A look at what the next hit is compared with first.
     pub fn glance(&self) -> i64 {
         self.values.glance()
@@ -177,6 +188,26 @@ pub struct Tally {
     pub learned: Option<Box<usual::Learned>>,
     /// Per rule of an ordered correlation, the times of its events.
     pub times: Vec<VecDeque<Timestamp>>,
+}
+
+impl Tally {
+    /// Bytes of it in memory besides itself, about.
+    pub fn bytes(&self) -> usize {
+        let values = |values: &Values<u32>| values.capacity() * (size_of::<(Arc<str>, u32)>() + 1);
+        self.values.iter().map(values).sum::<usize>()
+            + self.shares.capacity() * size_of::<u32>()
+            + self.samples.capacity() * size_of::<Number>()
+            + self.bucket.bytes()
+            + self.learned.as_ref().map_or(0, |learned| size_of::<usual::Learned>() + learned.bytes())
+            + self.times.iter().map(|times| times.capacity() * size_of::<Timestamp>()).sum::<usize>()
+    }
+}
+
+impl Shared {
+    /// Bytes of it in memory besides itself, about.
+    pub fn bytes(&self) -> usize {
+        self.commons.bytes() + self.crowds.iter().map(others::Crowd::bytes).sum::<usize>()
+    }
 }
 
 /// What a verb says of the last hit of a window.

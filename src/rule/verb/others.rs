@@ -112,6 +112,14 @@ pub struct Crowd {
 }
 
 impl Crowd {
+    /// Bytes of it in memory besides itself, about.
+    pub(super) fn bytes(&self) -> usize {
+        let block = |block: &Block| {
+            block.hits.capacity() * size_of::<Seen>() + block.groups.len() * 2 * size_of::<(u64, Sums)>()
+        };
+        self.blocks.values().map(|one| size_of::<Block>() + block(one)).sum()
+    }
+
     /// Takes in a hit of the group of `key`; how many were forgotten because there were too many. `late`
     /// hits are put in at their time; others come in event order.
     pub(super) fn take(

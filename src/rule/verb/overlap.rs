@@ -188,6 +188,11 @@ fn ended(entry: &Entry) -> Option<Timestamp> {
 }
 
 impl Sessions {
+    /// Bytes of them in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Session>()
+    }
+
     /// Takes in a session; its number.
     pub fn begin(&mut self, start: Entry) -> usize {
         let place = self.0.partition_point(|other| other.start.order() <= start.order());

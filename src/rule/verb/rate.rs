@@ -47,6 +47,11 @@ struct Unit {
 pub struct Bucket(VecDeque<Unit>);
 
 impl Bucket {
+    /// Bytes of it in memory besides itself, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Unit>()
+    }
+
     /// Nothing is left in it.
     pub fn empty(&mut self) {
         self.0.clear();

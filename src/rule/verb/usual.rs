@@ -104,6 +104,11 @@ struct Norm {
 }
 
 impl Learned {
+    /// Bytes of it in memory besides itself, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.samples.capacity() * size_of::<Sample>() + self.stretches.capacity() * size_of::<Stretch>()
+    }
+
     /// The last hit is no longer the last: it is learnt from.
     fn settle(&mut self) {
         let Some(sample) = self.last.take() else { return };

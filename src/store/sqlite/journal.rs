@@ -141,24 +141,45 @@ pub(super) fn cursors(connection: &Connection, tenant: &str) -> Outcome<Vec<Curs
     cursors.collect()
 }
 
-/// Replaces the checkpoint.
+/// Replaces the checkpoint, or adds what changed since.
 pub(super) fn keep_checkpoint(connection: &Connection, tenant: &str, checkpoint: &Checkpoint) -> Outcome<()> {
-    let sql = "INSERT INTO checkpoints (tenant, seq, generation, state) VALUES (?1, ?2, ?3, ?4)
+    let Checkpoint { seq, generation, head, whole, pieces } = checkpoint;
+    if *whole {
+        connection.execute("DELETE FROM checkpoint_pieces WHERE tenant = ?1", [tenant])?;
+    } else {
+        let sql = "SELECT 1 FROM checkpoints WHERE tenant = ?1 AND generation = ?2 AND seq <= ?3";
+        if !connection.prepare(sql)?.exists(params![tenant, generation, seq])? {
+            return Err(refused(format!("what changed up to entry {seq} follows no checkpoint")));
+        }
+    }
+    let sql = "INSERT INTO checkpoints (tenant, seq, generation, head) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT DO UPDATE SET seq = excluded.seq, generation = excluded.generation,
-                                         state = excluded.state";
-    let state = pack::bytes(&checkpoint.state)?;
-    connection.execute(sql, params![tenant, checkpoint.seq, checkpoint.generation, state])?;
+                                         head = excluded.head";
+    connection.execute(sql, params![tenant, seq, generation, pack::bytes(head)?])?;
+    let sql = "SELECT coalesce(max(number), 0) FROM checkpoint_pieces WHERE tenant = ?1";
+    let last: i64 = connection.query_row(sql, [tenant], |row| row.get(0))?;
+    let sql = "INSERT INTO checkpoint_pieces (tenant, number, piece) VALUES (?1, ?2, ?3)";
+    let mut statement = connection.prepare(sql)?;
+    for (piece, number) in pieces.iter().zip(last + 1..) {
+        statement.execute(params![tenant, number, pack::bytes(piece)?])?;
+    }
     Ok(())
 }
 
-/// The checkpoint.
+/// The checkpoint, with all that was added to it.
 pub(super) fn checkpoint(connection: &Connection, tenant: &str) -> Outcome<Option<Checkpoint>> {
-    let sql = "SELECT seq, generation, state FROM checkpoints WHERE tenant = ?1";
+    let sql = "SELECT seq, generation, head FROM checkpoints WHERE tenant = ?1";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([tenant])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let state = pack::read_bytes(row.get_ref(2)?.as_blob().unwrap_or_default(), "the checkpoint")?;
-    Ok(Some(Checkpoint { seq: row.get(0)?, generation: row.get(1)?, state }))
+    let head = pack::read_bytes(row.get_ref(2)?.as_blob().unwrap_or_default(), "the checkpoint")?;
+    let sql = "SELECT piece FROM checkpoint_pieces WHERE tenant = ?1 ORDER BY number";
+    let mut statement = connection.prepare(sql)?;
+    let pieces = statement.query_and_then([tenant], |row| {
+        pack::read_bytes(row.get_ref(0)?.as_blob().unwrap_or_default(), "the checkpoint")
+    })?;
+    let pieces = pieces.collect::<Outcome<_>>()?;
+    Ok(Some(Checkpoint { seq: row.get(0)?, generation: row.get(1)?, head, whole: true, pieces }))
 }
 
 /// Forgets entries up to `seq`, but none that the checkpoint has not taken in, and never the last

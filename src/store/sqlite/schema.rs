@@ -13,7 +13,7 @@ use crate::store::StoreError;
 pub(super) const APPLICATION: i64 = 0x4c52_554d;
 
 /// Steps from each format to the next. A step that has been released never changes.
-pub(super) const STEPS: &[&str] = &[TO_1, TO_2, TO_3];
+pub(super) const STEPS: &[&str] = &[TO_1, TO_2, TO_3, TO_4];
 
 /// The format that `steps` lead to.
 pub(super) fn format(steps: &[&str]) -> i64 {
@@ -68,6 +68,23 @@ DROP INDEX deliveries_tried;
 CREATE INDEX deliveries_tried ON deliveries (receiver, tried_at, level, rule) WHERE tried_at IS NOT NULL;
 CREATE INDEX deliveries_groups ON deliveries (receiver, group_key, state_at)
     WHERE group_key IS NOT NULL AND state = 'delivered';
+";
+
+/// Checkpoints in pieces, to which more are added. What was kept before is judged anew from the journal.
+const TO_4: &str = "
+DROP TABLE checkpoints;
+CREATE TABLE checkpoints (
+    tenant TEXT PRIMARY KEY REFERENCES tenants,
+    seq INTEGER NOT NULL,
+    generation TEXT NOT NULL,
+    head BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoint_pieces (
+    tenant TEXT NOT NULL REFERENCES tenants,
+    number INTEGER NOT NULL,
+    piece BLOB NOT NULL,
+    PRIMARY KEY (tenant, number)
+) STRICT;
 ";
 
 const TO_1: &str = "

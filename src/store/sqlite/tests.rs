@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::record::Timestamp;
 use crate::store::Event;
-use crate::store::suite::{alert, commit, delivery, fence, read, receiver, suite, tenant, wait};
+use crate::store::suite::{alert, commit, delivery, fence, read, receiver, suite, tenant, wait, whole};
 
 /// A folder with one store in it.
 struct Folder(TempDir);
@@ -470,9 +470,8 @@ fn what_is_forgotten_gives_its_room_back() {
         commit(&store, &fence, vec![read(seq, noise.clone())]).unwrap();
     }
     let before = wait(store.holdings()).unwrap().bytes;
-    let checkpoint = Checkpoint { seq: 30, generation: String::new(), state: Vec::new() };
     let forget = Change::Forget { seq: 30, before: Timestamp(0) };
-    commit(&store, &fence, vec![Change::Checkpoint(checkpoint), forget]).unwrap();
+    commit(&store, &fence, vec![Change::Checkpoint(whole(30)), forget]).unwrap();
     store.tamper(|connection| {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     });

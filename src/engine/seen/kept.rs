@@ -1,0 +1,123 @@
+//! How what is remembered of rows is written down and read again: all of it, or the rows that came since,
+//! and those that changed.
+
+use crate::record::{RecordId, Timestamp};
+
+use super::super::checkpoint::{BadSnapshot, Items, Kind, Pieces};
+use super::super::rows::{Keyed as _, Rows};
+use super::{More, Mores, Seen, SeenRows};
+
+/// Rows in one item.
+const ROWS: usize = 1 << 12;
+
+/// What changed since all rows were written down.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Noted {
+    /// Rows that were written.
+    len: usize,
+    /// Places of those that changed since.
+    rows: Vec<usize>,
+    /// Rows of which other things are remembered besides.
+    more: Vec<RecordId>,
+}
+
+/// Notes that a row changed.
+pub(super) fn note_row(noted: &mut Option<Noted>, place: usize) {
+    let Some(notes) = noted else { return };
+    if place < notes.len && notes.rows.last() != Some(&place) {
+        notes.rows.push(place);
+        if notes.rows.len() > notes.len {
+            // To write all of them down takes less.
+            *noted = None;
+        }
+    }
+}
+
+/// Notes that something else is remembered of a row besides.
+pub(super) fn note_more(noted: &mut Option<Noted>, key: RecordId) {
+    if let Some(notes) = noted
+        && notes.more.last() != Some(&key)
+    {
+        notes.more.push(key);
+    }
+}
+
+impl SeenRows {
+    /// Writes what is remembered; what has changed, unless it is the whole state.
+    pub(in crate::engine) fn write(&self, whole: bool, pieces: &mut Pieces) -> Result<(), BadSnapshot> {
+        let noted = self.noted.as_ref().filter(|_| !whole);
+        pieces.add(Kind::Seen, &(noted.is_none(), self.swept, self.sweeps))?;
+        let mut from = noted.map_or(0, |noted| noted.len);
+        for rows in self.rows.lists(from).flat_map(|rows| rows.chunks(ROWS)) {
+            pieces.add(Kind::Rows, &(from, rows))?;
+            from += rows.len();
+        }
+        let Some(noted) = noted else {
+            return Ok(self
+                .more
+                .iter()
+                .try_for_each(|(key, more)| pieces.add(Kind::More, &(key, Some(more))))?);
+        };
+        let mut places = noted.rows.clone();
+        places.sort_unstable();
+        places.dedup();
+        for place in places {
+            pieces.add(Kind::Row, &(place, self.rows.get(place)))?;
+        }
+        let mut keys = noted.more.clone();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            pieces.add(Kind::More, &(key, self.more.get(&key)))?;
+        }
+        Ok(())
+    }
+
+    /// What changes from now on is written next time.
+    pub fn note_anew(&mut self) {
+        self.noted = Some(Noted { len: self.rows.len(), ..Noted::default() });
+    }
+
+    /// Takes in one item.
+    pub(in crate::engine) fn read(&mut self, kind: Kind, items: &mut Items<'_>) -> Result<(), BadSnapshot> {
+        self.noted = None;
+        match kind {
+            Kind::Seen => {
+                let (anew, swept, sweeps): (bool, Option<Timestamp>, u32) = items.take()?;
+                if anew {
+                    (self.rows, self.more) = (Rows::default(), Mores::default());
+                }
+                (self.swept, self.sweeps) = (swept, sweeps);
+            }
+            Kind::Rows => {
+                let (from, rows): (usize, Vec<Seen>) = items.take()?;
+                if from != self.rows.len() {
+                    return Err(BadSnapshot::Damaged);
+                }
+                for row in rows {
+                    self.rows.add(row.key(), || row);
+                }
+            }
+            Kind::Row => {
+                let (place, row): (usize, Option<Seen>) = items.take()?;
+                let before = self.rows.at(place);
+                let (Some(before), Some(row)) = (before, row) else { return Err(BadSnapshot::Damaged) };
+                if before.key != row.key {
+                    return Err(BadSnapshot::Damaged);
+                }
+                *before = row;
+            }
+            Kind::More => {
+                let (key, more): (RecordId, Option<More>) = items.take()?;
+                match more {
+                    Some(more) => drop(self.more.insert(key, more)),
+                    None => drop(self.more.swap_remove(&key)),
+                }
+            }
+            Kind::Begin | Kind::State | Kind::Waiting | Kind::Groups | Kind::Memory | Kind::Lanes => {
+                return Err(BadSnapshot::Damaged);
+            }
+        }
+        Ok(())
+    }
+}
