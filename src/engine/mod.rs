@@ -522,9 +522,14 @@ impl Engine {
         self.generation.position(rule).map_or(0, |number| self.states[self.lead(number)].groups())
     }
 
-    /// Bytes of the state of `rule` in memory, about.
+    /// Bytes of the state of `rule` in memory, about; its share of what it keeps with others.
     pub fn bytes(&self, rule: &RuleId) -> u64 {
-        self.generation.position(rule).map_or(0, |number| self.states[self.lead(number)].bytes() as u64)
+        let lead = self.generation.position(rule).map(|number| self.lead(number));
+        lead.map_or(0, |lead| {
+            let state = &self.states[lead];
+            let many = if state.together { self.generation.programs.list[lead].alike.len() + 1 } else { 1 };
+            (state.bytes() / many) as u64
+        })
     }
 
     /// Packs all groups, as if none had been touched lately. It decides nothing.
