@@ -72,6 +72,7 @@ impl Group {
     }
 
     /// The group as it is to its own program alone, or to one of the others.
+    #[must_use]
     pub fn apart(&self, place: Option<usize>) -> Self {
         let theirs = |place| self.theirs.iter().find(|(other, _)| *other == place);
         let firings = match place {
