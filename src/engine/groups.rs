@@ -502,7 +502,7 @@ mod tests {
             groups.pack_down(if packs { 0 } else { 2 });
             groups.remove(&other);
             assert!(groups.contains(&one) && !groups.contains(&other));
-            assert_eq!(groups.take_timers(), [one.clone()]);
+            assert_eq!(groups.take_timers(), std::slice::from_ref(&one));
         }
     }
 

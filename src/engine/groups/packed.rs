@@ -285,16 +285,15 @@ impl Packed {
         }
         let fits = |chunk: &Chunk| chunk.bytes.len() + record.len() <= FULL;
         let filling = self.filling.filter(|number| fits(&self.chunks[*number]));
-        let number = match filling {
-            Some(number) => number,
-            None => {
-                let new = self.chunk()?;
-                if let Some(full) = self.filling.replace(new) {
-                    self.tidy(full);
-                }
-                // Tidying may have filled another one by now, but not to its end.
-                self.filling.unwrap_or(new)
+        let number = if let Some(number) = filling {
+            number
+        } else {
+            let new = self.chunk()?;
+            if let Some(full) = self.filling.replace(new) {
+                self.tidy(full);
             }
+            // What was left of that one is in the new one, which has room for more.
+            new
         };
         let chunk = &mut self.chunks[number];
         let (offset, len) = (chunk.bytes.len(), chunk.bytes.len() + record.len());
