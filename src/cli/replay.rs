@@ -292,7 +292,7 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         ));
     }
     for (rule, counters) in fed.engine.counters() {
-        rule_summary(rule, counters, alerts.get(rule).copied().unwrap_or(0));
+        rule_summary(rule, &counters, alerts.get(rule).copied().unwrap_or(0));
     }
     for note in notes {
         show::note(&format!("warning: {}", show::safe(&told(note))));

@@ -56,6 +56,7 @@ impl Engine {
         let place = Place {
             tenant: &self.tenant,
             program,
+            list: &programs.list,
             limits: self.generation.limits,
             number: hearer,
             tells_dirty: self.tells_dirty,

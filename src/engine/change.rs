@@ -68,7 +68,16 @@ struct Places {
 impl Places {
     fn of<'a>(&'a self, program: &'a Program, number: usize) -> Place<'a> {
         let Self { tenant, limits, tells_dirty } = self;
-        Place { tenant, program, limits: *limits, number, tells_dirty: *tells_dirty, watched: false }
+        // Between generations nobody looks at another's windows.
+        Place {
+            tenant,
+            program,
+            list: &[],
+            limits: *limits,
+            number,
+            tells_dirty: *tells_dirty,
+            watched: false,
+        }
     }
 }
 
@@ -81,6 +90,7 @@ impl Engine {
     /// Puts `new` in force, between two batches. Rules that mean what they meant keep their state;
     /// alerts of the others close. Rows and lanes are as they were.
     pub fn succeed(&mut self, new: Arc<Generation>) -> Succession {
+        self.part();
         self.kept = None;
         let old = std::mem::replace(&mut self.generation, new);
         let (generation, mut outcome) = (self.generation.clone(), Outcome::default());
@@ -132,6 +142,8 @@ impl Engine {
     /// must have taken in the same entries of the journal. Rules that mean something else here are
     /// left out. Each group whose alert is open raises it as one that stands; nothing else is told.
     pub fn adopt(&mut self, mut learnt: Self, mut standing: Standing) -> Outcome {
+        self.part();
+        learnt.part();
         self.kept = None;
         // Up to where the lanes are here, what has been learnt is past, and nothing of it is told.
         learnt.lanes = self.lanes.clone();

@@ -40,6 +40,7 @@ impl Engine {
                 let place = Place {
                     tenant: &self.tenant,
                     program: &programs.list[*number],
+                    list: &programs.list,
                     limits: generation.limits,
                     number: *number,
                     tells_dirty: self.tells_dirty,

@@ -359,6 +359,21 @@ impl Groups {
 
     // --- all of them
 
+    /// The groups as they are to the program alone whose they are, or to one of those that look at their
+    /// windows.
+    pub fn apart(&self, place: Option<usize>) -> Self {
+        let mut apart = Self::default();
+        let warm = self.warm.iter().map(|warm| (warm.key.clone(), warm.held.group.apart(place)));
+        let packed = self.packed.all();
+        let packed = packed.filter_map(|record| Some((Key::new(record.key), record.group()?.apart(place))));
+        for (key, group) in warm.chain(packed) {
+            make_room(&mut apart.warm, &mut apart.packed, &mut apart.changed);
+            apart.warm.insert_unique(spread(key.half_hash()), Warm::new(key, group), Warm::hash);
+        }
+        apart.wake();
+        apart
+    }
+
     /// Their open alerts, in no order.
     pub fn open(&self, program: &Program) -> Vec<Change> {
         let warm = self.warm.iter().filter_map(|warm| warm.held.group.open(program));

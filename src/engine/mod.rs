@@ -221,7 +221,7 @@ impl Engine {
     pub fn new(generation: Arc<Generation>, tenant: &str) -> Self {
         let list = &generation.programs.list;
         Self {
-            states: list.iter().map(|_| ProgramState::default()).collect(),
+            states: list.iter().map(ProgramState::new).collect(),
             memories: generation.programs.memories.iter().map(|_| MemoryState::default()).collect(),
             horizon: generation.horizon(),
             wants: generation.wants(),
@@ -245,7 +245,28 @@ impl Engine {
     /// Makes the engine tell what becomes of each hit of `rule`. False if there is no such rule.
     pub fn watch(&mut self, rule: &RuleId) -> bool {
         self.watched = self.generation.position(rule);
+        // What becomes of a hit is told of one rule alone.
+        self.part();
         self.watched.is_some()
+    }
+
+    /// From now on every rule has windows of its own.
+    fn part(&mut self) {
+        let generation = self.generation.clone();
+        for (number, program) in generation.programs.list.iter().enumerate() {
+            let parts = self.states[number].part(program);
+            for (other, state) in program.alike.iter().zip(parts) {
+                self.kept = None;
+                self.seen.mark_alike(number, *other);
+                self.states[*other] = state;
+            }
+        }
+    }
+
+    /// The rule whose windows this one looks at.
+    fn lead(&self, number: usize) -> usize {
+        let lead = self.generation.programs.list.get(number).map_or(number, |program| program.lead);
+        if self.states.get(lead).is_some_and(|state| state.together) { lead } else { number }
     }
 
     /// Makes outcomes name the groups whose state changed.
@@ -321,6 +342,16 @@ impl Engine {
             self.learn(hit.program, hit.outcome, hit.phase, outcome);
             return;
         }
+        if !self.states[hit.program].together {
+            let generation = self.generation.clone();
+            for other in &generation.programs.list[hit.program].alike {
+                self.admit_to(batch, Hit { program: *other, ..hit.clone() }, outcome);
+            }
+        }
+        self.admit_to(batch, hit, outcome);
+    }
+
+    fn admit_to(&mut self, batch: &Batch, hit: Hit, outcome: &mut Outcome) {
         let row = &batch.rows[hit.row];
         let seat = hit.outcome.seat();
         let number = hit.program;
@@ -351,6 +382,7 @@ impl Engine {
         let place = Place {
             tenant: &self.tenant,
             program,
+            list: &self.generation.programs.list,
             limits: self.generation.limits,
             number,
             tells_dirty: self.tells_dirty,
@@ -424,12 +456,16 @@ impl Engine {
         let fronts = self.lanes.fronts();
         let mut outcome = Outcome::default();
         for number in self.generation.programs.alone.iter().copied() {
+            if self.lead(number) != number {
+                continue;
+            }
             let (program, state) = (&self.generation.programs.list[number], &mut self.states[number]);
             let Some(watermark) = fronts.watermark(program.waits) else { continue };
             let readable = fronts.readable(program.waits).unwrap_or(watermark);
             let place = Place {
                 tenant: &self.tenant,
                 program,
+                list: &self.generation.programs.list,
                 limits: self.generation.limits,
                 number,
                 tells_dirty: self.tells_dirty,
@@ -448,9 +484,19 @@ impl Engine {
     }
 
     /// What is counted, by rule.
-    pub fn counters(&self) -> impl Iterator<Item = (&RuleId, &Counters)> {
-        let programs = &self.generation.programs.list;
-        programs.iter().zip(&self.states).map(|(program, state)| (program.rule.id(), &state.counters))
+    pub fn counters(&self) -> impl Iterator<Item = (&RuleId, Counters)> {
+        let programs = self.generation.programs.list.iter().enumerate();
+        programs.map(|(number, program)| (program.rule.id(), self.counted(number)))
+    }
+
+    fn counted(&self, number: usize) -> Counters {
+        let lead = self.lead(number);
+        let counters = self.states[lead].counters.clone();
+        let alike = &self.generation.programs.list[lead].alike;
+        match alike.iter().position(|other| *other == number).filter(|_| lead != number) {
+            Some(place) => Counters { alerts: self.states[lead].raised(place), ..counters },
+            None => counters,
+        }
     }
 
     /// Rows taken in so far: new, unchanged, amended.
@@ -475,12 +521,17 @@ impl Engine {
 
     /// Groups that `rule` holds.
     pub fn groups(&self, rule: &RuleId) -> usize {
-        self.generation.position(rule).map_or(0, |number| self.states[number].groups())
+        self.generation.position(rule).map_or(0, |number| self.states[self.lead(number)].groups())
     }
 
-    /// Bytes of the state of `rule` in memory, about.
+    /// Bytes of the state of `rule` in memory, about; its share of what it keeps with others.
     pub fn bytes(&self, rule: &RuleId) -> u64 {
-        self.generation.position(rule).map_or(0, |number| self.states[number].bytes() as u64)
+        let lead = self.generation.position(rule).map(|number| self.lead(number));
+        lead.map_or(0, |lead| {
+            let state = &self.states[lead];
+            let many = if state.together { self.generation.programs.list[lead].alike.len() + 1 } else { 1 };
+            (state.bytes() / many) as u64
+        })
     }
 
     /// Packs all groups, as if none had been touched lately. It decides nothing.

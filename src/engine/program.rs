@@ -17,7 +17,7 @@ use crate::rule::verb::absent::Absent;
 use crate::rule::verb::{Entry, Judge as _, Order, Shared, Verb};
 
 use super::group::stays_open;
-use super::group::{Decision, Group, Surroundings};
+use super::group::{Alike, Decision, Group, Surroundings};
 use super::groups::Groups;
 use super::key::GroupKey as Key;
 use super::memory::MemoryState;
@@ -36,6 +36,8 @@ pub struct Place<'a> {
     pub tenant: &'a Arc<str>,
     /// The rule.
     pub program: &'a Program,
+    /// All rules.
+    pub list: &'a [Program],
     /// The bounds.
     pub limits: Limits,
     /// The program's number.
@@ -119,6 +121,10 @@ pub struct ProgramState {
     listed: Option<String>,
     /// What is counted.
     pub counters: Counters,
+    /// Others look at its windows: see [`Program::alike`].
+    pub together: bool,
+    /// Alerts that each of them has raised.
+    raised: Vec<u64>,
     full: bool,
     fault_told: Option<Timestamp>,
     /// Up to where it goes in this run, if it judges together with others.
@@ -127,6 +133,43 @@ pub struct ProgramState {
 }
 
 impl ProgramState {
+    /// Nothing yet, of `program`.
+    pub fn new(program: &Program) -> Self {
+        let many = program.alike.len();
+        Self { together: many > 0, raised: vec![0; many], ..Self::default() }
+    }
+
+    /// Alerts that one of those that look at its windows has raised.
+    pub fn raised(&self, place: usize) -> u64 {
+        self.raised.get(place).copied().unwrap_or_default()
+    }
+
+    /// From now on each has windows of its own: what that of the others is, in their order.
+    pub fn part(&mut self, program: &Program) -> Vec<Self> {
+        if !std::mem::take(&mut self.together) {
+            return Vec::new();
+        }
+        let raised = std::mem::take(&mut self.raised);
+        let state = |(place, alerts): (usize, u64)| Self {
+            groups: self.groups.apart(Some(place)),
+            waiting: self.waiting.clone(),
+            in_order: self.in_order,
+            watermark: self.watermark,
+            quiet: self.quiet.clone(),
+            readable: self.readable,
+            shared: self.shared.clone(),
+            listed: self.listed.clone(),
+            counters: Counters { alerts, ..self.counters.clone() },
+            full: self.full,
+            fault_told: self.fault_told,
+            ..Self::default()
+        };
+        let parts: Vec<Self> = raised.into_iter().enumerate().map(state).collect();
+        self.groups = self.groups.apart(None);
+        debug_assert_eq!(parts.len(), program.alike.len());
+        parts
+    }
+
     /// Hears what it has just told, of the group of `key` if of one.
     fn hear(&mut self, from: usize, key: Option<&Key>, place: &Place<'_>, now: Timestamp, out: &mut Outcome) {
         if place.program.named || !place.program.quiet_while.is_empty() {
@@ -167,6 +210,7 @@ impl ProgramState {
                 drafts: &mut out.drafts,
                 fault: &mut None,
                 aside: &mut Vec::new(),
+                alike: Alike::Nobody,
             };
             group.evict(at, &mut around);
         }
@@ -450,6 +494,7 @@ impl ProgramState {
             drafts: &mut out.drafts,
             fault: &mut None,
             aside: &mut Vec::new(),
+            alike: Alike::Nobody,
         };
         let decision = group.observe(entry, &mut around);
         if place.watched {
@@ -549,6 +594,7 @@ impl ProgramState {
             drafts: &mut out.drafts,
             fault: &mut None,
             aside: &mut Vec::new(),
+            alike: Alike::Nobody,
         };
         let from = around.drafts.len();
         let met = group.come_to(at, &mut around);
@@ -594,6 +640,11 @@ impl ProgramState {
             drafts: &mut out.drafts,
             fault: &mut fault,
             aside: &mut self.aside,
+            alike: if self.together {
+                Alike::These { numbers: &place.program.alike, list: place.list, raised: &mut self.raised }
+            } else {
+                Alike::Nobody
+            },
         };
         let from = around.drafts.len();
         let told = act(group, &mut around);
@@ -676,8 +727,11 @@ impl ProgramState {
     fn let_one_go(&mut self, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
         if !self.full {
             self.full = true;
-            let rule = place.program.rule.id().clone();
-            out.notes.push(Note::GroupsFull { rule, at, limit: place.limits.groups });
+            let others = if self.together { place.program.alike.as_slice() } else { &[] };
+            for program in [place.program].into_iter().chain(others.iter().map(|other| &place.list[*other])) {
+                let rule = program.rule.id().clone();
+                out.notes.push(Note::GroupsFull { rule, at, limit: place.limits.groups });
+            }
         }
         let Some(key) = self.groups.quietest() else { return };
         let Some(group) = self.groups.get_mut(&key) else { return };
@@ -691,6 +745,7 @@ impl ProgramState {
             drafts: &mut out.drafts,
             fault: &mut None,
             aside: &mut Vec::new(),
+            alike: Alike::Nobody,
         };
         let from = around.drafts.len();
         group.evict(at, &mut around);

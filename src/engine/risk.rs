@@ -58,6 +58,7 @@ impl Engine {
                 let place = Place {
                     tenant: &self.tenant,
                     program,
+                    list: &programs.list,
                     limits: generation.limits,
                     number,
                     tells_dirty: self.tells_dirty,

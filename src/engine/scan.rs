@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::record::{Batch, Locator, Phase, Record, RecordId, Timestamp};
 use crate::rule::compile::{self, Input, Program, Programs, Role};
 use crate::rule::condition::{Condition, Memo, Phases};
-use crate::rule::index::Looked;
+use crate::rule::index::{Candidate, Looked};
 use crate::rule::past::{QuestionId, Rest};
 use crate::rule::verb::Entry;
 
@@ -95,9 +95,19 @@ pub struct Seat {
 pub struct Scratch {
     memo: Memo,
     looked: Looked,
-    found: Vec<u32>,
+    found: Vec<Candidate>,
+    accepted: Vec<Match>,
     interned: Interned,
     matched: Vec<Matched>,
+}
+
+/// An input that accepts a record, or may; ordered by record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Match {
+    /// Number of the record among the fresh ones.
+    place: u32,
+    /// Number of the input.
+    input: u32,
 }
 
 /// What a record is to an input.
@@ -198,48 +208,66 @@ impl Programs {
 
     /// What `fresh` records are to inputs, record by record, into `scratch`.
     fn matched(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
-        let Scratch { memo, looked, found, matched, interned } = scratch;
+        self.accepted(batch, fresh, scratch);
+        let Scratch { memo, accepted, matched, interned, .. } = scratch;
+        let (mut first, mut last) = (matched.len(), None);
+        for (place, number) in accepted.iter().map(|one| (one.place as usize, one.input as usize)) {
+            if last.replace(place) != Some(place) {
+                first = matched.len();
+            }
+            let (one, input) = (&fresh[place], &self.inputs[number]);
+            if !input.plain && !self.list[input.program].questions.is_empty() {
+                self.open(input, batch, one, memo, interned, matched, first);
+                continue;
+            }
+            let (mut excepted, mut marks) = (None, 0);
+            match input.role {
+                Role::Hit => (excepted, marks) = self.looked_at(input, one, one.record(batch), memo),
+                Role::Clear => {
+                    // A record that clears a group is no hit of it; a program's inputs are neighbours.
+                    let same = |hit: &Accepted| self.inputs[hit.input].program == input.program;
+                    if matches!(matched[first..].last(), Some(Matched::Accepted(hit)) if same(hit)) {
+                        matched.pop();
+                    }
+                }
+                Role::Learn => {
+                    let lesson = self.lesson(input.program, batch, one);
+                    matched.extend(lesson.map(|hit| Matched::Made(Some(Box::new(hit)))));
+                    continue;
+                }
+            }
+            let (fresh, input, spot) = (place, number, Spot::NONE);
+            matched.push(Matched::Accepted(Accepted { fresh, input, marks, excepted, spot }));
+        }
+    }
+
+    /// Which inputs accept which of the `fresh` records, or may, where the past decides: record by record,
+    /// into `scratch`. Each condition is asked of all records that are worth a look, one after the other:
+    /// of many rules, what it is made of is far away the first time and near from then on.
+    fn accepted(&self, batch: &Batch, fresh: &[Fresh], scratch: &mut Scratch) {
+        let Scratch { memo, looked, found, accepted, .. } = scratch;
         let tables = self.index.tables(batch);
         memo.clear();
         looked.begin(tables);
-        for (place, one) in fresh.iter().enumerate() {
-            let first = matched.len();
-            let record = one.record(batch);
-            tables.candidates(record, looked, found);
-            for number in &*found {
-                let number = *number as usize;
-                let input = &self.inputs[number];
+        let record = |place: u32| fresh[place as usize].record(batch);
+        tables.candidates(fresh.len(), &record, looked, found);
+        accepted.clear();
+        for worth in found.chunk_by(|one, other| one.filed() == other.filed()) {
+            let Some(filed) = worth.first().map(|one| one.filed()) else { continue };
+            let input = &self.inputs[filed as usize];
+            let asks = !input.plain && !self.list[input.program].questions.is_empty();
+            for place in worth.iter().map(|one| one.place()) {
+                let one = &fresh[place as usize];
                 let phases = if input.per_row { own_phase(batch, one) } else { input.phases };
-                if !phases.contains(one.phase) || !input.plain && !self.in_time(input, one.at) {
-                    continue;
+                if phases.contains(one.phase)
+                    && (input.plain || self.in_time(input, one.at))
+                    && (asks || self.predicates.holds(&input.condition, record(place), memo))
+                {
+                    accepted.push(Match { place, input: filed });
                 }
-                if !input.plain && !self.list[input.program].questions.is_empty() {
-                    self.open(input, batch, one, memo, interned, matched, first);
-                    continue;
-                }
-                if !self.predicates.holds(&input.condition, record, memo) {
-                    continue;
-                }
-                let (mut excepted, mut marks) = (None, 0);
-                match input.role {
-                    Role::Hit => (excepted, marks) = self.looked_at(input, one, record, memo),
-                    Role::Clear => {
-                        // A record that clears a group is no hit of it; a program's inputs are neighbours.
-                        let same = |hit: &Accepted| self.inputs[hit.input].program == input.program;
-                        if matches!(matched[first..].last(), Some(Matched::Accepted(hit)) if same(hit)) {
-                            matched.pop();
-                        }
-                    }
-                    Role::Learn => {
-                        let lesson = self.lesson(input.program, batch, one);
-                        matched.extend(lesson.map(|hit| Matched::Made(Some(Box::new(hit)))));
-                        continue;
-                    }
-                }
-                let (fresh, input, spot) = (place, number, Spot::NONE);
-                matched.push(Matched::Accepted(Accepted { fresh, input, marks, excepted, spot }));
             }
         }
+        accepted.sort_unstable();
     }
 
     /// The exception that holds for a hit, and its marks.

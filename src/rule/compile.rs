@@ -272,6 +272,11 @@ pub struct Program {
     pub late_within: Millis,
     /// Needs no state: runs as records arrive.
     pub on_arrival: bool,
+    /// The program whose windows it looks at; most look at their own.
+    pub lead: usize,
+    /// The others that look at its windows: they keep the same hits in the same groups, and ask something
+    /// else of them.
+    pub alike: Vec<usize>,
 }
 
 /// All rules of a generation, compiled together.
@@ -300,6 +305,8 @@ pub struct Programs {
     pub predicates: Predicates,
     /// Which inputs are worth a look.
     pub index: Index,
+    /// What is to be filed there, until all programs are known.
+    unfiled: Vec<(u32, Expr)>,
 }
 
 /// Checks what decoding cannot: scripts and texts. The rule, if it may run.
@@ -421,6 +428,8 @@ impl Programs {
             let learns = programs.memories[number].learns.clone();
             programs.input(number, (Role::Learn, false), &learns, columns);
         }
+        programs.share_windows();
+        programs.file(columns);
         for input in programs.inputs.iter_mut().filter(|input| input.role != Role::Learn) {
             let program = &programs.list[input.program];
             let timed = input.role == Role::Hit && program.rule.spec.hours.is_some();
@@ -516,6 +525,8 @@ impl Programs {
             restart,
             late_within: spec.late_within,
             on_arrival,
+            lead: number,
+            alike: Vec::new(),
             rule,
         });
     }
@@ -592,6 +603,52 @@ impl Programs {
         questions
     }
 
+    /// Finds the programs that keep the same hits in the same groups: one keeps them for all.
+    fn share_windows(&mut self) {
+        let mut own: Vec<Vec<usize>> = vec![Vec::new(); self.list.len()];
+        for (number, input) in self.inputs.iter().enumerate().filter(|(_, input)| input.role != Role::Learn) {
+            own[input.program].push(number);
+        }
+        let mut leads: HashMap<String, usize> = HashMap::new();
+        for number in self.alone.clone() {
+            let [input] = own[number].as_slice() else { continue };
+            let Some(window) = self.window(number, &self.inputs[*input]) else { continue };
+            let lead = *leads.entry(window).or_insert(number);
+            if lead != number {
+                self.list[number].lead = lead;
+                self.list[lead].alike.push(number);
+            }
+        }
+    }
+
+    /// All that decides which hits a program keeps in which groups, spelt out; none if what it tells
+    /// changes that, or somebody waits for it.
+    fn window(&self, number: usize, input: &Input) -> Option<String> {
+        let program = &self.list[number];
+        let lasts = program.cooldown > Millis::ZERO || program.restart || program.verb.recovers();
+        if lasts || !program.questions.is_empty() || !program.namings.is_empty() {
+            return None;
+        }
+        let shape = program.verb.window()?;
+        let Program { by, missing_own, exceptions, marks, carries_number, late_within, waits, .. } = program;
+        let Input { condition, phases, per_row, .. } = input;
+        let (hours, by) = (&program.rule.spec.hours, by.iter().map(|part| part.column).collect::<Vec<_>>());
+        Some(format!(
+            "{shape} {by:?} {missing_own} {carries_number} {late_within:?} {waits:?} {condition:?} {phases:?} \
+             {per_row} {hours:?} {exceptions:?} {marks:?}"
+        ))
+    }
+
+    /// Files every input, but for those of programs that look at another's windows.
+    fn file(&mut self, columns: &mut Columns) {
+        for (number, expr) in std::mem::take(&mut self.unfiled) {
+            let Some(input) = self.inputs.get(number as usize) else { continue };
+            if input.role == Role::Learn || self.list[input.program].lead == input.program {
+                self.index.file(number, &expr, columns);
+            }
+        }
+    }
+
     fn input(
         &mut self,
         program: usize,
@@ -602,7 +659,7 @@ impl Programs {
         let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let reads = Reads::of(expr);
         let reads = if per_row { reads.per_row() } else { reads };
-        self.index.file(number, expr, columns);
+        self.unfiled.push((number, expr.clone()));
         let condition = self.predicates.ready(&beyond_phases(expr), columns);
         let plain = role == Role::Learn;
         self.inputs.push(Input { program, role, phases: reads.anywhere, per_row, plain, condition });

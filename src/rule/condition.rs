@@ -54,25 +54,33 @@ pub struct Predicates {
 #[derive(Debug, Default)]
 pub struct Memo {
     verdicts: Vec<(Slot, bool)>,
-    /// The last line that keywords looked at, as values.
-    line: Option<(Slot, serde_json::Value)>,
+    /// Lines that keywords looked at, as values, by where they begin: each condition is asked of many
+    /// records in turn.
+    lines: HashMap<u32, serde_json::Value, foldhash::fast::RandomState>,
 }
+
+/// Lines of a batch that are kept as values; a line is some kilobytes then.
+const MAX_LINES: usize = 256;
 
 impl Memo {
     /// Forgets the last batch: what comes is of another one.
     pub fn clear(&mut self) {
         self.verdicts.fill((Slot::ABSENT, false));
-        self.line = None;
+        self.lines.clear();
     }
 
     /// The values of a record's line, which is in `column`.
     fn values_of(&mut self, record: Record<'_>, column: Column) -> Option<&serde_json::Value> {
-        let slot = record.slot(column);
-        if self.line.as_ref().is_none_or(|(known, _)| *known != slot) {
-            let Value::Json(text) = record.get(column) else { return None };
-            self.line = Some((slot, serde_json::from_str(text).ok()?));
+        let Value::Json(text) = record.get(column) else { return None };
+        let at = record.slot(column).start;
+        if !self.lines.contains_key(&at) {
+            let whole = serde_json::from_str(text).ok()?;
+            if self.lines.len() >= MAX_LINES {
+                self.lines.clear();
+            }
+            self.lines.insert(at, whole);
         }
-        self.line.as_ref().map(|(_, whole)| whole)
+        self.lines.get(&at)
     }
 }
 

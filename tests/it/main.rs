@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod alike;
 mod baselines;
 mod bounds;
 mod canary;

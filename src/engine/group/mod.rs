@@ -2,9 +2,10 @@
 //!
 //! Hits come in event order behind the watermark, except late ones, which are put in at their own
 //! time. The same hits in the same order give the same alerts; nothing here reads a clock.
-//! `window` holds which hits are looked back on, `firing` when they fire, `deadline` when the lack of
-//! them does, `overlap` when two sessions last together, `life` what becomes of the alert.
+//! `window` holds which hits are looked back on, `firing` when they fire, `alike` when they fire for
+//! others that look at the same window, `deadline` when the lack of them does, `overlap` when two sessions last together, `life` what becomes of the alert.
 
+mod alike;
 mod deadline;
 mod firing;
 mod life;
@@ -67,6 +68,8 @@ pub struct Group {
     head: usize,
     base: Base,
     firings: Vec<Firing>,
+    /// Those of programs that look at the same window, by their number among these; most have none.
+    theirs: Vec<(usize, Vec<Firing>)>,
     /// Apart: few groups have one, and all are looked at.
     open: Option<Box<Open>>,
     /// Where the current window begins, counted from `head`.
@@ -121,6 +124,23 @@ pub struct Surroundings<'a> {
     pub fault: &'a mut Option<String>,
     /// Records that turned out to be of a high alert which is open.
     pub aside: &'a mut Vec<Order>,
+    /// The other programs that look at the group's window.
+    pub alike: Alike<'a>,
+}
+
+/// Programs that look at the windows of another, and how many alerts each has raised.
+pub enum Alike<'a> {
+    /// There is none, or each has windows of its own.
+    Nobody,
+    /// These.
+    These {
+        /// Their numbers.
+        numbers: &'a [usize],
+        /// All programs.
+        list: &'a [Program],
+        /// Alerts that each of them has raised.
+        raised: &'a mut [u64],
+    },
 }
 
 impl Group {
@@ -181,6 +201,7 @@ impl Group {
         };
         self.set_aside(self.live().len().saturating_sub(1), around);
         self.check_recovery(at, around);
+        self.judge_alike(None, around);
         decision
     }
 
@@ -216,6 +237,9 @@ impl Group {
             self.fold_late(place, around);
             self.set_aside(place, around);
         }
+        if !clears {
+            self.judge_alike(Some(place), around);
+        }
         self.bound_late(around);
         self.low = self.next_window_start(verb, around.program.restart);
         self.tally = None;
@@ -236,6 +260,8 @@ impl Group {
         self.entries.capacity() * size_of::<Entry>()
             + self.live().iter().map(values).sum::<usize>()
             + self.firings.capacity() * size_of::<Firing>()
+            + self.theirs.iter().map(|(_, theirs)| theirs.capacity() * size_of::<Firing>()).sum::<usize>()
+            + self.theirs.capacity() * size_of::<(usize, Vec<Firing>)>()
             + self.base.bytes()
             + open
             + tally

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{Millis, Timestamp};
+use crate::record::Timestamp;
 use crate::rule::verb::{Entry, Judge as _, MAX_RECORDS, Reach, Tally, Verb};
 
 use super::{Firing, Group, Surroundings};
@@ -129,21 +129,7 @@ impl Group {
         while self.live().get(spared).is_some_and(|entry| entry.at <= horizon) {
             self.pop_front(around);
         }
-        let oldest = now - late - around.program.cooldown;
-        let reach = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,
-            Reach::Records(_) | Reach::Pair(_) | Reach::Folded | Reach::Learned | Reach::Alone => {
-                Millis::ZERO
-            }
-        };
-        // In order of time: mostly none has to go. One that a recovery cut short may stay a while.
-        let over = |firing: &Firing| firing.until.max(firing.at) <= oldest - reach;
-        if self.firings.first().is_some_and(over) {
-            self.firings.retain(|firing| !over(firing));
-        }
-        if self.firings.len() > MAX_RECORDS {
-            self.firings.remove(0);
-        }
+        self.forget_firings(now, program);
     }
 
     pub(super) fn pop_front(&mut self, around: &mut Surroundings<'_>) {

@@ -28,6 +28,22 @@ impl SeenRows {
         more.retain(|_, more| !more.is_nothing());
     }
 
+    /// What program number `lead` has counted, `other` has counted too.
+    pub fn mark_alike(&mut self, lead: usize, other: usize) {
+        let (Ok(lead), Ok(other)) = (u32::try_from(lead), u32::try_from(other)) else { return };
+        let Self { rows, more, .. } = self;
+        for seen in rows.iter_mut() {
+            let bit = lead < BITS && seen.hit >> lead & 1 == 1;
+            let listed = more.get(&seen.key).map(|more| more.was.as_slice()).unwrap_or_default();
+            let of_lead = listed.iter().filter(|was| was.program == lead).copied();
+            let own = Was { program: lead, amended: false, clears: false };
+            let was: Vec<Was> = of_lead.chain(bit.then_some(own)).collect();
+            for was in was {
+                seen.mark(Was { program: other, ..was }, more);
+            }
+        }
+    }
+
     /// Takes over what another life of the same rows knows of the programs that move here. What this
     /// one knew of those programs must be gone.
     pub fn adopt(&mut self, other: Self, moves: &Moves, columns: (&Columns, &Columns), wants: Wants) {

@@ -173,6 +173,19 @@ impl Needs {
         }
     }
 
+    /// Every set of keys of which one is necessary, into `found`.
+    pub(super) fn sets<'a>(&'a self, found: &mut Vec<&'a [KeyId]>) {
+        match self {
+            Self::Keys(keys) => found.push(keys),
+            Self::All(parts) => parts.iter().for_each(|part| part.sets(found)),
+            Self::Any(parts) => {
+                if let [part] = parts.as_slice() {
+                    part.sets(found);
+                }
+            }
+        }
+    }
+
     /// The keys to ask for: those that the fewest records show. How many do, in all.
     pub(super) fn rarest(&self, share: &[f32]) -> (f32, Vec<KeyId>) {
         match self {

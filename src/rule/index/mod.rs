@@ -22,7 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use crate::record::batch::{Slot, SlotKind};
@@ -36,6 +36,29 @@ use table::{List, NONE, Seek, Table};
 /// Number of a filed condition, given by the caller.
 pub type Filed = u32;
 
+/// A condition that is worth a look for a record: ordered by condition, then by the record's place among
+/// those that are looked up together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate(u64);
+
+impl Candidate {
+    fn new(filed: Filed, place: u32) -> Self {
+        Self(u64::from(filed) << u32::BITS | u64::from(place))
+    }
+
+    /// The condition.
+    pub fn filed(self) -> Filed {
+        // The upper half.
+        u32::try_from(self.0 >> u32::BITS).unwrap_or(u32::MAX)
+    }
+
+    /// The record's place.
+    pub fn place(self) -> u32 {
+        // The lower half.
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+    }
+}
+
 /// Conditions and what they need.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -48,17 +71,51 @@ pub struct Index {
     tuned: OnceLock<Tables>,
 }
 
+/// To look a field up takes as long as to ask a condition of such a share of the records.
+const FIELD_SHARE: f32 = 0.3;
+/// A field that more conditions than these ask for is looked up.
+const FEW_CONDITIONS: usize = 8;
+/// More than any share of records: what is not to be asked for.
+const NOT_ASKED: f32 = 1e6;
+
 /// Conditions filed by key.
 #[derive(Debug, Default)]
 pub struct Tables {
     fields: Vec<Table>,
-    lists: Vec<Box<[Filed]>>,
+    lists: Vec<Filing>,
+    /// How many sets of keys conditions need besides those that they are filed under.
+    sets: u32,
     always: Vec<Filed>,
     /// Conditions that all need one rare key besides: looked up where it is shown, so that most records
     /// are spared the lookups of all else that they need.
     guarded: Vec<(List, Tables)>,
     tuned: bool,
 }
+
+/// What is found with one key.
+#[derive(Debug, Default)]
+struct Filing {
+    conditions: Box<[Worth]>,
+    /// The sets of keys that this one is of.
+    of: Box<[u32]>,
+}
+
+/// A condition that is worth a look where its key is shown.
+#[derive(Debug, Clone, Copy)]
+struct Worth {
+    filed: Filed,
+    /// The set of keys of which one must be shown besides; [`NO_SET`]: none has to.
+    besides: u32,
+}
+
+/// Records of a word.
+const BITS: usize = u64::BITS as usize;
+/// No set of keys.
+const NO_SET: u32 = u32::MAX;
+/// Under a key with so many conditions they are told apart by what else they need.
+const CROWDED: usize = 8;
+/// Keys of a set at most.
+const SET_KEYS: usize = 16;
 
 /// A key that more records show guards nothing.
 const GUARD_SHARE: f32 = 0.1;
@@ -76,6 +133,13 @@ pub struct Looked {
     repeats: Vec<Repeats>,
     seek: Seek,
     guarded: Vec<Looked>,
+    /// By guard, the records that show it.
+    shown: Vec<Vec<u32>>,
+    /// By set of keys, the records that show one of them, a bit each; and what is to be sought there.
+    sets: Vec<u64>,
+    pending: Vec<(Candidate, u32)>,
+    /// Every record.
+    places: Vec<u32>,
     tuned: bool,
 }
 
@@ -90,6 +154,7 @@ impl Looked {
         self.last.resize(tables.fields.len(), (Slot::ABSENT, NONE));
         self.repeats.resize_with(tables.fields.len(), Repeats::default);
         self.seek.among(tables.lists.len());
+        self.shown.resize_with(tables.guarded.len(), Vec::new);
         self.guarded.resize_with(tables.guarded.len(), Self::default);
         for (looked, (_, tables)) in self.guarded.iter_mut().zip(&tables.guarded) {
             looked.begin(tables);
@@ -132,7 +197,12 @@ impl Index {
         }
         let (mut tables, lists) = self.tables_of(&open, &guards, shares, tuned);
         tables.always.clone_from(&self.always);
-        let guarded = guarded.iter().map(|some| self.tables_of(some, &[], shares, tuned).0);
+        let guarded = guards.iter().zip(&guarded).map(|(guard, some)| {
+            // Who is looked up there shows it.
+            let mut shares = shares.to_vec();
+            shares[*guard as usize] = 1.0;
+            self.tables_of(some, &[], &shares, tuned).0
+        });
         tables.guarded = lists.into_iter().zip(guarded).collect();
         tables
     }
@@ -160,6 +230,84 @@ impl Index {
         guards.into_iter().take(GUARDS).map(|(_, key)| key).collect()
     }
 
+    /// The keys to ask for, of some conditions: the rarest. But a field that few conditions ask for is not
+    /// looked up at all where they have other keys nearly as rare, in fields that are looked up anyway.
+    fn chosen(&self, some: &[&(Filed, Needs)], guards: &[KeyId], shares: &[f32]) -> Vec<Vec<KeyId>> {
+        let column = |key: KeyId| self.keys.list[key as usize].column();
+        let mut chosen: Vec<(f32, Vec<KeyId>)> = some.iter().map(|(_, needs)| needs.rarest(shares)).collect();
+        let mut fields: BTreeMap<Column, Vec<usize>> = BTreeMap::new();
+        for (place, (_, keys)) in chosen.iter().enumerate() {
+            let mut columns: Vec<Column> = keys.iter().map(|key| column(*key)).collect();
+            columns.sort_unstable();
+            columns.dedup();
+            for one in columns {
+                fields.entry(one).or_default().push(place);
+            }
+        }
+        let mut used: BTreeSet<Column> = fields.keys().copied().collect();
+        used.extend(guards.iter().map(|guard| column(*guard)));
+        let mut by_many: Vec<(usize, Column)> =
+            fields.iter().map(|(column, some)| (some.len(), *column)).collect();
+        by_many.sort_unstable();
+        for (many, field) in by_many {
+            if many > FEW_CONDITIONS || guards.iter().any(|guard| column(*guard) == field) {
+                continue;
+            }
+            let without = |key: usize, share: f32| {
+                let column = self.keys.list[key].column();
+                if column == field || !used.contains(&column) { NOT_ASKED } else { share }
+            };
+            let without: Vec<f32> =
+                shares.iter().enumerate().map(|(key, share)| without(key, *share)).collect();
+            // Who asks for it by now: others may have come to it.
+            let asks = |keys: &[KeyId]| keys.iter().any(|key| column(*key) == field);
+            let of_field = (0..some.len()).filter(|place| asks(&chosen[*place].1));
+            let others: Vec<(usize, (f32, Vec<KeyId>))> =
+                of_field.map(|place| (place, some[place].1.rarest(&without))).collect();
+            let more: f32 = others.iter().map(|(place, (share, _))| share - chosen[*place].0).sum();
+            if more < FIELD_SHARE {
+                used.remove(&field);
+                for (place, other) in others {
+                    chosen[place] = other;
+                }
+            }
+        }
+        chosen.into_iter().map(|(_, keys)| keys).collect()
+    }
+
+    /// What conditions need besides the keys that they are filed under, where many are filed there: one of
+    /// so many keys, in fields that are looked up anyway.
+    fn besides<'a>(
+        &self,
+        some: &[&'a (Filed, Needs)],
+        chosen: &[Vec<KeyId>],
+        shares: &[f32],
+    ) -> Vec<Option<&'a [KeyId]>> {
+        let mut many: BTreeMap<KeyId, usize> = BTreeMap::new();
+        let mut used: BTreeSet<Column> = BTreeSet::new();
+        for key in chosen.iter().flatten() {
+            *many.entry(*key).or_default() += 1;
+            used.insert(self.keys.list[*key as usize].column());
+        }
+        let besides = |(place, (_, needs)): (usize, &&'a (Filed, Needs))| {
+            let keys = &chosen[place];
+            if keys.iter().all(|key| many.get(key).is_none_or(|many| *many < CROWDED)) {
+                return None;
+            }
+            let mut sets: Vec<&'a [KeyId]> = Vec::new();
+            needs.sets(&mut sets);
+            let share = |set: &[KeyId]| set.iter().map(|key| shares[*key as usize]).sum::<f32>();
+            let fits = |set: &&[KeyId]| {
+                let looked_up = |key: &KeyId| used.contains(&self.keys.list[*key as usize].column());
+                set.len() <= SET_KEYS
+                    && !keys.iter().any(|key| set.contains(key))
+                    && set.iter().all(looked_up)
+            };
+            sets.into_iter().filter(fits).min_by(|one, other| share(one).total_cmp(&share(other)))
+        };
+        some.iter().enumerate().map(besides).collect()
+    }
+
     /// The tables of some conditions, and the lists of `guards` in them.
     fn tables_of(
         &self,
@@ -168,84 +316,176 @@ impl Index {
         shares: &[f32],
         tuned: bool,
     ) -> (Tables, Vec<List>) {
-        let mut by_key: BTreeMap<KeyId, Vec<Filed>> = guards.iter().map(|key| (*key, Vec::new())).collect();
-        for (number, needs) in some {
-            for key in needs.rarest(shares).1 {
-                let list = by_key.entry(key).or_default();
-                if list.last() != Some(number) {
-                    list.push(*number);
+        let mut by_key: BTreeMap<KeyId, Vec<Worth>> = guards.iter().map(|key| (*key, Vec::new())).collect();
+        let chosen = self.chosen(some, guards, shares);
+        let besides = self.besides(some, &chosen, shares);
+        let mut sets: BTreeMap<&[KeyId], u32> = BTreeMap::new();
+        for (((number, _), keys), besides) in some.iter().zip(&chosen).zip(&besides) {
+            let next = u32::try_from(sets.len()).unwrap_or(NO_SET);
+            let besides = besides.map_or(NO_SET, |set| *sets.entry(set).or_insert(next));
+            for key in keys {
+                let list = by_key.entry(*key).or_default();
+                if list.last().is_none_or(|last| last.filed != *number) {
+                    list.push(Worth { filed: *number, besides });
                 }
             }
         }
+        let mut of: BTreeMap<KeyId, Vec<u32>> = BTreeMap::new();
+        for (keys, set) in &sets {
+            for key in *keys {
+                of.entry(*key).or_default().push(*set);
+                by_key.entry(*key).or_default();
+            }
+        }
+        let many = u32::try_from(sets.len()).unwrap_or(NO_SET);
         let mut fields: BTreeMap<Column, Vec<(&Key, List)>> = BTreeMap::new();
         let (mut lists, mut of_guards) = (Vec::with_capacity(by_key.len()), vec![NONE; guards.len()]);
         for (id, filed) in by_key {
             let key = &self.keys.list[id as usize];
             let list = List::try_from(lists.len()).unwrap_or(NONE);
             fields.entry(key.column()).or_default().push((key, list));
-            lists.push(filed.into());
+            let of = of.remove(&id).unwrap_or_default().into();
+            lists.push(Filing { conditions: filed.into(), of });
             if let Some(place) = guards.iter().position(|guard| *guard == id) {
                 of_guards[place] = list;
             }
         }
         let fields = fields.into_iter().map(|(column, keys)| Table::new(column, keys)).collect();
-        (Tables { fields, lists, tuned, ..Tables::default() }, of_guards)
+        (Tables { fields, lists, sets: many, tuned, ..Tables::default() }, of_guards)
     }
 }
 
 impl Tables {
-    /// Every condition worth a look for `record`, each once, into `found` in ascending order.
-    /// `looked` must have begun the record's batch.
-    pub fn candidates(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
+    /// Every condition worth a look for each of so many records of one batch, each once, into `found` in
+    /// ascending order. `looked` must have begun the batch.
+    ///
+    /// Field by field, not record by record: what one field is looked up in stays near, and so does what
+    /// the processor expects to come of it.
+    pub fn candidates<'a>(
+        &self,
+        records: usize,
+        record: &impl Fn(u32) -> Record<'a>,
+        looked: &mut Looked,
+        found: &mut Vec<Candidate>,
+    ) {
         found.clear();
-        self.look(record, looked, found);
-        if found.len() > 1 {
-            found.sort_unstable();
-            found.dedup();
-        }
+        let mut places = std::mem::take(&mut looked.places);
+        places.clear();
+        places.extend(0..u32::try_from(records).unwrap_or(u32::MAX));
+        self.look(&places, record, looked, found);
+        looked.places = places;
+        found.sort_unstable();
+        found.dedup();
     }
 
-    fn look(&self, record: Record<'_>, looked: &mut Looked, found: &mut Vec<Filed>) {
-        found.extend_from_slice(&self.always);
-        let Looked { last, repeats, seek, guarded, .. } = looked;
-        seek.next();
-        // The guards that are shown, by bit.
-        let mut open = 0_u32;
-        let mut add = |list: List| {
-            let Some(filed) = self.lists.get(list as usize) else { return };
-            found.extend_from_slice(filed);
-            for (bit, (guard, _)) in self.guarded.iter().enumerate() {
-                open |= u32::from(*guard == list) << bit;
+    fn look<'a>(
+        &self,
+        places: &[u32],
+        record: &impl Fn(u32) -> Record<'a>,
+        looked: &mut Looked,
+        found: &mut Vec<Candidate>,
+    ) {
+        for filed in &self.always {
+            found.extend(places.iter().map(|place| Candidate::new(*filed, *place)));
+        }
+        let Looked { last, repeats, seek, guarded, shown, sets, pending, .. } = looked;
+        shown.iter_mut().for_each(Vec::clear);
+        // As many words a set as there are records for bits.
+        let words = places.last().map_or(0, |last| *last as usize / BITS + 1);
+        sets.clear();
+        sets.resize(self.sets as usize * words, 0);
+        pending.clear();
+        let mut add = |list: List, place: u32| {
+            let Some(filing) = self.lists.get(list as usize) else { return };
+            for Worth { filed, besides } in &filing.conditions {
+                let candidate = Candidate::new(*filed, place);
+                if *besides == NO_SET {
+                    found.push(candidate);
+                } else {
+                    pending.push((candidate, *besides));
+                }
+            }
+            for set in &filing.of {
+                sets[*set as usize * words + place as usize / BITS] |= 1 << (place as usize % BITS);
+            }
+            for ((guard, _), shown) in self.guarded.iter().zip(&mut *shown) {
+                if *guard == list {
+                    shown.push(place);
+                }
             }
         };
         for ((field, last), repeats) in self.fields.iter().zip(last).zip(repeats) {
-            let slot = record.slot(field.column);
+            if field.is_sole() {
+                field.look_for_sole(places, record, last, &mut add);
+            } else {
+                field.look_for_all(places, record, (&mut *repeats, &mut *seek), &mut add);
+            }
+        }
+        let is_shown = |set: u32, place: u32| {
+            sets[set as usize * words + place as usize / BITS] & 1 << (place as usize % BITS) != 0
+        };
+        let worth = pending.iter().filter(|(candidate, set)| is_shown(*set, candidate.place()));
+        found.extend(worth.map(|(candidate, _)| *candidate));
+        for (((_, tables), looked), places) in self.guarded.iter().zip(guarded).zip(&*shown) {
+            if !places.is_empty() {
+                tables.look(places, record, looked, found);
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Looks a few whole texts up, which are all that there is to look for.
+    fn look_for_sole<'a>(
+        &self,
+        places: &[u32],
+        record: &impl Fn(u32) -> Record<'a>,
+        last: &mut (Slot, List),
+        add: &mut impl FnMut(List, u32),
+    ) {
+        for place in places {
+            let record = record(*place);
+            let slot = record.slot(self.column);
             if slot.kind == SlotKind::Text && last.0 == slot {
-                add(last.1);
+                add(last.1, *place);
                 continue;
             }
-            let value = record.get(field.column);
-            match value {
-                Value::Absent | Value::Null => continue,
-                Value::Json(text) => each_element(text, |element| field.find(element, seek, &mut add)),
-                Value::Text(_) | Value::Number(_) | Value::Bool(_) => {
-                    let text = value.text().unwrap_or_default();
-                    if let Some(sole) = field.sole(text) {
-                        *last = (slot, sole);
-                        add(sole);
-                        continue;
-                    }
-                    repeats.look(text, &mut add, |found| field.find(text, seek, &mut |list| found(list)));
+            match record.get(self.column) {
+                Value::Absent | Value::Null => {}
+                Value::Json(text) => each_element(text, |element| add(self.sole(element), *place)),
+                value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
+                    *last = (slot, self.sole(value.text().unwrap_or_default()));
+                    add(last.1, *place);
                 }
             }
-            add(field.present);
         }
-        if open != 0 {
-            for (bit, ((_, tables), looked)) in self.guarded.iter().zip(guarded).enumerate() {
-                if open & (1 << bit) != 0 {
-                    tables.look(record, looked, found);
+    }
+
+    /// Looks everything up that there is to look for.
+    fn look_for_all<'a>(
+        &self,
+        places: &[u32],
+        record: &impl Fn(u32) -> Record<'a>,
+        (repeats, seek): (&mut Repeats, &mut Seek),
+        add: &mut impl FnMut(List, u32),
+    ) {
+        for place in places {
+            match record(*place).get(self.column) {
+                Value::Absent | Value::Null => continue,
+                Value::Json(text) => {
+                    seek.next();
+                    each_element(text, |element| self.find(element, seek, &mut |list| add(list, *place)));
+                }
+                value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
+                    let text = value.text().unwrap_or_default();
+                    let find = |found: &mut dyn FnMut(List)| {
+                        seek.next();
+                        self.find(text, seek, &mut |list| found(list));
+                    };
+                    repeats.look(text, |list| add(list, *place), find);
                 }
             }
+            add(self.present, *place);
         }
     }
 }

@@ -62,12 +62,6 @@ impl ByText {
         matches!(self, Self::Few(list) if list.is_empty())
     }
 
-    /// The list of a text that is not folded yet; only while there are few.
-    fn find_few(&self, text: &str) -> Option<List> {
-        let Self::Few(list) = self else { return None };
-        Some(list.iter().find(|(one, _)| folds_to(text, one)).map_or(NONE, |(_, list)| *list))
-    }
-
     fn find(&self, folded: &str) -> List {
         match self {
             Self::Few(list) => list.iter().find(|(one, _)| same(one, folded)).map_or(NONE, |(_, list)| *list),
@@ -309,13 +303,16 @@ impl Table {
         }
     }
 
-    /// Where nothing but whole texts is looked for, and few of them, the one list of `text`.
-    pub(super) fn sole(&self, text: &str) -> Option<List> {
-        if self.present != NONE || self.parts.is_some() || self.numbers.is_some() || self.addresses.is_some()
-        {
-            return None;
-        }
-        self.exact.find_few(text)
+    /// Whether nothing but whole texts is looked for, and few of them.
+    pub(super) fn is_sole(&self) -> bool {
+        let others = self.parts.is_some() || self.numbers.is_some() || self.addresses.is_some();
+        self.present == NONE && !others && matches!(self.exact, ByText::Few(_))
+    }
+
+    /// Where that is so, the one list of `text`.
+    pub(super) fn sole(&self, text: &str) -> List {
+        let ByText::Few(list) = &self.exact else { return NONE };
+        list.iter().find(|(one, _)| folds_to(text, one)).map_or(NONE, |(_, list)| *list)
     }
 
     /// Every list of a value that spells `text`.

@@ -217,15 +217,18 @@ proptest! {
         prop_assert_eq!(index.tuned.get().is_some(), batch.rows.len() >= rarity::SAMPLE);
         let (mut looked, mut found, mut memo) = (Looked::default(), Vec::new(), Memo::default());
         looked.begin(tables);
-        for row in 0..batch.rows.len() {
-            for phase in Phase::ALL {
-                let record = batch.record(row, phase);
-                tables.candidates(record, &mut looked, &mut found);
-                prop_assert!(found.is_sorted_by(|one, other| one < other), "each once, in order: {found:?}");
-                for (number, condition) in (0..).zip(&conditions) {
-                    let holds = predicates.holds(condition, record, &mut memo);
-                    prop_assert!(!holds || found.contains(&number), "{:?} of {}", exprs[number as usize], batch.line(row));
-                }
+        let record = |place: u32| {
+            let place = place as usize;
+            batch.record(place / Phase::ALL.len(), Phase::ALL[place % Phase::ALL.len()])
+        };
+        let many = batch.rows.len() * Phase::ALL.len();
+        tables.candidates(many, &record, &mut looked, &mut found);
+        prop_assert!(found.is_sorted_by(|one, other| one < other), "each once, in order: {found:?}");
+        for place in (0..).take(many) {
+            for (number, condition) in (0..).zip(&conditions) {
+                let holds = predicates.holds(condition, record(place), &mut memo);
+                let is_found = found.binary_search(&Candidate::new(number, place)).is_ok();
+                prop_assert!(!holds || is_found, "{:?} of number {place}", exprs[number as usize]);
             }
         }
     }
@@ -249,10 +252,16 @@ fn looked_at(matches: &[&str], lines: &[&str]) -> String {
     let batch = scanner.scan(block, Locator(0));
     let (tables, mut looked, mut found) = (index.tables(&batch), Looked::default(), Vec::new());
     looked.begin(tables);
+    tables.candidates(
+        lines.len(),
+        &|place| batch.record(place as usize, Phase::Start),
+        &mut looked,
+        &mut found,
+    );
     let mut told = String::new();
-    for row in 0..lines.len() {
-        tables.candidates(batch.record(row, Phase::Start), &mut looked, &mut found);
-        write!(told, "{found:?}").unwrap();
+    for row in (0..).take(lines.len()) {
+        let of_row = found.iter().filter(|one| one.place() == row).map(|one| one.filed());
+        write!(told, "{:?}", of_row.collect::<Vec<_>>()).unwrap();
     }
     told
 }

@@ -135,6 +135,15 @@ impl Judge for Correlate {
         Reach::Time(self.within)
     }
 
+    /// Counts of events, or of values, differ in their conditions alone.
+    fn window(&self) -> Option<String> {
+        match &self.asks {
+            Asks::Events(_) => Some(format!("events {:?}", self.within)),
+            Asks::Values(_) => Some(format!("values {:?}", self.within)),
+            Asks::Rules(_) | Asks::Ordered(_) | Asks::Number(..) => None,
+        }
+    }
+
     /// A count of events needs no tally.
     fn tallies(&self) -> bool {
         !matches!(self.asks, Asks::Events(_))

@@ -82,6 +82,11 @@ impl Judge for Count {
         Reach::Time(self.within)
     }
 
+    /// What `having` wants of hits may differ.
+    fn window(&self) -> Option<String> {
+        (self.having.is_empty() && !self.restart).then(|| format!("hits {:?}", self.within))
+    }
+
     fn cooldown(&self) -> Millis {
         if self.restart { Millis::ZERO } else { self.within }
     }

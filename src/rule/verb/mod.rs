@@ -434,6 +434,12 @@ pub trait Judge {
         false
     }
 
+    /// What decides which hits are looked back on, and what is counted of them, spelt out; not what is
+    /// asked of that. Verbs that say the same can look at one window. None: at no other's.
+    fn window(&self) -> Option<String> {
+        None
+    }
+
     /// True when the verb keeps a tally; the others judge by the window alone.
     fn tallies(&self) -> bool {
         false
@@ -530,6 +536,10 @@ impl Judge for Verb {
 
     fn restarts(&self) -> bool {
         whichever!(self, one => one.restarts())
+    }
+
+    fn window(&self) -> Option<String> {
+        whichever!(self, one => one.window())
     }
 
     fn tallies(&self) -> bool {
