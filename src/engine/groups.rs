@@ -367,7 +367,7 @@ impl Groups {
         let packed = self.packed.all();
         let packed = packed.filter_map(|record| Some((Key::new(record.key), record.group()?.apart(place))));
         for (key, group) in warm.chain(packed) {
-            make_room(&mut apart.warm, &mut apart.packed, &mut apart.changed);
+            make_room(&mut apart.warm, &mut apart.packed, &mut apart.changed, &mut apart.look);
             apart.warm.insert_unique(spread(key.half_hash()), Warm::new(key, group), Warm::hash);
         }
         apart.wake();
