@@ -6,8 +6,8 @@
 //!
 //! The journal decides: an entry is judged in memory and kept together with all that came of it. Where
 //! it cannot be kept, what was judged is forgotten and the state is read again from the store, so that
-//! memory is never ahead of the disk. A restart begins with the checkpoint and judges the journal's
-//! tail again; alerts and deliveries that are there already stay as they are.
+//! memory is never ahead of the disk. A restart begins with the checkpoint (a whole state, and
+//! what changed after it) and judges the journal's tail again; alerts and deliveries that are there already stay as they are.
 
 mod keep;
 mod learn;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::lanes::Lanes;
+use super::memory::MemoryState;
 use super::program::ProgramState;
 use super::{Engine, Generation, seen};
 
@@ -69,8 +70,10 @@ pub(super) enum Kind {
     /// A program's number, whether all groups before are gone, else keys of those that are, and groups, as
     /// bytes.
     Groups,
-    /// A memory's number, and its state.
+    /// A memory's number, and its state but for what is written apart.
     Memory,
+    /// A memory's number, whether all groups before are gone, and groups by key; none: it is gone.
+    Known,
     /// What is remembered of rows besides them, and whether all that was remembered of them before is gone.
     Seen,
     /// The place of the first, and rows in the order they came.
@@ -206,6 +209,7 @@ impl Engine {
         let (whole, after) = kept.map_or((bytes, 0), |kept| (kept.whole, kept.after + bytes));
         self.kept = Some(Kept { whole, after, digests });
         self.states.iter_mut().for_each(ProgramState::note_anew);
+        self.memories.iter_mut().for_each(MemoryState::note_anew);
         self.seen.note_anew();
         Ok(snapshot)
     }
@@ -223,6 +227,7 @@ impl Engine {
         for one in self.memories.iter().enumerate() {
             let before = written.map(|written| &written.memories);
             digests.memories.push(add_changed(&mut pieces, Kind::Memory, one, before)?);
+            one.1.write(one.0, whole, &mut pieces)?;
         }
         self.seen.write(whole, &mut pieces)?;
         pieces.add(Kind::Lanes, &(&self.lanes, self.rows))?;
@@ -275,8 +280,10 @@ impl Engine {
             Kind::Groups => numbered(&mut self.states, items)?.read_groups(items)?,
             Kind::Memory => {
                 let memory = numbered(&mut self.memories, items)?;
-                *memory = items.take()?;
+                let before = std::mem::replace(memory, items.take()?);
+                memory.take_apart(before);
             }
+            Kind::Known => numbered(&mut self.memories, items)?.read(items)?,
             Kind::Seen | Kind::Rows | Kind::Row | Kind::More => self.seen.read(kind, items)?,
             Kind::Lanes => {
                 let (lanes, rows): (Lanes, seen::Tally) = items.take()?;

@@ -21,9 +21,32 @@ use packed::{Desk, Packed, Record, spread};
 use timers::Timers;
 use worth::{Notes, Worth, Worths};
 
-/// Warm groups of one program; past this those not touched lately are packed, and then others until
-/// half as many are warm.
-pub const MAX_WARM: usize = 1 << 15;
+/// Warm groups at which it is looked for some that are idle; then again at half as many more.
+pub const MANY_WARM: usize = 1 << 15;
+/// Warm groups that there may be; past this half of them are packed, idle or not.
+pub const MAX_WARM: usize = 1 << 17;
+
+/// At how many warm groups it is looked for idle ones next.
+#[derive(Debug)]
+pub struct Look(usize);
+
+impl Default for Look {
+    fn default() -> Self {
+        Self(MANY_WARM)
+    }
+}
+
+impl Look {
+    /// Whether so many are enough to look.
+    pub fn is_due(&self, warm: usize) -> bool {
+        warm >= self.0
+    }
+
+    /// So many are left: those that are at work stay, and are not looked at for nothing.
+    pub fn done(&mut self, warm: usize) {
+        self.0 = MANY_WARM.max(warm + MANY_WARM / 2);
+    }
+}
 
 /// Bytes of groups that are written at a time.
 const LOT: usize = 1 << 16;
@@ -43,6 +66,7 @@ pub struct Groups {
     notes: Option<Notes>,
     /// What changed since all were written down; none: nobody knows.
     changed: Option<Changed>,
+    look: Look,
 }
 
 /// A group that lies ready. Apart from the table, which grows and is searched the sooner.
@@ -120,7 +144,7 @@ impl Groups {
             Err(absent) => {
                 let group = self.packed.take(key)?;
                 let table = absent.into_table();
-                make_room(table, &mut self.packed, &mut self.changed);
+                make_room(table, &mut self.packed, &mut self.changed, &mut self.look);
                 table.insert_unique(hash, Warm::new(key.clone(), group), Warm::hash).into_mut()
             }
         };
@@ -130,7 +154,7 @@ impl Groups {
 
     /// Makes the group of `key`, which is not there.
     pub fn insert(&mut self, key: &Key) {
-        make_room(&mut self.warm, &mut self.packed, &mut self.changed);
+        make_room(&mut self.warm, &mut self.packed, &mut self.changed, &mut self.look);
         self.warm.insert_unique(
             spread(key.half_hash()),
             Warm::new(key.clone(), Group::default()),
@@ -343,7 +367,7 @@ impl Groups {
         let packed = self.packed.all();
         let packed = packed.filter_map(|record| Some((Key::new(record.key), record.group()?.apart(place))));
         for (key, group) in warm.chain(packed) {
-            make_room(&mut apart.warm, &mut apart.packed, &mut apart.changed);
+            make_room(&mut apart.warm, &mut apart.packed, &mut apart.changed, &mut apart.look);
             apart.warm.insert_unique(spread(key.half_hash()), Warm::new(key, group), Warm::hash);
         }
         apart.wake();
@@ -391,10 +415,18 @@ fn worth_in(record: Record<'_>) -> Option<(Key, Worth)> {
 }
 
 /// Keeps the warm ones within their bound.
-fn make_room(warm: &mut HashTable<Warm>, packed: &mut Packed, changed: &mut Option<Changed>) {
-    if warm.len() >= MAX_WARM {
+fn make_room(
+    warm: &mut HashTable<Warm>,
+    packed: &mut Packed,
+    changed: &mut Option<Changed>,
+    look: &mut Look,
+) {
+    if look.is_due(warm.len()) {
         pack_idle(warm, packed, changed);
-        pack_down(warm, packed, changed, MAX_WARM / 2);
+        if warm.len() >= MAX_WARM {
+            pack_down(warm, packed, changed, MAX_WARM / 2);
+        }
+        look.done(warm.len());
     }
 }
 
@@ -432,7 +464,7 @@ fn pack(
         left -= 1;
         false
     });
-    if warm.capacity() > MAX_WARM / 16 && warm.len() * 8 < warm.capacity() {
+    if warm.capacity() > MANY_WARM / 16 && warm.len() * 8 < warm.capacity() {
         warm.shrink_to(warm.len() * 2, Warm::hash);
     }
     forget_many(changed, warm.len() + packed.len());
@@ -485,21 +517,42 @@ mod tests {
             groups.pack_down(if packs { 0 } else { 2 });
             groups.remove(&other);
             assert!(groups.contains(&one) && !groups.contains(&other));
-            assert_eq!(groups.take_timers(), [one.clone()]);
+            assert_eq!(groups.take_timers(), std::slice::from_ref(&one));
         }
     }
 
-    #[test]
-    fn groups_beyond_the_bound_are_packed() {
-        let mut groups = Groups::default();
-        for number in 0..3 * u32::try_from(MAX_WARM).unwrap() {
-            let key = Key::new(&number.to_le_bytes());
-            groups.insert(&key);
-            groups.get_mut(&key).unwrap().hits = u64::from(number);
-            assert!(groups.warm() <= MAX_WARM);
+    /// So many groups, each worked on as soon as it is there; those of `at_work` again and again.
+    fn many(numbers: u32, at_work: u32) -> Groups {
+        let (mut groups, key) = (Groups::default(), |number: u32| Key::new(&number.to_le_bytes()));
+        for number in 0..numbers {
+            groups.insert(&key(number));
+            groups.get_mut(&key(number)).unwrap().hits = u64::from(number);
+            for other in 16 * number..16 * (number + 1) {
+                groups.get_mut(&key((other % at_work).min(number)));
+            }
         }
-        assert_eq!(groups.len(), 3 * MAX_WARM);
+        assert_eq!(groups.len(), numbers as usize);
+        groups
+    }
+
+    #[test]
+    fn groups_that_are_idle_are_packed_and_those_at_work_are_not() {
+        let mut groups = many(100_000, 10_000);
+        assert!(groups.warm() <= MANY_WARM + MANY_WARM / 2 + 10_000, "{} are warm", groups.warm());
+        let at_work =
+            (0..10_000_u32).filter(|number| groups.find(&Key::new(&number.to_le_bytes())).is_some());
+        assert_eq!(at_work.count(), 10_000);
         assert_eq!(groups.quietest(), Some(Key::new(&[0; 4])));
-        assert_eq!(groups.get_mut(&Key::new(&7_u32.to_le_bytes())).map(|group| group.hits), Some(7));
+        assert_eq!(
+            groups.get_mut(&Key::new(&50_001_u32.to_le_bytes())).map(|group| group.hits),
+            Some(50_001)
+        );
+    }
+
+    #[test]
+    fn no_more_groups_are_warm_than_there_may_be() {
+        let groups = many(160_000, 160_000);
+        assert!(groups.warm() <= MAX_WARM + MANY_WARM / 2, "{} are warm", groups.warm());
+        assert!(groups.packed.len() >= 10_000, "{} are packed", groups.packed.len());
     }
 }

@@ -10,6 +10,8 @@
 //! when they are judged: before any later record is. What comes too late to be judged teaches it
 //! nothing.
 
+mod kept;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -27,9 +29,10 @@ const MAX_RECENT: usize = 64;
 /// What decides which group goes: uses, last use, key.
 type Worth = (u64, Timestamp, Key);
 
-/// State of one memory.
+/// State of one memory. Groups are written down apart: see [`kept`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct MemoryState {
+    #[serde(skip)]
     groups: HashMap<Key, Known, ByKeyHash>,
     /// Uses that have not settled.
     ahead: BTreeSet<(Order, Key, Arc<str>)>,
@@ -45,6 +48,9 @@ pub struct MemoryState {
     /// Groups by worth, perhaps out of date, least first. Derived; none until the bound is met.
     #[serde(skip)]
     by_worth: Option<BinaryHeap<Reverse<Worth>>>,
+    /// Groups that changed or went since all were written down; none: nobody knows.
+    #[serde(skip)]
+    changed: Option<BTreeSet<Key>>,
 }
 
 /// One group's values.
@@ -135,6 +141,7 @@ impl MemoryState {
         }
         if self.settled.is_some_and(|settled| order.0 <= settled) {
             // It, or one before it, came late, which is seldom: what a group is worth stays as it was.
+            self.changed = None;
             #[expect(clippy::iter_over_hash_type, reason = "each by itself")]
             for known in self.groups.values_mut() {
                 known.values.retain(|_, used| !used.recent.contains(&order) || !used.take_back(order));
@@ -207,6 +214,7 @@ impl MemoryState {
                 heap.push(Reverse((0, order.0, key.clone())));
             }
         }
+        self.note(key);
         let Some(known) = self.groups.get_mut(key) else { return told };
         let new = || Used { first: order.0, folded: None, recent: Vec::new() };
         if known.values.entry(value.clone()).or_insert_with(new).add(order, horizon) {
@@ -217,6 +225,18 @@ impl MemoryState {
             self.values_dropped += known.shrink(value);
         }
         told
+    }
+
+    /// Notes that the group of `key` changed or went.
+    fn note(&mut self, key: &Key) {
+        let Some(changed) = &mut self.changed else { return };
+        if !changed.contains(key) {
+            changed.insert(key.clone());
+        }
+        if changed.len() > self.groups.len() {
+            // To write all of them down takes less.
+            self.changed = None;
+        }
     }
 
     /// Lets the group of least worth go.
@@ -234,7 +254,7 @@ impl MemoryState {
             }
             self.groups.remove(&key);
             self.groups_evicted += 1;
-            break;
+            return self.note(&key);
         }
     }
 

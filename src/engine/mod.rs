@@ -45,7 +45,7 @@ use checkpoint::Kept;
 pub use checkpoint::{BadSnapshot, Snapshot};
 pub use generation::{CheckedRule, Compiled, Generation, GenerationText, Limits, RuleText};
 pub use group::Decision;
-use groups::MAX_WARM;
+use groups::{Look, MAX_WARM};
 use lanes::Lanes;
 use memory::MemoryState;
 use program::{Past, Place, ProgramState};
@@ -213,6 +213,7 @@ pub struct Engine {
     tells_dirty: bool,
     /// What was written down last; none: the next checkpoint is of the whole state.
     kept: Option<Kept>,
+    look: Look,
 }
 
 impl Engine {
@@ -231,6 +232,7 @@ impl Engine {
             watched: None,
             tells_dirty: false,
             kept: None,
+            look: Look::default(),
             generation,
         }
     }
@@ -539,16 +541,17 @@ impl Engine {
     /// Keeps the groups that lie ready within their bound, those of all rules together.
     fn pack(&mut self) {
         let warm = |states: &[ProgramState]| states.iter().map(ProgramState::warm).sum::<usize>();
-        if warm(&self.states) <= MAX_WARM {
+        if !self.look.is_due(warm(&self.states)) {
             return;
         }
         self.states.iter_mut().for_each(ProgramState::pack_idle);
-        let left = warm(&self.states).max(1);
-        if left > MAX_WARM / 2 {
+        let left = warm(&self.states);
+        if left >= MAX_WARM {
             for state in &mut self.states {
                 state.pack_down(state.warm() * (MAX_WARM / 2) / left);
             }
         }
+        self.look.done(warm(&self.states));
     }
 }
 

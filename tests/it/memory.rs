@@ -11,6 +11,7 @@ const ALONE: &str = "LARUM_TEST_ALONE";
 const GROUPS: u32 = 150_000;
 
 /// Bytes of this process that are in memory.
+#[expect(clippy::disallowed_methods, reason = "the system tells it in a file")]
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -32,6 +33,7 @@ fn fill(world: &World) -> (Run<'_>, u64) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test that starts itself, told to do so")]
 #[cfg_attr(not(target_os = "linux"), ignore = "reads what Linux tells of a process")]
 fn what_a_rule_is_said_to_hold_is_near_what_it_takes() {
     if std::env::var(ALONE).is_err() {

@@ -11,8 +11,11 @@ use super::super::group::Group;
 use super::super::key::GroupKey as Key;
 use crate::record::Timestamp;
 
-/// Bytes of a chunk. A longer record has a chunk to itself.
+/// Places in a chunk.
 const CHUNK: usize = 1 << 16;
+/// Bytes of a chunk that is full: a size of which allocators waste little. A record that is long has a
+/// chunk to itself.
+const FULL: usize = 56 << 10;
 /// Bytes that a chunk begins with: a program has few groups, mostly.
 const MIN_CHUNK: usize = 1 << 8;
 /// A table of so many places or fewer is never made smaller.
@@ -280,24 +283,23 @@ impl Packed {
             self.chunks[number] = Chunk { bytes: record.to_vec(), used: record.len() };
             return u32::try_from(number * CHUNK).ok();
         }
-        let fits = |chunk: &Chunk| chunk.bytes.len() + record.len() <= CHUNK;
+        let fits = |chunk: &Chunk| chunk.bytes.len() + record.len() <= FULL;
         let filling = self.filling.filter(|number| fits(&self.chunks[*number]));
-        let number = match filling {
-            Some(number) => number,
-            None => {
-                let new = self.chunk()?;
-                if let Some(full) = self.filling.replace(new) {
-                    self.tidy(full);
-                }
-                // Tidying may have filled another one by now, but not to its end.
-                self.filling.unwrap_or(new)
+        let number = if let Some(number) = filling {
+            number
+        } else {
+            let new = self.chunk()?;
+            if let Some(full) = self.filling.replace(new) {
+                self.tidy(full);
             }
+            // What was left of that one is in the new one, which has room for more.
+            new
         };
         let chunk = &mut self.chunks[number];
         let (offset, len) = (chunk.bytes.len(), chunk.bytes.len() + record.len());
         if len > chunk.bytes.capacity() {
             // No more than a chunk is, and little where there is little.
-            let wanted = (chunk.bytes.capacity() * 2).clamp(MIN_CHUNK, CHUNK).max(len);
+            let wanted = (chunk.bytes.capacity() * 2).clamp(MIN_CHUNK, FULL).max(len);
             chunk.bytes.reserve_exact(wanted - offset);
         }
         chunk.bytes.extend_from_slice(record);

@@ -71,7 +71,9 @@ impl Notes {
             }
             if !self.least.is_empty() && noted < self.alike {
                 let (alike, later) = (self.alike, std::mem::take(&mut self.least));
-                later.iter().for_each(|key| self.add(key, alike));
+                for key in &later {
+                    self.add(key, alike);
+                }
             }
             self.alike = noted;
             self.least.insert(key);

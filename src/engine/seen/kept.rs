@@ -114,7 +114,13 @@ impl SeenRows {
                     None => drop(self.more.swap_remove(&key)),
                 }
             }
-            Kind::Begin | Kind::State | Kind::Waiting | Kind::Groups | Kind::Memory | Kind::Lanes => {
+            Kind::Begin
+            | Kind::State
+            | Kind::Waiting
+            | Kind::Groups
+            | Kind::Memory
+            | Kind::Known
+            | Kind::Lanes => {
                 return Err(BadSnapshot::Damaged);
             }
         }
