@@ -100,7 +100,6 @@ fn life(
         run.progress(arrival - 1);
         run.take(std::slice::from_ref(login));
         match between {
-            Meanwhile::Nothing => {}
             Meanwhile::Restart => run.restart(),
             Meanwhile::Rest => run.engine.rest(),
             Meanwhile::OtherRules if which == 0 => {
@@ -114,7 +113,7 @@ fn life(
                 told.notes.extend(succession.outcome.notes);
                 run = next;
             }
-            Meanwhile::OtherRules => {}
+            Meanwhile::Nothing | Meanwhile::OtherRules => {}
         }
     }
     run.finish();

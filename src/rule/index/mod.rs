@@ -9,7 +9,8 @@
 //! (negations only) are always looked at. What fires never depends on the choice of keys.
 //!
 //! Where many conditions share a key that few records show (`status: failed`), what else they need is
-//! looked up only where it is shown.
+//! looked up only where it is shown. Where many are filed under one key, each that needs another besides
+//! is worth a look only for records that show that too.
 //!
 //! How rare a key is, is guessed from the rules alone until a batch is large enough to be a sample;
 //! then it is measured, once for as long as the index lives. That costs or saves time and decides nothing.
