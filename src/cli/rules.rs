@@ -94,7 +94,9 @@ async fn stopped(place: &Place) -> Result<Told, Failure> {
             shown.hits += counters.hits;
             shown.alerts += counters.alerts;
             shown.groups += engine.groups(rule) as u64;
-            shown.bytes += engine.bytes(rule);
+        }
+        for (rule, bytes) in engine.bytes() {
+            told.rules.entry(rule.to_string()).or_default().bytes += bytes;
         }
         measure(&mut told.costs, &store, &tenant).await;
     }

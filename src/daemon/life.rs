@@ -402,7 +402,11 @@ impl Life {
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, BadSnapshot> {
         let Some(seq) = self.seq else { return Ok(None) };
         let engine = self.engine.checkpoint()?;
-        Ok(Some(self.checkpoint_of(seq, engine)?))
+        let checkpoint = self.checkpoint_of(seq, engine);
+        if checkpoint.is_err() {
+            self.engine.keep_anew();
+        }
+        checkpoint.map(Some)
     }
 
     fn checkpoint_of(&self, seq: u64, engine: Snapshot) -> Result<Checkpoint, BadSnapshot> {

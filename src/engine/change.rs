@@ -66,18 +66,9 @@ struct Places {
 }
 
 impl Places {
-    fn of<'a>(&'a self, program: &'a Program, number: usize) -> Place<'a> {
-        let Self { tenant, limits, tells_dirty } = self;
-        // Between generations nobody looks at another's windows.
-        Place {
-            tenant,
-            program,
-            list: &[],
-            limits: *limits,
-            number,
-            tells_dirty: *tells_dirty,
-            watched: false,
-        }
+    fn of<'a>(&'a self, list: &'a [Program], number: usize) -> Place<'a> {
+        let (Self { tenant, limits, tells_dirty }, program) = (self, &list[number]);
+        Place { tenant, program, list, limits: *limits, number, tells_dirty: *tells_dirty, watched: false }
     }
 }
 
@@ -90,23 +81,28 @@ impl Engine {
     /// Puts `new` in force, between two batches. Rules that mean what they meant keep their state;
     /// alerts of the others close. Rows and lanes are as they were.
     pub fn succeed(&mut self, new: Arc<Generation>) -> Succession {
-        self.part();
+        let before = self.generation.clone();
+        self.part(&|lead| alike_as_before(&before, lead, &new).is_some());
         self.kept = None;
         let old = std::mem::replace(&mut self.generation, new);
         let (generation, mut outcome) = (self.generation.clone(), Outcome::default());
         let places = self.places();
         let mut states: Vec<Option<ProgramState>> = generation.programs.list.iter().map(|_| None).collect();
         let mut moves = Vec::with_capacity(old.programs.list.len());
-        for (program, mut state) in old.programs.list.iter().zip(std::mem::take(&mut self.states)) {
+        for (number, mut state) in std::mem::take(&mut self.states).into_iter().enumerate() {
+            let program = &old.programs.list[number];
             let to = generation.same(program);
             moves.push(to.and_then(|to| u32::try_from(to).ok()));
             match to {
                 Some(to) => {
-                    state.shrink(&places.of(&generation.programs.list[to], to), &mut outcome);
+                    state.shrink(&places.of(&generation.programs.list, to), &mut outcome);
                     states[to] = Some(state);
                 }
                 // Its number names nobody any more.
-                None => state.close(&Place { tells_dirty: false, ..places.of(program, 0) }, &mut outcome),
+                None => state.close(
+                    &Place { tells_dirty: false, number: 0, ..places.of(&old.programs.list, number) },
+                    &mut outcome,
+                ),
             }
         }
         // What is remembered stays where it is still asked for; what is not is learnt anew. A rule whose
@@ -129,7 +125,16 @@ impl Engine {
             state.is_none().then(|| program.rule.id().clone())
         };
         let new = list.iter().zip(&states).filter_map(is_new).collect();
-        self.states = states.into_iter().map(Option::unwrap_or_default).collect();
+        // Who comes to look at the same windows together does so from the beginning.
+        let begins = |number: usize| {
+            let program = &list[number];
+            let alone = program.alike.iter().any(|other| states[*other].is_some());
+            if alone { ProgramState::default() } else { ProgramState::new(program) }
+        };
+        let begun: Vec<Option<ProgramState>> =
+            (0..list.len()).map(|number| states[number].is_none().then(|| begins(number))).collect();
+        self.states =
+            states.into_iter().zip(begun).map(|(state, begun)| state.or(begun).unwrap_or_default()).collect();
         let watched =
             self.watched.and_then(|number| generation.position(old.programs.list[number].rule.id()));
         (self.watched, self.wants, self.horizon) = (watched, generation.wants(), generation.horizon());
@@ -142,8 +147,6 @@ impl Engine {
     /// must have taken in the same entries of the journal. Rules that mean something else here are
     /// left out. Each group whose alert is open raises it as one that stands; nothing else is told.
     pub fn adopt(&mut self, mut learnt: Self, mut standing: Standing) -> Outcome {
-        self.part();
-        learnt.part();
         self.kept = None;
         // Up to where the lanes are here, what has been learnt is past, and nothing of it is told.
         learnt.lanes = self.lanes.clone();
@@ -164,6 +167,24 @@ impl Engine {
             })
             .collect();
         let taken: BTreeSet<u32> = moves.iter().flatten().copied().collect();
+        let is_taken = |number: &usize| u32::try_from(*number).is_ok_and(|number| taken.contains(&number));
+        // Whole families change hands as they are; of the others each goes by itself.
+        let whole = |lead: usize| {
+            let from = &learnt.generation;
+            let helps = |number: usize| from.helpers.contains(from.programs.list[number].rule.id());
+            let program = &from.programs.list[lead];
+            let helped = helps(lead) || program.alike.iter().any(|other| helps(*other));
+            alike_as_before(from, lead, &generation).filter(|_| !helped)
+        };
+        let replaced: BTreeSet<usize> = (0..learnt.states.len()).filter_map(whole).collect();
+        let goes_whole: BTreeSet<usize> =
+            (0..learnt.states.len()).filter(|lead| whole(*lead).is_some()).collect();
+        learnt.part(&|lead| goes_whole.contains(&lead));
+        self.part(&|lead| {
+            let touched = is_taken(&lead) || list[lead].alike.iter().any(is_taken);
+            replaced.contains(&lead) || !touched
+        });
+        let told: Vec<u64> = (0..list.len()).map(|number| self.counted(number).alerts).collect();
         let stay = |number: usize| u32::try_from(number).ok().filter(|number| !taken.contains(number));
         let stays: Vec<Option<u32>> = (0..list.len()).map(stay).collect();
         self.seen.follow(&stays, (&generation.columns, &generation.columns), self.wants);
@@ -172,13 +193,14 @@ impl Engine {
         self.adopt_memories(&learnt.generation, learnt.memories, &taken);
         for (to, mut state) in moves.into_iter().zip(learnt.states) {
             let Some(to) = to.map(|to| to as usize) else { continue };
-            let place = places.of(&list[to], to);
+            let place = places.of(list, to);
             let fired = open.remove(list[to].rule.id()).unwrap_or_default();
             let before = outcome.drafts.len();
             take_over(&mut self.states[to], &mut state, fired, &place, &mut outcome);
             // What the past would have raised was never told, and counts as nothing but what still holds.
             let stands = outcome.drafts[before..].iter().filter(|draft| matches!(draft, Draft::Fired(_)));
-            state.counters.alerts = self.states[to].counters.alerts + stands.count() as u64;
+            state.counters.alerts = told[to] + stands.count() as u64;
+            state.raise_alike(list[to].alike.iter().map(|other| told[*other]).collect());
             state.recount();
             self.states[to] = state;
         }
@@ -203,6 +225,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// The program of `new` whose windows those of `old` go on to look at which look at those of `lead`: all of
+/// them mean what they meant, and nobody else comes to it.
+fn alike_as_before(old: &Generation, lead: usize, new: &Generation) -> Option<usize> {
+    let program = old.programs.list.get(lead).filter(|program| !program.alike.is_empty())?;
+    let to = new.same(program)?;
+    let alike: Vec<usize> =
+        program.alike.iter().map(|other| new.same(&old.programs.list[*other])).collect::<Option<_>>()?;
+    let there = &new.programs.list[to];
+    (there.lead == to && there.alike == alike).then_some(to)
 }
 
 /// The alerts that change hands: those that were told here go on, those that were not are told as

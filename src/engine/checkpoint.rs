@@ -214,6 +214,11 @@ impl Engine {
         Ok(snapshot)
     }
 
+    /// What was given last was not kept: the next is the whole state.
+    pub fn keep_anew(&mut self) {
+        self.kept = None;
+    }
+
     /// Writes all, or what is not as it was written.
     fn write(&self, written: Option<&Digests>) -> Result<(Vec<Vec<u8>>, Digests), BadSnapshot> {
         let (mut pieces, mut digests, whole) = (Pieces::default(), Digests::default(), written.is_none());

@@ -260,14 +260,14 @@ impl Groups {
             *self = Self::default();
         }
         for key in gone {
-            self.packed.remove(key);
+            self.forget(key);
         }
         let mut rest = records;
         while !rest.is_empty() {
             let Some((record, after)) = Record::read(rest) else { return false };
             rest = after;
             let key = Key::new(record.key);
-            self.packed.remove(&key);
+            self.forget(&key);
             if !self.packed.add(key.half_hash(), record.bytes) {
                 // More than can be packed.
                 let Some(group) = record.group() else { return false };
@@ -275,6 +275,14 @@ impl Groups {
             }
         }
         true
+    }
+
+    /// Another state of the group of `key` is written, or none.
+    fn forget(&mut self, key: &Key) {
+        self.packed.remove(key);
+        if let Ok(found) = self.warm.find_entry(spread(key.half_hash()), Warm::is(key)) {
+            found.remove();
+        }
     }
 
     /// Makes again what is not written.

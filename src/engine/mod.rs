@@ -246,18 +246,21 @@ impl Engine {
     pub fn watch(&mut self, rule: &RuleId) -> bool {
         self.watched = self.generation.position(rule);
         // What becomes of a hit is told of one rule alone.
-        self.part();
+        self.part(&|_| false);
         self.watched.is_some()
     }
 
-    /// From now on every rule has windows of its own.
-    fn part(&mut self) {
+    /// From now on every rule has windows of its own, but for those of which `stays` says that all who
+    /// look at theirs go on to do so.
+    fn part(&mut self, stays: &dyn Fn(usize) -> bool) {
         let generation = self.generation.clone();
         for (number, program) in generation.programs.list.iter().enumerate() {
-            let parts = self.states[number].part(program);
-            for (other, state) in program.alike.iter().zip(parts) {
-                self.kept = None;
-                self.seen.mark_alike(number, *other);
+            if !self.states[number].together || stays(number) {
+                continue;
+            }
+            self.kept = None;
+            self.seen.mark_alike(number, &program.alike);
+            for (other, state) in program.alike.iter().zip(self.states[number].part(program)) {
                 self.states[*other] = state;
             }
         }
@@ -518,19 +521,27 @@ impl Engine {
         kept.map(|(kept, state)| (kept.name(), state.groups(), state.groups_evicted, state.values_dropped))
     }
 
+    /// Whether `rule` looks at the windows of another one, which keeps the same hits.
+    pub fn looks_at_another(&self, rule: &RuleId) -> bool {
+        self.generation.position(rule).is_some_and(|number| self.lead(number) != number)
+    }
+
     /// Groups that `rule` holds.
     pub fn groups(&self, rule: &RuleId) -> usize {
         self.generation.position(rule).map_or(0, |number| self.states[self.lead(number)].groups())
     }
 
-    /// Bytes of the state of `rule` in memory, about; its share of what it keeps with others.
-    pub fn bytes(&self, rule: &RuleId) -> u64 {
-        let lead = self.generation.position(rule).map(|number| self.lead(number));
-        lead.map_or(0, |lead| {
-            let state = &self.states[lead];
-            let many = if state.together { self.generation.programs.list[lead].alike.len() + 1 } else { 1 };
-            (state.bytes() / many) as u64
-        })
+    /// Bytes of the state of each rule in memory, about; of what it keeps with others, its share.
+    pub fn bytes(&self) -> impl Iterator<Item = (&RuleId, u64)> {
+        let list = &self.generation.programs.list;
+        let mut bytes: Vec<usize> = Vec::with_capacity(list.len());
+        for number in 0..list.len() {
+            // Whose windows a rule looks at comes before it.
+            let lead = self.lead(number);
+            let many = if self.states[lead].together { list[lead].alike.len() + 1 } else { 1 };
+            bytes.push(bytes.get(lead).copied().unwrap_or_else(|| self.states[lead].bytes() / many));
+        }
+        list.iter().zip(bytes).map(|(program, bytes)| (program.rule.id(), bytes as u64))
     }
 
     /// Packs all groups, as if none had been touched lately. It decides nothing.

@@ -87,13 +87,16 @@ impl Waiting {
 /// A hit that comes out of order is put among so many of the last that wait.
 const NEAR: usize = 16;
 
+/// Groups that lie ready of a program that has got windows of its own: of thousands there may be many.
+const WARM_APART: usize = 1 << 8;
+
 /// Hits whose groups are looked at ahead of judging them: memory answers many at once as soon as one.
 const AHEAD: usize = 16;
 
 /// So few hits may wait that there is always room for them.
 const FEW: usize = 1 << 10;
 
-/// State of one program. Groups and hits that wait are written down apart: see [`kept`].
+/// State of one program. Groups and hits that wait are written down apart: see `program::kept`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
     #[serde(skip)]
@@ -144,6 +147,13 @@ impl ProgramState {
         self.raised.get(place).copied().unwrap_or_default()
     }
 
+    /// Whether others look at its windows, as `raised` alerts of theirs.
+    pub fn raise_alike(&mut self, raised: Vec<u64>) {
+        if self.together {
+            self.raised = raised;
+        }
+    }
+
     /// From now on each has windows of its own: what that of the others is, in their order.
     pub fn part(&mut self, program: &Program) -> Vec<Self> {
         if !std::mem::take(&mut self.together) {
@@ -164,7 +174,8 @@ impl ProgramState {
             fault_told: self.fault_told,
             ..Self::default()
         };
-        let parts: Vec<Self> = raised.into_iter().enumerate().map(state).collect();
+        let mut parts: Vec<Self> = raised.into_iter().enumerate().map(state).collect();
+        parts.iter_mut().for_each(|part| part.pack_down(WARM_APART));
         self.groups = self.groups.apart(None);
         debug_assert_eq!(parts.len(), program.alike.len());
         parts

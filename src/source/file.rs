@@ -162,7 +162,8 @@ fn lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
         }
         return Ok(lines);
     }
-    let mut unpacked = BufReader::new(unpack(form, Box::new(file))?);
+    // By itself: a thread of its own would go on to read when this is done.
+    let mut unpacked = BufReader::new(unpacked_here(form, file)?);
     let mut at = 0;
     for (number, offset) in offsets.iter().enumerate() {
         if number > 0 && offsets[number - 1] == *offset {
@@ -250,6 +251,15 @@ fn unpack(form: Form, raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Se
         Form::Plain => raw,
         Form::Gzip => Box::new(Unpacked::new(flate2::read::MultiGzDecoder::new(raw))),
         Form::Zstd => Box::new(Unpacked::new(zstd::stream::read::Decoder::new(raw)?)),
+    })
+}
+
+/// The same, unpacked by whoever reads it.
+fn unpacked_here(form: Form, file: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    Ok(match form {
+        Form::Plain => Box::new(file),
+        Form::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Form::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
     })
 }
 

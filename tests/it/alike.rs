@@ -205,3 +205,41 @@ fn a_rule_that_is_watched_has_a_window_of_its_own_and_says_the_same() {
     assert_eq!(of(&run.told.sorted().drafts), of(&outcome.drafts));
     assert_eq!(run.engine.counters().collect::<Vec<_>>(), other.engine.counters().collect::<Vec<_>>());
 }
+
+#[test]
+fn windows_are_shared_on_where_all_who_look_at_them_stay() {
+    let rules = rules();
+    let both = generation(&rules, &[]);
+    let more: Vec<String> =
+        rules.iter().cloned().chain([rule("other", "match: {outcome: success}\n")]).collect();
+    let more = generation(&more, &[]);
+    let fewer: Vec<String> =
+        rules.iter().filter(|rule| !rule.starts_with("rule: three\n")).cloned().collect();
+    let fewer = generation(&fewer, &[]);
+    let lead = |generation: &Generation| {
+        generation.programs.list.iter().position(|program| program.rule.id().as_str() == "four").unwrap()
+    };
+    let logins: Vec<Login> =
+        (0..6).map(|number| Login::failure(number, i64::from(number) * SECOND, "ana")).collect();
+    for (next, shared) in [(&more, true), (&fewer, false)] {
+        let world = World::under(both.clone());
+        let mut run = world.run();
+        run.take(&logins);
+        run.progress(20 * SECOND);
+        let id = |name: &str| name.parse::<RuleId>().unwrap();
+        let bytes = |engine: &Engine, name: &str| {
+            engine.bytes().find(|(rule, _)| **rule == id(name)).map(|(_, bytes)| bytes).unwrap()
+        };
+        assert!(!both.programs.list[lead(&both)].alike.is_empty());
+        assert_eq!(bytes(&run.engine, "four"), bytes(&run.engine, "two"), "a share each");
+        let before: Vec<u64> = ["two", "four", "five"].map(|name| alerts(&run.engine, name)).to_vec();
+        run.engine.succeed(next.clone());
+        let after: Vec<u64> = ["two", "four", "five"].map(|name| alerts(&run.engine, name)).to_vec();
+        assert_eq!(before, after);
+        assert_eq!(run.engine.looks_at_another(&id("two")), shared);
+    }
+}
+
+fn alerts(engine: &Engine, name: &str) -> u64 {
+    engine.counters().find(|(rule, _)| rule.as_str() == name).map(|(_, counters)| counters.alerts).unwrap()
+}

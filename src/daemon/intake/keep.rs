@@ -206,8 +206,7 @@ impl Intake {
     /// Shows how much rules hold. It takes a look at every group that lies ready.
     fn show_bytes(&self) {
         let engine = self.life.engine();
-        let bytes: Vec<_> =
-            engine.counters().map(|(rule, _)| (rule.to_string(), engine.bytes(rule))).collect();
+        let bytes: Vec<_> = engine.bytes().map(|(rule, bytes)| (rule.to_string(), bytes)).collect();
         self.around.board.write(|status| {
             for (rule, bytes) in bytes {
                 status.rules.entry(rule).or_default().bytes = bytes;

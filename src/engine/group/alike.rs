@@ -58,23 +58,27 @@ impl Group {
 
     /// What one of the others has told is what the group has told, until [`Self::turn_from`].
     fn turn_to(&mut self, place: usize) {
-        match self.theirs.iter_mut().find(|(other, _)| *other == place) {
-            Some((_, theirs)) => std::mem::swap(theirs, &mut self.firings),
-            None => self.theirs.push((place, std::mem::take(&mut self.firings))),
+        match self.theirs.binary_search_by_key(&place, |(other, _)| *other) {
+            Ok(at) => std::mem::swap(&mut self.theirs[at].1, &mut self.firings),
+            Err(at) => self.theirs.insert(at, (place, std::mem::take(&mut self.firings))),
         }
     }
 
     fn turn_from(&mut self, place: usize) {
-        if let Some((_, own)) = self.theirs.iter_mut().find(|(other, _)| *other == place) {
-            std::mem::swap(own, &mut self.firings);
+        let Ok(at) = self.theirs.binary_search_by_key(&place, |(other, _)| *other) else { return };
+        std::mem::swap(&mut self.theirs[at].1, &mut self.firings);
+        if self.theirs[at].1.is_empty() {
+            self.theirs.remove(at);
         }
-        self.theirs.retain(|(_, theirs)| !theirs.is_empty());
     }
 
     /// The group as it is to its own program alone, or to one of the others.
     #[must_use]
     pub fn apart(&self, place: Option<usize>) -> Self {
-        let theirs = |place| self.theirs.iter().find(|(other, _)| *other == place);
+        let theirs = |place: usize| {
+            let at = self.theirs.binary_search_by_key(&place, |(other, _)| *other).ok()?;
+            self.theirs.get(at)
+        };
         let firings = match place {
             Some(place) => theirs(place).map(|(_, firings)| firings.clone()).unwrap_or_default(),
             None => self.firings.clone(),

@@ -56,7 +56,7 @@ struct Open {
     told: u64,
 }
 
-/// State of one group. Written down, it begins with hits and last hit: see [`super::groups`].
+/// State of one group. Written down, it begins with hits and last hit: see `engine::groups`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Group {
     /// Hits since the group exists; the fewest go first when there are too many groups.

@@ -28,9 +28,10 @@ impl SeenRows {
         more.retain(|_, more| !more.is_nothing());
     }
 
-    /// What program number `lead` has counted, `other` has counted too.
-    pub fn mark_alike(&mut self, lead: usize, other: usize) {
-        let (Ok(lead), Ok(other)) = (u32::try_from(lead), u32::try_from(other)) else { return };
+    /// What program number `lead` has counted, these have counted too.
+    pub fn mark_alike(&mut self, lead: usize, alike: &[usize]) {
+        let Ok(lead) = u32::try_from(lead) else { return };
+        let alike: Vec<u32> = alike.iter().filter_map(|other| u32::try_from(*other).ok()).collect();
         let Self { rows, more, .. } = self;
         for seen in rows.iter_mut() {
             let bit = lead < BITS && seen.hit >> lead & 1 == 1;
@@ -39,7 +40,7 @@ impl SeenRows {
             let own = Was { program: lead, amended: false, clears: false };
             let was: Vec<Was> = of_lead.chain(bit.then_some(own)).collect();
             for was in was {
-                seen.mark(Was { program: other, ..was }, more);
+                alike.iter().for_each(|other| seen.mark(Was { program: *other, ..was }, more));
             }
         }
     }
