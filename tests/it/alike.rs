@@ -217,7 +217,7 @@ fn windows_are_shared_on_where_all_who_look_at_them_stay() {
         rules.iter().filter(|rule| !rule.starts_with("rule: three\n")).cloned().collect();
     let fewer = generation(&fewer, &[]);
     let lead = |generation: &Generation| {
-        generation.programs.list.iter().position(|program| program.rule.id().as_str() == "four").unwrap()
+        generation.programs.list.iter().position(|program| program.rule.id().as_str() == "five").unwrap()
     };
     let logins: Vec<Login> =
         (0..6).map(|number| Login::failure(number, i64::from(number) * SECOND, "ana")).collect();
