@@ -175,7 +175,9 @@ impl ProgramState {
             ..Self::default()
         };
         let mut parts: Vec<Self> = raised.into_iter().enumerate().map(state).collect();
-        parts.iter_mut().for_each(|part| part.pack_down(WARM_APART));
+        for part in &mut parts {
+            part.pack_down(WARM_APART);
+        }
         self.groups = self.groups.apart(None);
         debug_assert_eq!(parts.len(), program.alike.len());
         parts

@@ -40,7 +40,9 @@ impl SeenRows {
             let own = Was { program: lead, amended: false, clears: false };
             let was: Vec<Was> = of_lead.chain(bit.then_some(own)).collect();
             for was in was {
-                alike.iter().for_each(|other| seen.mark(Was { program: *other, ..was }, more));
+                for other in &alike {
+                    seen.mark(Was { program: *other, ..was }, more);
+                }
             }
         }
     }
