@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{AlertId, Change};
+use crate::alert::{AlertId, Change, Draft};
 use crate::record::{Datum, Millis, Timestamp};
 use crate::rule::compile::{Program, Programs};
 use crate::rule::lists::List;
@@ -48,7 +48,39 @@ pub struct Place<'a> {
     pub watched: bool,
 }
 
+/// What comes of work on a group besides what is told and counted.
+#[derive(Default)]
+struct Aside {
+    /// How a script broke, if one did.
+    fault: Option<String>,
+    /// Records that turned out to be of a high alert which is open.
+    records: Vec<Order>,
+}
+
 impl Place<'_> {
+    /// What the group of `key` needs to know of its surroundings, if nobody else looks at its window.
+    fn around<'a>(
+        &'a self,
+        key: &'a [u8],
+        readable: Option<Timestamp>,
+        shared: &'a Shared,
+        (counters, drafts): (&'a mut Counters, &'a mut Vec<Draft>),
+        aside: &'a mut Aside,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            tenant: self.tenant,
+            program: self.program,
+            key,
+            readable: readable.unwrap_or(Timestamp::MIN),
+            shared,
+            counters,
+            drafts,
+            fault: &mut aside.fault,
+            aside: &mut aside.records,
+            alike: Alike::Nobody,
+        }
+    }
+
     fn dirty(&self, key: &Key, out: &mut Outcome) {
         if self.tells_dirty {
             out.dirty.push((self.number, (**key).into()));
@@ -213,18 +245,9 @@ impl ProgramState {
         // Outcomes are ordered when they are whole.
         for key in &self.groups.with_open() {
             let Some(group) = self.groups.get_mut(key) else { continue };
-            let mut around = Surroundings {
-                tenant: place.tenant,
-                program: place.program,
-                key,
-                readable: self.readable.unwrap_or(Timestamp::MIN),
-                shared: &self.shared,
-                counters: &mut self.counters,
-                drafts: &mut out.drafts,
-                fault: &mut None,
-                aside: &mut Vec::new(),
-                alike: Alike::Nobody,
-            };
+            let mut aside = Aside::default();
+            let told = (&mut self.counters, &mut out.drafts);
+            let mut around = place.around(key, self.readable, &self.shared, told, &mut aside);
             group.evict(at, &mut around);
         }
         self.hear(from, None, place, at, out);
@@ -497,18 +520,9 @@ impl ProgramState {
     fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         let (id, at) = (entry.id, entry.at);
         let mut group = Group::default();
-        let mut around = Surroundings {
-            tenant: place.tenant,
-            program: place.program,
-            key,
-            readable: self.readable.unwrap_or(Timestamp::MIN),
-            shared: &self.shared,
-            counters: &mut self.counters,
-            drafts: &mut out.drafts,
-            fault: &mut None,
-            aside: &mut Vec::new(),
-            alike: Alike::Nobody,
-        };
+        let mut aside = Aside::default();
+        let told = (&mut self.counters, &mut out.drafts);
+        let mut around = place.around(key, self.readable, &self.shared, told, &mut aside);
         let decision = group.observe(entry, &mut around);
         if place.watched {
             out.traced.push(Traced { id, at, key: (**key).into(), step: Step::Decided(decision) });
@@ -597,18 +611,9 @@ impl ProgramState {
     /// Runs the timer of one group, and sets the next or lets the group go.
     fn come_to(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
         let Some(group) = self.groups.get_mut(key) else { return };
-        let mut around = Surroundings {
-            tenant: place.tenant,
-            program: place.program,
-            key,
-            readable: self.readable.unwrap_or(Timestamp::MIN),
-            shared: &self.shared,
-            counters: &mut self.counters,
-            drafts: &mut out.drafts,
-            fault: &mut None,
-            aside: &mut Vec::new(),
-            alike: Alike::Nobody,
-        };
+        let mut aside = Aside::default();
+        let told = (&mut self.counters, &mut out.drafts);
+        let mut around = place.around(key, self.readable, &self.shared, told, &mut aside);
         let from = around.drafts.len();
         let met = group.come_to(at, &mut around);
         let expires = group.expires(place.program).is_some_and(|expires| expires <= at);
@@ -642,23 +647,13 @@ impl ProgramState {
             self.found(key, at, place, out);
         }
         let Some(group) = self.groups.get_mut(key) else { return };
-        let mut fault = None;
-        let mut around = Surroundings {
-            tenant: place.tenant,
-            program: place.program,
-            key,
-            readable: self.readable.unwrap_or(Timestamp::MIN),
-            shared: &self.shared,
-            counters: &mut self.counters,
-            drafts: &mut out.drafts,
-            fault: &mut fault,
-            aside: &mut self.aside,
-            alike: if self.together {
-                Alike::These { numbers: &place.program.alike, list: place.list, raised: &mut self.raised }
-            } else {
-                Alike::Nobody
-            },
-        };
+        let mut aside = Aside { fault: None, records: std::mem::take(&mut self.aside) };
+        let told = (&mut self.counters, &mut out.drafts);
+        let mut around = place.around(key, self.readable, &self.shared, told, &mut aside);
+        if self.together {
+            let (numbers, list) = (place.program.alike.as_slice(), place.list);
+            around.alike = Alike::These { numbers, list, raised: &mut self.raised };
+        }
         let from = around.drafts.len();
         let told = act(group, &mut around);
         // One timer a group: an earlier one is looked at and set anew when it comes.
@@ -669,7 +664,8 @@ impl ProgramState {
         place.dirty(key, out);
         let now = self.quiet.reached.or(self.watermark).map_or(at, |reached| reached.max(at));
         self.hear(from, Some(key), place, now, out);
-        if let Some(fault) = fault {
+        self.aside = aside.records;
+        if let Some(fault) = aside.fault {
             self.tell_fault(at, fault, place, out);
         }
         if let Some((id, at, decision)) = told {
@@ -748,18 +744,9 @@ impl ProgramState {
         }
         let Some(key) = self.groups.quietest() else { return };
         let Some(group) = self.groups.get_mut(&key) else { return };
-        let mut around = Surroundings {
-            tenant: place.tenant,
-            program: place.program,
-            key: &key,
-            readable: self.readable.unwrap_or(Timestamp::MIN),
-            shared: &self.shared,
-            counters: &mut self.counters,
-            drafts: &mut out.drafts,
-            fault: &mut None,
-            aside: &mut Vec::new(),
-            alike: Alike::Nobody,
-        };
+        let mut aside = Aside::default();
+        let told = (&mut self.counters, &mut out.drafts);
+        let mut around = place.around(&key, self.readable, &self.shared, told, &mut aside);
         let from = around.drafts.len();
         group.evict(at, &mut around);
         self.groups.remove(&key);
