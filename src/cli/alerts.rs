@@ -38,7 +38,7 @@ struct List {
     #[arg(long, value_name = "STATE", value_parser = parse_state)]
     state: Vec<State>,
     /// Only those of this rule
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", value_parser = super::parse_rule)]
     rule: Option<RuleId>,
     /// Only those at least this grave
     #[arg(long, value_name = "LEVEL", value_parser = parse_level)]

@@ -33,7 +33,7 @@ const LEAST_DIGITS: usize = 6;
 #[derive(Debug, clap::Args)]
 pub struct Explain {
     /// The rule's id; or an alert's, as `larum replay` shows it, for why that alert fired
-    #[arg(value_name = "RULE|ALERT")]
+    #[arg(value_name = "RULE|ALERT", value_parser = super::parse_rule)]
     rule: RuleId,
     /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
     #[arg(required = true, value_name = "FILE")]

@@ -37,6 +37,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::record::{BadRuleId, RuleId};
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -163,6 +165,15 @@ pub fn main() -> ExitCode {
             Exit::CouldNotRun.into()
         }
     }
+}
+
+/// A rule's id as an argument; what is none is told with the nearest: a Sigma document's name is spelt
+/// otherwise than the id that is made of it.
+fn parse_rule(text: &str) -> Result<RuleId, String> {
+    text.parse().map_err(|bad: BadRuleId| match RuleId::nearest(text) {
+        Some(nearest) => format!("{bad}; did you mean `{nearest}`?"),
+        None => bad.to_string(),
+    })
 }
 
 /// The reader of our output has gone (`larum replay … | head`); that is no failure.

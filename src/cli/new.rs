@@ -27,7 +27,7 @@ struct NewRule {
     #[arg(long, default_value = "none", value_parser = verbs())]
     verb: String,
     /// The rule's id, and the file's name [default: new-VERB]
-    #[arg(long)]
+    #[arg(long, value_parser = super::parse_rule)]
     id: Option<RuleId>,
     /// The folder to write it into; without it the rule is printed
     #[arg(long, value_name = "DIR")]

@@ -156,6 +156,22 @@ impl RuleId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id nearest to `text`: in lower case, and a dash in place of what no id may hold. None if nothing
+    /// is left.
+    pub fn nearest(text: &str) -> Option<Self> {
+        let mut id = String::new();
+        for c in text.chars() {
+            let c = c.to_ascii_lowercase();
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                id.push(c);
+            } else if !id.is_empty() && !id.ends_with('-') {
+                id.push('-');
+            }
+        }
+        id.truncate(Self::MAX_LEN);
+        id.trim_end_matches('-').parse().ok()
+    }
 }
 
 impl fmt::Display for RuleId {

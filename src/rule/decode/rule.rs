@@ -138,9 +138,11 @@ fn id(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<(RuleId, Span)> {
     match text.parse::<RuleId>() {
         Ok(id) => Some((id, span)),
         Err(error) => {
-            let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-            let near: String = text.chars().map(plain).take(RuleId::MAX_LEN).collect();
-            cx.fault(span, error.to_string(), format!("write `rule: {}`", near.trim_matches('-')));
+            let help = match RuleId::nearest(&text) {
+                Some(near) => format!("write `rule: {near}`"),
+                None => "write a name of these, such as `rule: failure-burst`".to_owned(),
+            };
+            cx.fault(span, error.to_string(), help);
             None
         }
     }

@@ -134,8 +134,8 @@ impl LogSource {
 /// What a document looks for.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// Records that meet a condition.
-    Detection(Expr),
+    /// Records that meet a condition; none once its rule has it.
+    Detection(Option<Expr>),
     /// Records of other documents, together.
     Correlation(Section),
     /// What is left out of other documents.
@@ -172,7 +172,7 @@ impl Head {
     pub fn rule_id(&self) -> Option<RuleId> {
         let texts =
             [self.name.as_ref(), self.id.as_ref()].into_iter().flatten().map(|word| word.text.as_str());
-        texts.chain([self.title.as_str()]).find_map(fit)
+        texts.chain([self.title.as_str()]).find_map(RuleId::nearest)
     }
 
     /// Whether `reference` means this document.
@@ -182,19 +182,4 @@ impl Head {
         };
         is(&self.name, |ours, theirs| ours == theirs) || is(&self.id, str::eq_ignore_ascii_case)
     }
-}
-
-/// `text` as a rule id; none if nothing of it may stand in one.
-fn fit(text: &str) -> Option<RuleId> {
-    let mut id = String::new();
-    for c in text.chars() {
-        let c = c.to_ascii_lowercase();
-        if c.is_ascii_lowercase() || c.is_ascii_digit() {
-            id.push(c);
-        } else if !id.is_empty() && !id.ends_with('-') {
-            id.push('-');
-        }
-    }
-    id.truncate(RuleId::MAX_LEN);
-    id.trim_end_matches('-').parse().ok()
 }
