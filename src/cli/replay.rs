@@ -358,8 +358,18 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         let place = fed.archive.place(first.locator);
         let fault = first.fault.to_string();
         let mut detail = if fault == *reason { String::new() } else { format!(": {fault}") };
-        if matches!(first.fault, Fault::Future { .. }) {
-            detail.push_str("; now is the newest time that a second record confirms, or --now");
+        match first.fault {
+            Fault::Future { .. } => {
+                detail.push_str("; now is the newest time that a second record confirms, or --now");
+            }
+            Fault::NoTime => detail.push_str("; where another key says it, name it: --time-field NAME"),
+            Fault::NotJson { .. }
+            | Fault::NotObject
+            | Fault::NotUtf8
+            | Fault::TooLong
+            | Fault::TooManyFields
+            | Fault::TooDeep
+            | Fault::UnreadableTime(_) => {}
         }
         let lines = show::many(usize::try_from(*count).unwrap_or(usize::MAX), "line");
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
@@ -371,8 +381,17 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             show::many(usize::try_from(fed.disordered).unwrap_or(usize::MAX), "record"),
         ));
     }
+    let programs = &fed.engine.generation().programs.list;
     for (rule, counters) in fed.engine.counters() {
-        rule_summary(rule, &counters, alerts.get(rule).copied().unwrap_or(0));
+        let program = programs.iter().find(|program| program.rule.id() == rule);
+        // Its alerts are not told, so that none of them is no news.
+        let heard = program.filter(|program| program.is_silent());
+        let heard: Vec<&str> = heard
+            .into_iter()
+            .flat_map(|program| &program.heard_by)
+            .map(|number| programs[*number].rule.id().as_str())
+            .collect();
+        rule_summary(rule, &counters, alerts.get(rule).copied().unwrap_or(0), &heard);
     }
     for note in notes {
         show::note(&format!("warning: {}", show::safe(&told(note))));
@@ -382,7 +401,7 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
     }
 }
 
-fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64) {
+fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&str]) {
     let mut line = format!(
         "{rule}: {}, {}",
         show::many(usize::try_from(alerts).unwrap_or(usize::MAX), "alert"),
@@ -402,6 +421,9 @@ fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64) {
         if count > 0 {
             let _ = write!(line, ", {} {what}", show::thousands(count));
         }
+    }
+    if !heard_by.is_empty() {
+        let _ = write!(line, "; only {} hears of it", heard_by.join(", "));
     }
     show::note(&line);
 }
