@@ -149,7 +149,9 @@ fn alert_told(alert: &Alert, message: &Message) -> Telling {
         facts.push(Fact::new("asked", pairs(&alert.threshold)));
     }
     if !alert.actual.is_empty() {
-        facts.push(Fact::new("found", pairs(&alert.actual)));
+        let found = pairs(&alert.actual);
+        // What has come since is counted above.
+        facts.push(Fact::new("found", if alert.revision > 1 { found.and(" when it fired") } else { found }));
     }
     facts.push(Fact::more("at", instant(alert.at, zone)));
     facts.push(Fact::more("seen", span(alert.first_seen, alert.last_seen, zone)));

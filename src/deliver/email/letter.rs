@@ -131,7 +131,7 @@ mod tests {
         user: ana
         count: 5
         asked: at_least 5
-        found: count 5
+        found: count 5 when it fired
         at: 2026-01-05 09:08:00 UTC (17:08:00 Asia/Shanghai)
         seen: 2026-01-05 09:00:00 to 09:08:00 UTC (17:00:00 to 17:08:00 Asia/Shanghai)
         window: 2026-01-05 08:58:00 to 09:08:00 UTC (16:58:00 to 17:08:00 Asia/Shanghai)
@@ -153,7 +153,7 @@ mod tests {
         <tr><th align="left" valign="top">user</th><td>ana</td></tr>
         <tr><th align="left" valign="top">count</th><td>5</td></tr>
         <tr><th align="left" valign="top">asked</th><td>at_least 5</td></tr>
-        <tr><th align="left" valign="top">found</th><td>count 5</td></tr>
+        <tr><th align="left" valign="top">found</th><td>count 5 when it fired</td></tr>
         <tr><th align="left" valign="top">at</th><td>2026-01-05 09:08:00 UTC (17:08:00 Asia/Shanghai)</td></tr>
         <tr><th align="left" valign="top">seen</th><td>2026-01-05 09:00:00 to 09:08:00 UTC (17:00:00 to 17:08:00 Asia/Shanghai)</td></tr>
         <tr><th align="left" valign="top">window</th><td>2026-01-05 08:58:00 to 09:08:00 UTC (16:58:00 to 17:08:00 Asia/Shanghai)</td></tr>
