@@ -250,7 +250,7 @@ pub fn load(
         lists_of_tests: around.of_tests,
     };
     let documents = Documents { texts: documents, logsources: &around.logsources };
-    let mut loaded = load_texts(texts, &documents, &options);
+    let mut loaded = load_texts(texts, documents, &options);
     loaded.files += unreadable;
     loaded.problems.splice(0..0, broken);
     let lists = Lists::read(&lists, around.zone, &mut Vec::new());
@@ -259,7 +259,7 @@ pub fn load(
 }
 
 /// The same for rules that are at hand already: (name of the file, its text).
-pub fn load_texts(texts: Vec<(String, String)>, documents: &Documents<'_>, options: &Options<'_>) -> Loaded {
+pub fn load_texts(texts: Vec<(String, String)>, documents: Documents<'_>, options: &Options<'_>) -> Loaded {
     let files = texts.len() + documents.texts.len();
     let generation::Loaded { rules, problems, failed } = generation::load_beside(texts, documents, options);
     Loaded { rules, files, problems, failed, tables: Tables::default() }

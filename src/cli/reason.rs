@@ -7,7 +7,7 @@ use crate::engine::{Decision, Step, Traced};
 use crate::record::{Datum, FieldKind, FieldName, Millis, Number, RecordId, RuleId};
 use crate::rule::compile::{Program, Rule};
 use crate::rule::spec::correlate::{Asks, Comparison, Occurrence};
-use crate::rule::spec::{self, Limit, Mode, Stat, UsualOf, UsualSpec};
+use crate::rule::spec::{self, Limit, Mode, Stat, UsualOf};
 use crate::rule::verb::correlate::Shortfall;
 use crate::rule::verb::travel::Journey;
 use crate::rule::verb::{Counted, Learning, Needed, Reason, Verb, text_of};
@@ -113,7 +113,7 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         }
         Reason::Learning(Learning::Samples(seen, needed)) => {
             let what = match &program.rule.spec.verb {
-                Some(spec::Verb::Usual(UsualSpec { of: UsualOf::Rate { .. }, .. })) => {
+                Some(spec::Verb::Usual(usual)) if matches!(usual.of, UsualOf::Rate { .. }) => {
                     "weeks of this stretch"
                 }
                 Some(_) | None => "samples",

@@ -286,7 +286,7 @@ impl GenerationText {
         };
         let sigma = self.sigma.iter().map(|file| (file.file.clone(), file.text.clone())).collect();
         let mut loaded =
-            load_beside(texts, &Documents { texts: sigma, logsources: &self.logsources }, &options);
+            load_beside(texts, Documents { texts: sigma, logsources: &self.logsources }, &options);
         let meant: BTreeSet<RuleId> =
             loaded.rules.iter().map(|rule| rule.rule().id().clone()).filter(|id| wanted(id)).collect();
         let rules = links::with_heard(loaded.rules, &meant);
@@ -338,11 +338,11 @@ pub struct Documents<'a> {
 /// Reads rules one by one: (name of the file, its text). Of two with one id, the first counts. Rules
 /// that name rules which are not there, or each other in a circle, do not load.
 pub fn load(texts: Vec<(String, String)>, options: &Options<'_>) -> Loaded {
-    load_beside(texts, &Documents { texts: Vec::new(), logsources: &LogSourceMap::default() }, options)
+    load_beside(texts, Documents { texts: Vec::new(), logsources: &LogSourceMap::default() }, options)
 }
 
 /// The same with Sigma documents, which come behind the rules.
-pub fn load_beside(texts: Vec<(String, String)>, documents: &Documents<'_>, options: &Options<'_>) -> Loaded {
+pub fn load_beside(texts: Vec<(String, String)>, documents: Documents<'_>, options: &Options<'_>) -> Loaded {
     let mut read: Vec<links::Read> = Vec::new();
     let mut taken: BTreeMap<RuleId, String> = BTreeMap::new();
     for (name, text) in texts {
@@ -358,11 +358,11 @@ pub fn load_beside(texts: Vec<(String, String)>, documents: &Documents<'_>, opti
         read.push(links::Read { rule, problems, id });
     }
     for sigma::Loaded { spec, loads, called, mut problems } in
-        sigma::load(&documents.texts, options, documents.logsources)
+        sigma::load(documents.texts, options, documents.logsources)
     {
         let file = problems.file.clone();
         let makes_one = spec.is_some();
-        let rule = spec.and_then(|spec| checked(spec, &file, &mut taken, &mut problems));
+        let rule = spec.and_then(|spec| checked(*spec, &file, &mut taken, &mut problems));
         let id = called.filter(|_| !loads || (makes_one && rule.is_none()));
         read.push(links::Read { rule, problems, id });
     }

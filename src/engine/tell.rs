@@ -77,8 +77,8 @@ fn worded<R>(
     };
     // An alert must go out: where its title cannot be rendered, the rule's plain one stands.
     let plain = || rule.map_or_else(|| fired.rule.to_string(), |rule| rule.spec.title.clone());
-    let title = text(rule.and_then(|rule| rule.title.as_ref())).unwrap_or_else(plain);
-    let runbook = text(rule.and_then(|rule| rule.runbook.as_ref()));
+    let title = text(rule.and_then(|rule| rule.title.as_deref())).unwrap_or_else(plain);
+    let runbook = text(rule.and_then(|rule| rule.runbook.as_deref()));
     let show = spec.map(|spec| spec.alert.show.iter().map(|field| shown(field.as_str(), rows)).collect());
     let first = fired.sights.first().map_or(fired.at, |sight| sight.at);
     Alert {

@@ -52,9 +52,9 @@ pub struct Rule {
     /// Digest of its meaning.
     pub revision: Revision,
     /// Template of the title.
-    pub title: Option<Text>,
+    pub title: Option<Box<Text>>,
     /// Template of the runbook.
-    pub runbook: Option<Text>,
+    pub runbook: Option<Box<Text>>,
     /// Lists that it reads, by name.
     pub lists: BTreeSet<String>,
 }
@@ -305,8 +305,6 @@ pub struct Programs {
     pub predicates: Predicates,
     /// Which inputs are worth a look.
     pub index: Index,
-    /// What is to be filed there, until all programs are known.
-    unfiled: Vec<(u32, Expr)>,
 }
 
 /// Checks what decoding cannot: scripts and texts. The rule, if it may run.
@@ -345,6 +343,7 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Ar
             return None;
         }
     };
+    let (title, runbook) = (title.map(Box::new), runbook.map(Box::new));
     Some((Arc::new(Rule { spec, revision, title, runbook, lists }), script))
 }
 
@@ -409,6 +408,8 @@ impl Programs {
     ) -> Self {
         rules.sort_by(|a, b| a.0.id().cmp(b.0.id()));
         let mut programs = Self { predicates: Predicates::among(lists), ..Self::default() };
+        programs.list.reserve_exact(rules.len());
+        programs.inputs.reserve_exact(rules.len());
         for (rule, _) in &rules {
             if let Some(spec::Verb::Risk(risk)) = &rule.spec.verb {
                 programs.risk_fields.extend(risk.group.by.iter().cloned());
@@ -641,12 +642,21 @@ impl Programs {
 
     /// Files every input, but for those of programs that look at another's windows.
     fn file(&mut self, columns: &mut Columns) {
-        for (number, expr) in std::mem::take(&mut self.unfiled) {
-            let Some(input) = self.inputs.get(number as usize) else { continue };
-            if input.role == Role::Learn || self.list[input.program].lead == input.program {
-                self.index.file(number, &expr, columns);
+        for (number, input) in (0..).zip(&self.inputs) {
+            let expr = match input.role {
+                Role::Learn => Some(&self.memories[input.program].learns),
+                Role::Hit | Role::Clear => {
+                    let program = &self.list[input.program];
+                    let spec = &program.rule.spec;
+                    let expr = if input.role == Role::Hit { Some(&spec.matches) } else { verbs::clears(spec) };
+                    expr.filter(|_| program.lead == input.program)
+                }
+            };
+            if let Some(expr) = expr {
+                self.index.file(number, expr, columns);
             }
         }
+        self.predicates.done();
     }
 
     fn input(
@@ -656,10 +666,8 @@ impl Programs {
         expr: &Expr,
         columns: &mut Columns,
     ) -> Reads {
-        let number = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let reads = Reads::of(expr);
         let reads = if per_row { reads.per_row() } else { reads };
-        self.unfiled.push((number, expr.clone()));
         let condition = self.predicates.ready(&beyond_phases(expr), columns);
         let plain = role == Role::Learn;
         self.inputs.push(Input { program, role, phases: reads.anywhere, per_row, plain, condition });

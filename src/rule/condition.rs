@@ -101,7 +101,7 @@ enum ReadyTest {
     Contains(Vec<Finder<'static>>),
     StartsWith(Vec<String>),
     EndsWith(Vec<String>),
-    Regex(Vec<regex::Regex>),
+    Regex(Vec<Arc<regex::Regex>>),
     Cidr(Vec<ipnet::IpNet>),
     Compare(Ordering, Bound),
     Exists(bool),
@@ -255,6 +255,11 @@ impl Predicates {
         self.list.push(Ready::of(predicate, columns, &self.lists));
         self.by_text.insert(text, id);
         id
+    }
+
+    /// There are no more conditions to make ready: how predicates are spelt is forgotten.
+    pub fn done(&mut self) {
+        self.by_text = HashMap::new();
     }
 
     /// Whether `condition` holds for `record` with every question denied; `memo` must have been cleared

@@ -336,8 +336,8 @@ pub struct Pattern {
     pub text: String,
     /// True when case counts.
     pub cased: bool,
-    /// Compiled.
-    pub regex: regex::Regex,
+    /// Compiled; shared by all that look for it, for each takes some kilobytes.
+    pub regex: Arc<regex::Regex>,
 }
 
 impl Pattern {
@@ -351,7 +351,7 @@ impl Pattern {
             .size_limit(Self::SIZE_LIMIT)
             .dfa_size_limit(Self::SIZE_LIMIT)
             .build()?;
-        Ok(Self { text: text.to_owned(), cased, regex })
+        Ok(Self { text: text.to_owned(), cased, regex: Arc::new(regex) })
     }
 }
 
@@ -383,35 +383,35 @@ pub struct Grouping {
     pub missing_own: bool,
 }
 
-/// The stateful verbs.
+/// The stateful verbs. Most rules of many have none, so that it takes little room where it is not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Verb {
     /// So many hits within a window.
-    Count(CountSpec),
+    Count(Box<CountSpec>),
     /// So many distinct values within a window.
-    Distinct(DistinctSpec),
+    Distinct(Box<DistinctSpec>),
     /// A value the group has not shown before.
-    FirstSeen(FirstSeenSpec),
+    FirstSeen(Box<FirstSeenSpec>),
     /// A statistic of a number field.
-    Measure(MeasureSpec),
+    Measure(Box<MeasureSpec>),
     /// Points of other rules' alerts.
-    Risk(RiskSpec),
+    Risk(Box<RiskSpec>),
     /// A leaky bucket.
-    Rate(RateSpec),
+    Rate(Box<RateSpec>),
     /// Steps in order.
-    Sequence(SequenceSpec),
+    Sequence(Box<SequenceSpec>),
     /// No hit for so long.
-    Absent(AbsentSpec),
+    Absent(Box<AbsentSpec>),
     /// A Rhai script over the group's last records.
-    Script(ScriptSpec),
+    Script(Box<ScriptSpec>),
     /// Two places too far apart for the time between.
-    Travel(TravelSpec),
+    Travel(Box<TravelSpec>),
     /// Two sessions open at once.
-    Overlap(OverlapSpec),
+    Overlap(Box<OverlapSpec>),
     /// Far from what is usual for the group.
-    Usual(UsualSpec),
+    Usual(Box<UsualSpec>),
     /// What other rules find, as a Sigma document correlates it.
-    Correlate(CorrelateSpec),
+    Correlate(Box<CorrelateSpec>),
 }
 
 impl Verb {

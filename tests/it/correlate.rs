@@ -132,7 +132,7 @@ impl Set {
         };
         let mut spec = decoded(id_of(number).as_str(), "match: {outcome: failure}\nlate_within: 5m\n");
         spec.matches = verb.any_record();
-        spec.verb = Some(Verb::Correlate(verb));
+        spec.verb = Some(Verb::Correlate(Box::new(verb)));
         spec.cooldown = (corr.cooldown > 0)
             .then(|| Cooldown::For { lasts: Millis(corr.cooldown), group: Grouping::default() });
         spec.mode = if self.is_silent(number) { Mode::Heard } else { Mode::Live };

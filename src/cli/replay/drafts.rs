@@ -19,7 +19,7 @@ use crate::engine::Generation;
 use crate::record::{Level, RuleId, Timestamp};
 
 /// Bytes of packed drafts in memory. More are written to disk.
-const IN_MEMORY: usize = 16 << 20;
+const IN_MEMORY: usize = 2 << 20;
 /// Bytes that a packed draft hardly falls below.
 const LEAST: usize = 64;
 /// Runs on disk at most: so many are merged into one.

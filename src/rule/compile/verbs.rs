@@ -99,7 +99,7 @@ pub(super) fn verb(
             (Verb::Measure(verb), vec![carry])
         }
         Some(spec::Verb::Risk(spec)) => {
-            let spec::RiskSpec { within, at_least, techniques, .. } = *spec;
+            let spec::RiskSpec { within, at_least, techniques, .. } = **spec;
             (Verb::Risk(risk::Risk { within, at_least, techniques }), Vec::new())
         }
         Some(spec::Verb::Rate(spec)) => {
@@ -137,7 +137,7 @@ pub(super) fn verb(
                 }
                 spec::UsualOf::Rate { per, zone } => (usual::Of::Rate { per: *per, zone: *zone }, Vec::new()),
             };
-            let spec::UsualSpec { far, lasts, samples, .. } = *spec;
+            let spec::UsualSpec { far, lasts, samples, .. } = **spec;
             (Verb::Usual(usual::Usual { of, far, lasts, samples }), carries)
         }
         Some(spec::Verb::Correlate(spec)) => super::correlate::verb(spec, columns, mark),

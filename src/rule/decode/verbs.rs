@@ -43,17 +43,17 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     let mut take = |name: &str, doc: &'static MapDoc, decode: Decode| {
         found.extend(rule.map(cx, name, doc).and_then(|map| decode(cx, &map)));
     };
-    take("count", &COUNT, |cx, map| count::count(cx, map).map(Verb::Count));
-    take("distinct", &DISTINCT, |cx, map| distinct::distinct(cx, map).map(Verb::Distinct));
-    take("first_seen", &FIRST_SEEN, |cx, map| first_seen::first_seen(cx, map).map(Verb::FirstSeen));
-    take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Verb::Measure));
-    take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Verb::Rate));
-    take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Verb::Travel));
-    take("overlap", &OVERLAP, |cx, map| overlap::overlap(cx, map).map(Verb::Overlap));
-    take("usual", &USUAL, |cx, map| usual::usual(cx, map).map(Verb::Usual));
-    take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Verb::Risk));
-    take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Verb::Script));
-    take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Verb::Sequence));
-    take("absent", &ABSENT, |cx, map| absent::absent(cx, map).map(Verb::Absent));
+    take("count", &COUNT, |cx, map| count::count(cx, map).map(Box::new).map(Verb::Count));
+    take("distinct", &DISTINCT, |cx, map| distinct::distinct(cx, map).map(Box::new).map(Verb::Distinct));
+    take("first_seen", &FIRST_SEEN, |cx, map| first_seen::first_seen(cx, map).map(Box::new).map(Verb::FirstSeen));
+    take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Box::new).map(Verb::Measure));
+    take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Box::new).map(Verb::Rate));
+    take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Box::new).map(Verb::Travel));
+    take("overlap", &OVERLAP, |cx, map| overlap::overlap(cx, map).map(Box::new).map(Verb::Overlap));
+    take("usual", &USUAL, |cx, map| usual::usual(cx, map).map(Box::new).map(Verb::Usual));
+    take("risk", &RISK, |cx, map| risk::risk(cx, map).map(Box::new).map(Verb::Risk));
+    take("script", &SCRIPT, |cx, map| script::script(cx, map).map(Box::new).map(Verb::Script));
+    take("sequence", &SEQUENCE, |cx, map| sequence::sequence(cx, map).map(Box::new).map(Verb::Sequence));
+    take("absent", &ABSENT, |cx, map| absent::absent(cx, map).map(Box::new).map(Verb::Absent));
     found.into_iter().next()
 }

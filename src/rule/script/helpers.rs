@@ -38,8 +38,8 @@ type Outcome<T> = Result<T, Box<EvalAltResult>>;
 /// The compiled patterns of one script.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    literal: BTreeMap<String, Regex>,
-    made: Mutex<BTreeMap<String, Regex>>,
+    literal: BTreeMap<String, Arc<Regex>>,
+    made: Mutex<BTreeMap<String, Arc<Regex>>>,
 }
 
 impl Patterns {
@@ -51,7 +51,7 @@ impl Patterns {
         Ok(())
     }
 
-    fn find(&self, text: &str) -> Outcome<Regex> {
+    fn find(&self, text: &str) -> Outcome<Arc<Regex>> {
         if let Some(regex) = self.literal.get(text) {
             return Ok(regex.clone());
         }
@@ -158,7 +158,7 @@ pub(super) fn time_zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| format!("`{text}` is no time zone: write it as `Asia/Shanghai` or `UTC`"))
 }
 
-fn pattern(text: &str) -> Result<Regex, String> {
+fn pattern(text: &str) -> Result<Arc<Regex>, String> {
     Pattern::new(text, true).map(|pattern| pattern.regex).map_err(|error| {
         if let regex::Error::CompiledTooBig(limit) = error {
             return format!("regular expression needs more than {limit} bytes");

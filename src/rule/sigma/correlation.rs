@@ -75,7 +75,7 @@ pub(super) fn spec(set: &Set, number: usize, problems: &mut Problems) -> Option<
     spec.per_row = per_row;
     spec.mode = if member.silent { Mode::Heard } else { Mode::Live };
     spec.cooldown = cooldown.map(|lasts| Cooldown::For { lasts, group: Grouping::default() });
-    spec.verb = Some(Verb::Correlate(verb));
+    spec.verb = Some(Verb::Correlate(Box::new(verb)));
     Some(spec)
 }
 

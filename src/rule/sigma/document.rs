@@ -157,7 +157,7 @@ fn document(cx: &mut Cx<'_>, root: &Node) -> Option<Document> {
 
 fn body(cx: &mut Cx<'_>, entry: &Entry, root: &Map<'_>) -> Option<Body> {
     match entry.key.text.as_str() {
-        "detection" => expression(cx, entry, &[]).map(Body::Detection),
+        "detection" => expression(cx, entry, &[]).map(|expr| Body::Detection(Some(expr))),
         "filter" => {
             let rules = entry.value.map().and_then(|entries| Map(entries).get("rules"));
             let Some(rules) = rules else {

@@ -93,7 +93,7 @@ pub struct Set {
 #[derive(Debug)]
 pub struct Loaded {
     /// The rule that it makes, if it loads and makes one.
-    pub spec: Option<Spec>,
+    pub spec: Option<Box<Spec>>,
     /// True where it loads: a filter makes no rule.
     pub loads: bool,
     /// What it is called.
@@ -103,13 +103,14 @@ pub struct Loaded {
 }
 
 /// Reads every document of `texts`: (name of the file, its text).
-pub fn load(texts: &[(String, String)], options: &Options<'_>, logsources: &LogSourceMap) -> Vec<Loaded> {
-    let (mut set, mut loaded) = (Set::default(), Vec::new());
+pub fn load(texts: Vec<(String, String)>, options: &Options<'_>, logsources: &LogSourceMap) -> Vec<Loaded> {
+    let (mut set, mut loaded) = (Set::default(), Vec::with_capacity(texts.len()));
+    set.members.reserve(texts.len());
     for (file, text) in texts {
-        for Read { document, lists, called, mut problems } in read(file, text, options) {
+        for Read { document, lists, called, mut problems } in read(&file, &text, options) {
             let member = document.and_then(|document| {
                 let place = loaded.len();
-                set.member(document, lists, file, place, &mut problems)
+                set.member(document, lists, &file, place, &mut problems)
             });
             let loads = member.is_some();
             match member {
@@ -121,16 +122,20 @@ pub fn load(texts: &[(String, String)], options: &Options<'_>, logsources: &LogS
     }
     set.silence();
     set.put_together(logsources, &mut loaded);
+    // Correlations read what the detections are, which then goes into their rules.
     for number in 0..set.members.len() {
         let member = &set.members[number];
         let one = &mut loaded[member.place];
-        one.spec = match &member.document.body {
-            Body::Detection(_) if member.silent => None,
-            Body::Detection(_) => member.matches.clone().map(|matches| set.rule(number, matches)),
-            Body::Correlation(_) => correlation::spec(&set, number, &mut one.problems),
-            Body::Filter(_) => None,
-        };
+        if let Body::Correlation(_) = &member.document.body {
+            one.spec = correlation::spec(&set, number, &mut one.problems).map(Box::new);
+        }
         one.loads = !one.problems.has_errors();
+    }
+    for number in 0..set.members.len() {
+        let member = &mut set.members[number];
+        let place = member.place;
+        let Some(matches) = member.matches.take().filter(|_| !member.silent) else { continue };
+        loaded[place].spec = Some(Box::new(set.rule(number, matches)));
     }
     loaded
 }
@@ -168,7 +173,7 @@ impl Set {
     /// Takes a document in; none if another one is called so, or nothing can call it.
     fn member(
         &mut self,
-        document: Document,
+        mut document: Document,
         lists: ListNames,
         file: &str,
         place: usize,
@@ -196,10 +201,11 @@ impl Set {
         }
         let number = self.members.len();
         self.by_word.extend(words.into_iter().map(|(word, _)| (word, number)));
-        let (matches, per_row) = match &document.body {
-            Body::Detection(expr) => (Some(expr.clone()), !asks_phase(expr)),
-            Body::Correlation(_) | Body::Filter(_) => (None, true),
+        let matches = match &mut document.body {
+            Body::Detection(expr) => expr.take(),
+            Body::Correlation(_) | Body::Filter(_) => None,
         };
+        let per_row = !matches.as_ref().is_some_and(asks_phase);
         Some(Member { document, id, file: file.to_owned(), matches, per_row, silent: false, lists, place })
     }
 
