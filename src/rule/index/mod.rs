@@ -12,7 +12,7 @@
 //! looked up only where it is shown. Where many are filed under one key, each that needs another besides
 //! is worth a look only for records that show that too.
 //!
-//! How rare a key is, is guessed from the rules alone until a batch is large enough to be a sample;
+//! How rare a key is, is guessed from the rules alone until there were enough records for a sample;
 //! then it is measured, once for as long as the index lives. That costs or saves time and decides nothing.
 
 mod gate;
@@ -24,13 +24,14 @@ mod table;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::record::batch::{Slot, SlotKind};
 use crate::record::{Batch, Column, Columns, Record, Value};
 
 use super::spec::Expr;
 use gate::{Key, KeyId, Keys, Needs};
+use rarity::Sample;
 use repeat::Repeats;
 use table::{List, NONE, Seek, Table};
 
@@ -66,6 +67,8 @@ pub struct Index {
     keys: Keys,
     filed: Vec<(Filed, Needs)>,
     always: Vec<Filed>,
+    /// Records to measure by, until there are enough.
+    sample: Mutex<Sample>,
     /// By keys whose rarity is guessed.
     rough: OnceLock<Tables>,
     /// By keys whose rarity was measured.
@@ -178,10 +181,17 @@ impl Index {
             return tuned;
         }
         let guessed = || rarity::guessed(&self.keys, &batch.columns);
-        if batch.rows.len() >= rarity::SAMPLE {
-            let measured = || rarity::measured(&self.keys, batch, guessed());
-            return self.tuned.get_or_init(|| self.tables_by(&measured(), true));
+        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        if !sample.is_enough() {
+            sample.take(&self.keys, batch);
         }
+        if sample.is_enough() {
+            let measured = || sample.measured(&self.keys, guessed());
+            let tuned = self.tuned.get_or_init(|| self.tables_by(&measured(), true));
+            sample.forget();
+            return tuned;
+        }
+        drop(sample);
         self.rough.get_or_init(|| self.tables_by(&guessed(), false))
     }
 

@@ -4,7 +4,7 @@
 //! It decides which of a rule's necessary keys the index asks for, and so what a record costs; it
 //! never decides what fires.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::gate::{Key, Keys};
 use super::literal::Place;
@@ -67,16 +67,45 @@ pub(super) fn guessed(keys: &Keys, columns: &Columns) -> Vec<f32> {
     keys.list.iter().map(share).collect()
 }
 
-/// The same with what a sample of `batch`, of at least [`SAMPLE`] rows, shows.
-pub(super) fn measured(keys: &Keys, batch: &Batch, mut shares: Vec<f32>) -> Vec<f32> {
-    let rows: Vec<usize> = (0..SAMPLE).map(|number| number * batch.rows.len() / SAMPLE).collect();
-    let all = rows.iter().fold(PRIOR, |all, _| all + 1.0);
-    let mut samples: HashMap<Column, Sample, foldhash::fast::RandomState> = HashMap::default();
-    for (key, share) in keys.list.iter().zip(&mut shares) {
-        let sample = samples.entry(key.column()).or_insert_with(|| Sample::of(batch, &rows, key.column()));
-        *share = (sample.show(key) + PRIOR * *share) / all;
+/// What a sample of records holds, gathered from one batch after the other: a page of the vendor's has a
+/// hundred rows, and a file that grows a few.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    records: usize,
+    columns: HashMap<Column, Held, foldhash::fast::RandomState>,
+}
+
+impl Sample {
+    /// Whether it is large enough to measure by.
+    pub(super) fn is_enough(&self) -> bool {
+        self.records >= SAMPLE
     }
-    shares
+
+    /// Takes records of `batch`, from all over it and no more than are wanted.
+    pub(super) fn take(&mut self, keys: &Keys, batch: &Batch) {
+        let many = SAMPLE.saturating_sub(self.records).min(batch.rows.len());
+        let rows: Vec<usize> = (0..many).map(|number| number * batch.rows.len() / many).collect();
+        self.records += many;
+        let columns: BTreeSet<Column> = keys.list.iter().map(Key::column).collect();
+        for column in columns {
+            self.columns.entry(column).or_default().take(batch, &rows, column);
+        }
+    }
+
+    /// It has been measured by.
+    pub(super) fn forget(&mut self) {
+        self.columns = HashMap::default();
+    }
+
+    /// The shares of records that show each key, by the rules alone, with what the sample shows.
+    pub(super) fn measured(&self, keys: &Keys, mut shares: Vec<f32>) -> Vec<f32> {
+        let all = (0..self.records).fold(PRIOR, |all, _| all + 1.0);
+        for (key, share) in keys.list.iter().zip(&mut shares) {
+            let shown = self.columns.get(&key.column()).map_or(0.0, |held| held.show(key));
+            *share = (shown + PRIOR * *share) / all;
+        }
+        shares
+    }
 }
 
 impl Key {
@@ -95,25 +124,23 @@ impl Key {
 }
 
 /// What the records of a sample hold in one field.
-#[derive(Default)]
-struct Sample {
+#[derive(Debug, Default)]
+struct Held {
     present: f32,
     /// Texts, folded, and how many have them.
     texts: HashMap<String, f32, foldhash::fast::RandomState>,
 }
 
-impl Sample {
-    fn of(batch: &Batch, rows: &[usize], column: Column) -> Self {
-        let mut sample = Self::default();
+impl Held {
+    fn take(&mut self, batch: &Batch, rows: &[usize], column: Column) {
         for row in rows {
             let phase = batch.rows[*row].only.unwrap_or(Phase::Start);
             let value = batch.record(*row, phase).get(column);
-            sample.present += if matches!(value, Value::Absent | Value::Null) { 0.0 } else { 1.0 };
+            self.present += if matches!(value, Value::Absent | Value::Null) { 0.0 } else { 1.0 };
             if let Some(text) = value.text() {
-                *sample.texts.entry(fold(text).into_owned()).or_default() += 1.0;
+                *self.texts.entry(fold(text).into_owned()).or_default() += 1.0;
             }
         }
-        sample
     }
 
     fn show(&self, key: &Key) -> f32 {

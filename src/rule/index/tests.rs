@@ -234,6 +234,37 @@ proptest! {
     }
 }
 
+#[test]
+fn a_sample_is_gathered_from_batches_however_small_they_are() {
+    let matches = ["{user_name: ana, client_type: windows}", "{user_name: bob, client_type: windows}"];
+    for rows in [1, 7, 100, rarity::SAMPLE] {
+        let (mut columns, mut index) = (Columns::default(), Index::default());
+        for (number, text) in (0..).zip(matches) {
+            let text = format!("rule: r\ntitle: r\nlevel: low\nmatch: {text}\n");
+            let (spec, _) = decode("r.yaml", text.as_str(), &Options::default());
+            index.file(number, &spec.unwrap().matches, &mut columns);
+        }
+        let names = columns.freeze();
+        let scanner =
+            Scanner::new(names.clone(), Arc::new(Facts::default()), Origin::file(Mapping::default()));
+        let mut read = 0;
+        while read < rarity::SAMPLE {
+            assert!(index.tuned.get().is_none(), "{read} records are too few, of {rows} a batch");
+            // Everybody is ana: what is rare is only seen from records.
+            let line = |number| {
+                format!("{{\"id\":\"{number}\",\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"ana\"}}\n")
+            };
+            let batch = scanner.scan((read..read + rows).map(line).collect(), Locator(0));
+            index.tables(&batch);
+            read += rows;
+        }
+        let tuned = index.tuned.get().expect("there were enough");
+        let looked: Vec<&str> =
+            tuned.fields.iter().map(|table| names.name(table.column).as_str()).collect();
+        assert_eq!(looked, ["client_type"], "nobody shows it");
+    }
+}
+
 /// The ids of rules that are looked at for each of so many records, over and over.
 fn looked_at(matches: &[&str], lines: &[&str]) -> String {
     let (mut columns, mut index) = (Columns::default(), Index::default());
