@@ -643,10 +643,15 @@ impl ProgramState {
             &mut Surroundings<'_>,
         ) -> Option<(crate::record::RecordId, Timestamp, Decision)>,
     ) {
-        if !self.groups.contains(key) {
-            self.found(key, at, place, out);
-        }
-        let Some(group) = self.groups.get_mut(key) else { return };
+        // Looked up once where it is there, which is nearly always.
+        let known = match self.groups.get_mut(key) {
+            Some(group) => Some(group),
+            None => {
+                self.found(key, at, place, out);
+                self.groups.get_mut(key)
+            }
+        };
+        let Some(group) = known else { return };
         let mut aside = Aside { fault: None, records: std::mem::take(&mut self.aside) };
         let told = (&mut self.counters, &mut out.drafts);
         let mut around = place.around(key, self.readable, &self.shared, told, &mut aside);
