@@ -201,7 +201,8 @@ struct Teller<'a> {
 /// Some alerts, told one after another.
 #[derive(Default)]
 struct Told {
-    text: String,
+    /// Whole lines of text.
+    text: Vec<u8>,
     /// How many each rule raised.
     raised: BTreeMap<RuleId, u64>,
     /// How many texts of each rule could not be rendered, and why the first could not.
@@ -231,11 +232,11 @@ fn print(teller: &Teller<'_>, mut drafts: InOrder, threads: usize) -> Result<BTr
         let pieces = threads * PIECES_A_THREAD;
         let mut rows: Vec<Rows<'_>> = Vec::new();
         rows.resize_with(pieces, || Rows::of(teller.archive));
-        let mut room: Vec<String> = Vec::new();
+        let mut room: Vec<Vec<u8>> = Vec::new();
         let (mut round, mut before) = (drafts.some(TOLD_AT_A_TIME * pieces)?, Vec::new());
         while !(round.is_empty() && before.is_empty()) {
             let mut texts = room.split_off(room.len().saturating_sub(pieces));
-            texts.resize_with(pieces, String::new);
+            texts.resize_with(pieces, Vec::new);
             let (next, told) = rayon::join(
                 || -> Result<Vec<Draft>, Failure> {
                     for told in before.drain(..) {
@@ -247,7 +248,7 @@ fn print(teller: &Teller<'_>, mut drafts: InOrder, threads: usize) -> Result<BTr
                 || -> Result<Vec<Told>, Failure> {
                     let many = round.len().div_ceil(pieces).max(1);
                     let pieces = round.par_chunks(many).zip(&mut rows).zip(&mut texts);
-                    let tell = |((piece, rows), text): ((&[Draft], &mut Rows<'_>), &mut String)| {
+                    let tell = |((piece, rows), text): ((&[Draft], &mut Rows<'_>), &mut Vec<u8>)| {
                         let mut told = Told { text: std::mem::take(text), ..Told::default() };
                         teller.tell(piece, rows, None, &mut told).map(|()| told)
                     };
@@ -271,7 +272,7 @@ impl Told {
     /// Writes what was told later, adds it up and keeps its room.
     fn write(&mut self, mut later: Self) -> Result<(), Failure> {
         // In whole lines, so that none of it waits for a line's end.
-        std::io::stdout().write_all(later.text.as_bytes())?;
+        std::io::stdout().write_all(&later.text)?;
         later.text.clear();
         self.text = later.text;
         for (rule, many) in later.raised {
@@ -309,15 +310,15 @@ impl Teller<'_> {
         told: &mut Told,
     ) -> Result<(), Failure> {
         rows.fetch(self.generation, drafts)?;
-        let mut line = String::new();
         let mut tell = |alert: &Alert<Written>| -> Result<(), Failure> {
             match self.output {
-                Output::Text => line = show::alert(alert, self.colour, show::Times::UTC),
-                Output::Json => show::json_into(alert, &mut line)?,
+                Output::Text => {
+                    told.text.extend_from_slice(show::alert(alert, self.colour, show::Times::UTC).as_bytes());
+                }
+                Output::Json => show::json_onto(alert, &mut told.text)?,
             }
+            told.text.push(b'\n');
             told.note(alert);
-            told.text.push_str(&line);
-            told.text.push('\n');
             Ok(())
         };
         for draft in drafts {

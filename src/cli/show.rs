@@ -51,9 +51,10 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), super::Failure> {
 
 /// What [`json`] prints.
 pub fn json_text(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
-    let mut text = String::new();
-    json_into(value, &mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    json_onto(value, &mut bytes)?;
+    // JSON is written as text.
+    Ok(String::from_utf8(bytes).unwrap_or_default())
 }
 
 /// JSON without space in which bytes are JSON text that is written already.
@@ -69,20 +70,17 @@ impl serde_json::ser::Formatter for Verbatim {
     }
 }
 
-/// The same in place of what `text` holds. Bytes of `value` are JSON text, written as they are.
-pub fn json_into(value: &impl serde::Serialize, text: &mut String) -> Result<(), serde_json::Error> {
-    let mut bytes = std::mem::take(text).into_bytes();
-    bytes.clear();
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Verbatim))?;
+/// The same behind what `text` holds. Bytes of `value` are JSON text, written as they are.
+pub fn json_onto(value: &impl serde::Serialize, text: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let start = text.len();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut *text, Verbatim))?;
     // All of it at once, which is sooner done than to stop at the first.
-    let unsafe_bytes = bytes.iter().fold(false, |found, byte| found | !(b' '..=b'~').contains(byte));
-    // JSON is written as text.
-    *text = String::from_utf8(bytes).unwrap_or_default();
-    if !unsafe_bytes {
+    let told = &text[start..];
+    if !told.iter().fold(false, |found, byte| found | !(b' '..=b'~').contains(byte)) {
         return Ok(());
     }
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut safe = String::with_capacity(told.len());
+    for c in String::from_utf8_lossy(told).chars() {
         if deceives(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(safe, "\\u{unit:04x}");
@@ -91,7 +89,8 @@ pub fn json_into(value: &impl serde::Serialize, text: &mut String) -> Result<(),
             safe.push(c);
         }
     }
-    *text = safe;
+    text.truncate(start);
+    text.extend_from_slice(safe.as_bytes());
     Ok(())
 }
 

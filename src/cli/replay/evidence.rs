@@ -11,7 +11,7 @@ use crate::alert::{Alert, Draft, Evidence, Fired, Sight};
 use crate::engine::{Generation, tell};
 use crate::record::{Locator, Phase};
 
-/// A record, as JSON text: bytes that [`super::super::show::json_into`] writes as they are.
+/// A record, as JSON text: bytes that [`super::super::show::json_onto`] writes as they are.
 #[derive(Debug, Clone)]
 pub struct Written(Arc<String>);
 
