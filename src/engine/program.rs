@@ -644,12 +644,11 @@ impl ProgramState {
         ) -> Option<(crate::record::RecordId, Timestamp, Decision)>,
     ) {
         // Looked up once where it is there, which is nearly always.
-        let known = match self.groups.get_mut(key) {
-            Some(group) => Some(group),
-            None => {
-                self.found(key, at, place, out);
-                self.groups.get_mut(key)
-            }
+        let known = if let Some(group) = self.groups.get_mut(key) {
+            Some(group)
+        } else {
+            self.found(key, at, place, out);
+            self.groups.get_mut(key)
         };
         let Some(group) = known else { return };
         let mut aside = Aside { fault: None, records: std::mem::take(&mut self.aside) };

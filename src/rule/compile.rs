@@ -648,7 +648,8 @@ impl Programs {
                 Role::Hit | Role::Clear => {
                     let program = &self.list[input.program];
                     let spec = &program.rule.spec;
-                    let expr = if input.role == Role::Hit { Some(&spec.matches) } else { verbs::clears(spec) };
+                    let expr =
+                        if input.role == Role::Hit { Some(&spec.matches) } else { verbs::clears(spec) };
                     expr.filter(|_| program.lead == input.program)
                 }
             };

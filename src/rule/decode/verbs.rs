@@ -45,7 +45,9 @@ pub(super) fn verb(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Verb> {
     };
     take("count", &COUNT, |cx, map| count::count(cx, map).map(Box::new).map(Verb::Count));
     take("distinct", &DISTINCT, |cx, map| distinct::distinct(cx, map).map(Box::new).map(Verb::Distinct));
-    take("first_seen", &FIRST_SEEN, |cx, map| first_seen::first_seen(cx, map).map(Box::new).map(Verb::FirstSeen));
+    take("first_seen", &FIRST_SEEN, |cx, map| {
+        first_seen::first_seen(cx, map).map(Box::new).map(Verb::FirstSeen)
+    });
     take("measure", &MEASURE, |cx, map| measure::measure(cx, map).map(Box::new).map(Verb::Measure));
     take("rate", &RATE, |cx, map| rate::rate(cx, map).map(Box::new).map(Verb::Rate));
     take("travel", &TRAVEL, |cx, map| travel::travel(cx, map).map(Box::new).map(Verb::Travel));

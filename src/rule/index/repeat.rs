@@ -12,7 +12,7 @@ use super::table::List;
 use crate::record::fold::same;
 
 /// Texts that are known at a time. One more, and all are forgotten.
-const MOST: usize = 8_192;
+const MOST: u32 = 8_192;
 /// Longest text that is known: its length is a byte.
 const LONGEST: usize = 128;
 /// Texts after which it is seen whether it pays.
@@ -89,7 +89,7 @@ impl Repeats {
         mut tell: impl FnMut(List),
         find: impl FnOnce(&mut dyn FnMut(List)),
     ) {
-        if self.table.len() == MOST {
+        if self.table.len() == MOST as usize {
             self.forget();
         }
         let from = self.lists.len();
@@ -157,7 +157,8 @@ mod tests {
         let one = looked_up(&mut repeats, (0..2 * TRIAL).map(|_| "10".to_owned()));
         assert_eq!(one, 1);
         // Texts that never come again, for as long as it has patience.
-        let each = looked_up(&mut repeats, (0..PATIENCE * TRIAL).map(|number| format!("{number} comes once")));
+        let each =
+            looked_up(&mut repeats, (0..PATIENCE * TRIAL).map(|number| format!("{number} comes once")));
         assert_eq!(each, PATIENCE * TRIAL);
         assert!(repeats.given_up && repeats.texts.capacity() == 0);
         assert_eq!(looked_up(&mut repeats, (0..10).map(|_| "10".to_owned())), 10);
@@ -166,11 +167,11 @@ mod tests {
     #[test]
     fn thousands_that_come_again_are_remembered_and_no_more_than_so_many() {
         let mut repeats = Repeats::default();
-        let users = MOST as u32 / 2;
+        let users = MOST / 2;
         let names = |times: u32| (0..times * users).map(move |number| format!("user{}", number % users));
         assert_eq!(looked_up(&mut repeats, names(40)), users);
-        looked_up(&mut repeats, (0..MOST as u32).map(|number| format!("stranger{number}")));
-        assert!(!repeats.given_up && repeats.table.len() <= MOST);
+        looked_up(&mut repeats, (0..MOST).map(|number| format!("stranger{number}")));
+        assert!(!repeats.given_up && repeats.table.len() <= MOST as usize);
         assert!(looked_up(&mut repeats, names(40)) <= 2 * users);
         assert!(!repeats.given_up);
     }

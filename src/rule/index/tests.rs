@@ -252,15 +252,16 @@ fn a_sample_is_gathered_from_batches_however_small_they_are() {
             assert!(index.tuned.get().is_none(), "{read} records are too few, of {rows} a batch");
             // Everybody is ana: what is rare is only seen from records.
             let line = |number| {
-                format!("{{\"id\":\"{number}\",\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"ana\"}}\n")
+                format!(
+                    "{{\"id\":\"{number}\",\"start_time\":\"2026-01-05T09:00:00Z\",\"user_name\":\"ana\"}}\n"
+                )
             };
             let batch = scanner.scan((read..read + rows).map(line).collect(), Locator(0));
             index.tables(&batch);
             read += rows;
         }
         let tuned = index.tuned.get().expect("there were enough");
-        let looked: Vec<&str> =
-            tuned.fields.iter().map(|table| names.name(table.column).as_str()).collect();
+        let looked: Vec<&str> = tuned.fields.iter().map(|table| names.name(table.column).as_str()).collect();
         assert_eq!(looked, ["client_type"], "nobody shows it");
     }
 }
