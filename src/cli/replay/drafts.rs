@@ -18,8 +18,12 @@ use crate::alert::{AlertId, Change, Draft, Finding, Fired, Sight};
 use crate::engine::Generation;
 use crate::record::{Level, RuleId, Timestamp};
 
-/// Bytes of packed drafts in memory. More are written to disk.
+/// Bytes of packed drafts in memory, at first. More are written to disk.
 const IN_MEMORY: usize = 2 << 20;
+/// The same of very many, of which fewer and longer runs are merged.
+const MOST_IN_MEMORY: usize = 16 << 20;
+/// Runs after which as much again stays in memory.
+const RUNS_OF_A_SIZE: usize = MAX_RUNS / 4;
 /// Bytes that a packed draft hardly falls below.
 const LEAST: usize = 64;
 /// Runs on disk at most: so many are merged into one.
@@ -185,6 +189,9 @@ impl Drafts {
         postcard::to_io(&packed, &mut self.pending.bytes).map_err(io::Error::other)?;
         if self.pending.bytes.len() >= self.in_memory {
             self.runs.push(self.pending.write()?);
+            if self.runs.len().is_multiple_of(RUNS_OF_A_SIZE) {
+                self.in_memory = (2 * self.in_memory).min(MOST_IN_MEMORY.max(self.in_memory));
+            }
             if self.runs.len() == MAX_RUNS {
                 let mut merged = BufWriter::with_capacity(AT_A_TIME, tempfile::tempfile()?);
                 let mut runs = Runs::of(std::mem::take(&mut self.runs), Pending::default())?;
