@@ -85,6 +85,23 @@ impl Rest {
         }
     }
 
+    /// Whether it may hold: no question holds that is not `asked`, and nobody knows what the others do.
+    pub fn may_hold(&self, asked: &impl Fn(u32) -> bool) -> bool {
+        self.may_be(true, asked)
+    }
+
+    fn may_be(&self, so: bool, asked: &impl Fn(u32) -> bool) -> bool {
+        match self {
+            Self::Settled(holds) => *holds == so,
+            Self::Asks(number) => !so || asked(*number),
+            // Questions that stand twice are taken for two: at worst something is asked in vain.
+            Self::All(parts) if so => parts.iter().all(|part| part.may_be(so, asked)),
+            Self::Any(parts) if !so => parts.iter().all(|part| part.may_be(so, asked)),
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.may_be(so, asked)),
+            Self::Not(part) => part.may_be(!so, asked),
+        }
+    }
+
     /// All of `parts`, which come one by one; settled as soon as one does not hold.
     pub fn all(parts: impl Iterator<Item = Self>) -> Self {
         Self::together(parts, false, Self::All)
@@ -248,4 +265,35 @@ pub struct Use<K> {
     pub value: std::sync::Arc<str>,
     /// When.
     pub order: Order,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is left of a condition over three questions.
+    fn rest() -> impl Strategy<Value = Rest> {
+        let leaf = prop_oneof![any::<bool>().prop_map(Rest::Settled), (0_u32..3).prop_map(Rest::Asks)];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Rest::All),
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Rest::Any),
+                inner.prop_map(|part| Rest::Not(Box::new(part))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_holds_by_some_answers_may_hold(rest in rest(), asked in any::<[bool; 3]>(), told in any::<[bool; 3]>()) {
+            let answers: Vec<bool> = asked.iter().zip(told).map(|(asked, told)| *asked && told).collect();
+            let may_hold = rest.may_hold(&|number| asked[number as usize]);
+            prop_assert!(may_hold || !rest.holds(&answers));
+            // Where nothing is asked there is nothing to guess.
+            let nothing = rest.may_hold(&|_| false);
+            prop_assert_eq!(nothing, rest.holds(&[false; 3]));
+        }
+    }
 }
