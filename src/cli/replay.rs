@@ -382,9 +382,10 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             show::many(usize::try_from(fed.disordered).unwrap_or(usize::MAX), "record"),
         ));
     }
-    let programs = &fed.engine.generation().programs.list;
+    let generation = fed.engine.generation();
+    let programs = &generation.programs.list;
     for (rule, counters) in fed.engine.counters() {
-        let program = programs.iter().find(|program| program.rule.id() == rule);
+        let program = generation.position(rule).map(|number| &programs[number]);
         // Its alerts are not told, so that none of them is no news.
         let heard = program.filter(|program| program.is_silent());
         let heard: Vec<&str> = heard
