@@ -35,6 +35,8 @@ const TOLD_AT_A_TIME: usize = 128;
 const MAX_KNOWN: usize = 1 << 18;
 /// Pieces that a thread tells of a round of alerts: some take longer than others.
 const PIECES_A_THREAD: usize = 4;
+/// Rules that are named of those that hear of one.
+const HEARD_BY: usize = 3;
 
 /// Arguments of `larum replay`.
 #[derive(Debug, clap::Args)]
@@ -425,9 +427,17 @@ fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&st
         }
     }
     if !heard_by.is_empty() {
-        let _ = write!(line, "; only {} hears of it", heard_by.join(", "));
+        let _ = write!(line, "; only {}", hearing(heard_by));
     }
     show::note(&line);
+}
+
+/// Who hears of a rule, in words; thousands may, of one that all of them build on.
+fn hearing(rules: &[&str]) -> String {
+    let (named, others) = rules.split_at(rules.len().min(HEARD_BY));
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    let hear = if rules.len() == 1 { "hears" } else { "hear" };
+    format!("{}{more} {hear} of it", named.join(", "))
 }
 
 fn told(note: &Note) -> String {
@@ -442,5 +452,17 @@ fn told(note: &Note) -> String {
             format!("rule {rule} held at {at} for {left_out} more groups than are told")
         }
         Note::ScriptFault { rule, at, fault } => format!("rule {rule}, record of {at}: {fault}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_who_hear_of_a_rule_a_few_are_named() {
+        assert_eq!(hearing(&["a"]), "a hears of it");
+        assert_eq!(hearing(&["a", "b"]), "a, b hear of it");
+        assert_eq!(hearing(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more hear of it");
     }
 }
