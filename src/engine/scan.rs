@@ -323,13 +323,14 @@ impl Programs {
             place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX)
         };
         let rest = self.predicates.reduce(&input.condition, record, memo, &number);
+        if rest == Rest::Settled(false) {
+            return;
+        }
         // A question about what the record lacks does not hold. That leaves what may be a hit as it is, however
         // it came to be looked at.
-        let asks = |number: u32| {
-            let question = program.questions.get(number as usize);
-            question.is_some_and(|question| self.asked(question.memory, record).is_some())
-        };
-        if !rest.may_hold(&asks) {
+        let asked: Vec<_> =
+            program.questions.iter().map(|question| self.asked(question.memory, record)).collect();
+        if !rest.may_hold(&|number| asked.get(number as usize).is_some_and(Option::is_some)) {
             return;
         }
         if let Some(Matched::Made(Some(hit))) = matched[first..].last_mut()
@@ -367,7 +368,7 @@ impl Programs {
             roles: vec![(input.role, rest)],
             exceptions,
             marks: open_marks,
-            asked: program.questions.iter().map(|question| self.asked(question.memory, record)).collect(),
+            asked,
             grouped: key.is_some(),
             valued: values.is_some(),
         };
