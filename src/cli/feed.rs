@@ -225,10 +225,11 @@ impl Archive {
         Ok(lines)
     }
 
-    /// Where `locator` is, for a person.
+    /// Where `locator` is, for a person: a file may be called anything.
     pub fn place(&self, locator: Locator) -> String {
         let number = usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
-        let path = self.paths.get(number).map_or_else(|| "?".to_owned(), |path| path.display().to_string());
+        let path = self.paths.get(number);
+        let path = path.map_or_else(|| "?".to_owned(), |path| show::safe(&path.display().to_string()));
         let offset = locator.0 & ((1 << OFFSET_BITS) - 1);
         // What was sorted has other numbers than the files have.
         let input = self.inputs.get(number).filter(|_| self.sorted.is_none());

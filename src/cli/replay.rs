@@ -147,9 +147,10 @@ impl Replay {
         let alerts = fed.pool.install(|| print(&teller, drafts, threads))?;
         summary(&fed, &notes, &alerts, begun.elapsed());
         if fed.read > 0 && fed.engine.rows() == seen::Tally::default() {
-            show::note(
-                "error: no line made a record; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)",
-            );
+            // What has no time was read, and is told with the way out above.
+            let timeless = fed.quarantined.contains_key(Fault::NoTime.reason());
+            let wanted = "; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
+            show::note(&format!("error: no line made a record{}", if timeless { "" } else { wanted }));
             return Ok(Exit::CouldNotRun);
         }
         Ok(if fed.broken.is_empty() { exit } else { Exit::CouldNotRun })

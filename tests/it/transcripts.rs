@@ -119,6 +119,27 @@ fn a_hostile_line_that_is_no_record_is_shown_as_text() {
 }
 
 #[test]
+fn a_hostile_name_of_a_file_is_shown_as_text_and_what_the_file_lacks_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "z\u{1b}[31m\u{202e}.ndjson";
+    let told = |records: &str| {
+        std::fs::write(folder.path().join(name), records).unwrap();
+        let mut command = std::process::Command::new(LARUM);
+        command.args(["replay", "--rules", "rules/identity"]).arg(folder.path().join(name));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(!told.chars().any(|c| c == '\u{202e}' || c.is_control() && c != '\n'), "{told:?}");
+        assert!(told.contains("z\\u{1b}[31m\\u{202e}.ndjson at line 1, byte 0"), "{told}");
+        told.lines().last().unwrap().to_owned()
+    };
+    let none = "error: no line made a record";
+    assert_eq!(told("{\"a\":1}\n"), none, "one object a line it is");
+    let wanted = "; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
+    assert_eq!(told("[{\"start_time\":\"2026-03-12T10:00:00Z\"}]\n"), format!("{none}{wanted}"));
+}
+
+#[test]
 fn a_line_over_the_bound_is_set_aside_and_the_rest_goes_on() {
     let long = format!(r#"{{"id":"long","user_name":"ana","note":"{}",{FAILED}}}"#, "x".repeat(4 << 20));
     let good = format!(r#"{{"id":"good","user_name":"bob",{FAILED}}}"#);
