@@ -1,9 +1,11 @@
 //! A table of what is remembered by row, packed: hundreds of thousands of rows are looked up once
 //! each and hardly ever again, so that memory is what costs time.
 //!
-//! Rows lie in chunks in the order they came, so that growing moves none of them; the table beside
-//! holds their places and half of their hash. Nothing here knows what is remembered of a row.
+//! Rows lie in chunks in the order they came, so that growing moves none of them and those that came first
+//! are forgotten together; the table beside holds their places and half of their hash. Nothing here knows
+//! what is remembered of a row.
 
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashTable;
@@ -55,20 +57,34 @@ impl From<Key> for RecordId {
 /// Rows that are expected where there are more than a chunk of them.
 const MANY: usize = 24 * CHUNK;
 
+/// Chunks that are kept for the next rows.
+const SPARE: usize = 2;
+
 /// What has an identity.
 pub(super) trait Keyed {
     /// Whose it is.
     fn key(&self) -> Key;
 }
 
-/// Rows by identity. A row keeps its place until the next [`Rows::retain`].
+/// Rows by identity. A row keeps its place until it is forgotten; places are never given twice.
 #[derive(Debug, Clone)]
 pub(super) struct Rows<T> {
     table: HashTable<Spot>,
-    chunks: Vec<Vec<T>>,
+    chunks: VecDeque<Chunk<T>>,
+    /// Place of the first chunk's first row.
+    first: usize,
     /// Chunks whose rows are gone, for the next ones: their pages are at hand already.
     spare: Vec<Vec<T>>,
     len: usize,
+}
+
+/// Rows that came one after the other.
+#[derive(Debug, Clone)]
+pub(super) struct Chunk<T> {
+    /// At most [`CHUNK`].
+    pub(super) rows: Vec<T>,
+    /// The greatest age given with one of them.
+    pub(super) age: u32,
 }
 
 /// Where a row is, and enough of its hash to tell it from nearly all others and to grow the table
@@ -76,12 +92,13 @@ pub(super) struct Rows<T> {
 #[derive(Debug, Clone, Copy)]
 struct Spot {
     hash: u32,
+    /// The lower half of its place: there are never so many rows at a time that it is not enough.
     place: u32,
 }
 
 impl<T> Default for Rows<T> {
     fn default() -> Self {
-        Self { table: HashTable::new(), chunks: Vec::new(), spare: Vec::new(), len: 0 }
+        Self { table: HashTable::new(), chunks: VecDeque::new(), first: 0, spare: Vec::new(), len: 0 }
     }
 }
 
@@ -97,29 +114,48 @@ fn spread(hash: u32) -> u64 {
     (u64::from(hash) << 32) | u64::from(hash)
 }
 
+/// What is kept of a place.
+#[inline]
+pub(super) fn short(place: usize) -> u32 {
+    // The lower half.
+    u32::try_from(place & u32::MAX as usize).unwrap_or(u32::MAX)
+}
+
 impl<T: Keyed> Rows<T> {
     /// The place of the row of `key`.
     #[inline]
     pub(super) fn find(&self, key: Key) -> Option<usize> {
-        let (hash, chunks) = (hash(key), &self.chunks);
+        let (hash, first) = (hash(key), short(self.first));
+        let within = |spot: &Spot| spot.place.wrapping_sub(first) as usize;
         let is_it = |spot: &Spot| {
-            let place = spot.place as usize;
-            spot.hash == hash && chunks[place / CHUNK][place % CHUNK].key() == key
+            let within = within(spot);
+            spot.hash == hash && self.chunks[within / CHUNK].rows[within % CHUNK].key() == key
         };
-        self.table.find(spread(hash), is_it).map(|spot| spot.place as usize)
+        self.table.find(spread(hash), is_it).map(|spot| self.first + within(spot))
+    }
+
+    /// The place of which `short` was kept.
+    #[inline]
+    pub(super) fn place(&self, short_place: u32) -> usize {
+        self.first + short_place.wrapping_sub(short(self.first)) as usize
     }
 
     /// Adds the row of `key`, which is not there; its place. It is made where it lies: copied right
-    /// after it was put together it would cost as much as all else.
+    /// after it was put together it would cost as much as all else. Ages never go down.
     #[inline]
-    pub(super) fn add(&mut self, key: Key, row: impl FnOnce() -> T) -> usize {
-        if self.len.is_multiple_of(CHUNK) {
+    pub(super) fn add(&mut self, key: Key, age: u32, row: impl FnOnce() -> T) -> usize {
+        if self.chunks.back().is_none_or(|chunk| chunk.rows.len() == CHUNK) {
             self.begin_chunk();
         }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(row());
-        }
-        self.file(key)
+        let (hash, before) = (hash(key), (self.chunks.len() - 1) * CHUNK);
+        let Some(chunk) = self.chunks.back_mut() else { return self.first };
+        let place = self.first + before + chunk.rows.len();
+        chunk.rows.push(row());
+        chunk.age = age;
+        let spot = Spot { hash, place: short(place) };
+        self.table.insert_unique(spread(hash), spot, |spot| spread(spot.hash));
+        self.len += 1;
+        place
     }
 
     #[cold]
@@ -128,65 +164,91 @@ impl<T: Keyed> Rows<T> {
             // Where there are many, the table does not grow by and by: each size has pages of its own.
             self.table.reserve(MANY, |spot| spread(spot.hash));
         }
-        let chunk = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
-        self.chunks.push(chunk);
-    }
-
-    /// Files the next row in the table; its place.
-    #[inline]
-    fn file(&mut self, key: Key) -> usize {
-        let (hash, place) = (hash(key), self.len);
-        // Four thousand million rows do not fit in memory.
-        let spot = Spot { hash, place: u32::try_from(place).unwrap_or(u32::MAX) };
-        self.table.insert_unique(spread(hash), spot, |spot| spread(spot.hash));
-        self.len += 1;
-        place
+        let rows = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+        self.chunks.push_back(Chunk { rows, age: 0 });
     }
 
     /// The row at `place`.
+    #[inline]
     pub(super) fn at(&mut self, place: usize) -> Option<&mut T> {
-        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+        let within = place.checked_sub(self.first)?;
+        self.chunks.get_mut(within / CHUNK)?.rows.get_mut(within % CHUNK)
     }
 
     /// The row at `place`, to be looked at.
     pub(super) fn get(&self, place: usize) -> Option<&T> {
-        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+        let within = place.checked_sub(self.first)?;
+        self.chunks.get(within / CHUNK)?.rows.get(within % CHUNK)
     }
 
     /// Every row, in the order they came. Their keys must stay.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().flatten()
+        self.chunks.iter_mut().flat_map(|chunk| &mut chunk.rows)
     }
 
-    /// The rows from the one at `place` on, in the order they came, some at a time.
-    pub(super) fn lists(&self, place: usize) -> impl Iterator<Item = &[T]> {
-        let (first, within) = (place / CHUNK, place % CHUNK);
-        let from = move |number: usize| if number == 0 { within } else { 0 };
-        let lists = self.chunks.iter().skip(first).enumerate();
-        lists.map(move |(number, chunk)| chunk.get(from(number)..).unwrap_or_default())
+    /// The rows from the one at `place` on, in the order they came, some at a time: the place of the first of
+    /// them, and the age of their chunk.
+    pub(super) fn lists(&self, place: usize) -> impl Iterator<Item = (usize, u32, &[T])> {
+        let from = place.saturating_sub(self.first);
+        let chunks = self.chunks.iter().enumerate().skip(from / CHUNK);
+        chunks.map(move |(number, chunk)| {
+            let before = from.saturating_sub(number * CHUNK);
+            let rows = chunk.rows.get(before..).unwrap_or_default();
+            (self.first + number * CHUNK + before, chunk.age, rows)
+        })
     }
 
     /// Every row, in the order they came.
     pub(super) fn into_rows(self) -> impl Iterator<Item = T> {
-        self.chunks.into_iter().flatten()
+        self.chunks.into_iter().flat_map(|chunk| chunk.rows)
     }
 
-    /// Keeps what `kept` gives of each row, in their order; no key may change. A row that stays is made anew:
-    /// one that is changed in a part of it and then moved waits until all writes before are done.
-    pub(super) fn retain(&mut self, mut kept: impl FnMut(&T) -> Option<T>) {
-        self.table.clear();
-        self.len = 0;
-        for mut chunk in std::mem::take(&mut self.chunks) {
-            for row in &chunk {
-                if let Some(row) = kept(row) {
-                    self.add(row.key(), || row);
-                }
+    /// The chunk that came first.
+    pub(super) fn oldest(&self) -> Option<&Chunk<T>> {
+        self.chunks.front()
+    }
+
+    /// Forgets the rows of the chunk that came first; `gone` is told of each.
+    pub(super) fn forget_oldest(&mut self, gone: impl FnMut(&T)) {
+        let Some(Chunk { mut rows, .. }) = self.chunks.pop_front() else { return };
+        for (number, row) in rows.iter().enumerate() {
+            let place = short(self.first + number);
+            if let Ok(spot) = self.table.find_entry(spread(hash(row.key())), |spot| spot.place == place) {
+                spot.remove();
             }
-            chunk.clear();
-            self.spare.push(chunk);
         }
-        // As many rows again are to be expected.
-        self.spare.truncate(self.chunks.len() + 1);
+        self.len -= rows.len();
+        self.first += CHUNK;
+        rows.iter().for_each(gone);
+        rows.clear();
+        // As many rows are to be expected as there were at a time, and no more.
+        if self.spare.len() < SPARE {
+            self.spare.push(rows);
+        }
+    }
+
+    /// Where the first row is, or the next one would be if there is none.
+    pub(super) fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Where the next row will be.
+    pub(super) fn next(&self) -> usize {
+        match self.chunks.back() {
+            None => self.first,
+            Some(last) => self.first + (self.chunks.len() - 1) * CHUNK + last.rows.len(),
+        }
+    }
+
+    /// Forgets the rows before the one at `first`, which begins a chunk; false if it does not.
+    pub(super) fn begin_at(&mut self, first: usize) -> bool {
+        while self.first < first && !self.chunks.is_empty() {
+            self.forget_oldest(|_| ());
+        }
+        if self.chunks.is_empty() && first.is_multiple_of(CHUNK) {
+            self.first = first;
+        }
+        self.first == first
     }
 
     /// Rows there are.
@@ -230,22 +292,34 @@ mod tests {
 
         #[test]
         fn rows_are_what_a_map_is(
-            steps in prop::collection::vec((any::<u16>(), 0_u8..50), 0..400),
+            steps in prop::collection::vec((any::<u16>(), 0_u8..60), 0..400),
             bulk in 0_u32..3,
         ) {
             let (mut rows, mut map) = (Rows::default(), BTreeMap::new());
+            // In the order they came, with their places.
+            let mut came: Vec<(usize, RecordId)> = Vec::new();
             // Enough to fill chunks.
             for number in 0..bulk * 5_000 {
                 let key = RecordId(u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_9e37_79b9).to_le_bytes());
                 map.insert(key, number);
-                rows.add(key.into(), || (key, number));
+                came.push((rows.add(key.into(), number, || (key, number)), key));
             }
             for (number, what) in steps {
                 let key = id(number);
+                let age = bulk * 5_000 + u32::from(what);
                 if what == 0 {
-                    rows.retain(|row| Some(*row).filter(|row| row.1 % 7 != u32::from(number) % 7));
-                    map.retain(|_, value| *value % 7 != u32::from(number) % 7);
+                    let oldest = rows.oldest().map(|chunk| chunk.rows.clone()).unwrap_or_default();
+                    let mut gone = Vec::new();
+                    rows.forget_oldest(|row| gone.push(*row));
+                    prop_assert_eq!(&gone, &oldest);
+                    for (number, row) in gone.iter().enumerate() {
+                        prop_assert_eq!(map.remove(&row.0), Some(row.1));
+                        prop_assert_eq!(came[number].1, row.0);
+                        prop_assert!(rows.get(came[number].0).is_none());
+                    }
+                    came.drain(..gone.len());
                 } else if let Some(place) = rows.find(key.into()) {
+                    prop_assert_eq!(rows.place(short(place)), place);
                     prop_assert_eq!(rows.at(place).map(|row| (row.0, row.1)), map.get(&key).map(|value| (key, *value)));
                     if let (Some(row), Some(value)) = (rows.at(place), map.get_mut(&key)) {
                         row.1 += 1;
@@ -253,18 +327,31 @@ mod tests {
                     }
                 } else {
                     prop_assert!(map.insert(key, u32::from(number)).is_none());
-                    let place = rows.add(key.into(), || (key, u32::from(number)));
+                    let next = rows.next();
+                    let place = rows.add(key.into(), age, || (key, u32::from(number)));
+                    prop_assert!(place == next && came.last().is_none_or(|last| last.0 < place));
+                    came.push((place, key));
                     prop_assert_eq!(rows.at(place).copied(), Some((key, u32::from(number))));
                 }
                 prop_assert_eq!(rows.len(), map.len());
             }
+            // Written down and read again, from any place on.
             let mut again = Rows::default();
-            rows.lists(0).flatten().for_each(|row| {
-                again.add(row.0.into(), || *row);
-            });
-            let from = rows.len() / 3;
-            let all: Vec<_> = rows.lists(0).flatten().skip(from).collect();
-            prop_assert_eq!(rows.lists(from).flatten().collect::<Vec<_>>(), all);
+            prop_assert!(again.begin_at(rows.first()));
+            for (place, age, list) in rows.lists(0) {
+                prop_assert_eq!(place, again.next());
+                list.iter().for_each(|row| {
+                    again.add(row.0.into(), age, || *row);
+                });
+            }
+            prop_assert_eq!(again.next(), rows.next());
+            let third = came.len() / 3;
+            let from = came.get(third).map_or(rows.next(), |(place, _)| *place);
+            let listed: Vec<(usize, RecordId)> = rows
+                .lists(from)
+                .flat_map(|(place, _, list)| list.iter().enumerate().map(move |(number, row)| (place + number, row.0)))
+                .collect();
+            prop_assert_eq!(&listed, &came[third..]);
             for (key, value) in &map {
                 for rows in [&mut rows, &mut again] {
                     let place = rows.find((*key).into());
@@ -273,5 +360,24 @@ mod tests {
             }
             prop_assert_eq!(again.len(), map.len());
         }
+    }
+
+    #[test]
+    fn places_may_be_more_than_fit_in_what_is_kept_of_them() {
+        let mut rows = Rows::default();
+        let first = (u32::MAX as usize + 1) - CHUNK;
+        assert!(rows.begin_at(first));
+        for number in 0..2 * CHUNK {
+            let key = id(u16::try_from(number).expect("few"));
+            let place = rows.add(key.into(), 0, || (key, 0));
+            assert_eq!((place, rows.find(key.into())), (first + number, Some(place)));
+            assert_eq!(rows.place(short(place)), place);
+        }
+        rows.forget_oldest(|_| ());
+        assert_eq!(rows.find(id(0).into()), None);
+        assert_eq!(rows.find(id(u16::try_from(CHUNK).expect("few")).into()), Some(first + CHUNK));
+        // What begins within a chunk, or before what there is, is no beginning.
+        assert!(!rows.begin_at(first) && !rows.begin_at(first + CHUNK + 1));
+        assert!(rows.begin_at(first + 2 * CHUNK) && rows.len() == 0);
     }
 }

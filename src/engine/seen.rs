@@ -3,8 +3,9 @@
 //!
 //! Closed rows are remembered for as long as a late record may still be put in at its own time, at
 //! least the lookback; rows whose end is still to come until it has, open rows for as long as the
-//! service keeps them. They are swept out by age: when the watermark has moved on by that long, what
-//! was taken in before the last sweep goes. Beyond that, a row that comes again counts as new, is too
+//! service keeps them. They go in the order they came, thousands at a time: at each sweep, of which there
+//! are [`SWEEPS`] while the watermark moves on by that long, those that were taken in as long ago; the few
+//! of them that still matter come to the end. Beyond that, a row that comes again counts as new, is too
 //! late for any window, and raises alerts that exist already.
 
 mod change;
@@ -23,11 +24,17 @@ use crate::record::batch::Slot;
 use crate::record::field::lookup;
 use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 
-use super::rows::{Key, Keyed, Rows};
+use super::rows::{Key, Keyed, Rows, short};
 use kept::{Noted, note_more, note_row};
 
 /// So many rows fit the caches, as far as they are looked up.
 const NEAR: usize = 1 << 14;
+/// While the watermark moves on by as long as rows are remembered, there are so many sweeps.
+const SWEEPS: i64 = 8;
+/// A row that was taken in so many sweeps ago was so for as long as rows are remembered.
+const OLD: u32 = 9;
+/// Rows of which more than one in so many still matter stay where they are, until they are twice as old.
+const FEW: usize = 8;
 /// How far polling reads back; rows in it are read again and again.
 pub const LOOKBACK: Millis = Millis::mins(15);
 /// The service forgets after 30 days, so an open row cannot come again after that.
@@ -103,6 +110,7 @@ impl Wants {
 pub struct Seat {
     key: Key,
     sweeps: u32,
+    /// What is kept of its place.
     place: u32,
 }
 
@@ -124,12 +132,10 @@ struct Seen {
 struct Is(u8);
 
 impl Is {
-    /// Taken in since the last sweep.
-    const YOUNG: u8 = 1;
     /// Its end record has come.
-    const ENDED: u8 = 1 << 1;
+    const ENDED: u8 = 1;
     /// Its end is still to come.
-    const OPEN: u8 = 1 << 2;
+    const OPEN: u8 = 1 << 1;
 
     fn now(what: u8, so: bool) -> u8 {
         if so { what } else { 0 }
@@ -303,15 +309,15 @@ impl SeenRows {
         let end = wants.end_of(row);
         let sweeps = self.sweeps;
         let record = |phase, at, again, place: usize| {
-            let seat = Seat { key, sweeps, place: u32::try_from(place).unwrap_or(u32::MAX) };
+            let seat = Seat { key, sweeps, place: short(place) };
             Fresh { row: number, phase, at, again, seat, changed: None }
         };
         let fields = || wants.amendments.then(|| digests(batch, number));
         let Some(place) = self.rows.find(key) else {
             tally.new += 1;
-            let is = Is(Is::YOUNG | Is::now(Is::ENDED, end.is_some()) | Is::now(Is::OPEN, row.open));
+            let is = Is(Is::now(Is::ENDED, end.is_some()) | Is::now(Is::OPEN, row.open));
             let (version, start) = (row.version, row.start);
-            let place = self.rows.add(key, || Seen { key, version, start, hit: 0, lane, is });
+            let place = self.rows.add(key, sweeps, || Seen { key, version, start, hit: 0, lane, is });
             fresh.push(record(phase, row.start, false, place));
             fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
             let more = More { end, fields: fields(), ..More::default() };
@@ -355,7 +361,7 @@ impl SeenRows {
     /// record before. A record that only cleared its group may still become a hit.
     pub fn first_time(&mut self, seat: Seat, was: Was) -> bool {
         let place =
-            if seat.sweeps == self.sweeps { Some(seat.place as usize) } else { self.rows.find(seat.key) };
+            if seat.sweeps == self.sweeps { Some(self.rows.place(seat.place)) } else { self.rows.find(seat.key) };
         let Some(place) = place else { return true };
         let Some(seen) = self.rows.at(place) else { return true };
         let bit = if was.amended || was.program >= BITS { 0 } else { 1_u32 << was.program };
@@ -399,22 +405,44 @@ impl SeenRows {
             return;
         }
         let (swept, kept) = (*self.swept.get_or_insert(watermark), horizon.max(LOOKBACK));
-        if watermark - swept < kept {
+        if watermark - swept < Millis(kept.0 / SWEEPS) {
             return;
         }
-        (self.swept, self.noted) = (Some(watermark), None);
+        self.swept = Some(watermark);
         self.sweeps = self.sweeps.wrapping_add(1);
-        let more = &mut self.more;
-        let anything = !more.is_empty();
-        self.rows.retain(|seen| {
-            let end = if anything { more.get(&seen.key).and_then(|more| more.end) } else { None };
-            let stays =
-                seen.is.so(Is::YOUNG) || seen.matters(end, watermark, left.get(&seen.lane).copied(), kept);
-            if anything && !stays {
-                more.swap_remove(&seen.key);
+        // What stays is taken in again, once a sweep.
+        let last = self.rows.next();
+        while self.rows.first() < last
+            && let Some(oldest) = self.rows.oldest()
+        {
+            let age = self.sweeps.wrapping_sub(oldest.age);
+            if age < OLD {
+                break;
             }
-            stays.then_some(Seen { is: Is(seen.is.0 & !Is::YOUNG), ..*seen })
+            let matters = |seen: &Seen| {
+                let end = self.more.get(&seen.key).and_then(|more| more.end);
+                seen.matters(end, watermark, left.get(&seen.lane).copied(), kept)
+            };
+            let stay: Vec<Seen> = oldest.rows.iter().filter(|seen| matters(seen)).copied().collect();
+            if stay.len() > oldest.rows.len() / FEW && age < 2 * OLD {
+                break;
+            }
+            self.forget_oldest(stay);
+        }
+    }
+
+    /// Forgets the rows that came first, but for those that `stay`.
+    fn forget_oldest(&mut self, stay: Vec<Seen>) {
+        let Self { rows, more, sweeps, noted, .. } = self;
+        let mut staying = stay.iter().peekable();
+        rows.forget_oldest(|seen| {
+            if staying.next_if(|next| next.key == seen.key).is_none() && more.swap_remove(&seen.key).is_some() {
+                note_more(noted, seen.key);
+            }
         });
+        for seen in stay {
+            rows.add(seen.key, *sweeps, || seen);
+        }
     }
 
     /// Rows remembered.

@@ -55,7 +55,6 @@ impl SeenRows {
         let Self { rows, more: mut mores, .. } = other;
         for mut theirs in rows.into_rows() {
             theirs.follow(moves, &mut mores);
-            theirs.is.set(Is::YOUNG, true);
             let mut more = mores.swap_remove(&theirs.key).unwrap_or_default();
             let fields = more.fields.take().filter(|_| wants.amendments);
             more.fields = fields.map(|fields| moved(&fields, &columns));
@@ -67,7 +66,7 @@ impl SeenRows {
             if !more.is_nothing() {
                 self.more.insert(theirs.key, more);
             }
-            self.rows.add(theirs.key, || theirs);
+            self.rows.add(theirs.key, self.sweeps, || theirs);
         }
     }
 }

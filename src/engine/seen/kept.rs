@@ -7,14 +7,16 @@ use super::super::checkpoint::{BadSnapshot, Items, Kind, Pieces};
 use super::super::rows::{Key, Keyed as _, Rows};
 use super::{More, Mores, Seen, SeenRows};
 
-/// Rows in one item.
-const ROWS: usize = 1 << 12;
+/// Rows of which other things are remembered besides: so few are not worth to write all of them.
+const MORE: usize = 1 << 16;
 
 /// What changed since all rows were written down.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Noted {
-    /// Rows that were written.
-    len: usize,
+    /// Where the first row is that was not written.
+    next: usize,
+    /// As many may change before all are written.
+    most: usize,
     /// Places of those that changed since.
     rows: Vec<usize>,
     /// Rows of which other things are remembered besides.
@@ -24,9 +26,9 @@ pub(super) struct Noted {
 /// Notes that a row changed.
 pub(super) fn note_row(noted: &mut Option<Noted>, place: usize) {
     let Some(notes) = noted else { return };
-    if place < notes.len && notes.rows.last() != Some(&place) {
+    if place < notes.next && notes.rows.last() != Some(&place) {
         notes.rows.push(place);
-        if notes.rows.len() > notes.len {
+        if notes.rows.len() > notes.most {
             // To write all of them down takes less.
             *noted = None;
         }
@@ -39,6 +41,9 @@ pub(super) fn note_more(noted: &mut Option<Noted>, key: Key) {
         && notes.more.last() != Some(&key)
     {
         notes.more.push(key);
+        if notes.more.len() > notes.most.max(MORE) {
+            *noted = None;
+        }
     }
 }
 
@@ -46,11 +51,10 @@ impl SeenRows {
     /// Writes what is remembered; what has changed, unless it is the whole state.
     pub(in crate::engine) fn write(&self, whole: bool, pieces: &mut Pieces) -> Result<(), BadSnapshot> {
         let noted = self.noted.as_ref().filter(|_| !whole);
-        pieces.add(Kind::Seen, &(noted.is_none(), self.swept, self.sweeps))?;
-        let mut from = noted.map_or(0, |noted| noted.len);
-        for rows in self.rows.lists(from).flat_map(|rows| rows.chunks(ROWS)) {
-            pieces.add(Kind::Rows, &(from, rows))?;
-            from += rows.len();
+        pieces.add(Kind::Seen, &(noted.is_none(), self.swept, self.sweeps, self.rows.first()))?;
+        let from = noted.map_or(0, |noted| noted.next);
+        for (place, age, rows) in self.rows.lists(from).filter(|(_, _, rows)| !rows.is_empty()) {
+            pieces.add(Kind::Rows, &(place, age, rows))?;
         }
         let Some(noted) = noted else {
             return Ok(self
@@ -61,7 +65,8 @@ impl SeenRows {
         let mut places = noted.rows.clone();
         places.sort_unstable();
         places.dedup();
-        for place in places {
+        // Those that are gone since are not asked for.
+        for place in places.into_iter().filter(|place| *place >= self.rows.first()) {
             pieces.add(Kind::Row, &(place, self.rows.get(place)))?;
         }
         let mut keys = noted.more.clone();
@@ -75,7 +80,7 @@ impl SeenRows {
 
     /// What changes from now on is written next time.
     pub fn note_anew(&mut self) {
-        self.noted = Some(Noted { len: self.rows.len(), ..Noted::default() });
+        self.noted = Some(Noted { next: self.rows.next(), most: self.rows.len(), ..Noted::default() });
     }
 
     /// Takes in one item.
@@ -83,19 +88,22 @@ impl SeenRows {
         self.noted = None;
         match kind {
             Kind::Seen => {
-                let (anew, swept, sweeps): (bool, Option<Timestamp>, u32) = items.take()?;
+                let (anew, swept, sweeps, first): (bool, Option<Timestamp>, u32, usize) = items.take()?;
                 if anew {
                     (self.rows, self.more) = (Rows::default(), Mores::default());
+                }
+                if !self.rows.begin_at(first) {
+                    return Err(BadSnapshot::Damaged);
                 }
                 (self.swept, self.sweeps) = (swept, sweeps);
             }
             Kind::Rows => {
-                let (from, rows): (usize, Vec<Seen>) = items.take()?;
-                if from != self.rows.len() {
+                let (from, age, rows): (usize, u32, Vec<Seen>) = items.take()?;
+                if from != self.rows.next() {
                     return Err(BadSnapshot::Damaged);
                 }
                 for row in rows {
-                    self.rows.add(row.key(), || row);
+                    self.rows.add(row.key(), age, || row);
                 }
             }
             Kind::Row => {
