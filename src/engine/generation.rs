@@ -22,7 +22,8 @@ use crate::rule::lists::{ListText, Lists};
 use crate::rule::problem::{Problems, Span};
 use crate::rule::script::Script;
 use crate::rule::sigma::{self, LogSourceMap};
-use crate::rule::spec::{Pattern, Spec};
+use crate::rule::pattern::Pattern;
+use crate::rule::spec::Spec;
 
 /// Bounds that decide something; part of the generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

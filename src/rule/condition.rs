@@ -16,6 +16,7 @@ use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record
 
 use super::lists::{List, Lists};
 use super::past::{QuestionId, Rest};
+use super::pattern::Pattern;
 use super::spec::{Bound, ClockPart, Expr, Filling, Literal, Ordering, Part, Past, Predicate, Test};
 
 /// Number of an interned predicate.
@@ -101,7 +102,7 @@ enum ReadyTest {
     Contains(Vec<Finder<'static>>),
     StartsWith(Vec<String>),
     EndsWith(Vec<String>),
-    Regex(Vec<Arc<regex::Regex>>),
+    Regex(Vec<Pattern>),
     Cidr(Vec<ipnet::IpNet>),
     Compare(Ordering, Bound),
     Exists(bool),
@@ -310,7 +311,7 @@ fn ready_test(test: &Test, columns: &mut Columns, lists: &Lists) -> ReadyTest {
         Test::StartsWith(needles) => ReadyTest::StartsWith(needles.clone()),
         Test::EndsWith(needles) => ReadyTest::EndsWith(needles.clone()),
         Test::Regex(patterns) => {
-            ReadyTest::Regex(patterns.iter().map(|pattern| pattern.regex.clone()).collect())
+            ReadyTest::Regex(patterns.clone())
         }
         Test::Cidr(nets) => ReadyTest::Cidr(nets.clone()),
         Test::Compare(ordering, bound) => ReadyTest::Compare(*ordering, *bound),

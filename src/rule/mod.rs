@@ -17,6 +17,7 @@ pub mod index;
 pub mod keys;
 pub mod lists;
 pub mod past;
+pub mod pattern;
 pub mod problem;
 pub mod reference;
 pub mod schema;

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use ipnet::IpNet;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::record::{FieldName, Level, Millis, Number, RuleId, Timestamp};
 
 use super::case::Case;
 use super::hours::{Hours, zone_name};
+use super::pattern::Pattern;
 use super::problem::Span;
 use super::suggest::nearest;
 use super::verb::usual;
@@ -327,50 +328,6 @@ pub enum Literal {
     Address(IpAddr),
     /// Null or absent.
     Null,
-}
-
-/// A regular expression, compiled under [`Pattern::SIZE_LIMIT`]; equal and digested by its text.
-#[derive(Clone)]
-pub struct Pattern {
-    /// As spelt.
-    pub text: String,
-    /// True when case counts.
-    pub cased: bool,
-    /// Compiled; shared by all that look for it, for each takes some kilobytes.
-    pub regex: Arc<regex::Regex>,
-}
-
-impl Pattern {
-    /// Bytes of a compiled regular expression.
-    pub const SIZE_LIMIT: usize = 1 << 20;
-
-    /// Compiles `text`; without case unless `cased`.
-    pub fn new(text: &str, cased: bool) -> Result<Self, regex::Error> {
-        let regex = regex::RegexBuilder::new(text)
-            .case_insensitive(!cased)
-            .size_limit(Self::SIZE_LIMIT)
-            .dfa_size_limit(Self::SIZE_LIMIT)
-            .build()?;
-        Ok(Self { text: text.to_owned(), cased, regex: Arc::new(regex) })
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text && self.cased == other.cased
-    }
-}
-
-impl fmt::Debug for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/{}/", self.text)
-    }
-}
-
-impl Serialize for Pattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.text, self.cased).serialize(serializer)
-    }
 }
 
 /// The fields whose values make a group, and what happens to a record that lacks one.

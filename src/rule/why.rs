@@ -137,7 +137,7 @@ fn look(predicate: &Predicate) -> String {
         Test::StartsWith(needles) => format!("{field} starts with {}{cased}", list(needles, quoted)),
         Test::EndsWith(needles) => format!("{field} ends with {}{cased}", list(needles, quoted)),
         Test::Regex(patterns) => {
-            format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text)))
+            format!("{field} matches {}{cased}", list(patterns, |p| format!("/{}/", p.text())))
         }
         Test::Cidr(nets) => format!("{field} is in {}", list(nets, ToString::to_string)),
         Test::Compare(ordering, bound) => format!("{field} {} {}", ordering.sign(), self::bound(*bound)),

@@ -7,7 +7,7 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicodeRange, Hir, HirKind, Look, Repetition};
 
 use crate::record::fold::{fold, fold_char};
-use crate::rule::spec::Pattern;
+use crate::rule::pattern::Pattern;
 
 /// Alternatives of one set at most; beyond them the texts are too many or too short to tell much.
 const MOST: usize = 32;
@@ -33,7 +33,7 @@ pub(super) struct OneOf {
 
 /// Every set of texts of which a match of `pattern` has one.
 pub(super) fn needed(pattern: &Pattern) -> Vec<OneOf> {
-    let parsed = ParserBuilder::new().case_insensitive(!pattern.cased).build().parse(&pattern.text);
+    let parsed = ParserBuilder::new().case_insensitive(!pattern.cased()).build().parse(pattern.text());
     // What does not parse did not compile either.
     let Ok(hir) = parsed else { return Vec::new() };
     let mut found = Vec::new();

@@ -13,7 +13,8 @@ use crate::record::{FieldName, Locator, Number, Phase};
 use crate::rule::condition::{Memo, Predicates, address};
 use crate::rule::decode::{Options, decode};
 use crate::rule::problem::Span;
-use crate::rule::spec::{Bound, Literal, Ordering, Part, Pattern, Predicate, Test};
+use crate::rule::pattern::Pattern;
+use crate::rule::spec::{Bound, Literal, Ordering, Part, Predicate, Test};
 
 const FIELDS: [&str; 7] =
     ["user_name", "public_ip", "e2e_rtt", "is_reconnect", "raw.colour", "phase", "failed_reason"];

@@ -20,7 +20,7 @@ use super::limits::charge;
 use super::view::{View, datum};
 use crate::record::place::metres;
 use crate::record::{Datum, Timestamp};
-use crate::rule::spec::Pattern;
+use crate::rule::pattern::Pattern;
 
 /// Patterns of one script that are kept compiled. Those that the script spells out come first; a
 /// script that makes more at run time compiles them again.
@@ -159,7 +159,7 @@ pub(super) fn time_zone(text: &str) -> Result<Tz, String> {
 }
 
 fn pattern(text: &str) -> Result<Arc<Regex>, String> {
-    Pattern::new(text, true).map(|pattern| pattern.regex).map_err(|error| {
+    Pattern::compile(text, true).map(Arc::new).map_err(|error| {
         if let regex::Error::CompiledTooBig(limit) = error {
             return format!("regular expression needs more than {limit} bytes");
         }

@@ -437,7 +437,7 @@ fn values(look: &Predicate) -> Option<Vec<String>> {
     Some(match &look.test {
         Test::Equals(literals) => literals.iter().map(literal).collect(),
         Test::Contains(list) | Test::StartsWith(list) | Test::EndsWith(list) => texts(list),
-        Test::Regex(patterns) => patterns.iter().map(|pattern| quoted(&pattern.text)).collect(),
+        Test::Regex(patterns) => patterns.iter().map(|pattern| quoted(pattern.text())).collect(),
         Test::Cidr(nets) => nets.iter().map(|net| quoted(&net.to_string())).collect(),
         Test::Compare(_, Bound::Number(number)) => vec![number.to_string()],
         Test::Compare(_, Bound::Length(length)) => vec![length.0.to_string()],

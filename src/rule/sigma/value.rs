@@ -4,7 +4,8 @@
 //! itself, and before anything else it is a backslash. Most texts are no pattern at all, and most
 //! patterns are a beginning, an end or a part: those never become a regular expression.
 
-use super::super::spec::{Literal, Part, Pattern, Test};
+use super::super::pattern::Pattern;
+use super::super::spec::{Literal, Part, Test};
 use crate::record::fold::fold;
 
 /// A part of a text.
