@@ -10,6 +10,9 @@ mod packed;
 mod timers;
 mod worth;
 
+use std::ops::Deref;
+use std::sync::LazyLock;
+
 use hashbrown::HashTable;
 
 use super::group::Group;
@@ -67,6 +70,57 @@ pub struct Groups {
     /// What changed since all were written down; none: nobody knows.
     changed: Option<Changed>,
     look: Look,
+}
+
+/// Groups of a program that may never have one: most of thousands judge each record by itself.
+#[derive(Debug, Default)]
+pub struct Perhaps(Option<Box<Groups>>);
+
+static NO_GROUPS: LazyLock<Groups> = LazyLock::new(Groups::default);
+
+impl Perhaps {
+    /// The groups, if there ever was one.
+    pub fn any(&mut self) -> Option<&mut Groups> {
+        self.0.as_deref_mut()
+    }
+
+    /// The groups, from now on.
+    pub fn made(&mut self) -> &mut Groups {
+        self.0.get_or_insert_default()
+    }
+
+    /// The group of `key`, to be changed.
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Group> {
+        self.any()?.get_mut(key)
+    }
+
+    /// Bytes of them in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.0.as_deref().map_or(0, |groups| size_of::<Groups>() + groups.bytes())
+    }
+
+    /// Hands out what is to be written: see [`Groups::write`]. Where there never was a group, nothing is.
+    pub fn write(
+        &self,
+        whole: bool,
+        give: impl FnMut(bool, &[Key], &[u8]) -> Result<(), postcard::Error>,
+    ) -> Result<(), postcard::Error> {
+        self.0.as_deref().map_or(Ok(()), |groups| groups.write(whole, give))
+    }
+}
+
+impl Deref for Perhaps {
+    type Target = Groups;
+
+    fn deref(&self) -> &Groups {
+        self.0.as_deref().unwrap_or_else(|| &NO_GROUPS)
+    }
+}
+
+impl From<Groups> for Perhaps {
+    fn from(groups: Groups) -> Self {
+        Self(Some(Box::new(groups)))
+    }
 }
 
 /// A group that lies ready. Apart from the table, which grows and is searched the sooner.

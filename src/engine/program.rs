@@ -18,7 +18,7 @@ use crate::rule::verb::{Entry, Judge as _, Order, Shared, Verb};
 
 use super::group::stays_open;
 use super::group::{Alike, Decision, Group, Surroundings};
-use super::groups::Groups;
+use super::groups::{Groups, Perhaps};
 use super::key::GroupKey as Key;
 use super::memory::MemoryState;
 use super::open::{Open, Settled};
@@ -132,7 +132,7 @@ const FEW: usize = 1 << 10;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ProgramState {
     #[serde(skip)]
-    groups: Groups,
+    groups: Perhaps,
     /// Hits ahead of the watermark.
     #[serde(skip)]
     waiting: Vec<Waiting>,
@@ -193,7 +193,7 @@ impl ProgramState {
         }
         let raised = std::mem::take(&mut self.raised);
         let state = |(place, alerts): (usize, u64)| Self {
-            groups: self.groups.apart(Some(place)),
+            groups: self.groups.apart(Some(place)).into(),
             waiting: self.waiting.clone(),
             in_order: self.in_order,
             watermark: self.watermark,
@@ -210,7 +210,7 @@ impl ProgramState {
         for part in &mut parts {
             part.pack_down(WARM_APART);
         }
-        self.groups = self.groups.apart(None);
+        self.groups = self.groups.apart(None).into();
         debug_assert_eq!(parts.len(), program.alike.len());
         parts
     }
@@ -288,12 +288,12 @@ impl ProgramState {
 
     /// Packs groups that were not touched lately.
     pub fn pack_idle(&mut self) {
-        self.groups.pack_idle();
+        self.groups.any().into_iter().for_each(Groups::pack_idle);
     }
 
     /// Packs groups until no more than `most` lie ready.
     pub fn pack_down(&mut self, most: usize) {
-        self.groups.pack_down(most);
+        self.groups.any().into_iter().for_each(|groups| groups.pack_down(most));
     }
 
     /// Bytes of it in memory, about.
@@ -602,7 +602,7 @@ impl ProgramState {
             self.readable.map_or(Timestamp::MIN, |readable| Timestamp(readable.0.saturating_add(1)));
         let time = if place.program.verb.waits() { time.min(readable) } else { time };
         while let Some(at) = self.groups.first_timer().filter(|at| *at < time) {
-            for key in self.groups.take_timers() {
+            for key in self.groups.made().take_timers() {
                 self.come_to(&key, at, place, out);
             }
         }
@@ -625,9 +625,9 @@ impl ProgramState {
         }
         self.hear(from, None, place, at, out);
         if expires {
-            self.groups.remove(key);
+            self.groups.made().remove(key);
         } else {
-            self.groups.set_timer(key, next);
+            self.groups.made().set_timer(key, next);
         }
     }
 
@@ -663,7 +663,7 @@ impl ProgramState {
         // One timer a group: an earlier one is looked at and set anew when it comes.
         let next = group.next_timer(place.program);
         if next.is_some_and(|next| group.timer.is_none_or(|timer| next < timer)) {
-            self.groups.set_timer(key, next);
+            self.groups.made().set_timer(key, next);
         }
         place.dirty(key, out);
         let now = self.quiet.reached.or(self.watermark).map_or(at, |reached| reached.max(at));
@@ -700,7 +700,7 @@ impl ProgramState {
                 None
             });
             if goes {
-                self.groups.remove(&key);
+                self.groups.made().remove(&key);
             }
         }
         for (key, until) in keys {
@@ -716,7 +716,7 @@ impl ProgramState {
     /// Makes a group.
     fn found(&mut self, key: &Key, at: Timestamp, place: &Place<'_>, out: &mut Outcome) {
         self.make_room(at, place, out);
-        self.groups.insert(key);
+        self.groups.made().insert(key);
     }
 
     fn tell_fault(&mut self, at: Timestamp, fault: String, place: &Place<'_>, out: &mut Outcome) {
@@ -746,14 +746,14 @@ impl ProgramState {
                 out.notes.push(Note::GroupsFull { rule, at, limit: place.limits.groups });
             }
         }
-        let Some(key) = self.groups.quietest() else { return };
+        let Some(key) = self.groups.made().quietest() else { return };
         let Some(group) = self.groups.get_mut(&key) else { return };
         let mut aside = Aside::default();
         let told = (&mut self.counters, &mut out.drafts);
         let mut around = place.around(&key, self.readable, &self.shared, told, &mut aside);
         let from = around.drafts.len();
         group.evict(at, &mut around);
-        self.groups.remove(&key);
+        self.groups.made().remove(&key);
         self.hear(from, None, place, at, out);
         self.counters.groups_evicted += 1;
         if place.watched {

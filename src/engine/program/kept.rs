@@ -2,7 +2,7 @@
 //! rest, and of both only what changed, where that is asked.
 
 use super::super::checkpoint::{BadSnapshot, Bytes, Items, Kind, Pieces};
-use super::{Key, ProgramState, Waiting};
+use super::{Groups, Key, ProgramState, Waiting};
 
 /// Hits that wait, in one item.
 const HITS: usize = 1 << 10;
@@ -27,7 +27,7 @@ impl ProgramState {
     /// What changes from now on is written next time.
     pub fn note_anew(&mut self) {
         self.waiting.iter_mut().for_each(|hit| hit.written = true);
-        self.groups.note_anew();
+        self.groups.any().into_iter().for_each(Groups::note_anew);
     }
 
     /// Takes over what is written apart from `before`, the same program's state.
@@ -48,11 +48,11 @@ impl ProgramState {
     /// Takes in groups, and lets others go.
     pub(in crate::engine) fn read_groups(&mut self, items: &mut Items<'_>) -> Result<(), BadSnapshot> {
         let (clear, gone, records): (bool, Vec<Key>, &[u8]) = items.take()?;
-        if self.groups.read(clear, &gone, records) { Ok(()) } else { Err(BadSnapshot::Damaged) }
+        if self.groups.made().read(clear, &gone, records) { Ok(()) } else { Err(BadSnapshot::Damaged) }
     }
 
     /// Makes again what is not written.
     pub fn wake(&mut self) {
-        self.groups.wake();
+        self.groups.any().into_iter().for_each(Groups::wake);
     }
 }
