@@ -265,6 +265,14 @@ impl<'a> Record<'a> {
         self.batch.slots[self.row * self.batch.columns.len() + usize::from(column.0)]
     }
 
+    /// The value in `column` as it is spelt, where the row has a text or a number there: nearly always.
+    #[inline]
+    pub fn plain(self, column: Column) -> Option<&'a str> {
+        let slot = self.slot(column);
+        matches!(slot.kind, SlotKind::Text | SlotKind::Number)
+            .then(|| &self.batch.text[slot.start as usize..(slot.start + slot.len) as usize])
+    }
+
     /// The value in `column`. The fact `phase` is the record's own, `changed` only of an amended
     /// record; all else is the row's.
     #[inline]

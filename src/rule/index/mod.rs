@@ -129,7 +129,7 @@ const GUARDED: usize = 2;
 const GUARDS: usize = 4;
 
 /// What each field that few texts are looked for in held last, and what was found: facts hold the
-/// same few words again and again, which lie in one place of their batch. Of other fields, what was
+/// same few words again and again, which lie in one place of their batch. Of all fields, what was
 /// found in the texts that come again and again. And what looking up needs.
 #[derive(Debug, Default)]
 pub struct Looked {
@@ -427,7 +427,7 @@ impl Tables {
         };
         for ((field, last), repeats) in self.fields.iter().zip(last).zip(repeats) {
             if field.is_sole() {
-                field.look_for_sole(places, record, last, &mut add);
+                field.look_for_sole(places, record, (last, repeats), &mut add);
             } else {
                 field.look_for_all(places, record, (&mut *repeats, &mut *seek), &mut add);
             }
@@ -451,7 +451,7 @@ impl Table {
         &self,
         places: &[u32],
         record: &impl Fn(u32) -> Record<'a>,
-        last: &mut (Slot, List),
+        (last, repeats): (&mut (Slot, List), &mut Repeats),
         add: &mut impl FnMut(List, u32),
     ) {
         for place in places {
@@ -461,12 +461,21 @@ impl Table {
                 add(last.1, *place);
                 continue;
             }
+            let mut one = |text: &str| {
+                let mut list = NONE;
+                repeats.look(text, |found| list = found, |found| found(self.sole(text)));
+                *last = (slot, list);
+                add(list, *place);
+            };
+            if let Some(text) = record.plain(self.column) {
+                one(text);
+                continue;
+            }
             match record.get(self.column) {
                 Value::Absent | Value::Null => {}
                 Value::Json(text) => each_element(text, |element| add(self.sole(element), *place)),
                 value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
-                    *last = (slot, self.sole(value.text().unwrap_or_default()));
-                    add(last.1, *place);
+                    one(value.text().unwrap_or_default());
                 }
             }
         }
@@ -481,22 +490,31 @@ impl Table {
         add: &mut impl FnMut(List, u32),
     ) {
         for place in places {
-            match record(*place).get(self.column) {
-                Value::Absent | Value::Null => continue,
-                Value::Json(text) => {
+            let record = record(*place);
+            let mut one = |text: &str, seek: &mut Seek| {
+                let find = |found: &mut dyn FnMut(List)| {
                     seek.next();
-                    each_element(text, |element| self.find(element, seek, &mut |list| add(list, *place)));
-                }
-                value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
-                    let text = value.text().unwrap_or_default();
-                    let find = |found: &mut dyn FnMut(List)| {
+                    self.find(text, seek, &mut |list| found(list));
+                };
+                repeats.look(text, |list| add(list, *place), find);
+            };
+            if let Some(text) = record.plain(self.column) {
+                one(text, seek);
+            } else {
+                match record.get(self.column) {
+                    Value::Absent | Value::Null => continue,
+                    Value::Json(text) => {
                         seek.next();
-                        self.find(text, seek, &mut |list| found(list));
-                    };
-                    repeats.look(text, |list| add(list, *place), find);
+                        each_element(text, |element| self.find(element, seek, &mut |list| add(list, *place)));
+                    }
+                    value @ (Value::Text(_) | Value::Number(_) | Value::Bool(_)) => {
+                        one(value.text().unwrap_or_default(), seek);
+                    }
                 }
             }
-            add(self.present, *place);
+            if self.present != NONE {
+                add(self.present, *place);
+            }
         }
     }
 }

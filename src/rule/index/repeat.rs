@@ -1,8 +1,8 @@
 //! Texts of one field that came before, and what was found in them.
 //!
-//! So many texts are known by their hash, packed: users and addresses are thousands, and each that is looked
-//! up may cost a miss of the caches. It pays for fields that hold the same texts again and again, and is
-//! given up for others, for good.
+//! So many texts are known, packed: users and addresses are thousands, and each that is looked up may cost a
+//! miss of the caches. Most are short: their two ends are all of them, and stand in the table themselves. It
+//! pays for fields that hold the same texts again and again, and is given up for others, for good.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -12,7 +12,7 @@ use super::table::List;
 use crate::record::fold::same;
 
 /// Texts that are known at a time. One more, and all are forgotten.
-const MOST: u32 = 8_192;
+const MOST: usize = 8_192;
 /// Longest text that is known: its length is a byte.
 const LONGEST: usize = 128;
 /// Texts after which it is seen whether it pays.
@@ -25,6 +25,8 @@ const PATIENCE: u32 = 8;
 /// What is known of one field.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
+    short: Shorts,
+    /// Longer ones.
     table: HashTable<Known>,
     texts: String,
     lists: Vec<List>,
@@ -40,9 +42,115 @@ pub(super) struct Repeats {
 struct Known {
     hash: u32,
     text: u32,
-    lists: u32,
+    found: Found,
     len: u8,
+}
+
+/// Lists that were found, one after the other.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    lists: u32,
     many: u8,
+}
+
+/// A text of no more than sixteen bytes: its ends, which overlap or meet, and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Ends {
+    first: u64,
+    last: u64,
+    /// One more than its length; 0: no text.
+    len: u8,
+}
+
+impl Ends {
+    /// None of a longer text.
+    #[inline]
+    fn of(text: &[u8]) -> Option<Self> {
+        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let (first, last) = match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) if text.len() <= 16 => (word(first), word(last)),
+            (Some(_), _) | (_, Some(_)) => return None,
+            (None, None) => {
+                if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+                    (half(first), half(last))
+                } else {
+                    let byte = |at: usize| u64::from(text.get(at).copied().unwrap_or(0));
+                    (byte(0) | byte(1) << 8 | byte(2) << 16, 0)
+                }
+            }
+        };
+        // Sixteen at most.
+        u8::try_from(text.len() + 1).ok().map(|len| Self { first, last, len })
+    }
+}
+
+/// Short texts by what they are, each where its hash says or right behind. No more than half is full.
+#[derive(Debug, Default)]
+struct Shorts {
+    /// As many as a power of two, or none.
+    places: Vec<(Ends, Found)>,
+    len: usize,
+}
+
+/// Places there are at first.
+const PLACES: usize = 32;
+
+impl Shorts {
+    #[inline]
+    fn find(&self, ends: Ends, hash: u64) -> Option<Found> {
+        let last = self.places.len().checked_sub(1)?;
+        let mut at = place_of(hash);
+        loop {
+            let (known, found) = &self.places[at & last];
+            if *known == ends {
+                return Some(*found);
+            }
+            if known.len == 0 {
+                return None;
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds one that is not there.
+    fn add(&mut self, ends: Ends, found: Found, hash: impl Fn(Ends) -> u64) {
+        if 2 * (self.len + 1) > self.places.len() {
+            let room = vec![<(Ends, Found)>::default(); (2 * self.places.len()).max(PLACES)];
+            let before = std::mem::replace(&mut self.places, room);
+            for (ends, found) in before.into_iter().filter(|(ends, _)| ends.len > 0) {
+                self.put(ends, found, hash(ends));
+            }
+        }
+        self.put(ends, found, hash(ends));
+        self.len += 1;
+    }
+
+    fn put(&mut self, ends: Ends, found: Found, hash: u64) {
+        let last = self.places.len() - 1;
+        let mut at = place_of(hash);
+        while self.places[at & last].0.len > 0 {
+            at += 1;
+        }
+        self.places[at & last] = (ends, found);
+    }
+
+    fn clear(&mut self) {
+        self.places.fill(Default::default());
+        self.len = 0;
+    }
+}
+
+/// The upper half of a hash, of which the table takes as much as it needs.
+fn place_of(hash: u64) -> usize {
+    usize::try_from(hash >> u32::BITS).unwrap_or(0)
+}
+
+fn hash_of(state: &foldhash::fast::RandomState, ends: Ends) -> u64 {
+    let mut hasher = state.build_hasher();
+    hasher.write_u64(ends.first);
+    hasher.write_u64(ends.last);
+    hasher.finish()
 }
 
 impl Repeats {
@@ -54,8 +162,30 @@ impl Repeats {
         mut tell: impl FnMut(List),
         find: impl FnOnce(&mut dyn FnMut(List)),
     ) {
+        if self.given_up {
+            return find(&mut tell);
+        }
+        let Some(ends) = Ends::of(text.as_bytes()) else { return self.look_long(text, tell, find) };
+        self.asked += 1;
+        if let Some(found) = self.short.find(ends, hash_of(&self.state, ends)) {
+            self.again += 1;
+            if found.many > 0 {
+                let from = found.lists as usize;
+                self.lists[from..from + usize::from(found.many)].iter().for_each(|list| tell(*list));
+            }
+        } else if let Some(found) = self.learn(tell, find) {
+            let Self { short, state, .. } = self;
+            short.add(ends, found, |ends| hash_of(state, ends));
+        }
+        if self.asked == TRIAL {
+            self.judge();
+        }
+    }
+
+    /// The same of a text of more than sixteen bytes.
+    fn look_long(&mut self, text: &str, mut tell: impl FnMut(List), find: impl FnOnce(&mut dyn FnMut(List))) {
         let len = match u8::try_from(text.len()) {
-            Ok(len) if !self.given_up && text.len() <= LONGEST => len,
+            Ok(len) if text.len() <= LONGEST => len,
             _ => return find(&mut tell),
         };
         self.asked += 1;
@@ -68,28 +198,28 @@ impl Repeats {
             let from = known.text as usize;
             known.hash == hash && same(&self.texts[from..from + usize::from(known.len)], text)
         };
-        if let Some(known) = self.table.find(spread(hash), is_it) {
+        if let Some(Known { found, .. }) = self.table.find(spread(hash), is_it) {
             self.again += 1;
-            let from = known.lists as usize;
-            self.lists[from..from + usize::from(known.many)].iter().for_each(|list| tell(*list));
-        } else {
-            self.learn(text, (hash, len), tell, find);
+            let from = found.lists as usize;
+            self.lists[from..from + usize::from(found.many)].iter().for_each(|list| tell(*list));
+        } else if let Some(found) = self.learn(tell, find) {
+            let known = Known { hash, text: place(self.texts.len()), found, len };
+            self.texts.push_str(text);
+            self.table.insert_unique(spread(hash), known, |known| spread(known.hash));
         }
         if self.asked == TRIAL {
             self.judge();
         }
     }
 
-    /// A text that is new.
+    /// What is found in a text that is new; none if it is too much to know.
     #[inline(never)]
     fn learn(
         &mut self,
-        text: &str,
-        (hash, len): (u32, u8),
         mut tell: impl FnMut(List),
         find: impl FnOnce(&mut dyn FnMut(List)),
-    ) {
-        if self.table.len() == MOST as usize {
+    ) -> Option<Found> {
+        if self.short.len + self.table.len() == MOST {
             self.forget();
         }
         let from = self.lists.len();
@@ -97,15 +227,11 @@ impl Repeats {
             self.lists.push(list);
             tell(list);
         });
-        // Bounded by texts that are known, none longer and none with more lists than fit in a byte.
-        let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        let Ok(many) = u8::try_from(self.lists.len() - from) else {
+        let many = u8::try_from(self.lists.len() - from);
+        if many.is_err() {
             self.lists.truncate(from);
-            return;
-        };
-        let known = Known { hash, text: place(self.texts.len()), lists: place(from), len, many };
-        self.texts.push_str(text);
-        self.table.insert_unique(spread(hash), known, |known| spread(known.hash));
+        }
+        many.ok().map(|many| Found { lists: place(from), many })
     }
 
     /// Whether it pays.
@@ -119,10 +245,23 @@ impl Repeats {
     }
 
     fn forget(&mut self) {
+        self.short.clear();
         self.table.clear();
         self.texts.clear();
         self.lists.clear();
     }
+
+    /// Texts that are known.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.short.len + self.table.len()
+    }
+}
+
+/// A place among what is known: bounded by texts that are, none longer and none with more lists than fit in
+/// a byte.
+fn place(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 fn spread(hash: u32) -> u64 {
@@ -131,7 +270,29 @@ fn spread(hash: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn short_texts_are_what_their_ends_are(one in "[ab]{0,17}", other in "[ab]{0,17}", same in any::<bool>()) {
+            let other = if same { one.clone() } else { other };
+            let ends = |text: &str| Ends::of(text.as_bytes());
+            prop_assert_eq!(ends(&one).is_some(), one.len() <= 16);
+            if let (Some(ends), Some(others)) = (ends(&one), ends(&other)) {
+                prop_assert_eq!(ends == others, one == other);
+            }
+        }
+
+        #[test]
+        fn what_is_known_is_what_was_found(texts in prop::collection::vec("[a-c]{0,20}", 0..300)) {
+            let mut repeats = Repeats::default();
+            let different = texts.iter().collect::<std::collections::BTreeSet<_>>().len();
+            prop_assert_eq!(looked_up(&mut repeats, texts.into_iter()) as usize, different);
+            prop_assert_eq!(repeats.len(), different);
+        }
+    }
 
     /// What is told of each text is what is found in it; how often it was looked for.
     fn looked_up(repeats: &mut Repeats, texts: impl Iterator<Item = String>) -> u32 {
@@ -157,8 +318,10 @@ mod tests {
         let one = looked_up(&mut repeats, (0..2 * TRIAL).map(|_| "10".to_owned()));
         assert_eq!(one, 1);
         // Texts that never come again, for as long as it has patience.
-        let each =
-            looked_up(&mut repeats, (0..PATIENCE * TRIAL).map(|number| format!("{number} comes once")));
+        let each = looked_up(
+            &mut repeats,
+            (0..PATIENCE * TRIAL).map(|number| format!("{number:07} comes but once")),
+        );
         assert_eq!(each, PATIENCE * TRIAL);
         assert!(repeats.given_up && repeats.texts.capacity() == 0);
         assert_eq!(looked_up(&mut repeats, (0..10).map(|_| "10".to_owned())), 10);
@@ -167,11 +330,12 @@ mod tests {
     #[test]
     fn thousands_that_come_again_are_remembered_and_no_more_than_so_many() {
         let mut repeats = Repeats::default();
-        let users = MOST / 2;
+        let users = u32::try_from(MOST / 2).unwrap();
         let names = |times: u32| (0..times * users).map(move |number| format!("user{}", number % users));
         assert_eq!(looked_up(&mut repeats, names(40)), users);
-        looked_up(&mut repeats, (0..MOST).map(|number| format!("stranger{number}")));
-        assert!(!repeats.given_up && repeats.table.len() <= MOST as usize);
+        let most = u32::try_from(MOST).unwrap();
+        looked_up(&mut repeats, (0..most).map(|number| format!("stranger{number:0>12}")));
+        assert!(!repeats.given_up && repeats.len() <= MOST);
         assert!(looked_up(&mut repeats, names(40)) <= 2 * users);
         assert!(!repeats.given_up);
     }

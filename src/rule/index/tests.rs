@@ -12,8 +12,8 @@ use crate::record::scan::{Mapping, Origin, Scanner};
 use crate::record::{FieldName, Locator, Number, Phase};
 use crate::rule::condition::{Memo, Predicates, address};
 use crate::rule::decode::{Options, decode};
-use crate::rule::problem::Span;
 use crate::rule::pattern::Pattern;
+use crate::rule::problem::Span;
 use crate::rule::spec::{Bound, Literal, Ordering, Part, Predicate, Test};
 
 const FIELDS: [&str; 7] =
