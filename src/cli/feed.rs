@@ -368,8 +368,7 @@ impl FileArguments {
             reader.broken.extend(sorted.broken.drain(..).map(Failure::from));
         }
         let threads = self.threads.map_or(0, usize::from);
-        let pool =
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(FeedError::Threads)?;
+        let pool = pool(threads)?;
         let mut progress = Progress::new(paths_read);
         pool.install(|| rayon::scope_fifo(|scope| reader.run(&readings, &mut files, scope, &mut progress)));
         progress.finish();
@@ -377,6 +376,19 @@ impl FileArguments {
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
         Ok(Fed { engine, archive, read, quarantined, disordered, broken, pool })
     }
+}
+
+/// So many threads; 0: as many as there are cores.
+fn pool(threads: usize) -> Result<rayon::ThreadPool, FeedError> {
+    let builder = || rayon::ThreadPoolBuilder::new().num_threads(threads);
+    // One is the one that asks, so that memory which loading the rules has left over is used again; unless that
+    // one works for others already.
+    if threads == 1
+        && let Ok(pool) = builder().use_current_thread().build()
+    {
+        return Ok(pool);
+    }
+    builder().build().map_err(FeedError::Threads)
 }
 
 impl Shared {
