@@ -19,10 +19,10 @@ use crate::rule::SEMANTICS;
 use crate::rule::compile::{Program, Programs, Rule};
 use crate::rule::decode::{Options, decode};
 use crate::rule::lists::{ListText, Lists};
+use crate::rule::pattern::Pattern;
 use crate::rule::problem::{Problems, Span};
 use crate::rule::script::Script;
 use crate::rule::sigma::{self, LogSourceMap};
-use crate::rule::pattern::Pattern;
 use crate::rule::spec::Spec;
 
 /// Bounds that decide something; part of the generation.

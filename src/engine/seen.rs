@@ -360,8 +360,11 @@ impl SeenRows {
     /// Notes what a record of the row that sits at `seat` was; false if the program has counted that
     /// record before. A record that only cleared its group may still become a hit.
     pub fn first_time(&mut self, seat: Seat, was: Was) -> bool {
-        let place =
-            if seat.sweeps == self.sweeps { Some(self.rows.place(seat.place)) } else { self.rows.find(seat.key) };
+        let place = if seat.sweeps == self.sweeps {
+            Some(self.rows.place(seat.place))
+        } else {
+            self.rows.find(seat.key)
+        };
         let Some(place) = place else { return true };
         let Some(seen) = self.rows.at(place) else { return true };
         let bit = if was.amended || was.program >= BITS { 0 } else { 1_u32 << was.program };
@@ -436,7 +439,8 @@ impl SeenRows {
         let Self { rows, more, sweeps, noted, .. } = self;
         let mut staying = stay.iter().peekable();
         rows.forget_oldest(|seen| {
-            if staying.next_if(|next| next.key == seen.key).is_none() && more.swap_remove(&seen.key).is_some() {
+            if staying.next_if(|next| next.key == seen.key).is_none() && more.swap_remove(&seen.key).is_some()
+            {
                 note_more(noted, seen.key);
             }
         });

@@ -310,9 +310,7 @@ fn ready_test(test: &Test, columns: &mut Columns, lists: &Lists) -> ReadyTest {
         }
         Test::StartsWith(needles) => ReadyTest::StartsWith(needles.clone()),
         Test::EndsWith(needles) => ReadyTest::EndsWith(needles.clone()),
-        Test::Regex(patterns) => {
-            ReadyTest::Regex(patterns.clone())
-        }
+        Test::Regex(patterns) => ReadyTest::Regex(patterns.clone()),
         Test::Cidr(nets) => ReadyTest::Cidr(nets.clone()),
         Test::Compare(ordering, bound) => ReadyTest::Compare(*ordering, *bound),
         Test::Exists(exists) => ReadyTest::Exists(*exists),

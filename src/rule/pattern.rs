@@ -93,7 +93,10 @@ mod tests {
     #[test]
     fn one_that_is_no_expression_or_too_large_is_told_at_once() {
         assert!(matches!(Pattern::new("(", true), Err(regex::Error::Syntax(_))));
-        assert!(matches!(Pattern::new(r"\w{5000}", true), Err(regex::Error::CompiledTooBig(Pattern::SIZE_LIMIT))));
+        assert!(matches!(
+            Pattern::new(r"\w{5000}", true),
+            Err(regex::Error::CompiledTooBig(Pattern::SIZE_LIMIT))
+        ));
     }
 
     #[test]

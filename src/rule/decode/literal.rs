@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::super::keys::one_of;
-use super::super::problem::Span;
 use super::super::pattern::Pattern;
+use super::super::problem::Span;
 use super::super::spec::{Bound, Literal, Past, Test};
 use super::super::yaml::{Node, Scalar, Style};
 use super::predicate::{Asked, Op};

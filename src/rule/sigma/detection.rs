@@ -5,8 +5,8 @@
 
 use super::super::condition::address;
 use super::super::decode::{Cx, selection};
-use super::super::problem::Span;
 use super::super::pattern::Pattern;
+use super::super::problem::Span;
 use super::super::spec::{Bound, Expr, Filling, Literal, Part, Predicate, Test};
 use super::super::yaml::{Entry, Kind, Node, Scalar, Style};
 use super::asked::{Asked, Op};
