@@ -276,7 +276,7 @@ impl Maker {
         self.wanted_facts(block, sink, memo, &times, outcome);
         self.places(found, sink);
         self.forget_unknowns(block, sink);
-        self.as_spelt(found.line, sink);
+        self.as_spelt(block, found.line, sink);
         let open = times.only.is_none()
             && times.end.is_none()
             && outcome == Outcome::Success
@@ -326,14 +326,18 @@ impl Maker {
     }
 
     /// Fields that the line does not spell are what they mean here.
-    fn as_spelt(&self, line: Line, sink: &mut Sink) {
+    fn as_spelt(&self, block: &str, line: Line, sink: &mut Sink) {
         for (spelt, meaning) in self.plan.spelt() {
             if let (SlotKind::Absent, Some(meaning)) = (sink.values[*spelt].kind, meaning) {
                 sink.values[*spelt] = sink.values[*meaning];
             }
         }
         if let Some(whole) = self.plan.line() {
-            sink.values[whole] = span(line.start, line.end, SlotKind::Json);
+            sink.values[whole] = if sink.halves {
+                sink.mended(&block[line.start..line.end])
+            } else {
+                span(line.start, line.end, SlotKind::Json)
+            };
         }
     }
 
