@@ -179,6 +179,9 @@ impl Explain {
             let lines = show::many(usize::try_from(quarantined).unwrap_or(usize::MAX), "line");
             show::note(&format!("{lines} made no record; `larum replay` tells which and why"));
         }
+        if let Some(untimed) = fed.untimed() {
+            show::note(&format!("warning: {untimed}"));
+        }
         for failure in &fed.broken {
             show::failure(&**failure);
         }

@@ -355,6 +355,7 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         show::thousands(rows.unchanged),
         show::thousands(rows.amended),
     ));
+    let untimed = fed.untimed();
     for (reason, (count, first)) in &fed.quarantined {
         let place = fed.archive.place(first.locator);
         let fault = first.fault.to_string();
@@ -363,7 +364,12 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             Fault::Future { .. } => {
                 detail.push_str("; now is the newest time that a second record confirms, or --now");
             }
-            Fault::NoTime => detail.push_str("; where another key says it, name it: --time-field NAME"),
+            Fault::NoTime if untimed.is_some() => {}
+            Fault::NoTime => {
+                detail.push_str(
+                    "; where another key says it, name it: --time-field NAME, or a path: detail.time",
+                );
+            }
             Fault::NotJson { .. }
             | Fault::NotObject
             | Fault::NotUtf8
@@ -375,6 +381,9 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         let lines = show::many(usize::try_from(*count).unwrap_or(usize::MAX), "line");
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
+    }
+    if let Some(untimed) = &untimed {
+        show::note(&format!("warning: {untimed}"));
     }
     if fed.disordered > 0 {
         show::note(&format!(

@@ -243,6 +243,7 @@ impl Scanner {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut batch = spare.unwrap_or_else(|| Batch::new(Arc::clone(&self.columns)));
         batch.read = faults.len() as u64;
+        batch.timed = 0;
         batch.faults = faults;
         if block.len() > MAX_BLOCK {
             batch.read += 1;

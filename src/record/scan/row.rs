@@ -269,7 +269,7 @@ impl Maker {
         self.merge(block, sink);
         let shape = self.shape(sink);
         let kind = self.kind(block, sink, shape);
-        let times = self.times(block, sink)?;
+        let times = self.times(block, sink, batch)?;
         let kind = (!times.foreign).then_some(kind);
         let (id, whose) = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink, shape);
@@ -362,10 +362,13 @@ impl Maker {
         sink.values[self.at.kind]
     }
 
-    fn times(&self, block: &str, sink: &mut Sink) -> Result<Times, Fault> {
+    fn times(&self, block: &str, sink: &mut Sink, batch: &mut Batch) -> Result<Times, Fault> {
         let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
         let named = self.origin.mapping.time.is_some();
         let given = if named { self.foreign_time(block, sink) } else { None };
+        if named && self.at.foreign_time.is_some_and(|number| sink.values[number].kind != SlotKind::Absent) {
+            batch.timed += 1;
+        }
         let own = self.at.times.into_iter().find_map(read);
         let start = given.or(own).or_else(|| self.foreign_time(block, sink));
         let end = read(self.at.end_time);
