@@ -44,7 +44,8 @@ pub struct Explain {
     /// The group: a field of the rule's `by` and its value; once a field
     #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_pair)]
     group: Vec<(String, String)>,
-    /// The time asked about: the last record of the group at or before it is explained
+    /// The time asked about: the last record of the group at or before it is explained. Only the id of
+    /// an alert needs none
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<Timestamp>,
     /// A daemon's store: who was told of the alert there, and why not, is told too
@@ -89,7 +90,7 @@ enum ExplainError {
     Group { rule: RuleId, by: String, missing: String },
     #[error("rule `{rule}` does not group by `{field}`, but by {by}")]
     NoSuchField { rule: RuleId, field: String, by: String },
-    #[error("give --at TIME: which of the group's records is asked about")]
+    #[error("give --at TIME: the last record of the group at or before it is explained")]
     NoTime,
     #[error("rule `{0}` has one group of all records: leave --group out")]
     NoGroups(RuleId),
