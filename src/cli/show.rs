@@ -253,6 +253,11 @@ pub fn who(rules: &[&str], verb: [&str; 2]) -> String {
     format!("{}{more} {}", named.join(", "), if rules.len() == 1 { one } else { several })
 }
 
+/// The name of a file or folder, which may be anything, as [`safe`] text.
+pub fn path(path: &std::path::Path) -> String {
+    safe(&path.display().to_string())
+}
+
 /// Fields of a record that a line for people names, the weightiest first.
 const TELLING: [&str; 14] = [
     "user",
