@@ -15,10 +15,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::alert::Fired;
-use crate::engine::{Engine, links};
+use crate::engine::{CheckedRule, Engine, links};
 use crate::record::scan::{Mapping, Origin};
 use crate::record::{FieldName, RuleId, Timestamp, Value};
 use crate::rule::compile::{Program, key_text};
+use crate::rule::suggest;
 use crate::rule::why::Why;
 
 use super::feed::FileArguments;
@@ -28,20 +29,23 @@ use gathering::{Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
+/// Rules that are named where none is near to what was asked for; there may be thousands.
+const NAMED_RULES: usize = 40;
 
 /// Arguments of `larum explain`.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
     /// The rule's id; or an alert's, as `larum replay` shows it, for why that alert fired
-    #[arg(value_name = "RULE|ALERT", value_parser = super::parse_rule)]
-    rule: RuleId,
+    #[arg(value_name = "RULE|ALERT")]
+    asked: String,
     /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The group: a field of the rule's `by` and its value; once a field
     #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_pair)]
     group: Vec<(String, String)>,
-    /// The time asked about: the last record of the group at or before it is explained
+    /// The time asked about: the last record of the group at or before it is explained. Only the id of
+    /// an alert needs none
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<Timestamp>,
     /// A daemon's store: who was told of the alert there, and why not, is told too
@@ -76,13 +80,17 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 #[derive(Debug, thiserror::Error)]
 enum ExplainError {
-    #[error("no rule `{0}`; there are: {1}")]
-    NoSuchRule(RuleId, String),
+    #[error("no rule `{0}`; {1}")]
+    NoSuchRule(String, String),
+    #[error(
+        "`{asked}` is a detection that makes no alerts of its own, only {read_by} it; ask `larum explain {first}`"
+    )]
+    OnlyRead { asked: String, read_by: String, first: RuleId },
     #[error("rule `{rule}` groups by {by}: give {missing}")]
     Group { rule: RuleId, by: String, missing: String },
     #[error("rule `{rule}` does not group by `{field}`, but by {by}")]
     NoSuchField { rule: RuleId, field: String, by: String },
-    #[error("give --at TIME: which of the group's records is asked about")]
+    #[error("give --at TIME: the last record of the group at or before it is explained")]
     NoTime,
     #[error("rule `{0}` has one group of all records: leave --group out")]
     NoGroups(RuleId),
@@ -124,44 +132,44 @@ impl Explain {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
         let loaded = self.rules.load(&[], &declared, Known::Given)?;
-        let runs = loaded.rules.iter().any(|rule| *rule.rule().id() == self.rule);
-        if !runs && loaded.failed.iter().any(|id| *id == self.rule.as_str()) {
+        let mut known = loaded.rules.iter().map(|rule| rule.rule().id());
+        let mut rule = known.find(|id| id.as_str() == self.asked).cloned();
+        if rule.is_none() && loaded.failed.contains(&self.asked) {
             loaded.complain();
             self.tell(&self.not_loaded())?;
             return Ok(Exit::Findings);
         }
-        if !runs && let Some(fired) = self.fired(&declared, &mapping)? {
-            self.at = Some(fired.at);
-            self.group = fired
-                .group
-                .into_iter()
-                .map(|(field, value)| (field.to_string(), value.unwrap_or_default()))
-                .collect();
-            self.rule = fired.rule;
+        if rule.is_none() {
+            self.only_read(&loaded.rules)?;
+            if let Some(fired) = self.fired(&declared, &mapping)? {
+                self.at = Some(fired.at);
+                self.group = fired
+                    .group
+                    .into_iter()
+                    .map(|(field, value)| (field.to_string(), value.unwrap_or_default()))
+                    .collect();
+                rule = Some(fired.rule);
+            }
         }
-        let known: Vec<String> = loaded.rules.iter().map(|rule| rule.rule().id().to_string()).collect();
-        let runs = known.iter().any(|id| *id == self.rule.as_str());
-        let rules = links::with_heard(loaded.rules, &BTreeSet::from([self.rule.clone()]));
-        if !runs {
-            return Err(ExplainError::NoSuchRule(self.rule, known.join(", ")).into());
-        }
+        let Some(rule) = rule else { return Err(self.no_such_rule(&loaded.rules).into()) };
+        let rules = links::with_heard(loaded.rules, &BTreeSet::from([rule.clone()]));
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let at = self.at.ok_or(ExplainError::NoTime)?;
         let generation = Arc::new(tables.generation(rules));
-        let number = generation.position(&self.rule).unwrap_or_default();
-        let key = self.key(&generation.programs.list[number])?;
+        let number = generation.position(&rule).unwrap_or_default();
+        let key = self.key(&rule, &generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
-        engine.watch(&self.rule);
+        engine.watch(&rule);
         let mut gathering = Gathering::new(&generation, number, key, at);
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathering)?;
-        let mut explanation = gathering.explain(self.rule.as_str(), at);
+        let mut explanation = gathering.explain(rule.as_str(), at);
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
         }
         if let Some(store) = self.store.as_ref().filter(|_| explanation.fired)
             && let Some(at) = explanation.at.as_deref().and_then(Timestamp::parse)
         {
-            explanation.told = told::told(store, &self.rule, &explanation.group, at)?;
+            explanation.told = told::told(store, &rule, &explanation.group, at)?;
             if explanation.told.is_none() {
                 show::note("the store has no alert of this rule and group that fired then");
             }
@@ -172,15 +180,53 @@ impl Explain {
             let lines = show::many(usize::try_from(quarantined).unwrap_or(usize::MAX), "line");
             show::note(&format!("{lines} made no record; `larum replay` tells which and why"));
         }
+        if let Some(untimed) = fed.untimed() {
+            show::note(&format!("warning: {untimed}"));
+        }
         for failure in &fed.broken {
             show::failure(&**failure);
         }
         Ok(if fed.broken.is_empty() { Exit::Fine } else { Exit::CouldNotRun })
     }
 
+    /// Refuses a detection that only correlations read: those can be explained.
+    fn only_read(&self, rules: &[CheckedRule]) -> Result<(), ExplainError> {
+        let detections = links::only_read(rules.iter().map(|rule| &**rule.rule()));
+        let is_meant = |id: &RuleId, detection: &links::Detection| {
+            detection.names.contains(&self.asked) || RuleId::nearest(&self.asked).as_ref() == Some(id)
+        };
+        let found = detections.into_iter().find(|(id, detection)| is_meant(id, detection));
+        let Some((_, detection)) = found else { return Ok(()) };
+        let read_by: Vec<&str> = detection.read_by.iter().map(RuleId::as_str).collect();
+        let read_by = show::who(&read_by, ["reads", "read"]);
+        let asked = self.asked.clone();
+        match detection.read_by.first().cloned() {
+            Some(first) => Err(ExplainError::OnlyRead { asked, read_by, first }),
+            None => Ok(()),
+        }
+    }
+
+    /// That there is no such rule, and which may be meant.
+    fn no_such_rule(&self, rules: &[CheckedRule]) -> ExplainError {
+        let ids = || rules.iter().map(|rule| rule.rule().id().as_str());
+        let hint = match suggest::nearest(&self.asked, ids()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if rules.is_empty() => {
+                "no rule is loaded: name some with --rules, --sigma or --config".to_owned()
+            }
+            None => {
+                let named: Vec<&str> = ids().take(NAMED_RULES).collect();
+                let more = rules.len() - named.len();
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("there are: {}{more}", named.join(", "))
+            }
+        };
+        ExplainError::NoSuchRule(self.asked.clone(), hint)
+    }
+
     /// The alert whose id the first argument begins, if the rules raise one over the files.
     fn fired(&self, declared: &[String], mapping: &Mapping) -> Result<Option<Fired>, Failure> {
-        let id = self.rule.as_str();
+        let id = self.asked.as_str();
         if id.len() < LEAST_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);
         }
@@ -207,7 +253,7 @@ impl Explain {
 
     fn not_loaded(&self) -> Explanation {
         Explanation {
-            rule: self.rule.to_string(),
+            rule: self.asked.clone(),
             group: self.asked_group(),
             asked: self.at.map_or_else(String::new, |at| at.to_string()),
             fired: false,
@@ -222,12 +268,12 @@ impl Explain {
     }
 
     /// The group's key as the engine spells it; none where a field is asked for as empty.
-    fn key(&self, program: &Program) -> Result<Option<Box<[u8]>>, ExplainError> {
+    fn key(&self, rule: &RuleId, program: &Program) -> Result<Option<Box<[u8]>>, ExplainError> {
         let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
         let unknown =
             |(name, _): &&(String, String)| !program.by.iter().any(|part| is_named(&part.field, name));
         if let Some((field, _)) = self.group.iter().find(unknown) {
-            let (rule, field) = (self.rule.clone(), field.clone());
+            let (rule, field) = (rule.clone(), field.clone());
             return Err(if by.is_empty() {
                 ExplainError::NoGroups(rule)
             } else {
@@ -246,7 +292,7 @@ impl Explain {
             }
             let text = value.and_then(|(_, value)| key_text(Value::Text(value), part.field.kind()));
             let Some(text) = text else {
-                let (rule, missing) = (self.rule.clone(), format!("--group {}=…", part.field));
+                let (rule, missing) = (rule.clone(), format!("--group {}=…", part.field));
                 return Err(ExplainError::Group { rule, by: by.join(", "), missing });
             };
             Program::push_key_part(&mut key, Some(&text));

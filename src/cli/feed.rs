@@ -67,10 +67,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use crate::config::fields;
+use crate::engine::seen::Tally;
 use crate::engine::{Engine, Fresh, Generation, Guess, Hit, Outcome, Scratch, SourceId};
 use crate::record::batch::BadRow;
 use crate::record::describe::Describer;
-use crate::record::scan::{Mapping, Origin, Scanner};
+use crate::record::scan::{Fault, Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
 use crate::source::sort::{Sorted, sort};
 use crate::source::{Block, Blocks, Input, NowGuard};
@@ -180,6 +181,8 @@ pub struct Fed {
     pub archive: Archive,
     /// Lines or rows looked at.
     pub read: u64,
+    /// What `--time-field` names, where no line has it.
+    untimed: Option<String>,
     /// Lines that make no record, by reason: how many, and the first.
     pub quarantined: BTreeMap<String, (u64, BadRow)>,
     /// Records further behind than `settle`.
@@ -188,6 +191,18 @@ pub struct Fed {
     pub broken: Vec<Failure>,
     /// The threads that read them.
     pub pool: rayon::ThreadPool,
+}
+
+impl Fed {
+    /// That no line has the key which `--time-field` names.
+    pub fn untimed(&self) -> Option<String> {
+        let name = self.untimed.as_ref()?;
+        let made = if self.engine.rows() == Tally::default() { "" } else { "; other names told their time" };
+        Some(format!(
+            "no line has `{}`, which --time-field names{made}; dots make a path (--time-field detail.time)",
+            show::safe(name)
+        ))
+    }
 }
 
 /// The files that were read: lines can be fetched by locator.
@@ -290,6 +305,7 @@ struct Reader<'a> {
     settle: Millis,
     watcher: &'a mut dyn Watcher,
     read: u64,
+    timed: u64,
     quarantined: BTreeMap<String, (u64, BadRow)>,
     disordered: u64,
     broken: Vec<Failure>,
@@ -356,6 +372,7 @@ impl FileArguments {
             settle: self.settle,
             watcher,
             read: 0,
+            timed: 0,
             quarantined: BTreeMap::new(),
             disordered: 0,
             broken: Vec::new(),
@@ -372,9 +389,12 @@ impl FileArguments {
         let mut progress = Progress::new(paths_read);
         pool.install(|| rayon::scope_fifo(|scope| reader.run(&readings, &mut files, scope, &mut progress)));
         progress.finish();
-        let Reader { engine, read, quarantined, disordered, broken, .. } = reader;
+        let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
+        // Of lines that were left out of what is sorted it is not known whether they have it.
+        let unreadable = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::UnreadableTime(_)));
+        let untimed = self.time_field.clone().filter(|_| read > 0 && timed == 0 && !unreadable);
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
-        Ok(Fed { engine, archive, read, quarantined, disordered, broken, pool })
+        Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
     }
 }
 
@@ -595,6 +615,7 @@ impl Reader<'_> {
 
     fn count(&mut self, batch: &Batch) {
         self.read += batch.read;
+        self.timed += batch.timed;
         for fault in &batch.faults {
             self.quarantine(fault);
         }

@@ -84,8 +84,8 @@ impl New {
         write(folder, &path, &text)?;
         show::note(&format!(
             "wrote {}; `larum test {}` runs its tests, `larum schema rule` is for editors",
-            path.display(),
-            path.display()
+            show::path(&path),
+            show::path(&path)
         ));
         Ok(Exit::Fine)
     }

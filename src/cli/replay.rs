@@ -16,8 +16,7 @@ use crate::config::Secrets;
 use crate::daemon::build;
 
 use crate::alert::{Alert, AlertId, Draft};
-use crate::engine::seen;
-use crate::engine::{Counters, Engine, Generation, Note, Outcome, tell};
+use crate::engine::{Counters, Engine, Generation, Note, Outcome, links, seen, tell};
 use crate::record::RuleId;
 use crate::record::scan::{Fault, Origin, Provenance};
 
@@ -35,8 +34,6 @@ const TOLD_AT_A_TIME: usize = 128;
 const MAX_KNOWN: usize = 1 << 18;
 /// Pieces that a thread tells of a round of alerts: some take longer than others.
 const PIECES_A_THREAD: usize = 4;
-/// Rules that are named of those that hear of one.
-const HEARD_BY: usize = 3;
 
 /// Arguments of `larum replay`.
 #[derive(Debug, clap::Args)]
@@ -358,6 +355,7 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         show::thousands(rows.unchanged),
         show::thousands(rows.amended),
     ));
+    let untimed = fed.untimed();
     for (reason, (count, first)) in &fed.quarantined {
         let place = fed.archive.place(first.locator);
         let fault = first.fault.to_string();
@@ -366,7 +364,12 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             Fault::Future { .. } => {
                 detail.push_str("; now is the newest time that a second record confirms, or --now");
             }
-            Fault::NoTime => detail.push_str("; where another key says it, name it: --time-field NAME"),
+            Fault::NoTime if untimed.is_some() => {}
+            Fault::NoTime => {
+                detail.push_str(
+                    "; where another key says it, name it: --time-field NAME, or a path: detail.time",
+                );
+            }
             Fault::NotJson { .. }
             | Fault::NotObject
             | Fault::NotUtf8
@@ -378,6 +381,9 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         let lines = show::many(usize::try_from(*count).unwrap_or(usize::MAX), "line");
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
+    }
+    if let Some(untimed) = &untimed {
+        show::note(&format!("warning: {untimed}"));
     }
     if fed.disordered > 0 {
         show::note(&format!(
@@ -397,6 +403,12 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             .map(|number| programs[*number].rule.id().as_str())
             .collect();
         rule_summary(rule, &counters, alerts.get(rule).copied().unwrap_or(0), &heard);
+    }
+    let detections = links::only_read(generation.rules().map(|rule| &**rule));
+    if !detections.is_empty() {
+        let names: Vec<&str> = detections.keys().map(RuleId::as_str).collect();
+        let verb = ["is a detection", "are detections"];
+        show::note(&format!("{} that only correlations read: no line here", show::who(&names, verb)));
     }
     for note in notes {
         show::note(&format!("warning: {}", show::safe(&told(note))));
@@ -428,17 +440,9 @@ fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&st
         }
     }
     if !heard_by.is_empty() {
-        let _ = write!(line, "; only {}", hearing(heard_by));
+        let _ = write!(line, "; only {} of it", show::who(heard_by, ["hears", "hear"]));
     }
     show::note(&line);
-}
-
-/// Who hears of a rule, in words; thousands may, of one that all of them build on.
-fn hearing(rules: &[&str]) -> String {
-    let (named, others) = rules.split_at(rules.len().min(HEARD_BY));
-    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-    let hear = if rules.len() == 1 { "hears" } else { "hear" };
-    format!("{}{more} {hear} of it", named.join(", "))
 }
 
 fn told(note: &Note) -> String {
@@ -453,17 +457,5 @@ fn told(note: &Note) -> String {
             format!("rule {rule} held at {at} for {left_out} more groups than are told")
         }
         Note::ScriptFault { rule, at, fault } => format!("rule {rule}, record of {at}: {fault}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_who_hear_of_a_rule_a_few_are_named() {
-        assert_eq!(hearing(&["a"]), "a hears of it");
-        assert_eq!(hearing(&["a", "b"]), "a, b hear of it");
-        assert_eq!(hearing(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more hear of it");
     }
 }

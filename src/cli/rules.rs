@@ -24,6 +24,10 @@ use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum rules`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "hits: of a rule that learnt from the archive, as one does that is new or whose meaning changed, those \
+    that it learnt too. alerts: those that it told since, none of the past."
+)]
 pub struct Rules {
     #[command(flatten)]
     place: Place,

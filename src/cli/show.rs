@@ -242,6 +242,22 @@ pub fn many_of(count: u64, what: &str) -> String {
     }
 }
 
+/// Rules that are named where there may be thousands of them.
+const NAMED: usize = 3;
+
+/// Some rules and what they do, in words: `verb` of one and of several.
+pub fn who(rules: &[&str], verb: [&str; 2]) -> String {
+    let (named, others) = rules.split_at(rules.len().min(NAMED));
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    let [one, several] = verb;
+    format!("{}{more} {}", named.join(", "), if rules.len() == 1 { one } else { several })
+}
+
+/// The name of a file or folder, which may be anything, as [`safe`] text.
+pub fn path(path: &std::path::Path) -> String {
+    safe(&path.display().to_string())
+}
+
 /// Fields of a record that a line for people names, the weightiest first.
 const TELLING: [&str; 14] = [
     "user",
@@ -320,6 +336,14 @@ mod tests {
         let spelt = spelt.map(|(count, what)| many(count, what));
         let meant = ["1 delivery", "2 deliveries", "0 rows", "1 row", "1 try", "3 tries", "2 keys"];
         assert_eq!(spelt, meant);
+    }
+
+    #[test]
+    fn of_many_rules_a_few_are_named() {
+        let hear = |rules: &[&str]| who(rules, ["hears", "hear"]);
+        assert_eq!(hear(&["a"]), "a hears");
+        assert_eq!(hear(&["a", "b"]), "a, b hear");
+        assert_eq!(hear(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more hear");
     }
 
     #[test]

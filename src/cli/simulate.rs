@@ -77,12 +77,12 @@ impl Simulate {
                 let play = scenario.play()?;
                 if let Some(path) = &self.truth {
                     write(path, &play.truth(scenario))?;
-                    show::note(&format!("wrote the truth into {}", path.display()));
+                    show::note(&format!("wrote the truth into {}", show::path(path)));
                 }
                 if let Some(path) = &self.rows {
                     write(path, &play.rows())?;
                     let rows = show::many(play.world.len(), "row");
-                    show::note(&format!("wrote {rows} into {}", path.display()));
+                    show::note(&format!("wrote {rows} into {}", show::path(path)));
                     return Ok(Exit::Fine);
                 }
                 play.world
@@ -221,7 +221,7 @@ pub fn world_of(seed: u64, files: &[PathBuf]) -> Result<World, Failure> {
         }
         if !bad.is_empty() {
             let lines = show::many(bad.len(), "line");
-            show::note(&format!("{}: {lines} left out", path.display()));
+            show::note(&format!("{}: {lines} left out", show::path(path)));
             for fault in bad.iter().take(SHOWN_FAULTS) {
                 show::note(&format!("  {}", show::safe(fault)));
             }

@@ -165,9 +165,9 @@ pub struct ReceiverStatus {
 /// How one rule is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleStatus {
-    /// Records that matched and had a group.
+    /// Records that matched and had a group, those included that were learnt from the archive.
     pub hits: u64,
-    /// Alerts raised.
+    /// Alerts told since the rule means what it means; what it learnt from raised none.
     pub alerts: u64,
     /// Groups held.
     pub groups: u64,

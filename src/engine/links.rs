@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::CheckedRule;
 use crate::record::RuleId;
+use crate::rule::compile::Rule;
 use crate::rule::problem::{Problems, Span};
 use crate::rule::spec::Verb;
+use crate::rule::spec::correlate::What;
 use crate::rule::suggest::nearest;
 
 /// A rule file that was read.
@@ -62,6 +64,31 @@ fn check_risks(read: &mut [Read]) -> bool {
         fell = true;
     }
     fell
+}
+
+/// A detection of a Sigma document that correlations read and that makes no alerts of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Detection {
+    /// What the correlations call it: a name or an id.
+    pub names: BTreeSet<String>,
+    /// The correlations that read it.
+    pub read_by: BTreeSet<RuleId>,
+}
+
+/// Detections that only correlations among `rules` read, by the id that a rule of theirs would have.
+pub fn only_read<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeMap<RuleId, Detection> {
+    let (mut detections, mut ids) = (BTreeMap::<RuleId, Detection>::new(), BTreeSet::new());
+    for rule in rules {
+        ids.insert(rule.id());
+        let Some(Verb::Correlate(correlation)) = &rule.spec.verb else { continue };
+        for one in correlation.of.iter().filter(|one| matches!(one.what, What::Records(_))) {
+            let detection = detections.entry(one.rule.clone()).or_default();
+            detection.names.insert(one.name.clone());
+            detection.read_by.insert(rule.id().clone());
+        }
+    }
+    detections.retain(|id, _| !ids.contains(id));
+    detections
 }
 
 /// The correlations that a correlation is made of. That they are there, and make no circle, is seen
@@ -201,4 +228,42 @@ pub fn with_heard(rules: Vec<CheckedRule>, meant: &BTreeSet<RuleId>) -> Vec<Chec
         }
     }
     rules.into_iter().filter(|rule| wanted.contains(rule.rule().id())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{GenerationText, RuleText};
+
+    #[test]
+    fn a_detection_that_only_correlations_read_is_known_by_every_name() {
+        let detection = |id: u32, name: &str| {
+            format!(
+                "title: {name}\nid: 00000000-0000-4000-8000-00000000000{id}\nname: {name}\nlogsource: {{product: p}}\n\
+                 detection: {{s: {{outcome: failure}}, condition: s}}\nlevel: low\n"
+            )
+        };
+        let correlation = |name: &str, of: &str, generate: bool| {
+            format!(
+                "title: {name}\nname: {name}\ncorrelation:\n  type: event_count\n  rules: [{of}]\n  group-by: [user_name]\n  \
+                 timespan: 1m\n  condition: {{gte: 2}}\n  generate: {generate}\nlevel: low\n"
+            )
+        };
+        let documents = [
+            detection(1, "base_01"),
+            detection(2, "told"),
+            correlation("many", "base_01", false),
+            correlation("more", "00000000-0000-4000-8000-000000000001", false),
+            correlation("chain", "many", false),
+            correlation("both", "told", true),
+        ];
+        let text = RuleText { file: "all.yml".to_owned(), text: documents.join("---\n") };
+        let compiled = GenerationText { sigma: vec![text], ..GenerationText::default() }.compile();
+        assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
+        let read = only_read(compiled.generation.rules().map(|rule| &**rule));
+        let [(id, detection)] = Vec::from_iter(read).try_into().unwrap();
+        assert_eq!(id.as_str(), "base-01");
+        assert_eq!(Vec::from_iter(&detection.names), ["00000000-0000-4000-8000-000000000001", "base_01"]);
+        assert_eq!(detection.read_by.iter().map(RuleId::as_str).collect::<Vec<_>>(), ["many", "more"]);
+    }
 }

@@ -135,6 +135,8 @@ pub struct Batch {
     pub faults: Vec<BadRow>,
     /// Lines or rows that were looked at, bad ones included and blank ones not.
     pub read: u64,
+    /// Rows that have the key which the mapping names for their time, whatever it holds.
+    pub timed: u64,
 }
 
 /// A line or row that makes no record; it is quarantined, counted and shown with its reason.
@@ -158,6 +160,7 @@ impl Batch {
             slots: Vec::new(),
             faults: Vec::new(),
             read: 0,
+            timed: 0,
         }
     }
 

@@ -16,7 +16,7 @@ use super::fact::Facts;
 use super::field::{RAW, VOCABULARY, lookup};
 use super::geography::{self, Geography};
 use super::scan::{Origin, Scanner};
-use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value};
+use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value, mended};
 
 /// Fields that an evidence record shows at most; what a hostile row has beyond is left out.
 const MAX_SHOWN: usize = 200;
@@ -126,7 +126,7 @@ impl Describer {
 
     /// Keys without a name, as `raw.<key>`.
     fn raw(&self, line: &str, told: &mut Map<String, Json>) {
-        let Ok(Json::Object(row)) = serde_json::from_str(line) else { return };
+        let Ok(Json::Object(row)) = serde_json::from_str(&mended(line)) else { return };
         for (key, value) in row {
             if !self.is_raw(&key) || value.is_null() || told.len() >= MAX_SHOWN {
                 continue;

@@ -11,6 +11,7 @@ pub mod fact;
 pub mod field;
 pub mod fold;
 pub mod geography;
+mod halves;
 pub mod number;
 pub mod place;
 pub mod scan;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use batch::{Batch, Record, Row, Value};
 pub use datum::Datum;
 pub use field::{Column, Columns, FieldKind, FieldName};
+pub use halves::mended;
 pub use number::Number;
 pub use time::{Millis, Timestamp};
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::record::{Columns, FieldName, Record, Value};
 
+use super::compile::key_text;
 use super::condition::{Memo, Predicates};
 use super::hours::Hours;
 use super::lists::Lists;
@@ -49,7 +50,12 @@ pub fn why(expr: &Expr, record: Record<'_>, columns: &mut Columns, lists: &Lists
             let held = predicates.holds(&condition, record, &mut Memo::default());
             let actual = columns.get(&predicate.field).map_or(Value::Absent, |column| record.get(column));
             // The whole line is evidence, and no value.
-            let actual = (!predicate.field.is_line()).then(|| shown(actual));
+            let mut actual = (!predicate.field.is_line()).then(|| shown(actual));
+            if let (Test::Past(past, by), Some(actual)) = (&predicate.test, &mut actual)
+                && let Some(nobody) = nobody(*past, by, record, columns)
+            {
+                *actual = format!("{actual}, and {nobody}");
+            }
             Why { held, what: look(predicate), actual, parts: Vec::new() }
         }
     }
@@ -94,6 +100,21 @@ pub fn question(past: Past, field: &FieldName) -> String {
         Past::Known => format!("{field} is known"),
         Past::Unseen(lasts) => format!("{field} is unseen for {lasts}"),
     }
+}
+
+/// That a record lacks a field which says whose past is asked, if it does.
+fn nobody(past: Past, by: &[FieldName], record: Record<'_>, columns: &Columns) -> Option<String> {
+    let is_missing = |field: &&FieldName| {
+        let value = columns.get(field).map_or(Value::Absent, |column| record.get(column));
+        key_text(value, field.kind()).is_none()
+    };
+    let missing = by.iter().find(is_missing)?;
+    let whom = match past {
+        Past::New => "there is nobody to be new for",
+        Past::Known => "there is nobody to be known to",
+        Past::Unseen(_) => "there is nobody who could have shown it before",
+    };
+    Some(format!("{whom}: {missing} is missing"))
 }
 
 impl Why {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::record::scan::{Endpoint, endpoint_of};
-use crate::record::{Millis, Timestamp};
+use crate::record::{Millis, Timestamp, mended};
 
 /// Most rows of a world; they are all in memory.
 pub const MAX_ROWS: usize = 1_000_000;
@@ -223,7 +223,7 @@ impl World {
 
     /// Adds the row that `line` holds.
     pub fn add_line(&mut self, line: &str) -> Result<(), BadRow> {
-        self.add(serde_json::from_str(line).map_err(|error| BadRow::NoObject(error.to_string()))?)
+        self.add(serde_json::from_str(&mended(line)).map_err(|error| BadRow::NoObject(error.to_string()))?)
     }
 
     /// Adds a row; its keys tell whose it is. When all are there, [`World::sort`] puts them in order.

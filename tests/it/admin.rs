@@ -182,7 +182,15 @@ async fn what_the_commands_do_the_door_does() {
     let (status, words) = house.ask(Method::POST, "/api/v1/receivers/kept/test", None).await;
     assert_eq!((status, &words["done"]), (StatusCode::OK, &json!("kept took the test message")));
     let (status, words) = house.ask(Method::POST, "/api/v1/reload", None).await;
-    assert_eq!((status, &words["done"]), (StatusCode::OK, &json!("configuration and rules are read again")));
+    assert_eq!(
+        (status, &words["done"]),
+        (
+            StatusCode::OK,
+            &json!(
+                "configuration and rules are read again, without the rules' tests (`larum test` runs them)"
+            )
+        )
+    );
     assert_eq!(house.get("/api/v1/status").await["rules"]["failure-burst"]["alerts"], 1);
     assert!(house.get("/api/v1/rules").await["rules"]["failure-burst"].is_object());
     assert!(house.get("/api/v1/sources").await["prod/desktop_logins"].is_object());

@@ -113,6 +113,7 @@ impl Set {
         let corr = &self.0[number];
         let fields = |names: &[&str]| names.iter().map(|name| field(name)).collect::<Vec<_>>();
         let of = corr.rules.iter().enumerate().map(|(place, rule)| Correlated {
+            rule: "detection".parse().unwrap(),
             name: match rule {
                 Ref::Detection(number) => DETECTIONS[*number].0.to_owned(),
                 Ref::Correlation(number) => format!("corr-{number}"),

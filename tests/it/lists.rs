@@ -158,7 +158,10 @@ async fn a_list_that_changes_is_in_force_and_one_with_a_fault_goes_on_as_it_was(
 
     // A fault: the list goes on as it was, and that is told.
     desk.write("leavers.csv", "ana\n");
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
+    assert_eq!(
+        desk.reload().await.unwrap(),
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them); 1 file does not load"
+    );
     let own = async || {
         let query = AlertQuery { tenant: Some("larum".into()), most: 10, ..AlertQuery::default() };
         let own = running.store.alerts(query).await.unwrap();
@@ -270,14 +273,20 @@ async fn the_journal_keeps_where_addresses_were_when_the_files_change() {
     assert_eq!(alerts[0].title, "ana is in Oslo, NO (Telenor Norge AS)");
     // The same address is elsewhere now, says the new file.
     desk.write("city.mmdb", cities(BUILT[1], "SE"));
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again");
+    assert_eq!(
+        desk.reload().await.unwrap(),
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them)"
+    );
     desk.record("eve", "192.0.2.10");
     let alerts = desk.alerts(2, &running).await;
     assert_eq!(alerts[1].title, "eve is in Oslo, SE (Telenor Norge AS)");
     assert!(alerts[1].versions["geo.city"].starts_with("Test-City 2026-01-12 "), "{:?}", alerts[1].versions);
     // A file that is none: the old one goes on.
     desk.write("city.mmdb", "nothing");
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
+    assert_eq!(
+        desk.reload().await.unwrap(),
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them); 1 file does not load"
+    );
     desk.record("kim", "192.0.2.11");
     let alerts = desk.alerts(3, &running).await;
     assert_eq!(alerts[2].title, "kim is in Oslo, SE (Telenor Norge AS)");
@@ -306,7 +315,10 @@ async fn documents_are_reloaded_and_the_journal_knows_what_they_were() {
     desk.record("bob", "192.0.2.9");
     assert_eq!(desk.alerts(1, &running).await[0].title, "Told of ana");
     desk.write("sigma/told.yml", told_of("bob"));
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again");
+    assert_eq!(
+        desk.reload().await.unwrap(),
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them)"
+    );
     until("bob", async || {
         desk.record("bob", "192.0.2.9");
         running.alerts().await.iter().any(|alert| alert.title == "Told of bob").then_some(())
@@ -314,7 +326,10 @@ async fn documents_are_reloaded_and_the_journal_knows_what_they_were() {
     .await;
     // A fault: the file goes on as it was.
     desk.write("sigma/told.yml", told_of("kim").replace("condition: who", "condition: whom"));
-    assert_eq!(desk.reload().await.unwrap(), "configuration and rules are read again; 1 file does not load");
+    assert_eq!(
+        desk.reload().await.unwrap(),
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them); 1 file does not load"
+    );
     let before = running.alerts().await.len();
     desk.record("kim", "192.0.2.9");
     desk.record("bob", "192.0.2.9");

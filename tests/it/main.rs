@@ -17,6 +17,7 @@ mod doctor;
 mod examples;
 mod export;
 mod flood;
+mod halves;
 mod huawei;
 mod laws;
 mod layers;

@@ -325,7 +325,10 @@ async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
                cooldown: {for: 1h, by: [user]}\n";
     std::fs::write(place.path("rules/any-failure.yaml"), new).unwrap();
     let words = place.done(Order::Reload).await;
-    assert_eq!(words, "configuration and rules are read again; 1 file does not load");
+    assert_eq!(
+        words,
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them); 1 file does not load"
+    );
     let both = async || {
         let status = place.status().await;
         let rules = status.rules.clone();
@@ -345,7 +348,10 @@ async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
 
     // Mended, all is well; what was told of it is over.
     std::fs::write(&rule, good).unwrap();
-    assert_eq!(place.done(Order::Reload).await, "configuration and rules are read again");
+    assert_eq!(
+        place.done(Order::Reload).await,
+        "configuration and rules are read again, without the rules' tests (`larum test` runs them)"
+    );
     let resolved = async || {
         let own = alerts(&*store, "larum-rule-off").await.pop()?;
         (own.now.state == State::Resolved).then_some(())

@@ -135,6 +135,17 @@ fn a_hostile_name_of_a_file_is_shown_as_text_and_what_the_file_lacks_is_told() {
     };
     let none = "error: no line made a record";
     assert_eq!(told("{\"a\":1}\n"), none, "one object a line it is");
+    // And of a folder that is written into.
+    let into = folder.path().join("z\u{1b}[31m\u{202e}");
+    let output =
+        std::process::Command::new(LARUM).args(["new", "rule", "--out"]).arg(&into).output().unwrap();
+    let new = String::from_utf8(output.stderr).unwrap();
+    assert!(new.contains("z\\u{1b}[31m\\u{202e}/new-none.yaml"), "{new:?}");
+    assert!(!new.chars().any(|c| c == '\u{202e}' || c.is_control() && c != '\n'), "{new:?}");
+    let output = std::process::Command::new(LARUM).args(["demo", "--write"]).arg(&into).output().unwrap();
+    let written = String::from_utf8(output.stderr).unwrap();
+    assert!(written.contains("wrote ") && written.contains("larum test "), "{written:?}");
+    assert!(!written.chars().any(|c| c == '\u{202e}' || c.is_control() && c != '\n'), "{written:?}");
     let wanted = "; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
     assert_eq!(told("[{\"start_time\":\"2026-03-12T10:00:00Z\"}]\n"), format!("{none}{wanted}"));
 }

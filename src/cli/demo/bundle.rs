@@ -64,10 +64,10 @@ pub fn write(world: &World, folder: &Path) -> Result<Exit, Failure> {
             text.push('\n');
         }
         put(&file_of(list), text.as_bytes())?;
-        show::note(&format!("wrote {}", file_of(list).display()));
+        show::note(&format!("wrote {}", show::path(&file_of(list))));
     }
-    show::note(&format!("wrote {} rules into {}", RULES.len(), folder.join("rules").display()));
-    let at = folder.display();
+    show::note(&format!("wrote {} rules into {}", RULES.len(), show::path(&folder.join("rules"))));
+    let at = show::path(folder);
     show::note(&format!(
         "Next:\n  larum replay --rules {at}/rules {at}/*.ndjson\n  \
          larum explain failure-burst --rules {at}/rules --group user=ana.ruiz --at 2026-03-12T09:36:54Z \

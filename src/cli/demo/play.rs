@@ -197,7 +197,7 @@ impl Stage {
             self.speed,
             self.server.url(),
             self.hook.url(),
-            self.mail.display(),
+            show::path(&self.mail),
         ))
     }
 
@@ -278,7 +278,7 @@ impl Stage {
             if path.extension().is_some_and(|ending| ending == "eml") && self.letters.insert(path.clone()) {
                 let count = self.letters.len();
                 if count <= NAMED_LETTERS {
-                    self.say(&format!("mail written: {}", path.display()))?;
+                    self.say(&format!("mail written: {}", show::path(&path)))?;
                 } else if count == NAMED_LETTERS + 1 {
                     self.say("mail written: more, in the same folder")?;
                 }
@@ -327,12 +327,12 @@ impl Stage {
             many(sent, "message"),
             many(digests, "digest"),
             many(self.letters.len() as u64, "letter"),
-            self.mail.display()
+            show::path(&self.mail)
         );
         match place {
             Place::Passing(_) => text.push_str(", which is removed now (`--keep DIR` keeps it)"),
             Place::Kept(folder) => {
-                let _ = write!(text, "\nkept: {}", folder.display());
+                let _ = write!(text, "\nkept: {}", show::path(folder));
             }
         }
         text.push_str(

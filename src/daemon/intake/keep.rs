@@ -109,7 +109,8 @@ impl Intake {
                 owed.extend(routing.owed(&alert, now));
             }
             if alert.revision == 1 {
-                info!(alert = %alert.id, rule = %alert.rule, level = %alert.level, standing = alert.standing, "fired");
+                // Not at info: a flood of alerts would hide what the daemon says of itself. The store has them all.
+                debug!(alert = %alert.id, rule = %alert.rule, level = %alert.level, standing = alert.standing, "fired");
             }
             changes.push(Change::Alert(Box::new(alert)));
         }

@@ -77,10 +77,12 @@ impl Daemon {
     }
 }
 
+/// What was done, and what was not: whoever edits rules beside a daemon may think that it tests them.
 fn words(off: &BTreeMap<String, String>) -> String {
+    let done = "configuration and rules are read again, without the rules' tests (`larum test` runs them)";
     match off.len() {
-        0 => "configuration and rules are read again".to_owned(),
-        1 => "configuration and rules are read again; 1 file does not load".to_owned(),
-        many => format!("configuration and rules are read again; {many} files do not load"),
+        0 => done.to_owned(),
+        1 => format!("{done}; 1 file does not load"),
+        many => format!("{done}; {many} files do not load"),
     }
 }

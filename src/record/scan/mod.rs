@@ -2,7 +2,8 @@
 //!
 //! A block of whole lines goes in, a batch comes out: every line is validated whole, only the
 //! wanted fields are kept, as places in the block itself. What is no row is quarantined with its
-//! reason, and the lines after it are read all the same. Nothing here reads a clock or a file, or
+//! reason, and the lines after it are read all the same. What is JSON and no text, half of a surrogate
+//! pair, is read as U+FFFD (see `record::halves`). Nothing here reads a clock or a file, or
 //! remembers anything from one block to the next but the keys it expects, which cost or save time
 //! and never change a result.
 
@@ -242,6 +243,7 @@ impl Scanner {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut batch = spare.unwrap_or_else(|| Batch::new(Arc::clone(&self.columns)));
         batch.read = faults.len() as u64;
+        batch.timed = 0;
         batch.faults = faults;
         if block.len() > MAX_BLOCK {
             batch.read += 1;

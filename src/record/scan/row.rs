@@ -269,14 +269,14 @@ impl Maker {
         self.merge(block, sink);
         let shape = self.shape(sink);
         let kind = self.kind(block, sink, shape);
-        let times = self.times(block, sink)?;
+        let times = self.times(block, sink, batch)?;
         let kind = (!times.foreign).then_some(kind);
         let (id, whose) = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink, shape);
         self.wanted_facts(block, sink, memo, &times, outcome);
         self.places(found, sink);
         self.forget_unknowns(block, sink);
-        self.as_spelt(found.line, sink);
+        self.as_spelt(block, found.line, sink);
         let open = times.only.is_none()
             && times.end.is_none()
             && outcome == Outcome::Success
@@ -326,14 +326,18 @@ impl Maker {
     }
 
     /// Fields that the line does not spell are what they mean here.
-    fn as_spelt(&self, line: Line, sink: &mut Sink) {
+    fn as_spelt(&self, block: &str, line: Line, sink: &mut Sink) {
         for (spelt, meaning) in self.plan.spelt() {
             if let (SlotKind::Absent, Some(meaning)) = (sink.values[*spelt].kind, meaning) {
                 sink.values[*spelt] = sink.values[*meaning];
             }
         }
         if let Some(whole) = self.plan.line() {
-            sink.values[whole] = span(line.start, line.end, SlotKind::Json);
+            sink.values[whole] = if sink.halves {
+                sink.mended(&block[line.start..line.end])
+            } else {
+                span(line.start, line.end, SlotKind::Json)
+            };
         }
     }
 
@@ -358,10 +362,13 @@ impl Maker {
         sink.values[self.at.kind]
     }
 
-    fn times(&self, block: &str, sink: &mut Sink) -> Result<Times, Fault> {
+    fn times(&self, block: &str, sink: &mut Sink, batch: &mut Batch) -> Result<Times, Fault> {
         let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
         let named = self.origin.mapping.time.is_some();
         let given = if named { self.foreign_time(block, sink) } else { None };
+        if named && self.at.foreign_time.is_some_and(|number| sink.values[number].kind != SlotKind::Absent) {
+            batch.timed += 1;
+        }
         let own = self.at.times.into_iter().find_map(read);
         let start = given.or(own).or_else(|| self.foreign_time(block, sink));
         let end = read(self.at.end_time);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::record::batch::{Slot, SlotKind};
+use crate::record::mended;
 
 /// Texts that stand nowhere in the block: unescaped strings, and what facts produce. They follow
 /// the block in the batch's text.
@@ -77,6 +78,8 @@ pub(super) struct Sink {
     pub(super) touched: Vec<u16>,
     /// What the row's keys tell of its shape.
     pub(super) marks: u8,
+    /// What was read held half of a surrogate pair.
+    pub(super) halves: bool,
     pub(super) tail: Tail,
 }
 
@@ -94,6 +97,7 @@ impl Sink {
             self.values[usize::from(target)] = Slot::ABSENT;
         }
         self.marks = 0;
+        self.halves = false;
     }
 
     /// Notes a value. A later one for the same target takes its place.
@@ -104,6 +108,13 @@ impl Sink {
         if place >= self.fields {
             self.touched.push(target);
         }
+    }
+
+    /// The slot of JSON that holds halves of surrogate pairs, fit to be parsed.
+    pub(super) fn mended(&mut self, json: &str) -> Slot {
+        let tail = self.tail.len();
+        self.tail.push(&mended(json));
+        Slot { kind: SlotKind::Json, ..self.tail.since(tail) }
     }
 
     /// Forgets what earlier values of the same key put below it.

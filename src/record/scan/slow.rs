@@ -3,11 +3,15 @@
 //! It decides what is JSON and says what is wrong with the rest. The quick walk leaves to it what
 //! is rare (escapes, nesting, odd numbers) and whatever it cannot read itself. A line holds no
 //! newline, so a newline is no whitespace here: a value cannot run on into the next line.
+//!
+//! Half of a surrogate pair is U+FFFD. Lists, objects and whole lines that hold one are kept mended, so
+//! that whoever parses them again reads the same.
 
 use super::plan::{KeyPlan, Plan};
 use super::sink::Sink;
 use super::{MAX_DEPTH, MAX_FIELDS};
 use crate::record::batch::{Slot, SlotKind};
+use crate::record::mended;
 
 /// What is wrong, and at which byte of the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +91,19 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 return self.string(wanted, sink);
             }
-            b'{' => {
+            bracket @ (b'{' | b'[') => {
                 self.open(depth)?;
-                self.object(depth, node.map_or(Within::Nothing, Within::Node), sink)?;
-                SlotKind::Json
-            }
-            b'[' => {
-                self.open(depth)?;
-                self.array(depth, sink)?;
+                let before = std::mem::take(&mut sink.halves);
+                if bracket == b'{' {
+                    self.object(depth, node.map_or(Within::Nothing, Within::Node), sink)?;
+                } else {
+                    self.array(depth, sink)?;
+                }
+                let halves = sink.halves;
+                sink.halves |= before;
+                if wanted && halves {
+                    return Ok(sink.mended(&self.text[start..self.at]));
+                }
                 SlotKind::Json
             }
             b'-' | b'0'..=b'9' => self.number()?,
@@ -188,11 +197,11 @@ impl<'a> Reader<'a> {
     /// Fills what is read through a list, where one stands in the place of `node`'s object.
     fn through_list(&self, node: u16, slot: Slot, sink: &mut Sink) {
         let paths = self.plan.through(node);
-        let text = &self.text[slot.start as usize..(slot.start + slot.len) as usize];
+        let text = sink.tail.text(self.text, slot);
         if paths.is_empty() || !text.starts_with('[') {
             return;
         }
-        let Ok(list) = serde_json::from_str(text) else { return };
+        let Ok(list) = serde_json::from_str(&mended(text)) else { return };
         for path in paths {
             if let Some(values) = path.values(&list) {
                 let tail = sink.tail.len();
@@ -244,7 +253,7 @@ impl<'a> Reader<'a> {
                         return Ok(sink.tail.since(tail));
                     }
                     escaped = true;
-                    let c = self.escape()?;
+                    let c = self.escape(sink)?;
                     if wanted {
                         sink.tail.push(c.encode_utf8(&mut [0; 4]));
                     }
@@ -256,7 +265,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The character that an escape stands for; its backslash is read.
-    fn escape(&mut self) -> Result<char, Bad> {
+    fn escape(&mut self, sink: &mut Sink) -> Result<char, Bad> {
         let kind = self.peek();
         let plain = match kind {
             b'"' | b'\\' | b'/' => char::from(kind),
@@ -265,27 +274,29 @@ impl<'a> Reader<'a> {
             b'n' => '\n',
             b'r' => '\r',
             b't' => '\t',
-            b'u' => return self.unicode_escape(),
+            b'u' => return self.unicode_escape(sink),
             _ => return Err(self.bad("an unknown escape")),
         };
         self.at += 1;
         Ok(plain)
     }
 
-    fn unicode_escape(&mut self) -> Result<char, Bad> {
+    fn unicode_escape(&mut self, sink: &mut Sink) -> Result<char, Bad> {
         self.at += 1;
         let mut code = self.hex()?;
-        if (0xd800..0xdc00).contains(&code) {
-            if !(self.take(b'\\') && self.take(b'u')) {
-                return Err(self.bad("half of a surrogate pair"));
-            }
+        let after = self.at;
+        if (0xd800..0xdc00).contains(&code) && self.take(b'\\') && self.take(b'u') {
             let low = self.hex()?;
-            if !(0xdc00..0xe000).contains(&low) {
-                return Err(self.bad("half of a surrogate pair"));
+            if (0xdc00..0xe000).contains(&low) {
+                code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
             }
-            code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
         }
-        char::from_u32(code).ok_or_else(|| self.bad("half of a surrogate pair"))
+        Ok(char::from_u32(code).unwrap_or_else(|| {
+            // What follows the half is read for itself.
+            self.at = after;
+            sink.halves = true;
+            char::REPLACEMENT_CHARACTER
+        }))
     }
 
     fn hex(&mut self) -> Result<u32, Bad> {

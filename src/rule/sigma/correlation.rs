@@ -140,7 +140,8 @@ impl<'s> Reading<'s> {
             let names =
                 |words: &[Word]| words.iter().map(|word| field_of(&aliases, place, &word.text)).collect();
             let (by, fields) = (names(&by), names(&fields));
-            Correlated { name: word.text.clone(), what: what(member, per_row), by, fields }
+            let (name, rule) = (word.text.clone(), member.id.clone());
+            Correlated { name, rule, what: what(member, per_row), by, fields }
         });
         let of = of.collect();
         let by = by.iter().map(|word| FieldName::spelt(&word.text)).collect();

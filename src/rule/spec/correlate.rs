@@ -26,6 +26,9 @@ pub struct Correlated {
     /// The reference, as spelt; no part of the meaning.
     #[serde(skip)]
     pub name: String,
+    /// The rule that its document makes, or would if it were not only read here; no part of the meaning.
+    #[serde(skip)]
+    pub rule: RuleId,
     /// What it stands for.
     pub what: What,
     /// The fields that `group-by` names, in its order, in what this rule finds.

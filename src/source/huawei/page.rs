@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use super::api::Api;
+use crate::record::mended;
 
 /// A page of rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +73,8 @@ fn settled<'r>(row: &'r str, restless: &[&str]) -> Cow<'r, str> {
     if !restless.iter().any(|key| row.contains(key)) {
         return Cow::Borrowed(row);
     }
-    let Ok(mut keys) = serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(row) else {
+    let whole = mended(row);
+    let Ok(mut keys) = serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(&whole) else {
         return Cow::Borrowed(row);
     };
     keys.retain(|key, _| !restless.contains(&&**key));
@@ -144,6 +146,16 @@ mod tests {
         let row = |api: &Api| read(&body, api).unwrap().rows[0].clone();
         assert_eq!(row(&sessions::API), r#"{"id":"s\u00fc","session_state":"Active","n":1.50}"#);
         assert_eq!(row(&app_logins::API), ROW);
+    }
+
+    #[test]
+    fn half_of_a_surrogate_pair_spoils_no_page() {
+        const ROW: &str = r#"{"id":"s","login_user":"\ud800","\udfff":1,"status_continue_time":"90"}"#;
+        let body = format!("{{\"count\":1,\"items\":[{ROW}]}}");
+        let row = |api: &Api| read(&body, api).unwrap().rows[0].clone();
+        assert_eq!(row(&app_logins::API), ROW);
+        let settled = "{\"id\":\"s\",\"login_user\":\"\\ufffd\",\"\u{fffd}\":1}";
+        assert_eq!(row(&sessions::API), settled);
     }
 
     #[test]
