@@ -2,8 +2,8 @@
 //! each and hardly ever again, so that memory is what costs time.
 //!
 //! Rows lie in chunks in the order they came, so that growing moves none of them and those that came first
-//! are forgotten together; the table beside holds their places and half of their hash. Nothing here knows
-//! what is remembered of a row.
+//! are forgotten together; the table beside holds their places and nothing else, so that as much of it as may be
+//! is near. Nothing here knows what is remembered of a row.
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -69,7 +69,8 @@ pub(super) trait Keyed {
 /// Rows by identity. A row keeps its place until it is forgotten; places are never given twice.
 #[derive(Debug, Clone)]
 pub(super) struct Rows<T> {
-    table: HashTable<Spot>,
+    /// The lower halves of their places: there are never so many rows at a time that it is not enough.
+    table: HashTable<u32>,
     chunks: VecDeque<Chunk<T>>,
     /// Place of the first chunk's first row.
     first: usize,
@@ -87,31 +88,17 @@ pub(super) struct Chunk<T> {
     pub(super) age: u32,
 }
 
-/// Where a row is, and enough of its hash to tell it from nearly all others and to grow the table
-/// without a look at the rows.
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    hash: u32,
-    /// The lower half of its place: there are never so many rows at a time that it is not enough.
-    place: u32,
-}
-
 impl<T> Default for Rows<T> {
     fn default() -> Self {
         Self { table: HashTable::new(), chunks: VecDeque::new(), first: 0, spare: Vec::new(), len: 0 }
     }
 }
 
-/// Row ids are digests: any four of their bytes are as good as a hash of all.
+/// The row of which `short_place` was kept, counted from the place `first`, which is kept so too.
 #[inline]
-fn hash(key: Key) -> u32 {
-    let [a, b, c, d, ..] = key.low.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
-/// The table looks at both ends of a hash.
-fn spread(hash: u32) -> u64 {
-    (u64::from(hash) << 32) | u64::from(hash)
+fn row<T>(chunks: &VecDeque<Chunk<T>>, first: u32, short_place: u32) -> &T {
+    let within = short_place.wrapping_sub(first) as usize;
+    &chunks[within / CHUNK].rows[within % CHUNK]
 }
 
 /// What is kept of a place.
@@ -125,13 +112,10 @@ impl<T: Keyed> Rows<T> {
     /// The place of the row of `key`.
     #[inline]
     pub(super) fn find(&self, key: Key) -> Option<usize> {
-        let (hash, first) = (hash(key), short(self.first));
-        let within = |spot: &Spot| spot.place.wrapping_sub(first) as usize;
-        let is_it = |spot: &Spot| {
-            let within = within(spot);
-            spot.hash == hash && self.chunks[within / CHUNK].rows[within % CHUNK].key() == key
-        };
-        self.table.find(spread(hash), is_it).map(|spot| self.first + within(spot))
+        let first = short(self.first);
+        // Row ids are digests: any half of them is as good as a hash of all.
+        let found = self.table.find(key.low, |place| row(&self.chunks, first, *place).key() == key);
+        found.map(|place| self.place(*place))
     }
 
     /// The place of which `short` was kept.
@@ -143,17 +127,18 @@ impl<T: Keyed> Rows<T> {
     /// Adds the row of `key`, which is not there; its place. It is made where it lies: copied right
     /// after it was put together it would cost as much as all else. Ages never go down.
     #[inline]
-    pub(super) fn add(&mut self, key: Key, age: u32, row: impl FnOnce() -> T) -> usize {
+    pub(super) fn add(&mut self, key: Key, age: u32, made: impl FnOnce() -> T) -> usize {
         if self.chunks.back().is_none_or(|chunk| chunk.rows.len() == CHUNK) {
             self.begin_chunk();
         }
-        let (hash, before) = (hash(key), (self.chunks.len() - 1) * CHUNK);
+        let before = (self.chunks.len() - 1) * CHUNK;
         let Some(chunk) = self.chunks.back_mut() else { return self.first };
         let place = self.first + before + chunk.rows.len();
-        chunk.rows.push(row());
+        chunk.rows.push(made());
         chunk.age = age;
-        let spot = Spot { hash, place: short(place) };
-        self.table.insert_unique(spread(hash), spot, |spot| spread(spot.hash));
+        let first = short(self.first);
+        let Self { table, chunks, .. } = self;
+        table.insert_unique(key.low, short(place), |place| row(chunks, first, *place).key().low);
         self.len += 1;
         place
     }
@@ -162,7 +147,8 @@ impl<T: Keyed> Rows<T> {
     fn begin_chunk(&mut self) {
         if self.len == CHUNK {
             // Where there are many, the table does not grow by and by: each size has pages of its own.
-            self.table.reserve(MANY, |spot| spread(spot.hash));
+            let (first, chunks) = (short(self.first), &self.chunks);
+            self.table.reserve(MANY, |place| row(chunks, first, *place).key().low);
         }
         let rows = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
         self.chunks.push_back(Chunk { rows, age: 0 });
@@ -213,8 +199,8 @@ impl<T: Keyed> Rows<T> {
         let Some(Chunk { mut rows, .. }) = self.chunks.pop_front() else { return };
         for (number, row) in rows.iter().enumerate() {
             let place = short(self.first + number);
-            if let Ok(spot) = self.table.find_entry(spread(hash(row.key())), |spot| spot.place == place) {
-                spot.remove();
+            if let Ok(found) = self.table.find_entry(row.key().low, |other| *other == place) {
+                found.remove();
             }
         }
         self.len -= rows.len();
