@@ -326,9 +326,9 @@ mod tests {
             prop_assert!(again.begin_at(rows.first()));
             for (place, age, list) in rows.lists(0) {
                 prop_assert_eq!(place, again.next());
-                list.iter().for_each(|row| {
+                for row in list {
                     again.add(row.0.into(), age, || *row);
-                });
+                }
             }
             prop_assert_eq!(again.next(), rows.next());
             let third = came.len() / 3;

@@ -10,6 +10,8 @@
 
 mod change;
 mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};

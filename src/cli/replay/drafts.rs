@@ -49,8 +49,11 @@ pub struct Drafts {
 #[derive(Debug, Default)]
 struct Pending {
     bytes: Vec<u8>,
-    places: Vec<(Key, usize)>,
+    places: Vec<Place>,
 }
+
+/// Where a draft begins, and how many bytes it has. Of two with one key the one that came first is less.
+type Place = (Key, u32, u32);
 
 /// The order in which drafts are told: time, rule, id, revision. Numbers of rules have the order of their
 /// ids.
@@ -185,8 +188,13 @@ impl Drafts {
             self.pending.bytes.reserve_exact(self.in_memory + AT_A_TIME);
             self.pending.places.reserve_exact(self.in_memory / LEAST);
         }
-        self.pending.places.push((key, self.pending.bytes.len()));
+        let start = self.pending.bytes.len();
         postcard::to_io(&packed, &mut self.pending.bytes).map_err(io::Error::other)?;
+        let len = self.pending.bytes.len() - start;
+        let Ok((start, len)) = u32::try_from(start).and_then(|start| Ok((start, u32::try_from(len)?))) else {
+            return Err(io::Error::other("an alert is too large"));
+        };
+        self.pending.places.push((key, start, len));
         if self.pending.bytes.len() >= self.in_memory {
             self.runs.push(self.pending.write()?);
             if self.runs.len().is_multiple_of(RUNS_OF_A_SIZE) {
@@ -240,27 +248,17 @@ fn packed(fired: &Fired) -> PackedFired<'_> {
 }
 
 impl Pending {
-    fn sort(&mut self) {
-        // Of two with one key the first that came stays the first.
-        self.places.sort_unstable();
-    }
-
     fn get(&self, place: usize) -> Option<(Key, &[u8])> {
-        let (key, start) = self.places.get(place)?;
-        Some((*key, self.bytes.get(*start..)?))
+        let (key, start, len) = *self.places.get(place)?;
+        Some((key, self.bytes.get(start as usize..start as usize + len as usize)?))
     }
 
     /// Writes them as a run and forgets them.
     fn write(&mut self) -> io::Result<File> {
-        // What follows a draft is the next one, in the order they came.
-        let mut ends: Vec<usize> = self.places.iter().map(|(_, start)| *start).skip(1).collect();
-        ends.push(self.bytes.len());
-        let mut sorted: Vec<(Key, usize, usize)> =
-            self.places.iter().zip(ends).map(|((key, start), end)| (*key, *start, end)).collect();
-        sorted.sort_by_key(|(key, _, _)| *key);
+        self.places.sort_unstable();
         let mut run = BufWriter::with_capacity(AT_A_TIME, tempfile::tempfile()?);
-        for (key, start, end) in sorted {
-            write_one(&mut run, key, self.bytes.get(start..end).unwrap_or_default())?;
+        for (key, bytes) in (0..self.places.len()).filter_map(|place| self.get(place)) {
+            write_one(&mut run, key, bytes)?;
         }
         self.bytes.clear();
         self.places.clear();
@@ -296,7 +294,7 @@ struct Runs {
 
 impl Runs {
     fn of(files: Vec<File>, mut pending: Pending) -> io::Result<Self> {
-        pending.sort();
+        pending.places.sort_unstable();
         let files = files.into_iter().map(|file| BufReader::with_capacity(AT_A_TIME, file)).collect();
         let (heads, bytes) = (BinaryHeap::new(), Vec::new());
         let mut runs = Self { files, heads, pending, next_pending: 0, bytes };
