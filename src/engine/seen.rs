@@ -29,8 +29,8 @@ use crate::record::{Batch, Millis, Phase, Record, RecordId, Row, Timestamp};
 use super::rows::{Key, Keyed, Rows, short};
 use kept::{Noted, note_more, note_row};
 
-/// So many rows fit the caches, as far as they are looked up.
-const NEAR: usize = 1 << 14;
+/// The table of so many rows is near, as far as it is looked at for those that are new.
+const NEAR: usize = 1 << 18;
 /// While the watermark moves on by as long as rows are remembered, there are so many sweeps.
 const SWEEPS: i64 = 8;
 /// A row that was taken in so many sweeps ago was so for as long as rows are remembered.
