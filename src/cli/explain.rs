@@ -226,14 +226,14 @@ impl Explain {
 
     /// The alert whose id the first argument begins, if the rules raise one over the files.
     fn fired(&self, declared: &[String], mapping: &Mapping) -> Result<Option<Fired>, Failure> {
-        let id = self.asked.as_str();
+        let id = self.asked.to_ascii_lowercase();
         if id.len() < LEAST_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);
         }
         let loaded = self.rules.load(&[], declared, Known::Given)?;
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let engine = Engine::new(Arc::new(tables.generation(loaded.rules)), "default");
-        let mut sought = Sought { id: id.to_owned(), fired: None };
+        let mut sought = Sought { id, fired: None };
         self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut sought)?;
         Ok(sought.fired)
     }

@@ -390,9 +390,9 @@ impl FileArguments {
         pool.install(|| rayon::scope_fifo(|scope| reader.run(&readings, &mut files, scope, &mut progress)));
         progress.finish();
         let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
-        // Of lines that were left out of what is sorted it is not known whether they have it.
-        let unreadable = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::UnreadableTime(_)));
-        let untimed = self.time_field.clone().filter(|_| read > 0 && timed == 0 && !unreadable);
+        // Lines that are too long are not read: whether they have it is not known.
+        let unread = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
+        let untimed = self.time_field.clone().filter(|_| read > 0 && timed == 0 && !unread);
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
         Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
     }
@@ -401,9 +401,11 @@ impl FileArguments {
 /// So many threads; 0: as many as there are cores.
 fn pool(threads: usize) -> Result<rayon::ThreadPool, FeedError> {
     let builder = || rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let is_one = |cores: std::num::NonZeroUsize| cores.get() == 1;
+    let alone = threads == 1 || threads == 0 && std::thread::available_parallelism().is_ok_and(is_one);
     // One is the one that asks, so that memory which loading the rules has left over is used again; unless that
     // one works for others already.
-    if threads == 1
+    if alone
         && let Ok(pool) = builder().use_current_thread().build()
     {
         return Ok(pool);

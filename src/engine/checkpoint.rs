@@ -74,9 +74,10 @@ pub(super) enum Kind {
     Memory,
     /// A memory's number, whether all groups before are gone, and groups by key; none: it is gone.
     Known,
-    /// What is remembered of rows besides them, and whether all that was remembered of them before is gone.
+    /// What is remembered of rows besides them, whether all that was remembered of them before is gone, and the
+    /// place before which they are.
     Seen,
-    /// The place of the first, and rows in the order they came.
+    /// The place of the first, the age of their chunk, and rows in the order they came.
     Rows,
     /// The place of a row that changed, and the row.
     Row,

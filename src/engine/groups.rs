@@ -94,6 +94,11 @@ impl Perhaps {
         self.any()?.get_mut(key)
     }
 
+    /// See [`Groups::apart`]. Of none there are none.
+    pub fn apart(&self, place: Option<usize>) -> Self {
+        Self(self.0.as_deref().map(|groups| Box::new(groups.apart(place))))
+    }
+
     /// Bytes of them in memory, about.
     pub fn bytes(&self) -> usize {
         self.0.as_deref().map_or(0, |groups| size_of::<Groups>() + groups.bytes())
@@ -114,12 +119,6 @@ impl Deref for Perhaps {
 
     fn deref(&self) -> &Groups {
         self.0.as_deref().unwrap_or_else(|| &NO_GROUPS)
-    }
-}
-
-impl From<Groups> for Perhaps {
-    fn from(groups: Groups) -> Self {
-        Self(Some(Box::new(groups)))
     }
 }
 

@@ -193,7 +193,7 @@ impl ProgramState {
         }
         let raised = std::mem::take(&mut self.raised);
         let state = |(place, alerts): (usize, u64)| Self {
-            groups: self.groups.apart(Some(place)).into(),
+            groups: self.groups.apart(Some(place)),
             waiting: self.waiting.clone(),
             in_order: self.in_order,
             watermark: self.watermark,
@@ -210,7 +210,7 @@ impl ProgramState {
         for part in &mut parts {
             part.pack_down(WARM_APART);
         }
-        self.groups = self.groups.apart(None).into();
+        self.groups = self.groups.apart(None);
         debug_assert_eq!(parts.len(), program.alike.len());
         parts
     }

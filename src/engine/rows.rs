@@ -57,7 +57,7 @@ impl From<Key> for RecordId {
 /// Rows that are expected where there are more than a chunk of them.
 const MANY: usize = 24 * CHUNK;
 
-/// Chunks that are kept for the next rows.
+/// Chunks that are kept for the next rows: as one goes, another begins.
 const SPARE: usize = 2;
 
 /// What has an identity.
@@ -207,7 +207,6 @@ impl<T: Keyed> Rows<T> {
         self.first += CHUNK;
         rows.iter().for_each(gone);
         rows.clear();
-        // As many rows are to be expected as there were at a time, and no more.
         if self.spare.len() < SPARE {
             self.spare.push(rows);
         }

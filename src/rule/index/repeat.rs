@@ -1,8 +1,9 @@
 //! Texts of one field that came before, and what was found in them.
 //!
-//! So many texts are known, packed: users and addresses are thousands, and each that is looked up may cost a
-//! miss of the caches. Most are short: their two ends are all of them, and stand in the table themselves. It
-//! pays for fields that hold the same texts again and again, and is given up for others, for good.
+//! So many texts are known: users and addresses are thousands, and each that is looked up may cost a miss of the
+//! caches. Most are short: their two ends are all of them, and stand in the table themselves. It pays for
+//! fields that hold the same texts again and again, and is given up for others, for good. A field costs at most
+//! 192 KiB for short texts, and less than a megabyte where all are as long as may be.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -12,7 +13,7 @@ use super::table::List;
 use crate::record::fold::same;
 
 /// Texts that are known at a time. One more, and all are forgotten.
-const MOST: usize = 8_192;
+const MOST: usize = 6_144;
 /// Longest text that is known: its length is a byte.
 const LONGEST: usize = 128;
 /// Texts after which it is seen whether it pays.
@@ -54,11 +55,11 @@ struct Found {
 }
 
 /// A text of no more than sixteen bytes: its ends, which overlap or meet, and its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ends {
     first: u64,
     last: u64,
-    /// One more than its length; 0: no text.
+    /// One more than its length.
     len: u8,
 }
 
@@ -85,12 +86,34 @@ impl Ends {
     }
 }
 
-/// Short texts by what they are, each where its hash says or right behind. No more than half is full.
+/// Short texts by what they are, each where its hash says or behind. No more than three quarters are full.
 #[derive(Debug, Default)]
 struct Shorts {
     /// As many as a power of two, or none.
-    places: Vec<(Ends, Found)>,
+    places: Vec<Short>,
     len: usize,
+}
+
+/// [`Ends`] and [`Found`], packed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Short {
+    first: u64,
+    last: u64,
+    lists: u32,
+    many: u8,
+    /// 0: no text.
+    len: u8,
+}
+
+impl Short {
+    #[inline]
+    fn ends(self) -> Ends {
+        Ends { first: self.first, last: self.last, len: self.len }
+    }
+
+    fn of(Ends { first, last, len }: Ends, Found { lists, many }: Found) -> Self {
+        Self { first, last, lists, many, len }
+    }
 }
 
 /// Places there are at first.
@@ -102,9 +125,9 @@ impl Shorts {
         let last = self.places.len().checked_sub(1)?;
         let mut at = place_of(hash);
         loop {
-            let (known, found) = &self.places[at & last];
-            if *known == ends {
-                return Some(*found);
+            let known = &self.places[at & last];
+            if known.ends() == ends {
+                return Some(Found { lists: known.lists, many: known.many });
             }
             if known.len == 0 {
                 return None;
@@ -115,28 +138,28 @@ impl Shorts {
 
     /// Adds one that is not there.
     fn add(&mut self, ends: Ends, found: Found, hash: impl Fn(Ends) -> u64) {
-        if 2 * (self.len + 1) > self.places.len() {
-            let room = vec![<(Ends, Found)>::default(); (2 * self.places.len()).max(PLACES)];
+        if 4 * (self.len + 1) > 3 * self.places.len() {
+            let room = vec![Short::default(); (2 * self.places.len()).max(PLACES)];
             let before = std::mem::replace(&mut self.places, room);
-            for (ends, found) in before.into_iter().filter(|(ends, _)| ends.len > 0) {
-                self.put(ends, found, hash(ends));
+            for short in before.into_iter().filter(|short| short.len > 0) {
+                self.put(short, hash(short.ends()));
             }
         }
-        self.put(ends, found, hash(ends));
+        self.put(Short::of(ends, found), hash(ends));
         self.len += 1;
     }
 
-    fn put(&mut self, ends: Ends, found: Found, hash: u64) {
+    fn put(&mut self, short: Short, hash: u64) {
         let last = self.places.len() - 1;
         let mut at = place_of(hash);
-        while self.places[at & last].0.len > 0 {
+        while self.places[at & last].len > 0 {
             at += 1;
         }
-        self.places[at & last] = (ends, found);
+        self.places[at & last] = short;
     }
 
     fn clear(&mut self) {
-        self.places.fill(Default::default());
+        self.places.fill(Short::default());
         self.len = 0;
     }
 }
