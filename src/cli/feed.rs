@@ -52,7 +52,13 @@
 //! - Memory by the page: huge pages off saves 25 to 40 MB of 60 to 115, and costs nothing where rules are few and
 //!   3 % to 5 % where there are many rules or groups. A page that is touched for the first time is time, too.
 //!
-//! What did not: pages that are never returned; places of stops listed ahead of the walk (half the walk, and
+//! - Short texts of a field known by their two ends, which are all of them and lie in the table: 3 % to 6 % of ten
+//!   rules and more. Rows forgotten in the order they came, and a table that holds no more than their places:
+//!   1 % to 2 %, and 5 MB to 8 MB.
+//! - One thread that is the one which loaded the rules, expressions that are compiled when a text is first looked
+//!   through, groups that are made when there is one: 152 MB of ten thousand rules, then 137.
+//!
+//! What did not: room for rows looked at ahead of writing them; pages that are never returned; places of stops listed ahead of the walk (half the walk, and
 //! listing them costs more than the other half); a value's end expected where it was in the line before (what is
 //! foreseen wrongly costs more), and of those alone that are always as long (what waits is not the walk: it has
 //! as many steps as the processor takes); the walk over strings in a function of its own; a row found and added with one look
