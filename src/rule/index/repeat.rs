@@ -3,7 +3,7 @@
 //! So many texts are known: users and addresses are thousands, and each that is looked up may cost a miss of the
 //! caches. Most are short: their two ends are all of them, and stand in the table themselves. It pays for
 //! fields that hold the same texts again and again, and is given up for others, for good. A field costs at most
-//! 192 KiB for short texts, and less than a megabyte where all are as long as may be.
+//! 384 KiB for short texts, and a megabyte where all are as long as may be.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -86,7 +86,7 @@ impl Ends {
     }
 }
 
-/// Short texts by what they are, each where its hash says or behind. No more than three quarters are full.
+/// Short texts by what they are, each where its hash says or behind. No more than half are full: longer ways cost more than room.
 #[derive(Debug, Default)]
 struct Shorts {
     /// As many as a power of two, or none.
@@ -138,7 +138,7 @@ impl Shorts {
 
     /// Adds one that is not there.
     fn add(&mut self, ends: Ends, found: Found, hash: impl Fn(Ends) -> u64) {
-        if 4 * (self.len + 1) > 3 * self.places.len() {
+        if 2 * (self.len + 1) > self.places.len() {
             let room = vec![Short::default(); (2 * self.places.len()).max(PLACES)];
             let before = std::mem::replace(&mut self.places, room);
             for short in before.into_iter().filter(|short| short.len > 0) {
