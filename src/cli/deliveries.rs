@@ -194,14 +194,17 @@ pub fn in_words(delivery: &Delivery, now: Timestamp, times: show::Times) -> Stri
     };
     let state = match &delivery.standing {
         Standing::Waiting => {
-            let tries = match delivery.tries {
-                0 => String::new(),
-                tries => format!(" after {}", show::many_of(tries.into(), "try")),
-            };
-            if delivery.due > now {
-                format!("waits until {}{tries}", times.at(delivery.due))
-            } else {
-                format!("is due since {}{tries}, and waits for its receiver", times.at(delivery.due))
+            let (due, tries) = (times.at(delivery.due), delivery.tries);
+            match (delivery.due > now, tries) {
+                (true, 0) => format!("waits until {due}"),
+                (true, 1..) => {
+                    format!("waits after {}, the next at {due}", show::many_of(tries.into(), "try"))
+                }
+                (false, 0) => format!("is due since {due}, and waits for its receiver"),
+                (false, 1..) => format!(
+                    "is due since {due} after {}, and waits for its receiver",
+                    show::many_of(tries.into(), "try")
+                ),
             }
         }
         Standing::Sending { until } => format!("is being sent (until {})", times.at(*until)),
@@ -223,4 +226,28 @@ pub fn in_words(delivery: &Delivery, now: Timestamp, times: show::Times) -> Stri
         let _ = write!(line, " ({})", show::safe(reason));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_says_when_it_is_tried_next() {
+        let due = Timestamp(1_767_603_600_000);
+        let words = |tries, now: Timestamp| {
+            let last_reason = (tries > 0).then(|| "try again: 503".to_owned());
+            let waiting = crate::store::suite::delivery(1, "hook", due.0);
+            let line = in_words(&Delivery { tries, last_reason, ..waiting }, now, show::Times::UTC);
+            line.split("alert 01010101  ").nth(1).unwrap().to_owned()
+        };
+        let (before, at) = (Timestamp(due.0 - 1), "2026-01-05T09:00:00.000Z");
+        assert_eq!(words(0, before), format!("waits until {at}"));
+        assert_eq!(words(1, before), format!("waits after 1 try, the next at {at} (try again: 503)"));
+        assert_eq!(words(0, due), format!("is due since {at}, and waits for its receiver"));
+        assert_eq!(
+            words(2, due),
+            format!("is due since {at} after 2 tries, and waits for its receiver (try again: 503)")
+        );
+    }
 }

@@ -411,9 +411,7 @@ fn pool(threads: usize) -> Result<rayon::ThreadPool, FeedError> {
     let alone = threads == 1 || threads == 0 && std::thread::available_parallelism().is_ok_and(is_one);
     // One is the one that asks, so that memory which loading the rules has left over is used again; unless that
     // one works for others already.
-    if alone
-        && let Ok(pool) = builder().use_current_thread().build()
-    {
+    if alone && let Ok(pool) = builder().use_current_thread().build() {
         return Ok(pool);
     }
     builder().build().map_err(FeedError::Threads)

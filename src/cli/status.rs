@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Order, Reply};
-use crate::daemon::status::{LaneStatus, ReceiverStatus, Status, Throttled};
+use crate::daemon::status::{FailedTry, LaneStatus, ReceiverStatus, Status, Throttled};
 use crate::record::{Millis, Timestamp};
 
 use super::place::{Place, wait_for};
@@ -177,5 +177,39 @@ fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
     words.extend(receiver.delivered_at.iter().map(|at| format!("last delivered {}", times.at(*at))));
     words.extend(receiver.paused.iter().map(|why| format!("paused: {}", show::safe(why))));
     words.extend(receiver.failure.iter().map(|why| format!("failing: {}", show::safe(why))));
+    if let (None, None, Some(FailedTry { reason, next })) =
+        (&receiver.paused, &receiver.failure, &receiver.last_failed)
+    {
+        let next = next.map_or_else(String::new, |at| format!(", the next is at {}", times.at(at)));
+        words.push(format!("the last try failed{next}: {}", show::safe(reason)));
+    }
     words.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_failed_is_said_until_the_receiver_is_told_of_as_failing() {
+        let failed =
+            FailedTry { reason: "try again: 503".to_owned(), next: Some(Timestamp(1_767_603_600_000)) };
+        let receiver = |failure: Option<&str>, failed: &FailedTry| {
+            let (failure, last_failed) = (failure.map(str::to_owned), Some(failed.clone()));
+            let shown = ReceiverStatus {
+                kind: "webhook".to_owned(),
+                failure,
+                last_failed,
+                ..ReceiverStatus::default()
+            };
+            receiver_words(&shown, show::Times::UTC)
+        };
+        assert_eq!(
+            receiver(None, &failed),
+            "webhook · the last try failed, the next is at 2026-01-05T09:00:00.000Z: try again: 503"
+        );
+        let gone = FailedTry { next: None, ..failed.clone() };
+        assert_eq!(receiver(None, &gone), "webhook · the last try failed: try again: 503");
+        assert_eq!(receiver(Some("503"), &failed), "webhook · failing: 503");
+    }
 }

@@ -26,7 +26,7 @@ impl BadList {
             Self::Unreadable(error) => format!("it cannot be read: {error}"),
             Self::Faults(problems) => {
                 let first =
-                    problems.sorted().first().map(|problem| (problem.span.start, problem.message.clone()));
+                    problems.first_error().map(|problem| (problem.span.start, problem.message.clone()));
                 let (at, message) = first.unwrap_or_default();
                 format!("line {}: {message}", problems.position(at).0)
             }

@@ -288,7 +288,7 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
     told.extend((!named.is_empty()).then_some(named));
     let mut off = lists_off;
     for problems in told.iter().filter(|problems| problems.has_errors()) {
-        let first = problems.sorted().first().map(|problem| {
+        let first = problems.first_error().map(|problem| {
             let (line, _) = problems.position(problem.span.start);
             format!("line {line}: {}", problem.message)
         });

@@ -190,7 +190,7 @@ impl Page {
         let failing = status.receivers.iter().map(|(name, receiver)| {
             (vec![("receiver", name.clone())], f64::from(u8::from(receiver.failure.is_some())))
         });
-        self.gauges("receiver_failing", "1 while the last try at a receiver failed", failing);
+        self.gauges("receiver_failing", "1 while the tries at a receiver fail, one after another", failing);
     }
 
     fn rules(&mut self, status: &Status) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::record::Timestamp;
+use crate::route::{Delivery, Standing};
 use crate::source::Lateness;
 
 /// How the daemon is at one moment.
@@ -158,8 +159,34 @@ pub struct ReceiverStatus {
     pub delivered_at: Option<Timestamp>,
     /// Why it is paused.
     pub paused: Option<String>,
-    /// How the last try failed, until one succeeds.
+    /// How it fails, once several tries in a row did, until one succeeds.
     pub failure: Option<String>,
+    /// How its last try failed, from the first one on and whoever made it: an earlier life of the daemon, too.
+    #[serde(default)]
+    pub last_failed: Option<FailedTry>,
+}
+
+/// A try that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedTry {
+    /// What became of it.
+    pub reason: String,
+    /// When its message is tried again; none where that is under way, or given up.
+    #[serde(default, with = "as_text")]
+    pub next: Option<Timestamp>,
+}
+
+impl FailedTry {
+    /// What the last try of `delivery` came to, unless its message was taken, is told otherwise or was put
+    /// aside.
+    pub fn of(delivery: &Delivery) -> Option<Self> {
+        let next = match delivery.standing {
+            Standing::Waiting => Some(delivery.due),
+            Standing::Sending { .. } | Standing::Dead { .. } => None,
+            Standing::Delivered { .. } | Standing::Discarded { .. } | Standing::Folded { .. } => return None,
+        };
+        Some(Self { reason: delivery.last_reason.clone()?, next })
+    }
 }
 
 /// How one rule is.

@@ -391,7 +391,8 @@ fn checked(
     if let Some(other) = taken.get(&spec.id) {
         let message = format!("rule `{}` is in `{other}` already", spec.id);
         problems.error_hint(spec.id_span, message, "give one of them another id");
-        return None;
+        // What else there is to tell of it; it does not load.
+        return CheckedRule::new(spec, problems);
     }
     taken.insert(spec.id.clone(), file.to_owned());
     CheckedRule::new(spec, problems)

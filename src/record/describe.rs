@@ -16,7 +16,7 @@ use super::fact::Facts;
 use super::field::{RAW, VOCABULARY, lookup};
 use super::geography::{self, Geography};
 use super::scan::{Origin, Scanner};
-use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value, mended};
+use super::{Batch, Column, Columns, FieldName, Locator, Phase, Value, value_of};
 
 /// Fields that an evidence record shows at most; what a hostile row has beyond is left out.
 const MAX_SHOWN: usize = 200;
@@ -126,7 +126,7 @@ impl Describer {
 
     /// Keys without a name, as `raw.<key>`.
     fn raw(&self, line: &str, told: &mut Map<String, Json>) {
-        let Ok(Json::Object(row)) = serde_json::from_str(&mended(line)) else { return };
+        let Some(Json::Object(row)) = value_of(line) else { return };
         for (key, value) in row {
             if !self.is_raw(&key) || value.is_null() || told.len() >= MAX_SHOWN {
                 continue;
@@ -143,7 +143,7 @@ fn json(value: Value<'_>) -> Option<Json> {
     match value {
         Value::Absent | Value::Null => None,
         Value::Text(text) => Some(cut(text).into()),
-        Value::Number(text) | Value::Json(text) => serde_json::from_str(text).ok().map(bounded),
+        Value::Number(text) | Value::Json(text) => value_of(text).map(bounded),
         Value::Bool(value) => Some(value.into()),
     }
 }

@@ -16,6 +16,7 @@ pub mod number;
 pub mod place;
 pub mod scan;
 pub mod time;
+mod value;
 
 use std::fmt;
 
@@ -27,6 +28,7 @@ pub use field::{Column, Columns, FieldKind, FieldName};
 pub use halves::mended;
 pub use number::Number;
 pub use time::{Millis, Timestamp};
+pub use value::value_of;
 
 /// Where a row can be fetched again: the edge that read it gives the number and understands it.
 /// The core only carries it (file and offset in a replay, journal batch and row in the daemon).

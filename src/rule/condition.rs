@@ -12,7 +12,9 @@ use memchr::memmem::Finder;
 
 use crate::record::batch::{Slot, SlotKind};
 use crate::record::fold::{fold, folds_to};
-use crate::record::{Column, Columns, FieldKind, FieldName, Number, Phase, Record, Timestamp, Value};
+use crate::record::{
+    Column, Columns, FieldKind, FieldName, Number, Phase, Record, Timestamp, Value, value_of,
+};
 
 use super::lists::{List, Lists};
 use super::past::{QuestionId, Rest};
@@ -75,7 +77,7 @@ impl Memo {
         let Value::Json(text) = record.get(column) else { return None };
         let at = record.slot(column).start;
         if !self.lines.contains_key(&at) {
-            let whole = serde_json::from_str(text).ok()?;
+            let whole = value_of(text)?;
             if self.lines.len() >= MAX_LINES {
                 self.lines.clear();
             }
@@ -401,10 +403,12 @@ impl Ready {
 
     /// An array matches by any element; an object matches nothing.
     fn any_element(&self, text: &str, at: Timestamp) -> bool {
-        match serde_json::from_str(text) {
-            Ok(whole) if self.line => self.any_value(&whole, at),
-            Ok(serde_json::Value::Array(items)) => items.iter().any(|item| self.holds_for_element(item, at)),
-            Ok(_) | Err(_) => false,
+        match value_of(text) {
+            Some(whole) if self.line => self.any_value(&whole, at),
+            Some(serde_json::Value::Array(items)) => {
+                items.iter().any(|item| self.holds_for_element(item, at))
+            }
+            Some(_) | None => false,
         }
     }
 
@@ -535,7 +539,7 @@ impl Ready {
 /// The texts of a value: its own, or those of a list's elements.
 fn texts_of(value: Value<'_>) -> Vec<String> {
     let Value::Json(text) = value else { return value.text().map(str::to_owned).into_iter().collect() };
-    let Ok(serde_json::Value::Array(items)) = serde_json::from_str(text) else { return Vec::new() };
+    let Some(serde_json::Value::Array(items)) = value_of(text) else { return Vec::new() };
     let text = |item: serde_json::Value| match item {
         serde_json::Value::String(text) => Some(text),
         serde_json::Value::Number(number) => Some(number.to_string()),

@@ -1,6 +1,6 @@
 //! Rules that load and can hardly mean what they say: warnings, never faults.
 
-use super::problem::Problems;
+use super::problem::{Problems, Span};
 use super::spec::{Amount, Expr, HavingTest, Literal, Predicate, Spec, Test, Verb};
 use crate::record::FieldName;
 
@@ -18,8 +18,13 @@ const OF_LAUNCHES: [&str; 7] = [
 /// Notes what is doubtful about `spec`.
 pub fn note(spec: &Spec, problems: &mut Problems) {
     note_shares_of_all(spec, problems);
+    note_logins(&spec.matches, spec.verb.as_ref(), spec.id_span, problems);
+}
+
+/// Notes at `at` what `matches` and `verb` ask of logins that only launches have.
+pub fn note_logins(matches: &Expr, verb: Option<&Verb>, at: Span, problems: &mut Problems) {
     let mut looks = Vec::new();
-    collect(&spec.matches, &mut looks);
+    collect(matches, &mut looks);
     let only_logins = looks.iter().any(|look| {
         let login = Literal::Text("login".to_owned());
         look.field.is("kind") && look.test == Test::Equals(vec![login])
@@ -30,11 +35,11 @@ pub fn note(spec: &Spec, problems: &mut Problems) {
         .iter()
         .filter(asks)
         .map(|look| &look.field)
-        .chain(spec.verb.iter().flat_map(|verb| verb.group().by.iter().chain(verb.fields())))
+        .chain(verb.iter().flat_map(|verb| verb.group().by.iter().chain(verb.fields())))
         .find(|field| of_launches(field));
-    if let Some(field) = wanted.filter(|_| only_logins && !matches!(spec.matches, Expr::Any(_))) {
+    if let Some(field) = wanted.filter(|_| only_logins && !matches!(matches, Expr::Any(_))) {
         let message = format!("logins have no `{field}`: this rule looks at `kind: login`");
-        problems.warn(spec.id_span, message, "write `kind: app_launch` in `match`");
+        problems.warn(at, message, "write `kind: app_launch` in `match`");
     }
 }
 

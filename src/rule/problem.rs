@@ -158,6 +158,11 @@ impl Problems {
         self.list.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
+    /// The first error in the order of the file: the one to tell where there is room for one.
+    pub fn first_error(&self) -> Option<&Problem> {
+        self.sorted().into_iter().find(|problem| problem.severity == Severity::Error)
+    }
+
     /// True when there is nothing to tell.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -173,7 +178,12 @@ impl Problems {
         let lines = Lines::of(&self.source);
         let file = printable(&self.file);
         let mut text = String::new();
-        for problem in self.sorted().into_iter().take(MAX_SHOWN) {
+        let mut shown = self.sorted();
+        if shown.len() > MAX_SHOWN {
+            // Warnings hide no error.
+            shown.sort_by_key(|problem| problem.severity);
+        }
+        for problem in shown.into_iter().take(MAX_SHOWN) {
             let told = match &problem.elsewhere {
                 None => self.render_one(problem, &file, (&self.source, &lines), &renderer),
                 Some(other) => {
@@ -520,5 +530,19 @@ mod tests {
             problems.error(Span::default(), "no");
         }
         assert!(problems.render(false).ends_with("… and 7 more in a.yaml\n"));
+    }
+
+    #[test]
+    fn warnings_hide_no_error() {
+        let mut problems = Problems::new("a.yaml", "x: 1");
+        assert_eq!(problems.first_error(), None);
+        for _ in 0..MAX_SHOWN {
+            problems.warn(Span::default(), "doubtful", "look");
+        }
+        assert_eq!(problems.first_error(), None);
+        problems.error(Span { start: 3, end: 4 }, "wrong");
+        assert_eq!(problems.first_error().map(|problem| problem.message.as_str()), Some("wrong"));
+        let shown = problems.render(false);
+        assert!(shown.starts_with("error: wrong") && shown.ends_with("… and 1 more in a.yaml\n"), "{shown}");
     }
 }

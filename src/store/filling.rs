@@ -93,6 +93,10 @@ impl Store for Filling {
         self.store.sent(receiver, since)
     }
 
+    fn last_tried(&self, receiver: ReceiverName) -> Answer<Option<Delivery>> {
+        self.store.last_tried(receiver)
+    }
+
     fn group_told(&self, receiver: ReceiverName, key: String) -> Answer<Option<Timestamp>> {
         self.store.group_told(receiver, key)
     }

@@ -440,6 +440,9 @@ pub trait Store: Send + Sync + 'static {
     fn next_due(&self, receiver: ReceiverName) -> Answer<Option<Timestamp>>;
     /// What was tried at `receiver` since `since`, oldest first.
     fn sent(&self, receiver: ReceiverName, since: Timestamp) -> Answer<Vec<Sent>>;
+    /// The delivery to `receiver` whose last try began last, of those of which it is known what a try came
+    /// to; while another try is under way, that is of the one before.
+    fn last_tried(&self, receiver: ReceiverName) -> Answer<Option<Delivery>>;
     /// Deliveries.
     fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>>;
     /// A delivery's tries.

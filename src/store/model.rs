@@ -403,6 +403,14 @@ impl Store for Model {
         })
     }
 
+    fn last_tried(&self, receiver: ReceiverName) -> Answer<Option<Delivery>> {
+        self.now(move |all| {
+            let known = all.of_receiver(&receiver).filter(|owed| owed.delivery.last_reason.is_some());
+            let tried = known.filter_map(|owed| Some((owed.tries.last()?.at, &owed.delivery)));
+            Ok(tried.max_by_key(|(at, _)| *at).map(|(_, delivery)| delivery.clone()))
+        })
+    }
+
     fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>> {
         self.now(move |all| {
             let deliveries = all.deliveries.iter().map(|owed| &owed.delivery);

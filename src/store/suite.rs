@@ -49,6 +49,7 @@ macro_rules! suite {
             a_delivery_that_is_not_there_cannot_be_replaced
             a_try_keeps_its_beginning_and_its_outcome
             limits_see_each_message_once
+            who_was_tried_last_is_known_by_its_outcome
             deliveries_are_found_by_each_of_their_marks
             ending_a_silence_frees_what_it_held
             silences_that_are_over_are_not_told
@@ -734,6 +735,35 @@ pub(crate) fn limits_see_each_message_once(place: Place<'_>) {
     assert!(sent(21).is_empty());
 }
 
+pub(crate) fn who_was_tried_last_is_known_by_its_outcome(place: Place<'_>) {
+    let store = place();
+    let fence = fence(&*store);
+    let last = || {
+        wait(store.last_tried(receiver("slack")))
+            .unwrap()
+            .map(|last| (ids(std::slice::from_ref(&last))[0], last.last_reason))
+    };
+    let came_to = |id: u8, number: u32, at: i64, outcome: &str| {
+        let delivery = DeliveryId([id; 16]);
+        let (at, reason) = (Timestamp(at), Some(outcome.to_owned()));
+        let after = Delivery { tries: number, last_reason: reason.clone(), ..self::delivery(id, "slack", 1) };
+        vec![Change::Delivery(Box::new(after)), Change::Tried { delivery, number, at, outcome: reason }]
+    };
+    let owing = [1, 2, 3].map(|id| owed(&delivery(id, "slack", 1)));
+    commit(&*store, &fence, [&owing[..], &[owed(&delivery(4, "mail", 1))]].concat()).unwrap();
+    assert_eq!(last(), None);
+    commit(&*store, &fence, came_to(1, 1, 20, "503")).unwrap();
+    commit(&*store, &fence, came_to(2, 1, 10, "delivered")).unwrap();
+    let begun = Change::Tried { delivery: DeliveryId([3; 16]), number: 1, at: Timestamp(30), outcome: None };
+    commit(&*store, &fence, vec![begun]).unwrap();
+    assert_eq!(last(), Some((1, Some("503".to_owned()))), "nobody knows yet of another");
+    commit(&*store, &fence, came_to(2, 2, 20, "504")).unwrap();
+    assert_eq!(last(), Some((2, Some("504".to_owned()))), "of two, the one that was owed last");
+    commit(&*store, &fence, came_to(3, 1, 30, "delivered")).unwrap();
+    assert_eq!(last(), Some((3, Some("delivered".to_owned()))));
+    assert_eq!(wait(store.last_tried(receiver("mail"))).unwrap(), None);
+}
+
 pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
     let store = place();
     let ours = fence(&*store);
@@ -1044,6 +1074,7 @@ pub(crate) fn all_told(store: &dyn Store, tenants: &[Arc<str>], receivers: &[Rec
         tell(&wait(store.due(receiver.clone(), Timestamp(i64::MAX), 2)));
         tell(&wait(store.next_due(receiver.clone())));
         tell(&wait(store.sent(receiver.clone(), Timestamp(5))));
+        tell(&wait(store.last_tried(receiver.clone())));
         for number in 0..2 {
             tell(&wait(store.group_told(receiver.clone(), format!("{number:016x}"))));
         }

@@ -1,4 +1,5 @@
-//! A name that holds half of a surrogate pair, which is JSON and no text, keeps no record from being judged.
+//! What is JSON and others cannot read keeps no record from being judged: half of a surrogate pair in a name, a number
+//! beyond floating point.
 
 use std::path::Path;
 use std::process::Command;
@@ -52,4 +53,39 @@ fn half_of_a_surrogate_pair_keeps_no_record_from_being_judged() {
     let (why, _) =
         larum(folder.path(), &[&asked[..], &["--at", "2026-03-12T09:01:00Z", "records.ndjson"]].concat());
     assert!(why.contains(": fired"), "{why}");
+}
+
+#[test]
+fn a_number_beyond_floating_point_hides_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let records: Vec<String> = RECORDS
+        .replace("\"start_time\"", "\"far\":-1e999,\"start_time\"")
+        .replace("[\"\\ud800needle\"]", "[1e999,\"needle\"]")
+        .replace("[{\"name\"", "[{\"size\":1e400,\"name\"")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let far = "title: far\nname: far\nlogsource: {product: p}\ndetection:\n  keyword: ['1E999']\n  scalar: {far: '-1e999'}\n  \
+        list: {tags: '1e999'}\n  condition: keyword and scalar and list\nlevel: low\n";
+    for (name, text) in [
+        ("rule.yaml", RULE),
+        ("s/seen.yml", SIGMA),
+        ("s/far.yml", far),
+        ("records.ndjson", &*records.join("\n")),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let replay = ["replay", "--rules", "rule.yaml", "--sigma", "s", "records.ndjson", "--output", "json"];
+    let (alerts, told) = larum(folder.path(), &replay);
+    assert!(told.contains("3 records") && !told.contains("set aside"), "{told}");
+    let alerts: Vec<Alert> = alerts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut titles: Vec<&str> = alerts.iter().map(|alert| alert.title.as_str()).collect();
+    titles.sort_unstable();
+    assert_eq!(titles, ["eve\u{fffd} failed", "far", "seen"]);
+    for alert in &alerts {
+        let shown = serde_json::to_string(alert).unwrap();
+        assert!(shown.contains("\"far\":\"-1e999\""), "{shown}");
+    }
 }

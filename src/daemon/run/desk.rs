@@ -7,6 +7,7 @@ use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
 use crate::daemon::orders::{Clerk, Order, Reply};
 use crate::daemon::own::Kind;
+use crate::daemon::status::FailedTry;
 use crate::deliver::{Content, Message, Receiver};
 use crate::route::retry::PROBE_EVERY;
 use crate::route::{Attempt, DeliveryId, ReceiverName};
@@ -345,6 +346,13 @@ impl Daemon {
                 }
             }
             Err(error) => status.store_failed = Some(error.to_string()),
+        }
+        for (name, shown) in &mut status.receivers {
+            let Ok(receiver) = name.parse() else { continue };
+            match self.store.last_tried(receiver).await {
+                Ok(last) => shown.last_failed = last.as_ref().and_then(FailedTry::of),
+                Err(error) => status.store_failed = Some(error.to_string()),
+            }
         }
         status
     }

@@ -241,6 +241,42 @@ async fn a_receiver_that_fails_is_told_of_and_shown_until_it_takes_messages_agai
     assert_eq!(daemon.status().await.receivers["hook"].failure, None);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_try_that_failed_is_shown_at_once_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let hook = "kept.ndjson}\n  - {name: hook, kind: file, path: hook.ndjson}";
+    let config = CONFIG.replace("kept.ndjson}", hook).replace("to: [kept]", "to: [kept, hook]");
+    write(here, "larum.yaml", &config);
+    write(here, "rules/any.yaml", RULE);
+    write(here, "in/a.ndjson", "");
+    // A folder takes no lines.
+    std::fs::create_dir(here.join("hook.ndjson")).unwrap();
+    let settings = || Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let now = settings().clock.now();
+    let daemon = Daemon::start(settings()).await.unwrap();
+    assert_eq!(daemon.status().await.receivers["hook"].last_failed, None);
+    let store = daemon.store();
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    let row =
+        format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{now}\"}}\n");
+    write(here, "in/a.ndjson", &row);
+    for receiver in ["hook", "kept"] {
+        let tried = async || store.last_tried(receiver.parse().unwrap()).await.unwrap();
+        until("a try whose outcome is known", tried).await;
+    }
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    drop(store);
+
+    let receivers = Daemon::start(settings()).await.unwrap().status().await.receivers;
+    let failed = receivers["hook"].last_failed.clone().unwrap();
+    assert!(failed.reason.starts_with("try again: cannot append to "), "{failed:?}");
+    assert!(failed.next.is_some(), "{failed:?}");
+    assert_eq!((&receivers["hook"].failure, &receivers["kept"].last_failed), (&None, &None));
+}
+
 async fn own(store: &dyn Store) -> Vec<KeptAlert> {
     own_of(store, "larum-store-failing").await
 }

@@ -3,13 +3,12 @@
 //! The text is the one that the row's map, nested, is written as. What would need the map to get it
 //! right (a key that stands twice, names that other names are parts of) is left to that.
 
-use serde_json::Value as Json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Describer, MAX_SHOWN, MAX_SHOWN_TEXT, bounded, cut};
 use crate::record::batch::SlotKind;
 use crate::record::field::RAW;
-use crate::record::{Batch, Column, Columns, Locator, Phase, Value, mended};
+use crate::record::{Batch, Column, Columns, Locator, Phase, Value, value_of};
 
 /// Rows that were read together, by number of their line.
 #[derive(Debug)]
@@ -295,7 +294,7 @@ impl<'a> Writer<'a> {
         if as_it_is {
             self.text.push_str(spelt);
         } else {
-            let value = bounded(serde_json::from_str::<Json>(&mended(spelt)).ok()?);
+            let value = bounded(value_of(spelt)?);
             self.text.push_str(&serde_json::to_string(&value).ok()?);
         }
         Some(())
@@ -320,7 +319,7 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use serde_json::{Map, json};
+    use serde_json::{Map, Value as Json, json};
 
     use super::*;
     use crate::record::FieldName;
@@ -379,6 +378,7 @@ mod tests {
             rows in prop::collection::vec(prop::collection::vec((key(), value()), 0..20), 1..6),
             declared in prop::sample::select(vec!["colour", "raw.shade", "a.b", "raw", "outcome"]),
             halves in any::<bool>(),
+            beyond in any::<bool>(),
         ) {
             let map = FieldMap { field: FieldName::declared(declared), key: "status".to_owned(), values: Vec::default() };
             let origin = Origin::file(Mapping { fields: vec![map], time: None });
@@ -386,7 +386,10 @@ mod tests {
             let line = |fields: &Vec<(String, Json)>| {
                 let time = ("start_time".to_owned(), json!("2026-01-05T09:00:00Z"));
                 let spelt = fields.iter().chain([&time]).map(|(key, value)| format!("{}:{value}", json!(key)));
-                let line = format!("{{{}}}", spelt.collect::<Vec<_>>().join(","));
+                let mut line = format!("{{{}}}", spelt.collect::<Vec<_>>().join(","));
+                if beyond {
+                    line.insert_str(1, r#""e2e_rtt":-1e999,"deep":[{"x":1e400}],"far":1e999,"#);
+                }
                 if halves { line.replace('é', "\\ud800") } else { line }
             };
             let lines: Vec<String> = rows.iter().map(line).chain(["no row".to_owned(), String::new()]).collect();

@@ -3,7 +3,8 @@
 //! A block of whole lines goes in, a batch comes out: every line is validated whole, only the
 //! wanted fields are kept, as places in the block itself. What is no row is quarantined with its
 //! reason, and the lines after it are read all the same. What is JSON and no text, half of a surrogate
-//! pair, is read as U+FFFD (see `record::halves`). Nothing here reads a clock or a file, or
+//! pair, is read as U+FFFD (see `record::halves`); numbers are kept as they are spelt, however large (see
+//! `record::value`). Nothing here reads a clock or a file, or
 //! remembers anything from one block to the next but the keys it expects, which cost or save time
 //! and never change a result.
 

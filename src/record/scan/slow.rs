@@ -11,7 +11,7 @@ use super::plan::{KeyPlan, Plan};
 use super::sink::Sink;
 use super::{MAX_DEPTH, MAX_FIELDS};
 use crate::record::batch::{Slot, SlotKind};
-use crate::record::mended;
+use crate::record::value_of;
 
 /// What is wrong, and at which byte of the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         if paths.is_empty() || !text.starts_with('[') {
             return;
         }
-        let Ok(list) = serde_json::from_str(&mended(text)) else { return };
+        let Some(list) = value_of(text) else { return };
         for path in paths {
             if let Some(values) = path.values(&list) {
                 let tail = sink.tail.len();

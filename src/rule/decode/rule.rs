@@ -1,5 +1,6 @@
 //! The top level of a rule file.
 
+use super::super::doubts;
 use super::super::hours::{BadSpan, DAYS, Hours, MAX_SPANS, WeekSpan};
 use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
 use super::super::problem::Span;
@@ -65,7 +66,14 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let about = about(cx, &map);
     let tests = cases::cases(cx, &map);
     let hours = hours(cx, &map);
-    let (id, id_span) = id.filter(|_| verb_is_sure)?;
+    let at = id.as_ref().map_or(first_key(root), |(_, span)| *span);
+    let Some((id, id_span)) = id.filter(|_| verb_is_sure) else {
+        // There will be no rule to look at; what it matches can be looked at here.
+        if let Some(matches) = &matches {
+            doubts::note_logins(matches, verb.as_ref(), at, &mut cx.problems);
+        }
+        return None;
+    };
     // What is missing here is told already; the rest of the rule can still be looked at.
     let title = title.unwrap_or_default();
     let level = level.unwrap_or(Level::Informational);

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::record::batch::{Slot, SlotKind};
-use crate::record::{Batch, Column, Columns, Record, Value};
+use crate::record::{Batch, Column, Columns, Record, Value, value_of};
 
 use super::spec::Expr;
 use gate::{Key, KeyId, Keys, Needs};
@@ -521,7 +521,7 @@ impl Table {
 
 /// Arrays match by any element, so any element shows its keys.
 fn each_element(text: &str, mut look: impl FnMut(&str)) {
-    let Ok(serde_json::Value::Array(items)) = serde_json::from_str(text) else { return };
+    let Some(serde_json::Value::Array(items)) = value_of(text) else { return };
     for item in &items {
         match item {
             serde_json::Value::String(text) => look(text),

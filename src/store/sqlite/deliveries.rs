@@ -213,6 +213,20 @@ pub(super) fn sent(connection: &Connection, receiver: &ReceiverName, since: Time
     sent.collect()
 }
 
+/// The delivery that was tried last, of those with a known outcome.
+pub(super) fn last_tried(connection: &Connection, receiver: &ReceiverName) -> Outcome<Option<Delivery>> {
+    let mut statement = connection.prepare(&last_tried_sql())?;
+    statement.query_and_then([receiver.as_str()], read)?.next().transpose()
+}
+
+pub(super) fn last_tried_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM deliveries INDEXED BY deliveries_tried
+         WHERE receiver = ?1 AND tried_at IS NOT NULL AND last_reason IS NOT NULL
+         ORDER BY tried_at DESC, owed DESC LIMIT 1"
+    )
+}
+
 /// Deliveries in the order in which they were owed.
 pub(super) fn find(connection: &Connection, query: &DeliveryQuery) -> Outcome<Vec<Delivery>> {
     let Some(mut filter) = Filter::new(query.tenant.as_ref(), query.id.as_ref()) else {

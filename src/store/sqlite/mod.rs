@@ -181,6 +181,10 @@ impl Store for Sqlite {
         self.readers.ask(move |state| deliveries::sent(state, &receiver, since))
     }
 
+    fn last_tried(&self, receiver: ReceiverName) -> Answer<Option<Delivery>> {
+        self.readers.ask(move |state| deliveries::last_tried(state, &receiver))
+    }
+
     fn deliveries(&self, query: DeliveryQuery) -> Answer<Vec<Delivery>> {
         self.readers.ask(move |state| deliveries::find(state, &query))
     }

@@ -492,6 +492,11 @@ fn what_is_due_is_read_in_the_order_of_an_index() {
         };
         let due = plan(&deliveries::due_sql(), &[&"slack", &1, &1, &1]);
         assert_eq!(due, "SEARCH deliveries USING INDEX deliveries_open (receiver=? AND level=?)");
+        let last = plan(&deliveries::last_tried_sql(), &[&"slack"]);
+        assert!(
+            last.starts_with("SEARCH deliveries USING INDEX deliveries_tried (receiver=? AND tried_at>?)"),
+            "{last}"
+        );
     });
 }
 
