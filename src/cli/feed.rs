@@ -46,29 +46,34 @@
 //!   before: to make a map of each and write that took two and a half times as long.
 //! - Threads that wait for nothing but the next block, and tell alerts side by side: two take 0.55 to 0.7 of
 //!   the time of one. Before, with a round's end to wait for, it was 0.7.
-//!
 //! - Texts of a field remembered by the thousand, packed, and not five hundred in places of their own: users
 //!   and addresses come again and again. 5 % of a thousand rules and more.
 //! - Memory by the page: huge pages off saves 25 to 40 MB of 60 to 115, and costs nothing where rules are few and
 //!   3 % to 5 % where there are many rules or groups. A page that is touched for the first time is time, too.
-//!
 //! - Short texts of a field known by their two ends, which are all of them and lie in the table: 3 % to 6 % of ten
 //!   rules and more. Rows forgotten in the order they came, and a table that holds no more than their places:
 //!   1 % to 2 %, and 5 MB to 8 MB.
 //! - One thread that is the one which loaded the rules, expressions that are compiled when a text is first looked
 //!   through, groups that are made when there is one: 152 MB of ten thousand rules, then 137.
 //!
-//! What did not: room for rows looked at ahead of writing them; pages that are never returned; places of stops listed ahead of the walk (half the walk, and
-//! listing them costs more than the other half); a value's end expected where it was in the line before (what is
-//! foreseen wrongly costs more), and of those alone that are always as long (what waits is not the walk: it has
-//! as many steps as the processor takes); the walk over strings in a function of its own; a row found and added with one look
-//! at the table (the look is not made in place then); larger blocks (1 % to 3 % where rules are many); what newer
-//! processors can do (`x86-64-v3`: 2 % to 5 %, and none older runs it); short texts known by three words, without a
-//! look at their length (2 % to 3 %: there is more to do, and lengths are foreseen well enough). Files are not
-//! mapped into memory, though to copy them is a sixth of one rule's time: one that is cut short meanwhile would
-//! end the process without a word. What is left: hits of the
-//! last hour in one ring a rule instead of a list a group, which is as good as all that native rules wait for; counts of
-//! owners of a hit's values, three up and three down a hit.
+//! What did not:
+//!
+//! - Pages that are never returned; room for rows looked at ahead of writing them; larger blocks (1 % to 3 % where
+//!   rules are many).
+//! - Places of stops listed ahead of the walk (half the walk, and listing them costs more than the other half); a
+//!   value's end expected where it was in the line before (what is foreseen wrongly costs more), and of those alone
+//!   that are always as long (what waits is not the walk: it has as many steps as the processor takes); the walk
+//!   over strings in a function of its own.
+//! - A row found and added with one look at the table (the look is not made in place then).
+//! - Short texts known by three words, without a look at their length (2 % to 3 %: there is more to do, and lengths
+//!   are foreseen well enough).
+//! - What newer processors can do (`x86-64-v3`: 2 % to 5 %, and none older runs it).
+//!
+//! Files are not mapped into memory, though to copy them is a sixth of one rule's time: one that is cut short
+//! meanwhile would end the process without a word.
+//!
+//! What is left: hits of the last hour in one ring a rule instead of a list a group, which is as good as all that
+//! native rules wait for; counts of owners of a hit's values, three up and three down a hit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _};
