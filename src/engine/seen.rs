@@ -4,9 +4,9 @@
 //! Closed rows are remembered for as long as a late record may still be put in at its own time, at
 //! least the lookback; rows whose end is still to come until it has, open rows for as long as the
 //! service keeps them. They go in the order they came, thousands at a time: at each sweep, of which there
-//! are eight while the watermark moves on by that long, those that were taken in as long ago, and with the last
-//! of some thousands all of these; the few of them that still matter come to the end. Beyond that, a row that comes again counts as new, is too
-//! late for any window, and raises alerts that exist already.
+//! are eight while the watermark moves on by that long, those that were taken in as long ago, and with the
+//! last of some thousands all of these; the few of them that still matter come to the end. Beyond that, a row
+//! that comes again counts as new, is too late for any window, and raises alerts that exist already.
 
 mod change;
 mod kept;
