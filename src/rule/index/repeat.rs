@@ -3,7 +3,7 @@
 //! So many texts are known: users and addresses are thousands, and each that is looked up may cost a miss of the
 //! caches. Most are short: their two ends are all of them, and stand in the table themselves. It pays for
 //! fields that hold the same texts again and again, and is given up for others, for good. A field costs at most
-//! 384 KiB for short texts, and a megabyte where all are as long as may be.
+//! 256 KiB for short texts, and a megabyte where all are as long as may be.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -26,9 +26,8 @@ const PATIENCE: u32 = 8;
 /// What is known of one field.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    short: Shorts,
-    /// Longer ones.
-    table: HashTable<Known>,
+    short: HashTable<Short>,
+    long: HashTable<Known>,
     texts: String,
     lists: Vec<List>,
     asked: u32,
@@ -38,7 +37,7 @@ pub(super) struct Repeats {
     state: foldhash::fast::RandomState,
 }
 
-/// A text, and the lists that were found in it.
+/// A text that is not short, and the lists that were found in it.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     hash: u32,
@@ -59,7 +58,6 @@ struct Found {
 struct Ends {
     first: u64,
     last: u64,
-    /// One more than its length.
     len: u8,
 }
 
@@ -82,26 +80,17 @@ impl Ends {
             }
         };
         // Sixteen at most.
-        u8::try_from(text.len() + 1).ok().map(|len| Self { first, last, len })
+        u8::try_from(text.len()).ok().map(|len| Self { first, last, len })
     }
 }
 
-/// Short texts by what they are, each where its hash says or behind. No more than half are full: longer ways cost more than room.
-#[derive(Debug, Default)]
-struct Shorts {
-    /// As many as a power of two, or none.
-    places: Vec<Short>,
-    len: usize,
-}
-
 /// [`Ends`] and [`Found`], packed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Short {
     first: u64,
     last: u64,
     lists: u32,
     many: u8,
-    /// 0: no text.
     len: u8,
 }
 
@@ -111,62 +100,10 @@ impl Short {
         Ends { first: self.first, last: self.last, len: self.len }
     }
 
-    fn of(Ends { first, last, len }: Ends, Found { lists, many }: Found) -> Self {
-        Self { first, last, lists, many, len }
-    }
-}
-
-/// Places there are at first.
-const PLACES: usize = 32;
-
-impl Shorts {
     #[inline]
-    fn find(&self, ends: Ends, hash: u64) -> Option<Found> {
-        let last = self.places.len().checked_sub(1)?;
-        let mut at = place_of(hash);
-        loop {
-            let known = &self.places[at & last];
-            if known.ends() == ends {
-                return Some(Found { lists: known.lists, many: known.many });
-            }
-            if known.len == 0 {
-                return None;
-            }
-            at += 1;
-        }
+    fn found(self) -> Found {
+        Found { lists: self.lists, many: self.many }
     }
-
-    /// Adds one that is not there.
-    fn add(&mut self, ends: Ends, found: Found, hash: impl Fn(Ends) -> u64) {
-        if 2 * (self.len + 1) > self.places.len() {
-            let room = vec![Short::default(); (2 * self.places.len()).max(PLACES)];
-            let before = std::mem::replace(&mut self.places, room);
-            for short in before.into_iter().filter(|short| short.len > 0) {
-                self.put(short, hash(short.ends()));
-            }
-        }
-        self.put(Short::of(ends, found), hash(ends));
-        self.len += 1;
-    }
-
-    fn put(&mut self, short: Short, hash: u64) {
-        let last = self.places.len() - 1;
-        let mut at = place_of(hash);
-        while self.places[at & last].len > 0 {
-            at += 1;
-        }
-        self.places[at & last] = short;
-    }
-
-    fn clear(&mut self) {
-        self.places.fill(Short::default());
-        self.len = 0;
-    }
-}
-
-/// The upper half of a hash, of which the table takes as much as it needs.
-fn place_of(hash: u64) -> usize {
-    usize::try_from(hash >> u32::BITS).unwrap_or(0)
 }
 
 fn hash_of(state: &foldhash::fast::RandomState, ends: Ends) -> u64 {
@@ -190,15 +127,18 @@ impl Repeats {
         }
         let Some(ends) = Ends::of(text.as_bytes()) else { return self.look_long(text, tell, find) };
         self.asked += 1;
-        if let Some(found) = self.short.find(ends, hash_of(&self.state, ends)) {
+        let hash = hash_of(&self.state, ends);
+        if let Some(short) = self.short.find(hash, |short| short.ends() == ends) {
             self.again += 1;
+            let found = short.found();
             if found.many > 0 {
                 let from = found.lists as usize;
                 self.lists[from..from + usize::from(found.many)].iter().for_each(|list| tell(*list));
             }
-        } else if let Some(found) = self.learn(tell, find) {
-            let Self { short, state, .. } = self;
-            short.add(ends, found, |ends| hash_of(state, ends));
+        } else if let Some(Found { lists, many }) = self.learn(tell, find) {
+            let Ends { first, last, len } = ends;
+            let (new, state) = (Short { first, last, lists, many, len }, &self.state);
+            self.short.insert_unique(hash, new, |short| hash_of(state, short.ends()));
         }
         if self.asked == TRIAL {
             self.judge();
@@ -221,14 +161,14 @@ impl Repeats {
             let from = known.text as usize;
             known.hash == hash && same(&self.texts[from..from + usize::from(known.len)], text)
         };
-        if let Some(Known { found, .. }) = self.table.find(spread(hash), is_it) {
+        if let Some(Known { found, .. }) = self.long.find(spread(hash), is_it) {
             self.again += 1;
             let from = found.lists as usize;
             self.lists[from..from + usize::from(found.many)].iter().for_each(|list| tell(*list));
         } else if let Some(found) = self.learn(tell, find) {
             let known = Known { hash, text: place(self.texts.len()), found, len };
             self.texts.push_str(text);
-            self.table.insert_unique(spread(hash), known, |known| spread(known.hash));
+            self.long.insert_unique(spread(hash), known, |known| spread(known.hash));
         }
         if self.asked == TRIAL {
             self.judge();
@@ -242,7 +182,7 @@ impl Repeats {
         mut tell: impl FnMut(List),
         find: impl FnOnce(&mut dyn FnMut(List)),
     ) -> Option<Found> {
-        if self.short.len + self.table.len() == MOST {
+        if self.short.len() + self.long.len() == MOST {
             self.forget();
         }
         let from = self.lists.len();
@@ -269,7 +209,7 @@ impl Repeats {
 
     fn forget(&mut self) {
         self.short.clear();
-        self.table.clear();
+        self.long.clear();
         self.texts.clear();
         self.lists.clear();
     }
@@ -277,7 +217,7 @@ impl Repeats {
     /// Texts that are known.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.short.len + self.table.len()
+        self.short.len() + self.long.len()
     }
 }
 
