@@ -50,7 +50,7 @@
 //!   and addresses come again and again. 5 % of a thousand rules and more.
 //! - Memory by the page: huge pages off saves 25 to 40 MB of 60 to 115, and costs nothing where rules are few and
 //!   3 % to 5 % where there are many rules or groups. A page that is touched for the first time is time, too.
-//! - Short texts of a field known by their two ends, which are all of them and lie in the table: 3 % to 6 % of ten
+//! - Short texts of a field known by their two ends, which are all of them and lie in the table: 3 % to 8 % of ten
 //!   rules and more. Rows forgotten in the order they came, and a table that holds no more than their places:
 //!   1 % to 2 %, and 5 MB to 8 MB.
 //! - One thread that is the one which loaded the rules, expressions that are compiled when a text is first looked
