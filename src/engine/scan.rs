@@ -145,20 +145,32 @@ pub struct Guess {
 }
 
 impl Guess {
-    /// The hits, if `fresh` is what was guessed: the records that the batch does bring.
-    pub fn confirmed(self, fresh: &[Fresh]) -> Option<Vec<Hit>> {
-        let Self { fresh: guessed, mut hits } = self;
-        if guessed.len() != fresh.len() || !guessed.iter().zip(fresh).all(|(one, other)| one.is_as(other)) {
-            return None;
+    /// The hits of the `fresh` records that the batch does bring. What was guessed is kept, and `scan` finds those
+    /// of records that nobody guessed: most rows that are not new come again as they were, and bring none.
+    pub fn settled(self, fresh: &[Fresh], scan: impl FnOnce(&[Fresh]) -> Vec<Hit>) -> Vec<Hit> {
+        let Self { fresh: guessed, hits } = self;
+        let was_guessed = |one: &&Fresh| {
+            let from = guessed.partition_point(|guess| guess.row < one.row);
+            guessed[from..].iter().take_while(|guess| guess.row == one.row).any(|guess| guess.is_as(one))
+        };
+        let all = guessed.len() == fresh.len() && guessed.iter().zip(fresh).all(|(one, other)| one.is_as(other));
+        let others: Vec<Fresh> =
+            if all { Vec::new() } else { fresh.iter().filter(|one| !was_guessed(one)).cloned().collect() };
+        let found = if others.is_empty() { Vec::new() } else { scan(&others) };
+        // Hits stand in the order of their records, and those in the order of rows.
+        let (mut hits, mut found) = (hits.into_iter().peekable(), found.into_iter().peekable());
+        let mut settled = Vec::with_capacity(hits.len() + found.len());
+        let mut rest = others.iter().peekable();
+        for one in fresh {
+            let scanned = rest.next_if(|other| (other.row, other.phase) == (one.row, one.phase)).is_some();
+            let order = |hit: &Hit| (hit.row, hit.phase).cmp(&(one.row, one.phase));
+            // Hits of records that were guessed and are none, and of those that were scanned instead.
+            while hits.next_if(|hit| order(hit).is_lt()).is_some() {}
+            let of = if scanned { &mut found } else { &mut hits };
+            let mine = std::iter::from_fn(|| of.next_if(|hit| order(hit).is_eq()));
+            settled.extend(mine.map(|hit| Hit { seat: one.seat, ..hit }));
         }
-        // Hits stand in the order of their records.
-        let mut place = 0;
-        for hit in &mut hits {
-            let is_its = |one: &Fresh| (one.row, one.phase) == (hit.row, hit.phase);
-            place += fresh.get(place..)?.iter().position(is_its)?;
-            hit.seat = fresh.get(place)?.seat;
-        }
-        Some(hits)
+        settled
     }
 }
 

@@ -306,6 +306,40 @@ proptest! {
         prop_assert_eq!(&whole, &at_once);
         prop_assert_eq!(whole, backwards.concat());
     }
+
+    #[test]
+    fn what_is_guessed_of_rows_that_may_have_come_before_settles_to_what_they_are(
+        logins in visits(40),
+        before in prop::collection::vec(any::<Index>(), 0..20),
+        changes in prop::collection::vec((any::<Index>(), 0..4_u8), 0..10),
+        again in prop::collection::vec(any::<Index>(), 0..10),
+    ) {
+        let world = every_rule();
+        let mut run = world.run();
+        if !logins.is_empty() {
+            run.take(&before.iter().map(|index| index.get(&logins).clone()).collect::<Vec<_>>());
+        }
+        let mut coming = logins.clone();
+        for (index, change) in changes.iter().filter(|_| !logins.is_empty()) {
+            let login = index.get(&logins).clone();
+            let at = index.index(coming.len());
+            coming[at] = match change {
+                0 => Login { rtt: Some(477), ..login },
+                1 => Login { end: Some(login.at + 15 * SECOND), ..login },
+                2 => Login { failure: !login.failure, ..login },
+                _ => login,
+            };
+        }
+        coming.extend(again.iter().filter(|_| !logins.is_empty()).map(|index| index.get(&logins).clone()));
+        let batch = world.batch(&coming.iter().map(Login::line).collect::<Vec<_>>());
+        let mut scratch = Scratch::default();
+        let guess = run.engine.generation().guess(&batch, &mut scratch);
+        let fresh = run.engine.take_in(&batch);
+        let engine = &run.engine;
+        let settled = guess.settled(&fresh, |others| engine.scan(&batch, others, &mut Scratch::default()));
+        let text = |hits: &[Hit]| hits.iter().map(|hit| format!("{hit:?}")).collect::<Vec<_>>();
+        prop_assert_eq!(text(&settled), text(&engine.scan(&batch, &fresh, &mut scratch)));
+    }
 }
 
 // --- late records
