@@ -578,9 +578,8 @@ impl Reader<'_> {
     /// Takes in and judges a batch; the room of its text.
     fn judge(&mut self, file: &mut Judged, batch: Batch, guess: Option<Guess>) -> Vec<u8> {
         let fresh = self.engine.take_in(&batch);
-        let scan = |some: &[Fresh]| {
-            self.shared.with_scratch(|scratch| self.engine.scan(&batch, some, scratch))
-        };
+        let scan =
+            |some: &[Fresh]| self.shared.with_scratch(|scratch| self.engine.scan(&batch, some, scratch));
         let hits = match guess {
             Some(guess) => guess.settled(&fresh, scan),
             None => scan(&fresh),

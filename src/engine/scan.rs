@@ -153,7 +153,8 @@ impl Guess {
             let from = guessed.partition_point(|guess| guess.row < one.row);
             guessed[from..].iter().take_while(|guess| guess.row == one.row).any(|guess| guess.is_as(one))
         };
-        let all = guessed.len() == fresh.len() && guessed.iter().zip(fresh).all(|(one, other)| one.is_as(other));
+        let all =
+            guessed.len() == fresh.len() && guessed.iter().zip(fresh).all(|(one, other)| one.is_as(other));
         let others: Vec<Fresh> =
             if all { Vec::new() } else { fresh.iter().filter(|one| !was_guessed(one)).cloned().collect() };
         let found = if others.is_empty() { Vec::new() } else { scan(&others) };
