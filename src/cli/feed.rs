@@ -178,6 +178,11 @@ enum FeedError {
     BadFields(PathBuf),
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
+    #[error(
+        "lines of `{}` that alerts show cannot be kept in a temporary file; make room, set TMPDIR, or unpack it first",
+        show::path(path)
+    )]
+    Kept { path: PathBuf, source: std::io::Error },
     #[error("no threads can be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
@@ -188,6 +193,8 @@ pub trait Watcher: Send {
     fn batch(&mut self, _batch: &Batch, _fresh: &[Fresh]) {}
     /// This came of them.
     fn outcome(&mut self, outcome: Outcome);
+    /// Some of the files that will be read are packed: see [`Archive::keep`].
+    fn packed(&mut self) {}
 }
 
 /// What reading came to.
@@ -251,11 +258,24 @@ impl Archive {
             if of_file.is_empty() {
                 continue;
             }
-            let offsets: Vec<u64> =
-                of_file.iter().map(|locator| locator.0 & ((1 << OFFSET_BITS) - 1)).collect();
+            let offsets: Vec<u64> = of_file.iter().map(|locator| offset_of(*locator)).collect();
             lines.extend(of_file.into_iter().zip(input.fetch(&offsets)?));
         }
         Ok(lines)
+    }
+
+    /// Unpacks what is packed once, and keeps the lines at `locators`, sorted, on disk, or all lines if none are
+    /// named. Without that, each call of [`Archive::lines`] reads a packed file anew.
+    pub fn keep(&mut self, locators: Option<&[Locator]>) -> Result<(), Failure> {
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            let of_file = locators.map(|locators| {
+                let here = |locator: &&Locator| (locator.0 >> OFFSET_BITS) as usize == number;
+                locators.iter().filter(here).map(|locator| offset_of(*locator)).collect::<Vec<u64>>()
+            });
+            let kept = input.keep(of_file.as_deref());
+            kept.map_err(|source| FeedError::Kept { path: input.path().to_owned(), source })?;
+        }
+        Ok(())
     }
 
     /// Where `locator` is, for a person: a file may be called anything.
@@ -263,7 +283,7 @@ impl Archive {
         let number = usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
         let path = self.paths.get(number);
         let path = path.map_or_else(|| "?".to_owned(), |path| show::safe(&path.display().to_string()));
-        let offset = locator.0 & ((1 << OFFSET_BITS) - 1);
+        let offset = offset_of(locator);
         // What was sorted has other numbers than the files have.
         let input = self.inputs.get(number).filter(|_| self.sorted.is_none());
         match input.and_then(|input| input.line_number(offset)) {
@@ -378,8 +398,11 @@ impl FileArguments {
                 done: false,
                 asked: 0,
             });
-            let front =
-                Front { blocks: input.blocks()?, coming: VecDeque::new(), ended: false, broken: None };
+            let blocks = input.blocks()?;
+            if blocks.is_packed() {
+                watcher.packed();
+            }
+            let front = Front { blocks, coming: VecDeque::new(), ended: false, broken: None };
             let base = Locator((number as u64) << OFFSET_BITS);
             readings.push(Ahead { base, front: Mutex::new(front) });
         }
@@ -646,6 +669,11 @@ impl Reader<'_> {
         let entry = self.quarantined.entry(reason).or_insert_with(|| (0, bad.clone()));
         entry.0 += 1;
     }
+}
+
+/// Where in its file a line is.
+fn offset_of(locator: Locator) -> u64 {
+    locator.0 & ((1 << OFFSET_BITS) - 1)
 }
 
 /// The names of files, for people.

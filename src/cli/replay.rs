@@ -25,7 +25,7 @@ use super::feed::{Archive, Fed, FileArguments, Watcher};
 use super::load::{self, GeoArguments, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
 use drafts::{Drafts, InOrder};
-use evidence::{Rows, Written};
+use evidence::{Rows, Wanted, Written};
 
 /// Alerts whose evidence is fetched together. What the next ones show too is fetched once.
 const TOLD_AT_A_TIME: usize = 128;
@@ -74,6 +74,8 @@ struct Kept {
     known: Known,
     /// Whether changes are wanted.
     revisions: bool,
+    /// The lines that alerts show, where some are packed.
+    wanted: Option<Wanted>,
 }
 
 /// Alerts that were raised lately: the last [`MAX_KNOWN`] of them, and up to as many before.
@@ -101,11 +103,19 @@ impl Watcher for Kept {
                 Draft::Fired(fired) => self.known.insert(fired.id),
                 Draft::Changed(_) => self.revisions,
             };
-            if wanted {
-                self.drafts.push(draft);
+            if !wanted {
+                continue;
+            }
+            self.drafts.push(draft);
+            if let (Some(lines), Draft::Fired(fired)) = (&mut self.wanted, draft) {
+                lines.add(fired);
             }
         }
         self.notes.extend(outcome.notes);
+    }
+
+    fn packed(&mut self) {
+        self.wanted.get_or_insert_default();
     }
 }
 
@@ -132,12 +142,16 @@ impl Replay {
         let (origin, tenant) = lane.unwrap_or_else(|| (Origin::file(mapping), "default".into()));
         let engine = Engine::new(generation.clone(), &tenant);
         let drafts = Drafts::new(&generation);
-        let mut kept = Kept { drafts, notes: Vec::new(), known: Known::default(), revisions: self.revisions };
+        let (known, revisions) = (Known::default(), self.revisions);
+        let mut kept = Kept { drafts, notes: Vec::new(), known, revisions, wanted: None };
         #[expect(clippy::disallowed_methods, reason = "measures for the summary, decides nothing")]
         let begun = Instant::now();
-        let fed = self.reading.feed(&self.files, &origin, engine, &mut kept)?;
-        let Kept { drafts, notes, known, .. } = kept;
+        let mut fed = self.reading.feed(&self.files, &origin, engine, &mut kept)?;
+        let Kept { drafts, notes, known, wanted, .. } = kept;
         drop(known);
+        if let Some(wanted) = wanted {
+            fed.archive.keep(wanted.lines().as_deref())?;
+        }
         let (output, colour) = (self.output, show::colour_on_stdout());
         let teller = Teller { generation: &generation, archive: &fed.archive, output, colour };
         let (drafts, threads) = (drafts.in_order()?, fed.pool.current_num_threads());

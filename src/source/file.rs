@@ -15,6 +15,8 @@ use crate::record::batch::BadRow;
 use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
 use crate::record::{Batch, Locator};
 
+use super::kept::Kept;
+
 /// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
 const BLOCK: usize = 128 << 10;
 /// Room behind a block for what scanning adds to it.
@@ -48,6 +50,8 @@ pub struct Input {
     path: PathBuf,
     /// For standard input, which cannot be read again: a copy of what was read.
     spool: Option<Arc<Mutex<File>>>,
+    /// Lines that will be fetched, where the file is packed.
+    kept: Option<Kept>,
 }
 
 /// Whole lines of a file.
@@ -83,7 +87,7 @@ impl Input {
         } else {
             None
         };
-        Ok(Self { path: path.to_owned(), spool })
+        Ok(Self { path: path.to_owned(), spool, kept: None })
     }
 
     /// Where it is.
@@ -99,13 +103,35 @@ impl Input {
         };
         let (form, raw) = told(raw).map_err(|source| self.error(source))?;
         let unpacked = unpack(form, raw).map_err(|source| self.error(source))?;
-        Ok(Blocks::new(self.path.clone(), unpacked))
+        Ok(Blocks::new(self.path.clone(), unpacked, form != Form::Plain))
     }
 
     /// The lines at `offsets`, which are sorted; an empty one where there is none. Of a packed file
-    /// all that stands before the last one is read again.
+    /// all that stands before the last one is read again, unless all of them are kept.
     pub fn fetch(&self, offsets: &[u64]) -> Result<Vec<String>, ReadError> {
-        self.again(|file| lines_at(file, offsets)).map_err(|source| self.error(source))
+        let kept = self.kept.as_ref().and_then(|kept| Some((kept.path(), kept.places(offsets)?)));
+        match kept {
+            Some((path, places)) => open(path).and_then(|file| plain_lines_at(file, &places)),
+            None => self.again(|file| lines_at(file, offsets)),
+        }
+        .map_err(|source| self.error(source))
+    }
+
+    /// Keeps lines that will be fetched: those at `offsets`, which are sorted, or all of the file. Nothing
+    /// where it is plain: then each is found at once.
+    pub fn keep(&mut self, offsets: Option<&[u64]>) -> io::Result<()> {
+        self.kept = self.again(|file| {
+            let (file, form) = rewound(file)?;
+            if form == Form::Plain || offsets.is_some_and(<[u64]>::is_empty) {
+                return Ok(None);
+            }
+            let unpacked = unpacked_here(form, file)?;
+            Ok(Some(match offsets {
+                Some(offsets) => Kept::some(unpacked, offsets)?,
+                None => Kept::all(unpacked)?,
+            }))
+        })?;
+        Ok(())
     }
 
     /// The number of the line at `offset`, from 1; none for a packed file, far into a long one and
@@ -150,32 +176,47 @@ fn rewound(mut file: File) -> io::Result<(File, Form)> {
 
 fn lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
     let (file, form) = rewound(file)?;
-    let mut lines = Vec::with_capacity(offsets.len());
     if form == Form::Plain {
-        let (mut file, mut at) = (BufReader::with_capacity(FETCHED, file), 0);
-        for offset in offsets {
-            // What is near has been read already.
-            file.seek_relative(offset.cast_signed() - at)?;
-            let mut bytes = Vec::new();
-            at = (offset + read_line(&mut file, &mut bytes)?).cast_signed();
-            lines.push(shown(&bytes));
-        }
-        return Ok(lines);
+        return plain_lines_at(file, offsets);
     }
+    let mut lines: Vec<(u64, String)> = Vec::with_capacity(offsets.len());
     // By itself: a thread of its own would go on to read when this is done.
-    let mut unpacked = BufReader::new(unpacked_here(form, file)?);
-    let mut at = 0;
-    for (number, offset) in offsets.iter().enumerate() {
-        if number > 0 && offsets[number - 1] == *offset {
-            lines.push(lines[number - 1].clone());
-            continue;
-        }
-        at += io::copy(&mut unpacked.by_ref().take(offset.saturating_sub(at)), &mut io::sink())?;
+    each_line(&mut BufReader::new(unpacked_here(form, file)?), offsets, |offset, line| {
+        lines.push((offset, shown(line)));
+        Ok(())
+    })?;
+    let line = |offset: &u64| lines.binary_search_by_key(offset, |(at, _)| *at).ok();
+    Ok(offsets.iter().map(|offset| line(offset).map_or_else(String::new, |at| lines[at].1.clone())).collect())
+}
+
+fn plain_lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
+    let (mut file, mut at) = (BufReader::with_capacity(FETCHED, file), 0);
+    let mut lines = Vec::with_capacity(offsets.len());
+    for offset in offsets {
+        // What is near has been read already.
+        file.seek_relative(offset.cast_signed() - at)?;
         let mut bytes = Vec::new();
-        at += read_line(&mut unpacked, &mut bytes)?;
+        at = (offset + read_line(&mut file, &mut bytes)?).cast_signed();
         lines.push(shown(&bytes));
     }
     Ok(lines)
+}
+
+/// Gives `each` the line at each of `offsets`, which are sorted, once: with its offset, without its end.
+pub(super) fn each_line(
+    unpacked: &mut impl BufRead,
+    offsets: &[u64],
+    mut each: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let (mut at, mut line) = (0, Vec::new());
+    for same in offsets.chunk_by(|one, other| one == other) {
+        let Some(offset) = same.first() else { continue };
+        at += io::copy(&mut unpacked.take(offset.saturating_sub(at)), &mut io::sink())?;
+        line.clear();
+        at += read_line(unpacked, &mut line)?;
+        each(*offset, line.strip_suffix(b"\n").unwrap_or(&line))?;
+    }
+    Ok(())
 }
 
 /// The number of the line at `offset` of a plain file.
@@ -326,6 +367,7 @@ impl<R: Read> Read for Spooled<R> {
 pub struct Blocks {
     path: PathBuf,
     from: Box<dyn Read + Send>,
+    packed: bool,
     /// Where what is pending begins.
     offset: u64,
     /// What is pending, read and not yet given; behind it, bytes of no meaning that are read over.
@@ -341,10 +383,15 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    fn new(path: PathBuf, from: Box<dyn Read + Send>) -> Self {
+    fn new(path: PathBuf, from: Box<dyn Read + Send>, packed: bool) -> Self {
         let (buffer, faults) = (Vec::new(), Vec::new());
         let (filled, error, done) = (0, None, false);
-        Self { path, from, offset: 0, buffer, filled, faults, error, done, spare: Vec::new() }
+        Self { path, from, packed, offset: 0, buffer, filled, faults, error, done, spare: Vec::new() }
+    }
+
+    /// Whether it is unpacked while it is read.
+    pub fn is_packed(&self) -> bool {
+        self.packed
     }
 
     /// Bytes of the file, as unpacked, that were given.
@@ -532,6 +579,35 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_are_kept_are_unpacked_once() {
+        let text = text(3_000);
+        let plain = file_of(text.as_bytes());
+        let (lines, _) = read(&Input::open(plain.path()).unwrap());
+        let some: Vec<u64> = lines.iter().step_by(317).map(|(offset, _)| *offset).collect();
+        let other = [lines[1].0, lines[2].0];
+        for packed in [gzip(text.as_bytes()), zstd(text.as_bytes())] {
+            let file = file_of(&packed);
+            let open = || Input::open(file.path()).unwrap();
+            let (mut none, mut input, mut whole) = (open(), open(), open());
+            none.keep(Some(&[])).unwrap();
+            input.keep(Some(&[some.as_slice(), &[u64::MAX]].concat())).unwrap();
+            whole.keep(None).unwrap();
+            let fetched = none.fetch(&some).unwrap();
+            assert_eq!(input.fetch(&other).unwrap(), [lines[1].1.as_str(), &lines[2].1]);
+            // There is nothing to unpack any more.
+            drop(file);
+            assert!(none.fetch(&some).is_err() && input.fetch(&other).is_err());
+            assert_eq!(input.fetch(&some).unwrap(), fetched);
+            assert_eq!(input.fetch(&[some[3], some[3], u64::MAX]).unwrap(), [&*fetched[3], &fetched[3], ""]);
+            assert_eq!(whole.fetch(&some).unwrap(), fetched);
+            assert_eq!(whole.fetch(&other).unwrap(), [lines[1].1.as_str(), &lines[2].1]);
+        }
+        let mut input = Input::open(plain.path()).unwrap();
+        input.keep(None).unwrap();
+        assert!(input.kept.is_none());
+    }
+
+    #[test]
     fn a_last_line_needs_no_newline_and_a_byte_order_mark_is_passed_over() {
         let file = file_of(b"\xef\xbb\xbfone\r\n\ntwo");
         let input = Input::open(file.path()).unwrap();
@@ -598,7 +674,7 @@ mod tests {
         let packed = gzip(b"one\ntwo\n");
         let mut stream = Spooled { from: packed.as_slice(), spool: Arc::clone(&spool) };
         io::copy(&mut stream, &mut io::sink()).unwrap();
-        let input = Input { path: STDIN.into(), spool: Some(spool) };
+        let input = Input { path: STDIN.into(), spool: Some(spool), kept: None };
         assert_eq!(input.fetch(&[4]).unwrap(), ["two"]);
     }
 }

@@ -4,6 +4,7 @@
 pub mod file;
 mod follow;
 pub mod huawei;
+pub mod kept;
 pub mod live;
 pub mod now;
 pub mod sort;

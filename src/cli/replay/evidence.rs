@@ -21,6 +21,49 @@ impl Serialize for Written {
     }
 }
 
+/// Lines that alerts will show, where they would be unpacked anew for every few alerts.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// In no order, and some of them twice.
+    locators: Vec<Locator>,
+    /// How many of them were in order last.
+    sorted: usize,
+    /// More than are worth listing.
+    all: bool,
+}
+
+/// Most lines that are listed; where more are wanted, all of a file is unpacked.
+const MAX_WANTED: usize = 1 << 20;
+
+impl Wanted {
+    /// What `fired` shows.
+    pub fn add(&mut self, fired: &Fired) {
+        if self.all {
+            return;
+        }
+        self.locators.extend(fired.sights.iter().map(|sight| sight.locator));
+        if self.locators.len() >= 2 * self.sorted.max(MAX_WANTED / 16) {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        self.locators.sort_unstable();
+        self.locators.dedup();
+        self.sorted = self.locators.len();
+        self.all |= self.sorted > MAX_WANTED;
+        if self.all {
+            self.locators = Vec::new();
+        }
+    }
+
+    /// The lines, in order and once; none: all.
+    pub fn lines(mut self) -> Option<Vec<Locator>> {
+        self.sort();
+        (!self.all).then_some(self.locators)
+    }
+}
+
 /// Bytes of lines that are read together: as much as stays in the caches.
 const READ_AT_A_TIME: usize = 64 << 10;
 
@@ -112,5 +155,24 @@ impl<'a> Rows<'a> {
             last: shown.last.into_iter().flatten().collect(),
         };
         tell::brief(generation, fired, evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_listed_once_and_in_order_and_beyond_the_bound_all_are_wanted() {
+        let mut wanted = Wanted { locators: [9, 3, 9, 1].map(Locator).to_vec(), ..Wanted::default() };
+        wanted.sort();
+        wanted.locators.push(Locator(3));
+        assert_eq!(wanted.lines(), Some([1, 3, 9].map(Locator).to_vec()));
+        let many = || (0..=MAX_WANTED as u64).map(Locator).collect();
+        let mut wanted = Wanted { locators: many(), ..Wanted::default() };
+        wanted.sort();
+        assert!(wanted.all && wanted.locators.is_empty());
+        assert_eq!(wanted.lines(), None);
+        assert_eq!(Wanted { locators: many(), ..Wanted::default() }.lines(), None);
     }
 }
