@@ -3,6 +3,7 @@
 //! Hits and timers are merged by event time; a timer at the instant of a hit comes after it.
 
 mod kept;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::open::{Open, Settled};
 use super::quiet::Quiet;
 use super::seen::{SeenRows, Was};
 use super::{Counters, Limits, Note, Outcome, Step, Traced};
+use queue::{Queue, Waiting};
 
 /// A fault of a script is told this often a rule.
 const FAULT_TOLD_EVERY: Millis = Millis::hours(1);
@@ -98,35 +100,11 @@ pub struct Past<'a> {
     pub seen: &'a mut SeenRows,
 }
 
-/// A hit that waits for the watermark.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Waiting {
-    key: Key,
-    entry: Entry,
-    /// Where the past decides.
-    open: Option<Box<Open>>,
-    /// It was written down as it is.
-    #[serde(skip)]
-    written: bool,
-}
-
-impl Waiting {
-    fn order(&self) -> Order {
-        self.entry.order()
-    }
-}
-
-/// A hit that comes out of order is put among so many of the last that wait.
-const NEAR: usize = 16;
-
 /// Groups that lie ready of a program that has got windows of its own: of thousands there may be many.
 const WARM_APART: usize = 1 << 8;
 
 /// Hits whose groups are looked at ahead of judging them: memory answers many at once as soon as one.
 const AHEAD: usize = 16;
-
-/// So few hits may wait that there is always room for them.
-const FEW: usize = 1 << 10;
 
 /// State of one program. Groups and hits that wait are written down apart: see `program::kept`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -135,16 +113,13 @@ pub struct ProgramState {
     groups: Perhaps,
     /// Hits ahead of the watermark.
     #[serde(skip)]
-    waiting: Vec<Waiting>,
+    waiting: Queue,
     /// Hits that are being judged, in event order. Empty between runs.
     #[serde(skip)]
     due: VecDeque<Waiting>,
     /// Records of a high alert, until what it remembers for itself has left them out.
     #[serde(skip)]
     aside: Vec<Order>,
-    /// Hits that wait are known to be in event order. Derived.
-    #[serde(skip)]
-    in_order: bool,
     watermark: Option<Timestamp>,
     /// What it holds back, and whether its alerts are open.
     pub quiet: Quiet,
@@ -195,7 +170,6 @@ impl ProgramState {
         let state = |(place, alerts): (usize, u64)| Self {
             groups: self.groups.apart(Some(place)),
             waiting: self.waiting.clone(),
-            in_order: self.in_order,
             watermark: self.watermark,
             quiet: self.quiet.clone(),
             readable: self.readable,
@@ -309,7 +283,7 @@ impl ProgramState {
             return;
         }
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.wait(Waiting { key, entry, open: None, written: false });
+            self.waiting.push(Waiting { key, entry, open: None, written: false });
             return;
         };
         self.put_late((key, entry), watermark, place, out);
@@ -385,7 +359,7 @@ impl ProgramState {
         out: &mut Outcome,
     ) {
         let Some(watermark) = self.watermark.filter(|watermark| entry.at <= *watermark) else {
-            self.wait(Waiting { key, entry, open: Some(open), written: false });
+            self.waiting.push(Waiting { key, entry, open: Some(open), written: false });
             return;
         };
         let Some(entry) = self.settle(&key, entry, &open, place, past, out) else { return };
@@ -462,13 +436,9 @@ impl ProgramState {
         if reached && !further || watermark == Timestamp::MIN {
             return false;
         }
-        if !self.in_order {
-            self.waiting.sort_by_key(Waiting::order);
-            self.in_order = true;
-        }
-        let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
-        self.due.extend(self.waiting.drain(..due));
-        self.give_back();
+        let (mut waiting, due) = self.waiting.take(watermark);
+        self.due.extend(waiting.drain(..due));
+        self.waiting.put_back(waiting);
         self.goes_to = Some(watermark);
         true
     }
@@ -506,16 +476,6 @@ impl ProgramState {
         self.quiet.reached = None;
     }
 
-    /// Puts a hit among those that wait: at its place, if that is near their end.
-    fn wait(&mut self, hit: Waiting) {
-        let (order, near) = (hit.order(), self.waiting.len().saturating_sub(NEAR));
-        let later = self.waiting[near..].iter().rev().take_while(|other| other.order() > order).count();
-        let place = self.waiting.len() - later;
-        // What is no nearer is found by sorting.
-        self.in_order &= place > near || near == 0;
-        self.waiting.insert(place, hit);
-    }
-
     /// A rule that needs no state: the hit is the alert.
     fn fire_now(&mut self, key: &Key, entry: Entry, place: &Place<'_>, out: &mut Outcome) {
         let (id, at) = (entry.id, entry.at);
@@ -547,13 +507,7 @@ impl ProgramState {
             return;
         }
         self.watermark = Some(watermark);
-        if !self.in_order {
-            // Mostly sorted already, which the sort makes use of.
-            self.waiting.sort_by_key(Waiting::order);
-            self.in_order = true;
-        }
-        let due = self.waiting.partition_point(|waiting| waiting.entry.at <= watermark);
-        let mut waiting = std::mem::take(&mut self.waiting);
+        let (mut waiting, due) = self.waiting.take(watermark);
         let (mut due, mut number) = (waiting.drain(..due), 0_usize);
         // Rules that ask of the past judge step by step; here nothing is open.
         while let Some(Waiting { key, entry, .. }) = due.next() {
@@ -565,17 +519,8 @@ impl ProgramState {
             self.take((&key, entry), false, place, out);
         }
         drop(due);
-        self.waiting = waiting;
-        self.give_back();
+        self.waiting.put_back(waiting);
         self.timers_before(watermark + Millis(1), place, out);
-    }
-
-    /// Gives back the room of many hits that waited, once there are few.
-    fn give_back(&mut self) {
-        let most = self.waiting.len() * 4;
-        if self.waiting.capacity() > most.max(FEW) {
-            self.waiting.shrink_to(most / 2);
-        }
     }
 
     /// What all groups share of a hit.

@@ -2,7 +2,8 @@
 //! rest, and of both only what changed, where that is asked.
 
 use super::super::checkpoint::{BadSnapshot, Bytes, Items, Kind, Pieces};
-use super::{Groups, Key, ProgramState, Waiting};
+use super::queue::Waiting;
+use super::{Groups, Key, ProgramState};
 
 /// Hits that wait, in one item.
 const HITS: usize = 1 << 10;
@@ -41,7 +42,7 @@ impl ProgramState {
     /// Takes in hits that wait.
     pub(in crate::engine) fn read_waiting(&mut self, items: &mut Items<'_>) -> Result<(), BadSnapshot> {
         let hits: Vec<Waiting> = items.take()?;
-        self.waiting.extend(hits);
+        hits.into_iter().for_each(|hit| self.waiting.push(hit));
         Ok(())
     }
 
