@@ -33,10 +33,18 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As a number: a JSON number, or a string that spells one.
+    /// As a number to be equal to: a JSON number, or a string that spells one; none out of range.
     pub fn number(self) -> Option<Number> {
         match self {
             Self::Text(text) | Self::Number(text) => Number::parse(text),
+            Self::Bool(_) | Self::Absent | Self::Null | Self::Json(_) => None,
+        }
+    }
+
+    /// As a number to be larger or smaller than others, see [`Number::nearest`].
+    pub fn nearest(self) -> Option<Number> {
+        match self {
+            Self::Text(text) | Self::Number(text) => Number::nearest(text),
             Self::Bool(_) | Self::Absent | Self::Null | Self::Json(_) => None,
         }
     }

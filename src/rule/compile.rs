@@ -703,7 +703,7 @@ impl Carry {
             // Made of the row.
             Form::Ended => Datum::Absent,
             Form::Typed => Datum::of(value, kind),
-            Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
+            Form::Number => value.nearest().map_or(Datum::Absent, Datum::Number),
             Form::Degrees(most) => {
                 let most = Number::whole(most.into());
                 let there = |number: &Number| *number <= most && Number::default() - *number <= most;
