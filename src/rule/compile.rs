@@ -389,6 +389,8 @@ fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
     let scope = Scope::of(spec.verb.as_ref()).with(spec.declared.iter().map(String::as_str));
     match script {
         Some(script) => scope.with(script.alert_names().iter().map(String::as_str)),
+        // What a script that does not compile would tell is not known.
+        None if matches!(spec.verb, Some(spec::Verb::Script(_))) => scope.and_others(),
         None => scope,
     }
 }

@@ -167,3 +167,50 @@ fn a_number_beyond_the_engines_own_is_larger_than_all_of_them_and_equal_to_its_o
     let (why, _) = larum(folder.path(), &asked);
     assert!(why.contains("(it is 1e21)"), "{why}");
 }
+
+#[test]
+fn a_group_is_asked_for_by_its_value_as_it_was_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let boss = "ana\t\"the\u{202e} boss\"";
+    let long = "x".repeat(5_000);
+    let record = |minute: u8, user: &str| {
+        let user = serde_json::to_string(user).unwrap();
+        format!(
+            "{{\"start_time\":\"2026-03-12T09:{minute:02}:00Z\",\"user_name\":{user},\"failed_code\":\"6005\"}}\n"
+        )
+    };
+    let records = [record(0, boss), record(1, boss), record(2, &long), record(3, &long)].concat();
+    std::fs::write(folder.path().join("rule.yaml"), RULE.replace("show: [", "show: [user, ")).unwrap();
+    std::fs::write(folder.path().join("records.ndjson"), records).unwrap();
+    let explain = |group: &str, output: &str| {
+        let asked = ["explain", "failed-again", "--rules", "rule.yaml", "--at", "2026-03-12T09:03:00Z"];
+        let group = format!("--group=user={group}");
+        larum(folder.path(), &[&asked[..], &[&group, "--output", output, "records.ndjson"]].concat()).0
+    };
+    let text = explain(boss, "text");
+    assert!(text.starts_with("failed-again for user ana\\t\"the\\u{202e} boss\" at "), "{text}");
+    let shown = text.strip_prefix("failed-again for user ").unwrap().split(" at ").next().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&explain(boss, "json")).unwrap();
+    assert_eq!((&json["group"]["user"], &json["fired"]), (&boss.into(), &true.into()));
+    let json = explain(boss, "json");
+    let quoted = json.split("\"user\":").nth(1).unwrap().split('}').next().unwrap();
+    for spelt in [shown, quoted, &quoted[1..quoted.len() - 1]] {
+        assert_eq!(explain(spelt, "text"), text, "{spelt}");
+    }
+
+    // A value that is too long to be kept is known by its digest, and all of it stands in JSON.
+    let (alerts, _) =
+        larum(folder.path(), &["replay", "--rules", "rule.yaml", "records.ndjson", "--output", "json"]);
+    let alert: Alert = serde_json::from_str(alerts.lines().last().unwrap()).unwrap();
+    let kept = alert.group["user"].as_str().unwrap();
+    assert!(kept.len() > 200 && kept.len() < long.len(), "{kept}");
+    for spelt in [kept, &long] {
+        assert!(explain(spelt, "text").contains(": fired\n"), "{spelt}");
+    }
+    let id = &alert.id.to_string()[..8];
+    let (why, _) = larum(folder.path(), &["explain", id, "--rules", "rule.yaml", "records.ndjson"]);
+    assert!(why.starts_with(&format!("failed-again for user {}… at ", &long[..200])), "{why}");
+    assert!(why.contains(": fired\n"), "{why}");
+    let (told, _) = larum(folder.path(), &["replay", "--rules", "rule.yaml", "records.ndjson"]);
+    assert!(told.lines().all(|line| line.len() < 1_000), "{told}");
+}
