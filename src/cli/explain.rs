@@ -4,9 +4,9 @@
 //! what the engine decided, not a second opinion.
 
 mod gathering;
+mod group;
 mod told;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,8 +18,7 @@ use serde_json::Value as Json;
 use crate::alert::{AlertId, Fired};
 use crate::engine::{CheckedRule, Engine, links};
 use crate::record::scan::{Mapping, Origin};
-use crate::record::{FieldKind, FieldName, RuleId, Timestamp, Value};
-use crate::rule::compile::{Program, key_text};
+use crate::record::{RuleId, Timestamp};
 use crate::rule::suggest;
 use crate::rule::why::Why;
 
@@ -301,70 +300,6 @@ impl Explain {
             told: None,
         }
     }
-
-    /// The keys of the groups that may be meant, as the engine spells them: of the values as they are given,
-    /// then as they are shown. None where a field is asked for as empty.
-    fn keys(&self, rule: &RuleId, program: &Program) -> Result<Vec<Option<Box<[u8]>>>, ExplainError> {
-        let mut keys = vec![self.key(rule, program, |value| Some(value.to_owned()))?];
-        let kept = self.key_of(rule, program, &|value, _| Some(value.to_owned()));
-        let others = [kept, self.key(rule, program, unescaped), self.key(rule, program, unquoted)];
-        for key in others.into_iter().flatten() {
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        Ok(keys)
-    }
-
-    /// The group's key, its values read by `read`.
-    fn key(
-        &self,
-        rule: &RuleId,
-        program: &Program,
-        read: fn(&str) -> Option<String>,
-    ) -> Result<Option<Box<[u8]>>, ExplainError> {
-        self.key_of(rule, program, &|value, kind| {
-            key_text(Value::Text(&read(value)?), kind).map(Cow::into_owned)
-        })
-    }
-
-    /// The group's key, its values made comparable by `spell`; none where a field is asked for as empty.
-    fn key_of(
-        &self,
-        rule: &RuleId,
-        program: &Program,
-        spell: &dyn Fn(&str, FieldKind) -> Option<String>,
-    ) -> Result<Option<Box<[u8]>>, ExplainError> {
-        let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
-        let unknown =
-            |(name, _): &&(String, String)| !program.by.iter().any(|part| is_named(&part.field, name));
-        if let Some((field, _)) = self.group.iter().find(unknown) {
-            let (rule, field) = (rule.clone(), field.clone());
-            return Err(if by.is_empty() {
-                ExplainError::NoGroups(rule)
-            } else {
-                ExplainError::NoSuchField { rule, field, by: by.join(", ") }
-            });
-        }
-        let mut key = Vec::new();
-        for part in &program.by {
-            let value = self.group.iter().find(|(name, _)| is_named(&part.field, name));
-            if value.is_some_and(|(_, value)| value.is_empty()) {
-                if !program.missing_own {
-                    return Ok(None);
-                }
-                Program::push_key_part(&mut key, None);
-                continue;
-            }
-            let text = value.and_then(|(_, value)| spell(value, part.field.kind()));
-            let Some(text) = text else {
-                let (rule, missing) = (rule.clone(), format!("--group {}=…", part.field));
-                return Err(ExplainError::Group { rule, by: by.join(", "), missing });
-            };
-            Program::push_key_part(&mut key, Some(&text));
-        }
-        Ok(Some(key.into_boxed_slice()))
-    }
 }
 
 /// What of the files was not read, for people.
@@ -380,36 +315,6 @@ fn tell_unread(fed: &Fed) {
     for failure in &fed.broken {
         show::failure(&**failure);
     }
-}
-
-/// Whether a person means `field`: by our name, the vendor's, one that a map declares, or as a Sigma document
-/// spells it.
-fn is_named(field: &FieldName, name: &str) -> bool {
-    *field == FieldName::declared(name) || *field == FieldName::spelt(name)
-}
-
-/// A value that was shown for people, as it was before: see [`show::safe`].
-fn unescaped(shown: &str) -> Option<String> {
-    let (mut text, mut rest) = (String::new(), shown);
-    while let Some((before, after)) = rest.split_once('\\') {
-        text.push_str(before);
-        let code = after.strip_prefix("u{").and_then(|code| code.split_once('}'));
-        let hidden =
-            code.and_then(|(code, rest)| Some((char::from_u32(u32::from_str_radix(code, 16).ok()?)?, rest)));
-        let plain = [('n', '\n'), ('t', '\t')];
-        let plain = || plain.iter().find_map(|(word, c)| Some((*c, after.strip_prefix(*word)?)));
-        // A backslash itself is shown as it is.
-        let (c, behind) = hidden.or_else(plain).unwrap_or(('\\', after));
-        text.push(c);
-        rest = behind;
-    }
-    text.push_str(rest);
-    Some(text)
-}
-
-/// A value that was shown as JSON, with its quotes or without, as it was before.
-fn unquoted(shown: &str) -> Option<String> {
-    serde_json::from_str(shown).or_else(|_| serde_json::from_str(&format!("\"{shown}\""))).ok()
 }
 
 impl Explanation {
@@ -467,37 +372,5 @@ fn tree(text: &mut String, part: &Why, depth: usize) {
     let _ = writeln!(text, "{}{mark}  {}", "  ".repeat(depth), show::safe(&line));
     for inner in &part.parts {
         tree(text, inner, depth + 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_value_that_was_shown_is_read_back(
-            value in prop_oneof![".{0,12}", "[a\\t\n\u{1b}\u{202e}\"\u{1f600}]{0,12}"],
-        ) {
-            prop_assert_eq!(unescaped(&show::safe(&value.replace('\\', ""))), Some(value.replace('\\', "")));
-            let json = show::json_text(&value).unwrap();
-            prop_assert_eq!(unquoted(&json), Some(value.clone()));
-            prop_assert_eq!(unquoted(&json[1..json.len() - 1]), Some(value));
-        }
-    }
-
-    #[test]
-    fn a_backslash_is_shown_as_it_is_and_read_so() {
-        for (shown, meant) in [
-            (r"corp\ana", r"corp\ana"),
-            (r"corp\u{}", r"corp\u{}"),
-            (r"corp\u{zz}", r"corp\u{zz}"),
-            (r"a\u{1b}[31m\", "a\u{1b}[31m\\"),
-        ] {
-            assert_eq!(unescaped(shown).as_deref(), Some(meant));
-        }
-        assert_eq!(unquoted("a\\"), None);
     }
 }

@@ -1021,7 +1021,8 @@ fn a_number_that_no_rule_can_name_is_told_with_the_range() {
     ");
     let beyond = |number: &str| format!("the number `{number}` is beyond those that a rule can name");
     assert_eq!(messages("match: {e2e_rtt: 1e999}\n"), [beyond("1e999")]);
-    let measure = format!("{OK}measure: {{field: e2e_rtt, stat: max, above: -1e21, within: 1h, at_least: 1}}\n");
+    let measure =
+        format!("{OK}measure: {{field: e2e_rtt, stat: max, above: -1e21, within: 1h, at_least: 1}}\n");
     assert_eq!(messages(&measure), [beyond("-1e21")]);
 }
 
