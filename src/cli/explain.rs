@@ -41,7 +41,7 @@ pub struct Explain {
     /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The group: a field of the rule's `by` and its value; once a field
+    /// The group: a field of the rule's `by` and its value, which may be spelt as it was shown; once a field
     #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_pair)]
     group: Vec<(String, String)>,
     /// The time asked about: the last record of the group at or before it is explained. Only the id of

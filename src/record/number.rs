@@ -28,10 +28,8 @@ impl Number {
 
     /// Reads `12`, `-3.5`, `1.5e3`; none if it is no decimal number or out of range.
     pub fn parse(text: &str) -> Option<Self> {
-        // Nearly every number is whole and short.
-        if (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let digits = text.bytes().fold(0_i64, |value, byte| value * 10 + i64::from(byte - b'0'));
-            return Some(Self::whole(digits));
+        if let Some(short) = Self::short(text) {
+            return Some(short);
         }
         let (negative, magnitude) = spelt(text)?;
         magnitude.map(|value| Self(if negative { -value } else { value }))
@@ -41,11 +39,12 @@ impl Number {
     /// than any in range, and all that is out of range below one that is smaller. None only if the text is
     /// no decimal number. What is out of range is equal to nothing by it: two such numbers may differ.
     pub fn nearest(text: &str) -> Option<Self> {
-        Self::parse(text).or_else(|| {
-            let (negative, magnitude) = spelt(text)?;
-            let value = magnitude.unwrap_or(BEYOND);
-            Some(Self(if negative { -value } else { value }))
-        })
+        if let Some(short) = Self::short(text) {
+            return Some(short);
+        }
+        let (negative, magnitude) = spelt(text)?;
+        let value = magnitude.unwrap_or(BEYOND);
+        Some(Self(if negative { -value } else { value }))
     }
 
     /// As a floating-point number, for scripts and display only.
@@ -80,6 +79,15 @@ impl Number {
     #[must_use]
     pub fn over(self, count: u32) -> Self {
         Self(self.0.checked_div(i128::from(count)).unwrap_or(0))
+    }
+
+    /// What nearly every number is: whole and short.
+    fn short(text: &str) -> Option<Self> {
+        if !(1..=18).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let digits = text.bytes().fold(0_i64, |value, byte| value * 10 + i64::from(byte - b'0'));
+        Some(Self::whole(digits))
     }
 }
 

@@ -128,10 +128,8 @@ impl Input {
     fn file(&self) -> Result<File, ReadError> {
         let opened = open(&self.path).and_then(|file| {
             if file.metadata()?.is_dir() {
-                let hint = format!(
-                    "it is a folder: name the files in it, such as `{}/*.ndjson`",
-                    self.path.display()
-                );
+                let files = self.path.join("*.ndjson");
+                let hint = format!("it is a folder: name the files in it, such as `{}`", files.display());
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, hint));
             }
             Ok(file)
