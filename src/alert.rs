@@ -20,6 +20,9 @@ use crate::record::{Datum, FieldName, Level, Locator, Phase, RecordId, RuleId, T
 pub struct AlertId(pub [u8; 16]);
 
 impl AlertId {
+    /// Hexadecimal digits that it is spelt with.
+    pub const DIGITS: usize = 32;
+
     /// The alert that `tip` raises.
     pub fn of(tenant: &str, rule: &RuleId, revision: Revision, group: &[u8], tip: RecordId) -> Self {
         Self::digest([tenant.as_bytes(), rule.as_str().as_bytes(), &revision.0, group, &tip.0])

@@ -191,7 +191,7 @@ fn endpoint(finding: &Finding, report: &mut Report) -> Result<(), Failure> {
             let rows = rows.map_or_else(
                 || "it does not say how many rows it has".to_owned(),
                 |rows| {
-                    let rows = show::many(usize::try_from(rows).unwrap_or(usize::MAX), "row");
+                    let rows = show::many_of(rows, "row");
                     let newest = finding.newest.map(|newest| format!(", the newest of {newest}"));
                     format!("{rows} in the last hour{}", newest.unwrap_or_default())
                 },

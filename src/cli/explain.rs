@@ -4,6 +4,7 @@
 //! what the engine decided, not a second opinion.
 
 mod gathering;
+mod group;
 mod told;
 
 use std::collections::BTreeSet;
@@ -14,18 +15,17 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::alert::Fired;
+use crate::alert::{AlertId, Fired};
 use crate::engine::{CheckedRule, Engine, links};
 use crate::record::scan::{Mapping, Origin};
-use crate::record::{FieldName, RuleId, Timestamp, Value};
-use crate::rule::compile::{Program, key_text};
+use crate::record::{RuleId, Timestamp};
 use crate::rule::suggest;
 use crate::rule::why::Why;
 
-use super::feed::FileArguments;
-use super::load::{GeoArguments, Known, RuleArguments};
+use super::feed::{Fed, FileArguments};
+use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
-use gathering::{Gathering, Sought};
+use gathering::{Gathered, Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
@@ -41,7 +41,7 @@ pub struct Explain {
     /// Files of records (NDJSON; plain, gzip or zstd; - for stdin)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The group: a field of the rule's `by` and its value; once a field
+    /// The group: a field of the rule's `by` and its value, which may be spelt as it was shown; once a field
     #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_pair)]
     group: Vec<(String, String)>,
     /// The time asked about: the last record of the group at or before it is explained. Only the id of
@@ -83,6 +83,10 @@ enum ExplainError {
     #[error("no rule `{0}`; {1}")]
     NoSuchRule(String, String),
     #[error(
+        "no alert `{0}`: over these files the rules raise none whose id begins so; `larum replay` with the same files and rules shows their ids"
+    )]
+    NoSuchAlert(String),
+    #[error(
         "`{asked}` is a detection that makes no alerts of its own, only {read_by} it; ask `larum explain {first}`"
     )]
     OnlyRead { asked: String, read_by: String, first: RuleId },
@@ -114,6 +118,12 @@ struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<Why>,
     before: Vec<Before>,
+    /// Hits up to then that are of no group, where this one did not fire: they may have been expected in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_group: Option<u64>,
+    /// The first field of `by`.
+    #[serde(skip)]
+    first_of_by: Option<String>,
     /// Where a store was given and it fired: what became of each message.
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<Vec<told::Told>>,
@@ -132,8 +142,8 @@ impl Explain {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
         let loaded = self.rules.load(&[], &declared, Known::Given)?;
-        let mut known = loaded.rules.iter().map(|rule| rule.rule().id());
-        let mut rule = known.find(|id| id.as_str() == self.asked).cloned();
+        let mut ids = loaded.rules.iter().map(|rule| rule.rule().id());
+        let mut rule = ids.find(|id| id.as_str() == self.asked).cloned();
         if rule.is_none() && loaded.failed.contains(&self.asked) {
             loaded.complain();
             self.tell(&self.not_loaded())?;
@@ -151,17 +161,19 @@ impl Explain {
                 rule = Some(fired.rule);
             }
         }
-        let Some(rule) = rule else { return Err(self.no_such_rule(&loaded.rules).into()) };
+        let Some(rule) = rule else { return Err(self.nothing(&loaded).into()) };
         let rules = links::with_heard(loaded.rules, &BTreeSet::from([rule.clone()]));
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let at = self.at.ok_or(ExplainError::NoTime)?;
         let generation = Arc::new(tables.generation(rules));
         let number = generation.position(&rule).unwrap_or_default();
-        let key = self.key(&rule, &generation.programs.list[number])?;
+        let keys = self.keys(&rule, &generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&rule);
-        let mut gathering = Gathering::new(&generation, number, key, at);
-        let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathering)?;
+        let gather = |key| Gathering::new(&generation, number, key, at);
+        let mut gathered = Gathered(keys.into_iter().map(gather).collect());
+        let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathered)?;
+        let Some(gathering) = gathered.meant() else { return Err(ExplainError::NoGroups(rule).into()) };
         let mut explanation = gathering.explain(rule.as_str(), at);
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
@@ -175,17 +187,7 @@ impl Explain {
             }
         }
         self.tell(&explanation)?;
-        let quarantined: u64 = fed.quarantined.values().map(|(count, _)| count).sum();
-        if quarantined > 0 {
-            let lines = show::many(usize::try_from(quarantined).unwrap_or(usize::MAX), "line");
-            show::note(&format!("{lines} made no record; `larum replay` tells which and why"));
-        }
-        if let Some(untimed) = fed.untimed() {
-            show::note(&format!("warning: {untimed}"));
-        }
-        for failure in &fed.broken {
-            show::failure(&**failure);
-        }
+        tell_unread(&fed);
         Ok(if fed.broken.is_empty() { Exit::Fine } else { Exit::CouldNotRun })
     }
 
@@ -206,35 +208,65 @@ impl Explain {
         }
     }
 
-    /// That there is no such rule, and which may be meant.
-    fn no_such_rule(&self, rules: &[CheckedRule]) -> ExplainError {
-        let ids = || rules.iter().map(|rule| rule.rule().id().as_str());
-        let hint = match suggest::nearest(&self.asked, ids()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if rules.is_empty() => {
-                "no rule is loaded: name some with --rules, --sigma or --config".to_owned()
-            }
-            None => {
-                let named: Vec<&str> = ids().take(NAMED_RULES).collect();
-                let more = rules.len() - named.len();
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                format!("there are: {}{more}", named.join(", "))
-            }
+    /// That nothing is called so, and what may be meant: a rule, one that does not load, or a detection
+    /// that only correlations read.
+    fn nothing(&self, loaded: &Loaded) -> ExplainError {
+        let asked = self.asked.clone();
+        let ids = || loaded.rules.iter().map(|rule| rule.rule().id().as_str());
+        let detections = links::only_read(loaded.rules.iter().map(|rule| &**rule.rule()));
+        let spellings = |(id, detection): (&RuleId, &links::Detection)| {
+            let names = detection.names.iter().cloned();
+            names.chain([id.to_string()]).collect::<Vec<_>>()
         };
-        ExplainError::NoSuchRule(self.asked.clone(), hint)
+        let read: Vec<String> = detections.iter().flat_map(spellings).collect();
+        let failed = || loaded.failed.iter().map(String::as_str);
+        let all = ids().chain(read.iter().map(String::as_str)).chain(failed());
+        if let Some(near) = suggest::nearest(&self.asked, all) {
+            let of =
+                |(id, one): &(&RuleId, &links::Detection)| id.as_str() == near || one.names.contains(near);
+            let detection = detections.iter().find(of).filter(|_| !ids().any(|id| id == near));
+            let more = match detection {
+                Some((_, detection)) => {
+                    let by: Vec<&str> = detection.read_by.iter().map(RuleId::as_str).collect();
+                    format!(" it is a detection, and only {} it", show::who(&by, ["reads", "read"]))
+                }
+                None if ids().any(|id| id == near) => String::new(),
+                None => " it does not load, and `larum check` tells why".to_owned(),
+            };
+            return ExplainError::NoSuchRule(asked, format!("did you mean `{near}`?{more}"));
+        }
+        // What has letters alone is a word.
+        if self.alert_id().is_some_and(|id| id.bytes().any(|byte| byte.is_ascii_digit())) {
+            return ExplainError::NoSuchAlert(asked);
+        }
+        if loaded.rules.is_empty() {
+            let hint = "no rule is loaded: name some with --rules, --sigma or --config";
+            return ExplainError::NoSuchRule(asked, hint.to_owned());
+        }
+        let named: Vec<&str> = ids().take(NAMED_RULES).collect();
+        let more = loaded.rules.len() - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        ExplainError::NoSuchRule(asked, format!("there are: {}{more}", named.join(", ")))
+    }
+
+    /// The first argument as an alert's id, or the begin of one, if it can be that.
+    fn alert_id(&self) -> Option<String> {
+        let id = self.asked.to_ascii_lowercase();
+        let fits = (LEAST_DIGITS..=AlertId::DIGITS).contains(&id.len());
+        (fits && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
     }
 
     /// The alert whose id the first argument begins, if the rules raise one over the files.
     fn fired(&self, declared: &[String], mapping: &Mapping) -> Result<Option<Fired>, Failure> {
-        let id = self.asked.to_ascii_lowercase();
-        if id.len() < LEAST_DIGITS || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(None);
-        }
+        let Some(id) = self.alert_id() else { return Ok(None) };
         let loaded = self.rules.load(&[], declared, Known::Given)?;
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let engine = Engine::new(Arc::new(tables.generation(loaded.rules)), "default");
         let mut sought = Sought { id, fired: None };
-        self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut sought)?;
+        let fed = self.reading.feed(&self.files, &Origin::file(mapping.clone()), engine, &mut sought)?;
+        if sought.fired.is_none() {
+            tell_unread(&fed);
+        }
         Ok(sought.fired)
     }
 
@@ -263,61 +295,36 @@ impl Explain {
             record: None,
             matched: None,
             before: Vec::new(),
+            without_group: None,
+            first_of_by: None,
             told: None,
         }
     }
-
-    /// The group's key as the engine spells it; none where a field is asked for as empty.
-    fn key(&self, rule: &RuleId, program: &Program) -> Result<Option<Box<[u8]>>, ExplainError> {
-        let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
-        let unknown =
-            |(name, _): &&(String, String)| !program.by.iter().any(|part| is_named(&part.field, name));
-        if let Some((field, _)) = self.group.iter().find(unknown) {
-            let (rule, field) = (rule.clone(), field.clone());
-            return Err(if by.is_empty() {
-                ExplainError::NoGroups(rule)
-            } else {
-                ExplainError::NoSuchField { rule, field, by: by.join(", ") }
-            });
-        }
-        let mut key = Vec::new();
-        for part in &program.by {
-            let value = self.group.iter().find(|(name, _)| is_named(&part.field, name));
-            if value.is_some_and(|(_, value)| value.is_empty()) {
-                if !program.missing_own {
-                    return Ok(None);
-                }
-                Program::push_key_part(&mut key, None);
-                continue;
-            }
-            let text = value.and_then(|(_, value)| key_text(Value::Text(value), part.field.kind()));
-            let Some(text) = text else {
-                let (rule, missing) = (rule.clone(), format!("--group {}=…", part.field));
-                return Err(ExplainError::Group { rule, by: by.join(", "), missing });
-            };
-            Program::push_key_part(&mut key, Some(&text));
-        }
-        Ok(Some(key.into_boxed_slice()))
-    }
 }
 
-/// Whether a person means `field`: by our name, the vendor's, one that a map declares, or as a Sigma document
-/// spells it.
-fn is_named(field: &FieldName, name: &str) -> bool {
-    *field == FieldName::declared(name) || *field == FieldName::spelt(name)
+/// What of the files was not read, for people.
+fn tell_unread(fed: &Fed) {
+    let quarantined: u64 = fed.quarantined.values().map(|(count, _)| count).sum();
+    if quarantined > 0 {
+        let lines = show::many_of(quarantined, "line");
+        show::note(&format!("{lines} made no record; `larum replay` tells which and why"));
+    }
+    for warning in [fed.untimed(), fed.empty()].into_iter().flatten() {
+        show::note(&format!("warning: {warning}"));
+    }
+    for failure in &fed.broken {
+        show::failure(&**failure);
+    }
 }
 
 impl Explanation {
     fn text(&self) -> String {
-        let group: Vec<String> = self
-            .group
-            .iter()
-            .map(|(name, value)| format!("{name} {}", or_none(show::plain(value))))
-            .collect();
+        let group: Vec<String> =
+            self.group.iter().map(|(name, value)| format!("{name} {}", or_none(show::each(value)))).collect();
         let whom = if group.is_empty() { "all records".to_owned() } else { group.join(", ") };
         let verdict = if self.fired { "fired" } else { "did not fire" };
         let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);
-        let _ = writeln!(text, "  {}  {}", self.reason, show::safe(&self.detail));
+        let _ = writeln!(text, "  {}  {}", self.reason, show::safe(&show::squeezed(&self.detail)));
         if let (Some(at), Some(record)) = (&self.at, &self.record) {
             let _ = writeln!(text, "  record of {at}, {record}");
         }
@@ -327,9 +334,18 @@ impl Explanation {
         if !self.before.is_empty() {
             let _ = writeln!(text, "  other records of the group:");
             for before in &self.before {
-                let _ =
-                    writeln!(text, "    {}  {}  {}", before.at, before.reason, show::safe(&before.detail));
+                let detail = show::safe(&show::squeezed(&before.detail));
+                let _ = writeln!(text, "    {}  {}  {detail}", before.at, before.reason);
             }
+        }
+        if let Some(without) = self.without_group {
+            let hits = show::many_of(without, "hit");
+            let (have, them) = if without == 1 { ("has", "it") } else { ("have", "them") };
+            let by = self.first_of_by.as_deref().map(show::safe).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "  {hits} up to then {have} no group, a field of `by` being absent, empty or unknown: `--group {by}=` tells of {them}"
+            );
         }
         if let Some(told) = &self.told {
             let nobody = if told.is_empty() { " nobody: no route, or the rule only observes" } else { "" };
@@ -350,7 +366,8 @@ fn or_none(value: String) -> String {
 
 fn tree(text: &mut String, part: &Why, depth: usize) {
     let mark = if part.held { "yes" } else { "no " };
-    let actual = part.actual.as_ref().map(|actual| format!("  (it is {actual})")).unwrap_or_default();
+    let actual = part.actual.as_deref().map(show::squeezed);
+    let actual = actual.map(|actual| format!("  (it is {actual})")).unwrap_or_default();
     let line = format!("{}{actual}", part.what);
     let _ = writeln!(text, "{}{mark}  {}", "  ".repeat(depth), show::safe(&line));
     for inner in &part.parts {

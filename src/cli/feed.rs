@@ -87,7 +87,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use crate::config::fields;
 use crate::engine::seen::Tally;
 use crate::engine::{Engine, Fresh, Generation, Guess, Hit, Outcome, Scratch, SourceId};
-use crate::record::batch::BadRow;
+use crate::record::batch::{BadRow, Timed};
 use crate::record::describe::Describer;
 use crate::record::scan::{Fault, Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
@@ -136,7 +136,7 @@ pub struct FileArguments {
     fields: Option<PathBuf>,
     /// The key of the records' event time; with dots, a path [default: the vendor's names, else the
     /// usual ones of other audit records]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_key)]
     time_field: Option<String>,
     /// Now: records dated more than 5 minutes ahead of it are set aside [default: the newest time
     /// that a second record confirms within 24 hours]
@@ -168,6 +168,13 @@ impl Default for FileArguments {
 
 fn parse_length(text: &str) -> Result<Millis, String> {
     Millis::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_key(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("name a key of the records, such as eventTime, or a path to one: detail.time".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -206,8 +213,8 @@ pub struct Fed {
     pub archive: Archive,
     /// Lines or rows looked at.
     pub read: u64,
-    /// What `--time-field` names, where no line has it.
-    untimed: Option<String>,
+    /// What `--time-field` names, where it is the time of no line.
+    untimed: Option<(String, Timed)>,
     /// Lines that make no record, by reason: how many, and the first.
     pub quarantined: BTreeMap<String, (u64, BadRow)>,
     /// Records further behind than `settle`.
@@ -219,14 +226,32 @@ pub struct Fed {
 }
 
 impl Fed {
-    /// That no line has the key which `--time-field` names.
+    /// That what `--time-field` names is the time of no line.
     pub fn untimed(&self) -> Option<String> {
-        let name = self.untimed.as_ref()?;
+        let (name, timed) = self.untimed.as_ref()?;
+        let name = show::safe(name);
         let made = if self.engine.rows() == Tally::default() { "" } else { "; other names told their time" };
-        Some(format!(
-            "no line has `{}`, which --time-field names{made}; dots make a path (--time-field detail.time)",
-            show::safe(name)
-        ))
+        Some(match timed {
+            Timed { there: 0, .. } => format!(
+                "no line has `{name}`, which --time-field names{made}; dots make a path (--time-field detail.time)"
+            ),
+            Timed { there, nested, .. } if there == nested => format!(
+                "`{name}`, which --time-field names, is an object or a list{made}; dots make a path to what is in it (--time-field {name}.time)"
+            ),
+            Timed { .. } => format!("`{name}`, which --time-field names, holds a time in no line{made}"),
+        })
+    }
+
+    /// That there was nothing to read.
+    pub fn empty(&self) -> Option<String> {
+        if self.read > 0 || !self.broken.is_empty() {
+            return None;
+        }
+        let paths: Vec<String> = self.archive.paths.iter().map(|path| show::path(path)).collect();
+        Some(match paths.as_slice() {
+            [path] => format!("no records were read: there is nothing in `{path}`"),
+            paths => format!("no records were read: there is nothing in any of the {} files", paths.len()),
+        })
     }
 }
 
@@ -343,7 +368,7 @@ struct Reader<'a> {
     settle: Millis,
     watcher: &'a mut dyn Watcher,
     read: u64,
-    timed: u64,
+    timed: Timed,
     quarantined: BTreeMap<String, (u64, BadRow)>,
     disordered: u64,
     broken: Vec<Failure>,
@@ -413,7 +438,7 @@ impl FileArguments {
             settle: self.settle,
             watcher,
             read: 0,
-            timed: 0,
+            timed: Timed::default(),
             quarantined: BTreeMap::new(),
             disordered: 0,
             broken: Vec::new(),
@@ -433,7 +458,8 @@ impl FileArguments {
         let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
         // Lines that are too long are not read: whether they have it is not known.
         let unread = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
-        let untimed = self.time_field.clone().filter(|_| read > 0 && timed == 0 && !unread);
+        let untimed = self.time_field.clone().filter(|_| read > 0 && timed.read == 0 && !unread);
+        let untimed = untimed.map(|name| (name, timed));
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
         Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
     }
@@ -658,7 +684,7 @@ impl Reader<'_> {
 
     fn count(&mut self, batch: &Batch) {
         self.read += batch.read;
-        self.timed += batch.timed;
+        self.timed = self.timed + batch.timed;
         for fault in &batch.faults {
             self.quarantine(fault);
         }

@@ -30,11 +30,10 @@ impl Progress {
         };
         let total: Option<u64> = files.iter().map(|path| plain(path)).sum();
         let (bar, template) = match total {
-            Some(total) => (
-                ProgressBar::new(total),
-                "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg} records, {eta} left",
-            ),
-            None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec} {msg} records"),
+            Some(total) => {
+                (ProgressBar::new(total), "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}, {eta} left")
+            }
+            None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec} {msg}"),
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -48,7 +47,7 @@ impl Progress {
             return;
         }
         self.bar.inc(bytes);
-        self.bar.set_message(show::thousands(records));
+        self.bar.set_message(show::many_of(records, "record"));
     }
 
     /// Reading is over: the bar goes.

@@ -99,8 +99,10 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
                 Needed::Beyond(Limit::Above(number)) => format!("more than {}", sized(*number)),
                 Needed::Beyond(Limit::Below(number)) => format!("less than {}", sized(*number)),
             };
+            let not_come = matches!(what, Counted::Step(_)) && *actual == Number::default();
+            let not_come = if not_come { ": none has come before it" } else { "" };
             let actual = sized(*actual);
-            (false, "below_threshold", format!("{actual}/{needed} {}", counted(program, *what)))
+            (false, "below_threshold", format!("{actual}/{needed} {}{not_come}", counted(program, *what)))
         }
         Reason::Learning(Learning::FirstValue) => {
             (false, "learning", "the group's first value is learnt".to_owned())
@@ -228,7 +230,10 @@ fn correlated(program: &Program, short: &Shortfall) -> String {
                 bounds.iter().map(|one| format!("{} {}", one.is.as_str(), one.bound)).collect();
             format!("{what}: {actual}, and the condition is {}", bounds.join(" and "))
         }
-        Shortfall::Missing(missing) => format!("{} did not occur within the timespan", names(missing)),
+        Shortfall::Missing(missing) => {
+            let have = if missing.len() == 1 { "has" } else { "have" };
+            format!("{} {have} not come yet within the timespan", names(missing))
+        }
         Shortfall::Other(present) => {
             format!("only {} occurred within the timespan, and the condition names others", names(present))
         }

@@ -274,7 +274,7 @@ fn print(teller: &Teller<'_>, mut drafts: InOrder, threads: usize) -> Result<BTr
         }
     }
     for (rule, (count, fault)) in sum.faults {
-        let many = show::many(usize::try_from(count).unwrap_or(usize::MAX), "alert");
+        let many = show::many_of(count, "alert");
         show::note(&show::safe(&format!(
             "warning: rule {rule}: the text of {many} could not be rendered: {fault}"
         )));
@@ -362,8 +362,8 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
     let rate = show::thousands(fed.read.saturating_mul(1_000_000) / micros);
     show::note(&format!(
-        "{} records in {:.1} s ({rate} a second): {} new, {} unchanged, {} amended",
-        show::thousands(fed.read),
+        "{} in {:.1} s ({rate} a second): {} new, {} unchanged, {} amended",
+        show::many_of(fed.read, "record"),
         took.as_secs_f64(),
         show::thousands(rows.new),
         show::thousands(rows.unchanged),
@@ -392,17 +392,17 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             | Fault::TooDeep
             | Fault::UnreadableTime(_) => {}
         }
-        let lines = show::many(usize::try_from(*count).unwrap_or(usize::MAX), "line");
+        let lines = show::many_of(*count, "line");
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
     }
-    if let Some(untimed) = &untimed {
-        show::note(&format!("warning: {untimed}"));
+    for warning in [untimed, fed.empty()].into_iter().flatten() {
+        show::note(&format!("warning: {warning}"));
     }
     if fed.disordered > 0 {
         show::note(&format!(
             "warning: {} came further behind than --settle allows and were judged as late; give --unsorted, or raise --settle",
-            show::many(usize::try_from(fed.disordered).unwrap_or(usize::MAX), "record"),
+            show::many_of(fed.disordered, "record"),
         ));
     }
     let generation = fed.engine.generation();
@@ -433,24 +433,30 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
 }
 
 fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&str]) {
-    let mut line = format!(
-        "{rule}: {}, {}",
-        show::many(usize::try_from(alerts).unwrap_or(usize::MAX), "alert"),
-        show::many(usize::try_from(counters.hits).unwrap_or(usize::MAX), "hit")
-    );
-    for (count, what) in [
-        (counters.group_field_missing, "without a group"),
-        (counters.value_missing, "without the value"),
-        (counters.excepted, "excepted"),
-        (counters.late, "late"),
-        (counters.too_late, "too late"),
-        (counters.groups_evicted, "groups evicted"),
-        (counters.records_dropped, "records dropped from full groups"),
-        (counters.values_dropped, "values forgotten in full groups"),
-        (counters.script_faults, "script faults"),
+    let mut line =
+        format!("{rule}: {}, {}", show::many_of(alerts, "alert"), show::many_of(counters.hits, "hit"));
+    let hits = |count: u64| show::thousands(count);
+    for (count, many, what) in [
+        (counters.group_field_missing, hits(counters.group_field_missing), " without a group"),
+        (counters.value_missing, hits(counters.value_missing), " without the value"),
+        (counters.excepted, hits(counters.excepted), " excepted"),
+        (counters.late, hits(counters.late), " late"),
+        (counters.too_late, hits(counters.too_late), " too late"),
+        (counters.groups_evicted, show::many_of(counters.groups_evicted, "group"), " evicted"),
+        (
+            counters.records_dropped,
+            show::many_of(counters.records_dropped, "record"),
+            " dropped from full groups",
+        ),
+        (
+            counters.values_dropped,
+            show::many_of(counters.values_dropped, "value"),
+            " forgotten in full groups",
+        ),
+        (counters.script_faults, show::many_of(counters.script_faults, "script fault"), ""),
     ] {
         if count > 0 {
-            let _ = write!(line, ", {} {what}", show::thousands(count));
+            let _ = write!(line, ", {many}{what}");
         }
     }
     if !heard_by.is_empty() {
@@ -468,7 +474,8 @@ fn told(note: &Note) -> String {
             "rule {rule} remembers {what} for {limit} groups, its bound, at {at}; the quietest are forgotten"
         ),
         Note::StandingLeftOut { rule, at, left_out } => {
-            format!("rule {rule} held at {at} for {left_out} more groups than are told")
+            let more = show::many_of(*left_out, "more group");
+            format!("rule {rule} held at {at} for {more} than are told")
         }
         Note::ScriptFault { rule, at, fault } => format!("rule {rule}, record of {at}: {fault}"),
     }

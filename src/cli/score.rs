@@ -244,10 +244,7 @@ impl Truth {
             let found = if attack.found.is_empty() { "missed".to_owned() } else { attack.told() };
             show::line(&format!("  {}  {:<12} {found}", when.trim_end_matches(".000Z"), attack.kind))?;
         }
-        show::line(&format!(
-            "{}, by rule:",
-            show::many(usize::try_from(alerts).unwrap_or(usize::MAX), "alert")
-        ))?;
+        show::line(&format!("{}, by rule:", show::many_of(alerts, "alert")))?;
         let width = self.rules.keys().map(String::len).max().unwrap_or_default();
         for (rule, tally) in &self.rules {
             let none = tally.alerts - tally.of_attacks;

@@ -1,6 +1,7 @@
 //! Printing: data to stdout, all else to stderr, and nothing from a record reaches a terminal as
 //! anything but plain text.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
@@ -13,6 +14,11 @@ use crate::store::KeptAlert;
 
 /// Values of a field that a line for people names.
 const SHOWN_VALUES: usize = 5;
+
+/// Characters of a value that a line for people shows; JSON has all of them.
+const SHOWN_CHARACTERS: usize = 200;
+/// Characters of the end of a sentence that has such a value.
+const SHOWN_OF_END: usize = 80;
 
 /// Facts that a line for people says elsewhere: the number of hits, a value that the title names.
 const UNTOLD: [&str; 3] = ["count", "value", "known"];
@@ -155,14 +161,14 @@ fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool, times: Times) 
     let mut text =
         format!("{}  {on}{level:<8}{off}  {}  {}", times.at(alert.at), alert.rule, safe(&alert.title));
     let mut facts: Vec<String> = Vec::from_iter(state);
-    facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", plain(value))));
+    facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", some(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
     facts.extend(
         alert
             .actual
             .iter()
             .filter(|(name, _)| !UNTOLD.contains(&name.as_str()))
-            .map(|(name, value)| format!("{name} {}", plain(value))),
+            .map(|(name, value)| format!("{name} {}", each(value))),
     );
     let shown = alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new()));
     facts.extend(shown.map(|(name, value)| format!("{name} {}", some(value))));
@@ -201,16 +207,45 @@ pub fn plain(value: &Json) -> String {
     }
 }
 
-/// The first values of a list, and how many more there are.
+/// The first values of a list, and how many more there are; each no longer than a line bears.
 fn some(value: &Json) -> String {
     match value {
         Json::Array(items) if items.len() > SHOWN_VALUES => {
-            let first: Vec<String> = items[..SHOWN_VALUES].iter().map(plain).collect();
+            let first: Vec<String> = items[..SHOWN_VALUES].iter().map(each).collect();
             format!("{} +{} more", first.join(", "), items.len() - SHOWN_VALUES)
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
-            plain(value)
+            each(value)
         }
+    }
+}
+
+/// A value for people, and every value of a list, no longer than a line bears.
+pub fn each(value: &Json) -> String {
+    match value {
+        Json::Array(items) => items.iter().map(each).collect::<Vec<_>>().join(", "),
+        Json::String(text) => safe(&brief(text)),
+        Json::Object(_) => safe(&brief(&value.to_string())),
+        Json::Null | Json::Bool(_) | Json::Number(_) => plain(value),
+    }
+}
+
+/// The begin of a long text, and that there is more.
+fn brief(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// The begin and the end of a long sentence: it is a value in it that makes it so long.
+pub fn squeezed(text: &str) -> Cow<'_, str> {
+    let end = text.char_indices().rev().nth(SHOWN_OF_END - 1);
+    match (text.char_indices().nth(SHOWN_CHARACTERS), end) {
+        (Some((begin, _)), Some((end, _))) if begin < end => {
+            format!("{}…{}", &text[..begin], &text[end..]).into()
+        }
+        (Some(_) | None, Some(_) | None) => text.into(),
     }
 }
 
@@ -299,7 +334,7 @@ pub fn record(record: &serde_json::Map<String, Json>, own: &[&str], times: Times
         }
     }
     words.extend(
-        told.iter().filter_map(|name| Some(format!("{} {}", safe(name), plain(field(record, name)?)))),
+        told.iter().filter_map(|name| Some(format!("{} {}", safe(name), each(field(record, name)?)))),
     );
     words.join(" · ")
 }
@@ -364,6 +399,22 @@ mod tests {
         assert_eq!(Times(chrono_tz::Asia::Shanghai).at(at), "2026-01-05T17:08:00.123+08:00");
         assert_eq!(Times(chrono_tz::Asia::Shanghai).at(Timestamp::MAX), Timestamp::MAX.to_string());
         assert_eq!(Timestamp::parse(&Times(chrono_tz::Asia::Shanghai).at(at)), Some(at), "and are read back");
+    }
+
+    #[test]
+    fn a_long_value_is_shown_by_its_begin() {
+        let long = "é".repeat(SHOWN_CHARACTERS);
+        assert_eq!(brief(&long), long);
+        assert_eq!(brief(&format!("{long}x")), format!("{long}…"));
+        assert_eq!(
+            squeezed(&format!("{long}{}", "x".repeat(SHOWN_OF_END))),
+            format!("{long}{}", "x".repeat(SHOWN_OF_END))
+        );
+        let sentence = format!("it is `{long}x`, and so was {}", "y".repeat(SHOWN_OF_END));
+        let begin: String = sentence.chars().take(SHOWN_CHARACTERS).collect();
+        assert_eq!(squeezed(&sentence), format!("{begin}…{}", "y".repeat(SHOWN_OF_END)));
+        let list = serde_json::json!([long, format!("{long}x")]);
+        assert_eq!(each(&list), format!("{long}, {long}…"));
     }
 
     #[test]

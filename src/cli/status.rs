@@ -120,7 +120,7 @@ fn brief(length: Millis) -> String {
 }
 
 fn many(count: u64, what: &str) -> String {
-    show::many(usize::try_from(count).unwrap_or(usize::MAX), what)
+    show::many_of(count, what)
 }
 
 fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> String {

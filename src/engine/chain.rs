@@ -133,7 +133,7 @@ fn event(source: &Program, program: &Program, heard: &Heard, fired: &Fired) -> H
 fn told(source: &Program, fired: &Fired, field: &FieldName, form: Form) -> Datum {
     let of_group = fired.group.iter().find(|(name, _)| name == field).and_then(|(_, value)| value.as_ref());
     match (of_group, form) {
-        (Some(text), Form::Number) => Number::parse(text).map_or(Datum::Absent, Datum::Number),
+        (Some(text), Form::Number) => Number::nearest(text).map_or(Datum::Absent, Datum::Number),
         (Some(text), Form::Key | Form::Net(_) | Form::Typed | Form::Degrees(_)) => {
             Datum::Text(text.as_str().into())
         }

@@ -1,5 +1,6 @@
 //! Rows read together: text once, one slot of (start, length, kind) per wanted field and row.
 
+use std::ops::Add;
 use std::sync::Arc;
 
 use super::scan::{identity_of_line, identity_of_named};
@@ -33,10 +34,18 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As a number: a JSON number, or a string that spells one.
+    /// As a number to be equal to: a JSON number, or a string that spells one; none out of range.
     pub fn number(self) -> Option<Number> {
         match self {
             Self::Text(text) | Self::Number(text) => Number::parse(text),
+            Self::Bool(_) | Self::Absent | Self::Null | Self::Json(_) => None,
+        }
+    }
+
+    /// As a number to be larger or smaller than others, see [`Number::nearest`].
+    pub fn nearest(self) -> Option<Number> {
+        match self {
+            Self::Text(text) | Self::Number(text) => Number::nearest(text),
             Self::Bool(_) | Self::Absent | Self::Null | Self::Json(_) => None,
         }
     }
@@ -135,8 +144,31 @@ pub struct Batch {
     pub faults: Vec<BadRow>,
     /// Lines or rows that were looked at, bad ones included and blank ones not.
     pub read: u64,
-    /// Rows that have the key which the mapping names for their time, whatever it holds.
-    pub timed: u64,
+    /// What became of the key which the mapping names for their time.
+    pub timed: Timed,
+}
+
+/// Rows by the key which the mapping names for their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timed {
+    /// Rows that have it, whatever it holds.
+    pub there: u64,
+    /// Those where it holds an object or a list.
+    pub nested: u64,
+    /// Those where it holds a time.
+    pub read: u64,
+}
+
+impl Add for Timed {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            there: self.there + other.there,
+            nested: self.nested + other.nested,
+            read: self.read + other.read,
+        }
+    }
 }
 
 /// A line or row that makes no record; it is quarantined, counted and shown with its reason.
@@ -160,7 +192,7 @@ impl Batch {
             slots: Vec::new(),
             faults: Vec::new(),
             read: 0,
-            timed: 0,
+            timed: Timed::default(),
         }
     }
 

@@ -37,11 +37,13 @@ impl Datum {
     }
 
     /// `value` as a field of `kind` holds it. A number field gives a number wherever the value
-    /// spells one; what it spells otherwise stays text, so that nothing is silently lost.
+    /// spells one, the nearest where that is out of range: it is there to be measured. What it spells
+    /// otherwise stays text, so that nothing is silently lost; a number out of range does too where any
+    /// value may be, since it may be an id.
     pub fn of(value: Value<'_>, kind: FieldKind) -> Self {
         match kind {
             FieldKind::Number | FieldKind::Duration => {
-                value.number().map_or_else(|| Self::plain(value), Self::Number)
+                value.nearest().map_or_else(|| Self::plain(value), Self::Number)
             }
             FieldKind::Bool => match value {
                 Value::Text("true") => Self::Bool(true),
@@ -105,6 +107,9 @@ mod tests {
         assert_eq!(Datum::of(Value::Absent, FieldKind::Text), Datum::Absent);
         assert_eq!(Datum::of(Value::Text("fast"), FieldKind::Number), Datum::text("fast"));
         assert_eq!(Datum::of(Value::Number("7"), FieldKind::Any), number("7"));
+        let beyond = Datum::Number(Number::nearest("1e21").unwrap());
+        assert_eq!(Datum::of(Value::Text("1e999"), FieldKind::Number), beyond);
+        assert_eq!(Datum::of(Value::Number("1e999"), FieldKind::Any), Datum::text("1e999"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
-/// A decimal number, kept as an integer of billionths. Magnitude below 10^20; nine digits after
+/// A decimal number, kept as an integer of billionths. Magnitude up to 10^20; nine digits after
 /// the point, further ones are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Number(i128);
@@ -17,6 +17,8 @@ const SCALE: i128 = 1_000_000_000;
 const PLACES: usize = 9;
 /// Largest magnitude; leaves room for exact sums of ten thousand of them and more.
 const MAX: i128 = 100_000_000_000_000_000_000 * SCALE;
+/// What stands for every number of a larger magnitude where only the order counts: 10^21.
+const BEYOND: i128 = 10 * MAX;
 
 impl Number {
     /// The whole number `value`.
@@ -26,30 +28,23 @@ impl Number {
 
     /// Reads `12`, `-3.5`, `1.5e3`; none if it is no decimal number or out of range.
     pub fn parse(text: &str) -> Option<Self> {
-        // Nearly every number is whole and short.
-        if (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let digits = text.bytes().fold(0_i64, |value, byte| value * 10 + i64::from(byte - b'0'));
-            return Some(Self::whole(digits));
+        if let Some(short) = Self::short(text) {
+            return Some(short);
         }
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-            None => (digits, 0),
-        };
-        let (int, frac) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if int.is_empty()
-            || !all_digits(int)
-            || !all_digits(frac)
-            || (mantissa.contains('.') && frac.is_empty())
-        {
-            return None;
+        let (negative, magnitude) = spelt(text)?;
+        magnitude.map(|value| Self(if negative { -value } else { value }))
+    }
+
+    /// The same where only the order counts: all that is out of range above is one number which is larger
+    /// than any in range, and all that is out of range below one that is smaller. None only if the text is
+    /// no decimal number. What is out of range is equal to nothing by it: two such numbers may differ.
+    pub fn nearest(text: &str) -> Option<Self> {
+        if let Some(short) = Self::short(text) {
+            return Some(short);
         }
-        let value = scaled(int, frac, exponent)?;
-        (value <= MAX).then_some(Self(if negative { -value } else { value }))
+        let (negative, magnitude) = spelt(text)?;
+        let value = magnitude.unwrap_or(BEYOND);
+        Some(Self(if negative { -value } else { value }))
     }
 
     /// As a floating-point number, for scripts and display only.
@@ -85,6 +80,45 @@ impl Number {
     pub fn over(self, count: u32) -> Self {
         Self(self.0.checked_div(i128::from(count)).unwrap_or(0))
     }
+
+    /// What nearly every number is: whole and short.
+    fn short(text: &str) -> Option<Self> {
+        if !(1..=18).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let digits = text.bytes().fold(0_i64, |value, byte| value * 10 + i64::from(byte - b'0'));
+        Some(Self::whole(digits))
+    }
+}
+
+/// Whether the number that `text` spells has a minus, and its magnitude; none of that if it is out of range.
+fn spelt(text: &str) -> Option<(bool, Option<i128>)> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, whole_exponent(exponent)?),
+        None => (digits, 0),
+    };
+    let (int, frac) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if int.is_empty() || !all_digits(int) || !all_digits(frac) || (mantissa.contains('.') && frac.is_empty())
+    {
+        return None;
+    }
+    Some((negative, scaled(int, frac, exponent).filter(|value| *value <= MAX)))
+}
+
+/// The exponent that `text` spells; one that fits nowhere is as good as the last that does, since no text
+/// has so many digits that the point would come back among them.
+fn whole_exponent(text: &str) -> Option<i32> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let last = if text.starts_with('-') { i32::MIN } else { i32::MAX };
+    Some(text.parse().unwrap_or(last))
 }
 
 /// The value of `int.frac` times ten to the `exponent`, in billionths, cut.
@@ -168,9 +202,42 @@ mod tests {
     #[test]
     fn refuses_what_is_no_number() {
         for text in
-            ["", "-", "five", "1.", ".5", "1e", "0x10", "1_000", "+1", "1e999", "1000000000000000000000"]
+            ["", "-", "five", "1.", ".5", "1e", "0x10", "1_000", "+1", "1e+", "1e--1", "1e1.5", "1e1x"]
         {
             assert_eq!(shown(text), "none", "{text}");
+            assert_eq!(Number::nearest(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_has_its_place_in_the_order_and_no_value() {
+        let last = Number::parse("100000000000000000000").unwrap();
+        for text in [
+            "100000000000000000001",
+            "1000000000000000000000",
+            "1e21",
+            "1E+999",
+            "0.001e99999999999",
+            "1e99999999999999999999999",
+            "123456789012345678901234567890",
+        ] {
+            assert_eq!(Number::parse(text), None, "{text}");
+            assert!(Number::nearest(text).unwrap() > last, "{text}");
+            let minus = format!("-{text}");
+            assert_eq!(Number::parse(&minus), None, "{minus}");
+            assert!(Number::nearest(&minus).unwrap() < Number::default() - last, "{minus}");
+        }
+        assert_eq!(Number::nearest("1e20"), Some(last));
+        assert_eq!(Number::nearest("-1e20"), Some(Number::default() - last));
+    }
+
+    #[test]
+    fn what_is_too_small_to_be_seen_is_zero_however_it_is_spelt() {
+        for text in
+            ["1e-10", "-1e-999", "1e-99999999999", "12.5E-99999999999999999999", "0e99999999999", "-0.0"]
+        {
+            assert_eq!(shown(text), "0", "{text}");
+            assert_eq!(Number::nearest(text), Some(Number::default()), "{text}");
         }
     }
 

@@ -1,9 +1,11 @@
 //! JSON that the scanner has read, as a value, for those that read it again.
 //!
 //! JSON's numbers end nowhere and those of its readers do. A number beyond them, `1e999`, must not take
-//! what is beside it along: it is read as the text that it is spelt with. The scanner keeps numbers as they
-//! are spelt anyway, so that it is compared like any number too large for [`super::Number`]: as text. Halves
-//! of surrogate pairs are mended, see [`super::mended`].
+//! what is beside it along: it is read as the text that it is spelt with. So is a whole number of more digits
+//! than they keep: it may be an id, and two ids must not become one. The scanner keeps numbers as they
+//! are spelt anyway, so that it is compared like any number too large for [`super::Number`]: equal by its text,
+//! and ordered as the number that it is, see [`super::Number::nearest`]. Halves of surrogate pairs are mended,
+//! see [`super::mended`].
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -13,10 +15,34 @@ use super::mended;
 /// The value that `json` spells; none if it is no JSON. Of what the scanner has read there is always one.
 pub fn value_of(json: &str) -> Option<Value> {
     // All but a few are read at once.
-    serde_json::from_str(json).ok().or_else(|| serde_json::from_str(&numbers_in_quotes(&mended(json))).ok())
+    let whole = if has_many_digits(json.as_bytes()) { None } else { serde_json::from_str(json).ok() };
+    whole.or_else(|| serde_json::from_str(&numbers_in_quotes(&mended(json))).ok())
 }
 
-/// `json` with quotes around each number that is beyond those of floating point.
+/// Digits of the least whole number that readers do not keep.
+const MANY_DIGITS: usize = 20;
+
+/// Whether so many digits stand in a row somewhere: then one of them stands at a multiple of that.
+fn has_many_digits(bytes: &[u8]) -> bool {
+    let in_row = |byte: &&u8| byte.is_ascii_digit();
+    (MANY_DIGITS - 1..bytes.len()).step_by(MANY_DIGITS).any(|at| {
+        let (before, after) = bytes.split_at_checked(at).unwrap_or_default();
+        after.first().is_some_and(u8::is_ascii_digit)
+            && before.iter().rev().take_while(in_row).count() + after.iter().take_while(in_row).count()
+                >= MANY_DIGITS
+    })
+}
+
+/// Whether `part` is a number that readers lose, or lose digits of.
+fn is_lost(part: &str) -> bool {
+    let is_whole = part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let lost = part.parse().is_ok_and(f64::is_infinite)
+        || is_whole && part.parse::<u64>().is_err() && part.parse::<i64>().is_err();
+    // Others are more lenient than JSON is: `01e999` stays what it is.
+    lost && serde_json::from_str::<IgnoredAny>(part).is_ok()
+}
+
+/// `json` with quotes around each number that readers lose.
 fn numbers_in_quotes(json: &str) -> String {
     let (mut text, mut rest) = (String::with_capacity(json.len() + 2), json);
     while let Some(first) = rest.bytes().next() {
@@ -26,11 +52,7 @@ fn numbers_in_quotes(json: &str) -> String {
             _ => rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()).unwrap_or(rest.len()),
         };
         let (part, behind) = rest.split_at_checked(len).unwrap_or((rest, ""));
-        // Others are more lenient than JSON is: `01e999` stays what it is.
-        let beyond = first != b'"'
-            && part.parse().is_ok_and(f64::is_infinite)
-            && serde_json::from_str::<IgnoredAny>(part).is_ok();
-        let quote = if beyond { "\"" } else { "" };
+        let quote = if first != b'"' && is_lost(part) { "\"" } else { "" };
         text.extend([quote, part, quote]);
         rest = behind;
     }
@@ -77,12 +99,32 @@ mod tests {
             (r#"["\"1e999",1e999,"\\",1e999,"é"]"#, json!(["\"1e999", "1e999", "\\", "1e999", "é"])),
             (r#"["\ud800",1e999]"#, json!(["\u{fffd}", "1e999"])),
             (r#"["\ud800"]"#, json!(["\u{fffd}"])),
+            (
+                "[123456789012345678901234567890,-123456789012345678901234567891 ,1.00000000000000000000]",
+                json!(["123456789012345678901234567890", "-123456789012345678901234567891", 1.0]),
+            ),
+            ("[18446744073709551615,18446744073709551616]", json!([u64::MAX, "18446744073709551616"])),
+            (
+                r#"{"12345678901234567890":"12345678901234567890"}"#,
+                json!({"12345678901234567890": "12345678901234567890"}),
+            ),
         ] {
             assert_eq!(value_of(given), Some(meant), "{given}");
         }
         let long = "9".repeat(400);
         assert_eq!(value_of(&format!("[{long}]")), Some(json!([long])));
-        for none in ["", "[1e999", "\"1e999", "1e999x", "--1e999", "01e999", "1.e999", "[\"\\", "nul"] {
+        for none in [
+            "",
+            "[1e999",
+            "\"1e999",
+            "1e999x",
+            "--1e999",
+            "01e999",
+            "1.e999",
+            "[\"\\",
+            "nul",
+            "00000000000000000000",
+        ] {
             assert_eq!(value_of(none), None, "{none}");
         }
     }
@@ -101,6 +143,12 @@ mod tests {
             let mut meant = read;
             meant.as_array_mut().unwrap().push("1e999".into());
             prop_assert_eq!(value_of(&with), Some(meant));
+        }
+
+        #[test]
+        fn many_digits_are_seen_wherever_they_stand(text in "[0-9a]{0,60}") {
+            let longest = text.split('a').map(str::len).max().unwrap_or_default();
+            prop_assert_eq!(has_many_digits(text.as_bytes()), longest >= MANY_DIGITS);
         }
     }
 }

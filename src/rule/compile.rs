@@ -389,6 +389,8 @@ fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
     let scope = Scope::of(spec.verb.as_ref()).with(spec.declared.iter().map(String::as_str));
     match script {
         Some(script) => scope.with(script.alert_names().iter().map(String::as_str)),
+        // What a script that does not compile would tell is not known.
+        None if matches!(spec.verb, Some(spec::Verb::Script(_))) => scope.and_others(),
         None => scope,
     }
 }
@@ -703,7 +705,7 @@ impl Carry {
             // Made of the row.
             Form::Ended => Datum::Absent,
             Form::Typed => Datum::of(value, kind),
-            Form::Number => value.number().map_or(Datum::Absent, Datum::Number),
+            Form::Number => value.nearest().map_or(Datum::Absent, Datum::Number),
             Form::Degrees(most) => {
                 let most = Number::whole(most.into());
                 let there = |number: &Number| *number <= most && Number::default() - *number <= most;

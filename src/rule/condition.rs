@@ -515,7 +515,12 @@ impl Ready {
         let (Some(a), Some(b)) = (one.text(), other.text()) else { return false };
         match self.kind {
             FieldKind::Number | FieldKind::Duration => {
-                one.number().is_some() && one.number() == other.number()
+                match (one.number(), other.number()) {
+                    (Some(a), Some(b)) => a == b,
+                    // Out of range they are the same if they are spelt so.
+                    (None, None) => a == b && one.nearest().is_some(),
+                    (Some(_), None) | (None, Some(_)) => false,
+                }
             }
             FieldKind::Address => match (address(a), address(b)) {
                 (Some(a), Some(b)) => a == b,
@@ -599,8 +604,8 @@ fn plain_v4(text: &[u8]) -> Option<Ipv4Addr> {
 
 fn compare(ordering: Ordering, bound: Bound, value: Value<'_>, text: &str) -> bool {
     let than = match bound {
-        Bound::Number(number) => value.number().map(|value| value.cmp(&number)),
-        Bound::Length(length) => value.number().map(|value| value.cmp(&Number::whole(length.0))),
+        Bound::Number(number) => value.nearest().map(|value| value.cmp(&number)),
+        Bound::Length(length) => value.nearest().map(|value| value.cmp(&Number::whole(length.0))),
         Bound::Time(time) => Timestamp::parse(text).map(|value| value.cmp(&time)),
     };
     ordered(ordering, than)

@@ -34,7 +34,7 @@ use crate::alert::Revision;
 use spec::Spec;
 
 /// Version of the engine's meaning: raised when the same rule would fire differently.
-pub const SEMANTICS: u32 = 1;
+pub const SEMANTICS: u32 = 2;
 
 /// Digest of all in `spec` that decides when it fires, and of the engine's own version. Words and
 /// the level are no part of it: changing them keeps the rule's state.

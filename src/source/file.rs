@@ -152,7 +152,15 @@ impl Input {
     }
 
     fn file(&self) -> Result<File, ReadError> {
-        open(&self.path).map_err(|source| self.error(source))
+        let opened = open(&self.path).and_then(|file| {
+            if file.metadata()?.is_dir() {
+                let files = self.path.join("*.ndjson");
+                let hint = format!("it is a folder: name the files in it, such as `{}`", files.display());
+                return Err(io::Error::new(io::ErrorKind::IsADirectory, hint));
+            }
+            Ok(file)
+        });
+        opened.map_err(|source| self.error(source))
     }
 
     fn error(&self, source: io::Error) -> ReadError {

@@ -27,6 +27,7 @@ fn the_demo_shows_each_story_once_and_the_burst_as_one_digest() {
     ] {
         assert_eq!(out.matches(story).count(), 1, "{story}\n{out}");
     }
+    assert!(!out.contains("Still to come"), "{out}");
     assert_eq!(out.matches("\n    received at http://127.0.0.1:").count(), 4, "{out}");
     let letters: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("mail written: ")).collect();
     assert_eq!(letters.len(), 4, "{out}");
@@ -50,6 +51,17 @@ fn the_demo_shows_each_story_once_and_the_burst_as_one_digest() {
         let same = line.split(" delivered at ").next().unwrap();
         assert!(same.contains("webhook") && readme.contains(same), "{line}");
     }
+}
+
+#[test]
+fn a_demo_that_ends_early_says_which_stories_are_still_to_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, _) = larum(folder.path(), &["demo", "--speed", "1", "--for", "2s"]);
+    let told = "The demo ended before every story was told. Still to come:\n  \
+                somebody guesses the password of ana.ruiz\n  wei.chen signs in from an address never used before\n  \
+                olga.ivanova waits for a very slow desktop\n  18 people fail to sign in, again and again\n\
+                `--for 2645s` shows all of them at this --speed.\n";
+    assert_eq!(out.matches(told).count(), 1, "{out}");
 }
 
 #[test]

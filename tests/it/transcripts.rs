@@ -86,16 +86,16 @@ fn hostile_names_are_text_and_nothing_else() {
     let (told, _) = replayed(lines.join("\n").as_bytes(), &[]);
     assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
     insta::assert_snapshot!(told, @r#"
-    2026-03-12T10:00:00.000Z  LOW       failure  two lines  2026-03-12T10:00:00.000Z  CRITICAL  forged on tab here
-        1 hit · client_name tab\there · id 77f80b2f
     2026-03-12T10:00:00.000Z  LOW       failure  {{ 7 * 7 }} {% for x in y %} on <b>*bold*</b> <!channel>
-        1 hit · client_name <b>*bold*</b> <!channel> · id 8f3d7977
-    2026-03-12T10:00:00.000Z  LOW       failure  \u{202e}gnp.exe\u{2066} on z\u{200b}ero\u{feff} width
-        1 hit · client_name z\u{200b}ero\u{feff} width · id 93593750
+        1 hit · client_name <b>*bold*</b> <!channel> · id 3bb5c355
     2026-03-12T10:00:00.000Z  LOW       failure  quote " back \ slash on \u{0}\u{9b}2J
-        1 hit · client_name \u{0}\u{9b}2J · id e7041803
+        1 hit · client_name \u{0}\u{9b}2J · id 8eca45a1
+    2026-03-12T10:00:00.000Z  LOW       failure  \u{202e}gnp.exe\u{2066} on z\u{200b}ero\u{feff} width
+        1 hit · client_name z\u{200b}ero\u{feff} width · id 8fed8c19
+    2026-03-12T10:00:00.000Z  LOW       failure  two lines  2026-03-12T10:00:00.000Z  CRITICAL  forged on tab here
+        1 hit · client_name tab\there · id b5e836cc
     2026-03-12T10:00:00.000Z  LOW       failure  \u{1b}[31mred\u{1b}[0m on \u{1b}]0;owned\u{7}
-        1 hit · client_name \u{1b}]0;owned\u{7} · id f23a00a1
+        1 hit · client_name \u{1b}]0;owned\u{7} · id fc3ff8cb
     "#);
     let (json, _) = replayed(lines.join("\n").as_bytes(), &["--output", "json"]);
     assert_eq!(json.lines().count(), names.len(), "{json}");

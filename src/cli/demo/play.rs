@@ -19,6 +19,7 @@ use crate::config::Secrets;
 use crate::daemon::clock::Clock;
 use crate::daemon::run::{Daemon, DaemonError, Settings};
 use crate::daemon::status::Board;
+use crate::record::Millis;
 use crate::simulate::{Options, Server, World, office};
 use crate::store::{AlertQuery, Store};
 
@@ -41,7 +42,11 @@ const COUNTED: usize = 100_000;
 const NAMED_LETTERS: usize = 8;
 /// The longest that the daemon is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// What the office's stories come to, as [`words::subject`] names them.
+/// Of the play, the time in which receivers take one message of a level.
+const LIMIT: Millis = Millis::mins(36);
+/// Seconds of ours that it takes to begin and to deliver.
+const OVERHEAD: i64 = 5;
+/// What the office's stories come to, in the order of [`office::STORIES`], as [`words::subject`] names them.
 const SHOWN: [&str; 4] = ["failure-burst", "unusual-public-ip", "very-slow-sign-in", "digest"];
 
 /// Where everything of a demo is kept: removed at the end, or the user's.
@@ -119,7 +124,7 @@ fn secrets(folder: &Path) -> Secrets {
 /// the play: a limit of one message in 36 minutes makes one digest of the burst, and of nothing else.
 fn configuration(demo: &Demo, service: &str, hook: &str) -> String {
     let limit = if demo.records.is_empty() {
-        format!("{{medium: 1 in {}s}}", (36 * 60 / demo.speed).max(1))
+        format!("{{medium: 1 in {}s}}", ours(LIMIT, demo.speed))
     } else {
         "{low: 5 in 20s, medium: 5 in 20s, high: 5 in 20s}".to_owned()
     };
@@ -258,17 +263,21 @@ impl Stage {
         if self.finished_at.is_none() && self.server.is_finished() {
             self.finished_at = Some(self.ticks);
         }
-        let everything = if self.office {
-            SHOWN.iter().all(|what| self.messages.contains_key(*what))
-        } else {
-            self.finished_at.is_some_and(|then| self.ticks > then + QUIET)
-        };
-        if everything && !self.told_all {
+        if !self.told_all && self.everything() {
             self.told_all = true;
             let what = if self.office { "Every story has been told" } else { "Every record has been played" };
             self.say(&format!("{what}; Ctrl-C ends the demo."))?;
         }
         Ok(())
+    }
+
+    /// Whether all that there is has come.
+    fn everything(&self) -> bool {
+        if self.office {
+            SHOWN.iter().all(|what| self.messages.contains_key(*what))
+        } else {
+            self.finished_at.is_some_and(|then| self.ticks > then + QUIET)
+        }
     }
 
     /// Names letters that were written since.
@@ -335,6 +344,7 @@ impl Stage {
                 let _ = write!(text, "\nkept: {}", show::path(folder));
             }
         }
+        text.push_str(&self.untold());
         text.push_str(
             "\n\nNext:\n  README.md, \"A first rule in five minutes\" and \"A real project\"\n  \
              larum simulate   the same service for a daemon of your own\n  \
@@ -343,12 +353,39 @@ impl Stage {
         self.say(&text)
     }
 
+    /// What did not come before the end, in words; nothing where all has come.
+    fn untold(&self) -> String {
+        if self.told_all || self.everything() || !self.office && self.finished_at.is_some() {
+            return String::new();
+        }
+        if !self.office {
+            return "\n\nThe demo ended before every record was played; a larger --speed, or a longer --for, plays more."
+                .to_owned();
+        }
+        let untold =
+            office::STORIES.iter().zip(SHOWN).filter(|(_, shown)| !self.messages.contains_key(*shown));
+        let mut text = "\n\nThe demo ended before every story was told. Still to come:".to_owned();
+        for ((story, ..), _) in untold {
+            let _ = write!(text, "\n  {story}");
+        }
+        let [(_, _, first), ..] = office::STORIES;
+        // The digest is sent when the limit that the first story filled has room again.
+        let all = ours(first + LIMIT, self.speed) + OVERHEAD;
+        let _ = write!(text, "\n`--for {all}s` shows all of them at this --speed.");
+        text
+    }
+
     /// Prints, above the line of progress.
     fn say(&self, text: &str) -> Result<(), Failure> {
         Ok(self.bar.suspend(|| show::line(text))?)
     }
 }
 
+/// Seconds of ours that a time of the play takes, one at least.
+fn ours(length: Millis, speed: u32) -> i64 {
+    (length.0 / 1_000 / i64::from(speed)).max(1)
+}
+
 fn many(count: u64, what: &str) -> String {
-    show::many(usize::try_from(count).unwrap_or(usize::MAX), what)
+    show::many_of(count, what)
 }

@@ -96,7 +96,8 @@ fn digest_told(digest: &Json) -> (String, String) {
         who.push(format!("{more} more"));
     }
     let sentence = format!(
-        "{count} alerts came faster than this receiver is to be sent one by one: {} ({}). One message stands for all of them.",
+        "{} came faster than this receiver is to be sent one by one: {} ({}). One message stands for all of them.",
+        show::many_of(count, "alert"),
         rules.join(", "),
         who.join(", ")
     );

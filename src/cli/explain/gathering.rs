@@ -15,6 +15,9 @@ use super::{Before, Explanation};
 /// What of the group is told besides the one that is asked for.
 const TOLD_BEFORE: usize = 10;
 
+/// What a run shows of each group that may be meant, the likeliest first.
+pub(super) struct Gathered<'a>(pub Vec<Gathering<'a>>);
+
 /// What a run shows of the group.
 pub(super) struct Gathering<'a> {
     generation: &'a Generation,
@@ -26,6 +29,8 @@ pub(super) struct Gathering<'a> {
     /// The group's last records up to the time, in event order.
     records: BTreeMap<(Timestamp, Phase, RecordId), Looked>,
     traced: Vec<Traced>,
+    /// Hits up to the time that are of no group.
+    without_group: u64,
     /// Alerts that were held back when they fired, and by whose.
     held: BTreeMap<AlertId, Vec<RuleId>>,
 }
@@ -63,7 +68,38 @@ impl Watcher for Sought {
     }
 }
 
-impl Watcher for Gathering<'_> {
+impl Watcher for Gathered<'_> {
+    fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
+        self.0.iter_mut().for_each(|one| one.batch(batch, fresh));
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        self.0.iter_mut().for_each(|one| one.outcome(&outcome));
+    }
+}
+
+impl<'a> Gathered<'a> {
+    /// The first group that there is, or else the likeliest.
+    pub(super) fn meant(&self) -> Option<&Gathering<'a>> {
+        let there = |one: &&Gathering<'_>| !one.records.is_empty() || !one.traced.is_empty();
+        self.0.iter().find(there).or_else(|| self.0.first())
+    }
+}
+
+impl<'a> Gathering<'a> {
+    /// Nothing yet of the group of `key` of program `number`, of which what is up to `until` counts.
+    pub(super) fn new(
+        generation: &'a Generation,
+        number: usize,
+        key: Option<Box<[u8]>>,
+        until: Timestamp,
+    ) -> Self {
+        let (records, traced, held) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { generation, number, key, until, records, traced, without_group: 0, held }
+    }
+}
+
+impl Gathering<'_> {
     fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
         let program = &self.generation.programs.list[self.number];
         let until = self.until;
@@ -86,7 +122,7 @@ impl Watcher for Gathering<'_> {
         }
     }
 
-    fn outcome(&mut self, outcome: Outcome) {
+    fn outcome(&mut self, outcome: &Outcome) {
         let (until, key) = (self.until, self.key.as_deref());
         let ours = |traced: &Traced| match key {
             Some(key) => *traced.key == *key && traced.step != Step::GroupFieldMissing,
@@ -99,20 +135,10 @@ impl Watcher for Gathering<'_> {
                 self.held.insert(fired.id, fired.held_by.clone());
             }
         }
-        self.traced.extend(outcome.traced.into_iter().filter(|traced| traced.at <= until && ours(traced)));
-    }
-}
-
-impl<'a> Gathering<'a> {
-    /// Nothing yet of the group of `key` of program `number`, of which what is up to `until` counts.
-    pub(super) fn new(
-        generation: &'a Generation,
-        number: usize,
-        key: Option<Box<[u8]>>,
-        until: Timestamp,
-    ) -> Self {
-        let (records, traced, held) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Self { generation, number, key, until, records, traced, held }
+        let lacks = |traced: &&Traced| traced.at <= until && traced.step == Step::GroupFieldMissing;
+        self.without_group += outcome.traced.iter().filter(lacks).count() as u64;
+        let traced = outcome.traced.iter().filter(|traced| traced.at <= until && ours(traced));
+        self.traced.extend(traced.cloned());
     }
 }
 
@@ -160,6 +186,8 @@ impl Gathering<'_> {
             record: None,
             matched: None,
             before: Vec::new(),
+            without_group: None,
+            first_of_by: program.by.first().map(|part| part.field.to_string()),
             told: None,
         };
         let judged = |id: RecordId| {
@@ -214,6 +242,8 @@ impl Gathering<'_> {
             explanation.reason = "evicted";
             explanation.detail = format!("the rule had too many groups at {} and let this one go", traced.at);
         }
+        let others = Some(self.without_group).filter(|many| *many > 0);
+        explanation.without_group = others.filter(|_| self.key.is_some() && !explanation.fired);
         explanation
     }
 }

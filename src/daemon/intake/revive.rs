@@ -9,6 +9,7 @@ use super::IntakeError;
 use crate::daemon::life::{Halt, Life, Outcome, Rebuild};
 use crate::engine::{Generation, GenerationText};
 use crate::record::RuleId;
+use crate::rule::SEMANTICS;
 use crate::store::{Entry, Event, Lane, Store, StoreError};
 
 /// Bytes of rows that are read from the journal at a time.
@@ -73,8 +74,9 @@ pub(super) async fn generation(store: &dyn Store, digest: &str) -> Result<Arc<Ge
 
 /// The text that has this digest; of no rules where nothing was in force yet.
 pub async fn text(store: &dyn Store, digest: &str) -> Result<GenerationText, IntakeError> {
-    let none = GenerationText::default();
-    if digest == none.digest() {
+    // Nobody kept the text of no rules, whichever version of Larum had none.
+    let none = |semantics| GenerationText { semantics, ..GenerationText::default() };
+    if let Some(none) = (1..=SEMANTICS).rev().map(none).find(|none| digest == none.digest()) {
         return Ok(none);
     }
     let damaged = |fault: &str| StoreError::Corrupt(format!("generation {digest}: {fault}"));
@@ -136,4 +138,22 @@ pub(super) fn new_rules(life: &Life, generation: &Generation) -> Vec<RuleId> {
         .filter(|program| old.same(program).is_none())
         .map(|program| program.rule.id().clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    #[tokio::test]
+    async fn a_store_in_which_nothing_was_in_force_yet_is_read_by_later_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("larum.db")).unwrap();
+        for semantics in 1..=SEMANTICS {
+            let none = GenerationText { semantics, ..GenerationText::default() };
+            assert_eq!(text(&store, &none.digest()).await.unwrap(), none);
+        }
+        let other = GenerationText { semantics: SEMANTICS + 1, ..GenerationText::default() };
+        assert!(text(&store, &other.digest()).await.is_err());
+    }
 }

@@ -159,7 +159,7 @@ impl Maker {
 fn is_positive(text: Option<&str>) -> bool {
     let Some(text) = text else { return false };
     let plain = matches!(text.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
-    plain || Number::parse(text).is_some_and(|number| number > Number::default())
+    plain || Number::nearest(text).is_some_and(|number| number > Number::default())
 }
 
 /// The account behind a name: a part of the name as it stands, if that is folded already.

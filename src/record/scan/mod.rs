@@ -41,7 +41,7 @@ pub(super) use identity::{identity_of_line, identity_of_named};
 pub use mapping::{FieldMap, Mapping};
 pub use shape::endpoint_of;
 
-use super::batch::BadRow;
+use super::batch::{BadRow, Timed};
 use super::fact::Facts;
 use super::geography::Geography;
 use super::{Batch, Columns, Locator};
@@ -244,7 +244,7 @@ impl Scanner {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut batch = spare.unwrap_or_else(|| Batch::new(Arc::clone(&self.columns)));
         batch.read = faults.len() as u64;
-        batch.timed = 0;
+        batch.timed = Timed::default();
         batch.faults = faults;
         if block.len() > MAX_BLOCK {
             batch.read += 1;

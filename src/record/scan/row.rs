@@ -366,8 +366,11 @@ impl Maker {
         let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
         let named = self.origin.mapping.time.is_some();
         let given = if named { self.foreign_time(block, sink) } else { None };
-        if named && self.at.foreign_time.is_some_and(|number| sink.values[number].kind != SlotKind::Absent) {
-            batch.timed += 1;
+        if let Some(number) = self.at.foreign_time.filter(|_| named) {
+            let (kind, timed) = (sink.values[number].kind, &mut batch.timed);
+            timed.there += u64::from(kind != SlotKind::Absent);
+            timed.nested += u64::from(kind == SlotKind::Json);
+            timed.read += u64::from(kind != SlotKind::Absent && given.is_some());
         }
         let own = self.at.times.into_iter().find_map(read);
         let start = given.or(own).or_else(|| self.foreign_time(block, sink));

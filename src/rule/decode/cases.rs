@@ -214,7 +214,8 @@ fn value(cx: &mut Cx<'_>, field: &FieldName, scalar: &Scalar, span: Span) -> Opt
     match field.kind() {
         _ if quoted => Some(Value::String(text.to_owned())),
         FieldKind::Number => {
-            let number = json_number(text);
+            let number =
+                Number::nearest(text).and_then(|_| serde_json::from_str(text).ok()).map(Value::Number);
             if number.is_none() {
                 let message = format!("`{field}` is a number, and `{text}` is none");
                 cx.fault(span, message, "write digits, such as `300`; in quotes it is sent as text");

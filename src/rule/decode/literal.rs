@@ -332,6 +332,10 @@ fn bound(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> Option<
 }
 
 fn no_number(cx: &mut Cx<'_>, field: &FieldName, text: &str, span: Span) {
+    if let Some((message, hint)) = values::out_of_range(text) {
+        cx.fault(span, message, hint);
+        return;
+    }
     let hint = match values::duration(text) {
         Ok(length) => format!("`{field}` is a plain number; in ms that is `{}`", length.0),
         Err(_) => "write digits, such as `300` or `1.5`".to_owned(),

@@ -1,17 +1,22 @@
 //! The top level of a rule file.
 
+use super::super::case::check_names;
 use super::super::doubts;
 use super::super::hours::{BadSpan, DAYS, Hours, MAX_SPANS, WeekSpan};
-use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
+use super::super::keys::{ALERT, COOLDOWN, COUNT, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
 use super::super::problem::Span;
 use super::super::spec::{
     About, AlertText, Cooldown, Exception, Expr, Grouping, LevelLine, Mode, Spec, Verb,
 };
-use super::super::yaml::{Kind, Node};
+use super::super::template::{Form, Scope, Text};
+use super::super::yaml::{Entry, Kind, Node};
 use super::condition::{Defaults, expression, of_map};
 use super::taken::{Taken, first_key};
 use super::{Cx, Options, cases, suggest, values, verbs};
 use crate::record::{FieldName, Level, Millis, RuleId, Timestamp};
+
+/// What a rule is called here whose id is missing or none: it does not load.
+const NAMELESS: &str = "nameless";
 
 /// How late a record may come where the rule does not say.
 const LATE_WITHIN: Millis = Millis::hours(1);
@@ -34,7 +39,9 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     if cx.options.lists_of_tests {
         cx.lists.known.extend(cases::lists_given(root));
     }
-    let unknown_keys = cx.problems.has_errors();
+    // A map under a key that there is not may be a verb.
+    let strange = |entry: &Entry| RULE.key(&entry.key.text).is_none() && entry.value.map().is_some();
+    let hidden_verb = root.map().unwrap_or_default().iter().any(strange);
     let id = id(cx, &map);
     let title = map.text(cx, "title");
     let level = level(cx, &map);
@@ -42,7 +49,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let before = cx.problems.errors();
     let verb = verbs::verb(cx, &map);
     // Texts and tests use the verb's names: against half a verb they would be blamed for its faults.
-    let verb_is_sure = !unknown_keys && cx.problems.errors() == before;
+    let verb_is_sure = !hidden_verb && cx.problems.errors() == before;
     let matches = verb.as_ref().and_then(verbs::any_step).or(matches);
     if let (Some(Verb::Sequence(_)), Some(entry)) = (&verb, map.get("match")) {
         let hint = "put its conditions into the steps, and take `match` out";
@@ -67,14 +74,23 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let tests = cases::cases(cx, &map);
     let hours = hours(cx, &map);
     let at = id.as_ref().map_or(first_key(root), |(_, span)| *span);
-    let Some((id, id_span)) = id.filter(|_| verb_is_sure) else {
-        // There will be no rule to look at; what it matches can be looked at here.
+    if !verb_is_sure {
+        // There will be no rule to look at; what it matches, and what its texts are, can be looked at here.
         if let Some(matches) = &matches {
             doubts::note_logins(matches, verb.as_ref(), at, &mut cx.problems);
         }
+        let scope = if hidden_verb { Scope::of_faulty(None) } else { scope_of_faulty(&map) };
+        let scope = scope.with(cx.options.declared.iter().map(String::as_str));
+        for (text, form) in [(&alert.title, Form::Title), (&alert.runbook, Form::Runbook)] {
+            if let Some(text) = text {
+                Text::compile(text, form, &scope, &mut cx.problems);
+            }
+        }
+        check_names(&tests, &scope, &mut cx.problems);
         return None;
-    };
+    }
     // What is missing here is told already; the rest of the rule can still be looked at.
+    let (id, id_span) = id.or_else(|| Some((NAMELESS.parse().ok()?, at)))?;
     let title = title.unwrap_or_default();
     let level = level.unwrap_or(Level::Informational);
     let matches = if matches!(verb, Some(Verb::Risk(_))) {
@@ -105,6 +121,21 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         about,
         tests,
     })
+}
+
+/// Names of the texts of a rule whose verb has faults.
+fn scope_of_faulty(rule: &Taken<'_>) -> Scope {
+    let present: Vec<&Entry> = VERBS.iter().filter_map(|verb| rule.get(verb)).collect();
+    let [verb] = present.as_slice() else { return Scope::of_faulty(None) };
+    // Conditions of a count have names of their own.
+    let named = |one: &Entry| COUNT.key(&one.key.text).is_none_or(|key| key.name == "having");
+    let is_named = |one: &Entry| one.value.map().is_some() && named(one);
+    match verb.key.text.as_str() {
+        "count" if !verb.value.map().unwrap_or_default().iter().any(is_named) => {
+            Scope::common().with(["threshold"])
+        }
+        name => Scope::of_faulty(Some(name)),
+    }
 }
 
 /// Whose past the rule's conditions ask about: what the verb's `by` says, or the cooldown's; where

@@ -272,7 +272,9 @@ impl Taken<'_> {
     pub fn number(&self, cx: &mut Cx<'_>, name: &str) -> Option<(Number, Span)> {
         let (scalar, span) = self.scalar(cx, name)?;
         let number = Number::parse(&scalar.text);
-        if number.is_none() {
+        if let Some((message, hint)) = values::out_of_range(&scalar.text) {
+            cx.fault(span, message, hint);
+        } else if number.is_none() {
             let hint = match values::duration(&scalar.text) {
                 Ok(length) => format!("the field's own unit is meant; in ms: `{name}: {}`", length.0),
                 Err(_) => format!("write `{}`", self.example(name)),

@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 
 use crate::record::time::BadDuration;
-use crate::record::{Millis, Timestamp};
+use crate::record::{Millis, Number, Timestamp};
 
 /// Longest window, delay or time to forget. The vendor keeps 30 days and the archive 90 unless told
 /// otherwise; a year is past every use, and a slip (`10000d`) is told.
@@ -31,6 +31,13 @@ pub(super) fn duration(text: &str) -> Result<Millis, NoDuration> {
         Err(BadDuration::NoUnit(_)) => Err(NoDuration::NoUnit),
         Err(BadDuration::Negative(_) | BadDuration::Unreadable(_)) => Err(NoDuration::Unreadable),
     }
+}
+
+/// What a fault says of a number that is one and out of range; none of what is no number.
+pub(in crate::rule) fn out_of_range(text: &str) -> Option<(String, &'static str)> {
+    Number::nearest(text).filter(|_| Number::parse(text).is_none())?;
+    let hint = "write a number from -1e20 to 1e20; what a record has beyond that is larger or smaller than all of them";
+    Some((format!("the number `{text}` is beyond those that a rule can name"), hint))
 }
 
 /// An instant.

@@ -155,8 +155,8 @@ impl Held {
             Key::Has(_, Place::Start, part) => shown(&|text| text.starts_with(part)),
             Key::Has(_, Place::End, part) => shown(&|text| text.ends_with(part)),
             Key::Number(_, number) => shown(&|text| Number::parse(text) == Some(*number)),
-            Key::AtLeast(_, number) => shown(&|text| Number::parse(text).is_some_and(|one| one >= *number)),
-            Key::AtMost(_, number) => shown(&|text| Number::parse(text).is_some_and(|one| one <= *number)),
+            Key::AtLeast(_, number) => shown(&|text| Number::nearest(text).is_some_and(|one| one >= *number)),
+            Key::AtMost(_, number) => shown(&|text| Number::nearest(text).is_some_and(|one| one <= *number)),
             Key::Address(_, one) => shown(&|text| address(text) == Some(*one)),
             Key::Net(_, net) => shown(&|text| address(text).is_some_and(|one| net.contains(&one))),
         }

@@ -336,7 +336,7 @@ impl Table {
             }
         }
         if let Some(numbers) = &self.numbers
-            && let Some(number) = Number::parse(text)
+            && let Some(number) = Number::nearest(text)
         {
             numbers.find(number, &mut once);
         }

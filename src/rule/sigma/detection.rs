@@ -4,7 +4,7 @@
 //! stands without a field is a keyword.
 
 use super::super::condition::address;
-use super::super::decode::{Cx, selection};
+use super::super::decode::{Cx, selection, values};
 use super::super::pattern::Pattern;
 use super::super::problem::Span;
 use super::super::spec::{Bound, Expr, Filling, Literal, Part, Predicate, Test};
@@ -321,7 +321,9 @@ fn of_text(cx: &mut Cx<'_>, asked: &Asked, part: Part, (scalar, span): (&Scalar,
 
 fn number(cx: &mut Cx<'_>, asked: &Asked, text: &str, span: Span) -> Option<Number> {
     let number = Number::parse(text.trim());
-    if number.is_none() {
+    if let Some((message, hint)) = values::out_of_range(text.trim()) {
+        cx.fault(span, message, hint);
+    } else if number.is_none() {
         cx.fault(
             span,
             format!("`{}` takes a number, not `{text}`", asked.spelt),

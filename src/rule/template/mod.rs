@@ -46,6 +46,8 @@ pub enum Form {
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     names: BTreeSet<String>,
+    /// There may be others, which are not known.
+    open: bool,
 }
 
 /// A text, ready to render.
@@ -66,10 +68,35 @@ pub struct RenderFault {
     pub message: String,
 }
 
+/// What a rate has besides: the stretch of the week.
+const STRETCH: &str = "stretch";
+
+/// What every verb that is called `verb` gives; nothing where the rule names some of it itself.
+fn own(verb: &str) -> &'static [&'static str] {
+    match verb {
+        "distinct" | "rate" => &["threshold", "values"],
+        "absent" => &["threshold", "silent"],
+        "first_seen" => &["value", "usual", "known"],
+        "risk" => &["threshold", "score", "techniques", "rules"],
+        "overlap" => OVERLAP_NAMES,
+        "travel" => TRAVEL_NAMES,
+        "measure" => &["threshold", "value", "samples"],
+        "usual" => &["threshold", "value", "usual", "mad", "times", "samples", "since", STRETCH],
+        _ => &[],
+    }
+}
+
 impl Scope {
     /// What every alert has: its rule, level and group, and how many hits it stands for.
     pub fn common() -> Self {
         Self::default().with(["rule", "level", "group", "count", "at", "first_seen", "last_seen"])
+    }
+
+    /// What the alerts of a rule have whose verb, called so, has faults: what every such verb gives. Where the
+    /// rule itself names more of it, or it is not known which verb is meant, there may be others.
+    pub fn of_faulty(verb: Option<&str>) -> Self {
+        let own = verb.map(own).unwrap_or_default();
+        Self { open: own.is_empty(), ..Self::common().with(own.iter().copied()) }
     }
 
     /// What the alerts of a rule with this verb have. A script's own names are added by [`Self::with`].
@@ -89,25 +116,23 @@ impl Scope {
                 let names: Vec<String> = names.collect();
                 scope.with(["threshold"]).with(names.iter().map(String::as_str))
             }
-            Some(Verb::Distinct(_)) => scope.with(["threshold", "values"]),
+            Some(Verb::Distinct(_)) => scope.with(own("distinct").iter().copied()),
             Some(Verb::Sequence(sequence)) => {
                 let named = sequence.steps.iter().filter_map(|step| step.name.as_deref());
                 let names: Vec<String> = named.map(|name| format!("steps.{name}.count")).collect();
                 scope.with(names.iter().map(String::as_str))
             }
-            Some(Verb::Absent(_)) => scope.with(["threshold", "silent"]),
+            Some(Verb::Absent(_)) => scope.with(own("absent").iter().copied()),
             Some(Verb::Rate(rate)) => scope.with(["threshold"]).with(rate.distinct.iter().map(|_| "values")),
-            Some(Verb::FirstSeen(_)) => scope.with(["value", "usual", "known"]),
-            Some(Verb::Risk(_)) => scope.with(["threshold", "score", "techniques", "rules"]),
-            Some(Verb::Overlap(_)) => scope.with(OVERLAP_NAMES.iter().copied()),
-            Some(Verb::Travel(_)) => scope.with(TRAVEL_NAMES.iter().copied()),
-            Some(Verb::Measure(_)) => scope.with(["threshold", "value", "samples"]),
+            Some(Verb::FirstSeen(_)) => scope.with(own("first_seen").iter().copied()),
+            Some(Verb::Risk(_)) => scope.with(own("risk").iter().copied()),
+            Some(Verb::Overlap(_)) => scope.with(own("overlap").iter().copied()),
+            Some(Verb::Travel(_)) => scope.with(own("travel").iter().copied()),
+            Some(Verb::Measure(_)) => scope.with(own("measure").iter().copied()),
             Some(Verb::Usual(usual)) => {
-                let scope = scope.with(["threshold", "value", "usual", "mad", "times", "samples", "since"]);
-                match usual.of {
-                    UsualOf::Value(_) => scope,
-                    UsualOf::Rate { .. } => scope.with(["stretch"]),
-                }
+                let of_rate = matches!(usual.of, UsualOf::Rate { .. });
+                let names = own("usual").iter().filter(|name| of_rate || **name != STRETCH);
+                scope.with(names.copied())
             }
             Some(Verb::Correlate(_)) => scope.with(["threshold", "value", "values"]),
         }
@@ -120,9 +145,15 @@ impl Scope {
         self
     }
 
-    /// Whether `name` is in scope.
+    /// The same scope where there may be others.
+    #[must_use]
+    pub fn and_others(self) -> Self {
+        Self { open: true, ..self }
+    }
+
+    /// Whether `name` is in scope, or may be.
     pub fn knows(&self, name: &str) -> bool {
-        self.names.contains(name) || FieldName::resolve(name).is_some()
+        self.open || self.names.contains(name) || FieldName::resolve(name).is_some()
     }
 
     /// Every name in scope.
@@ -148,7 +179,7 @@ impl Text {
         let mut sound = true;
         let spelt = text.environment.get_template(NAME).ok()?.undeclared_variables(true);
         for name in spelt.into_iter().collect::<BTreeSet<_>>() {
-            if !text.resolve(&name, names) {
+            if !text.resolve(&name, names) && !names.open {
                 sound = false;
                 let at = words.iter().find(|word| word.text == name).map(|word| word.range.clone());
                 let span = locate(template, at, problems);

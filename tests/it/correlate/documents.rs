@@ -117,6 +117,11 @@ fn all_faults_of_a_correlation_are_told_at_once_and_at_their_places() {
 fn faults_of_a_condition_are_told_at_their_places() {
     for (condition, fault) in [
         ("condition: {gte: many}", "9:20 `gte` takes a number, not `many` -> write `gte: 10`"),
+        (
+            "condition: {gte: 1e21}",
+            "9:20 the number `1e21` is beyond those that a rule can name -> write a number from -1e20 to 1e20; what a \
+             record has beyond that is larger or smaller than all of them",
+        ),
         ("condition: {gt3: 3}", "9:15 unknown key `gt3` in `condition` -> did you mean `gt`?"),
         (
             "condition: {}",
@@ -452,7 +457,7 @@ fn explain_says_in_words_what_a_window_was_short_of() {
     };
     let no = |detail: &str| (false, "below_threshold".to_owned(), detail.to_owned());
     assert_eq!(explain("many", SECOND), no("events: 2, and the condition is gte 3 and lt 5"));
-    assert_eq!(explain("then", HOUR), no("`many` did not occur within the timespan"));
+    assert_eq!(explain("then", HOUR), no("`many` has not come yet within the timespan"));
     let (fired, reason, detail) = explain("many", 2 * SECOND);
     assert_eq!((fired, reason.as_str()), (true, "fired"));
     assert!(detail.ends_with(", of which only the rules that correlate it hear"), "{detail}");

@@ -42,10 +42,21 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Numbers and texts of numbers that are beyond those which a document may name.
+fn far() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!(1e21),
+        json!(-1e300),
+        json!("1e400"),
+        json!("123456789012345678901234567890"),
+    ])
+}
+
 /// What a field of a record holds.
 fn held() -> impl Strategy<Value = Value> {
     prop_oneof![
         6 => scalar(),
+        1 => far(),
         1 => prop::collection::vec(scalar(), 0..3).prop_map(Value::from),
         1 => scalar().prop_map(|value| json!({"d": value})),
         1 => prop::collection::vec(scalar().prop_map(|value| json!({"d": value, "x": [value]})), 0..3)

@@ -1007,3 +1007,54 @@ fn what_cannot_be_compared_with_other_groups_is_told() {
         ["a condition of `having` needs `at_least`"]
     );
 }
+
+#[test]
+fn a_number_that_no_rule_can_name_is_told_with_the_range() {
+    insta::assert_snapshot!(told("match: {e2e_rtt|gte: 1e21}\n"), @r"
+    error: the number `1e21` is beyond those that a rule can name
+     --> rules/r.yaml:4:22
+      |
+    4 | match: {e2e_rtt|gte: 1e21}
+      |                      ^^^^
+      |
+      = help: write a number from -1e20 to 1e20; what a record has beyond that is larger or smaller than all of them
+    ");
+    let beyond = |number: &str| format!("the number `{number}` is beyond those that a rule can name");
+    assert_eq!(messages("match: {e2e_rtt: 1e999}\n"), [beyond("1e999")]);
+    let measure =
+        format!("{OK}measure: {{field: e2e_rtt, stat: max, above: -1e21, within: 1h, at_least: 1}}\n");
+    assert_eq!(messages(&measure), [beyond("-1e21")]);
+}
+
+#[test]
+fn texts_and_tests_are_looked_at_beside_a_verb_with_faults() {
+    let texts = "alert:\n  title: '{{ uesr }} {{ count }} {{ burst }} {{ user | uper }}'\n  runbook: '{% fi count %}{% endif %}'\n\
+        tests:\n  - name: n\n    events: [{user_name: ana}]\n    alerts: [{burst: 3, usr: ana}]\n";
+    let beside = |verb: &str| messages(&format!("{OK}{verb}{texts}"));
+    let syntax = ["no filter `uper` in an alert's text", "unknown statement fi"];
+    let names = |name: &str| format!("no value `{name}` in an alert of this rule");
+    let tests = |name: &str| format!("an alert of this rule has no `{name}`");
+    // What such a verb gives is known whatever else is wrong with it.
+    let whole: Vec<String> = vec![
+        "unknown key `witin` in `count`".to_owned(),
+        names("uesr"),
+        names("burst"),
+        syntax[0].to_owned(),
+        syntax[1].to_owned(),
+        tests("burst"),
+        tests("usr"),
+    ];
+    assert_eq!(beside("count: {at_least: 5, witin: 10m, by: [user]}\n"), whole);
+    let measure = beside("measure: {field: e2e_rtt, stat: mode, above: 5, within: 1h, at_least: 1}\n");
+    assert_eq!(measure[1..], whole[1..]);
+    // What a rule names itself is not.
+    for verb in [
+        "count: {witin: 1h, having: {burst: {distinct: user, at_least: 5}}}\n",
+        "count: {within: 1h, havin: {burst: {distinct: user, at_least: 5}}}\n",
+        "cuont: {at_least: 5, within: 1h}\n",
+    ] {
+        let told = beside(verb);
+        assert_eq!(told[told.len() - 2..], syntax, "{verb}");
+        assert!(!told.iter().any(|one| one.contains("burst") || one.contains("uesr")), "{verb}: {told:?}");
+    }
+}

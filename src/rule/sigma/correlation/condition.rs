@@ -1,5 +1,6 @@
 //! `condition`: what is compared, or which rules are wanted.
 
+use super::super::super::decode::values;
 use super::super::super::keys::one_of;
 use super::super::super::spec::correlate::{Aggregate, Asks, Comparator, Comparison, Occurrence};
 use super::super::super::yaml::Entry;
@@ -137,7 +138,9 @@ impl Reading<'_> {
     fn comparison(&mut self, is: Comparator, entry: &Entry) -> Option<Comparison> {
         let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
         let bound = Number::parse(text);
-        if bound.is_none() {
+        if let Some((message, hint)) = values::out_of_range(text) {
+            self.fault(place(entry), message, hint);
+        } else if bound.is_none() {
             let got = if text.is_empty() { entry.value.what().to_owned() } else { format!("`{text}`") };
             let word = is.as_str();
             self.fault(
