@@ -20,7 +20,7 @@ const PIECE: usize = 1 << 20;
 
 /// How a state is written: raised when a part of it has another shape, so that bytes of one version
 /// are never read as those of another. What cannot be restored is judged anew from the journal.
-const LAYOUT: u32 = 6;
+const LAYOUT: u32 = 7;
 
 /// Bytes of a digest.
 const DIGEST: usize = size_of::<u64>();

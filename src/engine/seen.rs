@@ -122,6 +122,8 @@ struct Seen {
     key: Key,
     version: u64,
     start: Timestamp,
+    /// Milliseconds from then to its end record, while rules can still want it; below 0: none.
+    lasts: i64,
     /// Programs below [`BITS`] that its own record hit, by bit.
     hit: u32,
     /// Number of the lane that brought it first.
@@ -152,6 +154,8 @@ impl Is {
     }
 }
 
+/// Stands for how long a row lasts that has no end record.
+const NO_END: i64 = -1;
 /// Programs whose hits of a row are one bit each; the others' are listed.
 const BITS: u32 = u32::BITS;
 
@@ -160,8 +164,6 @@ const BITS: u32 = u32::BITS;
 struct More {
     /// What else its records were.
     was: Vec<Was>,
-    /// Time of its end record, while rules can still want it.
-    end: Option<Timestamp>,
     /// Digests of its fields by column, where amendments are wanted.
     fields: Option<Box<[u32]>>,
     /// No program of a higher number is in `was`; none: nobody knows. Hits come in the order of programs.
@@ -194,6 +196,12 @@ impl Keyed for Seen {
 }
 
 impl Seen {
+    /// Its end record is of `end`, if it has one.
+    fn ends(&mut self, end: Option<Timestamp>) {
+        let lasts = end.map_or(NO_END, |end| (end - self.start).0.max(0));
+        self.lasts = self.lasts.max(lasts);
+    }
+
     /// Notes what a record was, where that is not noted yet.
     fn mark(&mut self, was: Was, more: &mut Mores) {
         if was.amended || was.clears || was.program >= BITS {
@@ -205,14 +213,8 @@ impl Seen {
 
     /// Whether something of the row can still matter at `watermark`, or, to rules that stand still
     /// with a lane that left, at the lane's own.
-    fn matters(
-        &self,
-        end: Option<Timestamp>,
-        watermark: Timestamp,
-        left: Option<Timestamp>,
-        kept: Millis,
-    ) -> bool {
-        self.start.max(end.unwrap_or(Timestamp::MIN)) + kept > left.unwrap_or(watermark).min(watermark)
+    fn matters(&self, watermark: Timestamp, left: Option<Timestamp>, kept: Millis) -> bool {
+        self.start + Millis(self.lasts.max(0)) + kept > left.unwrap_or(watermark).min(watermark)
             || (self.is.so(Is::OPEN) && self.start + OPEN_ROWS_KEPT > watermark)
     }
 }
@@ -319,12 +321,15 @@ impl SeenRows {
             tally.new += 1;
             let is = Is(Is::now(Is::ENDED, end.is_some()) | Is::now(Is::OPEN, row.open));
             let (version, start) = (row.version, row.start);
-            let place = self.rows.add(key, sweeps, || Seen { key, version, start, hit: 0, lane, is });
+            let place = self.rows.add(key, sweeps, || {
+                let mut seen = Seen { key, version, start, lasts: NO_END, hit: 0, lane, is };
+                seen.ends(end);
+                seen
+            });
             fresh.push(record(phase, row.start, false, place));
             fresh.extend(end.map(|end| record(Phase::End, end, false, place)));
-            let more = More { end, fields: fields(), ..More::default() };
-            if more.end.is_some() || more.fields.is_some() {
-                self.more.insert(key, more);
+            if let Some(fields) = fields() {
+                self.more.insert(key, More { fields: Some(fields), ..More::default() });
                 note_more(&mut self.noted, key);
             }
             return;
@@ -347,10 +352,9 @@ impl SeenRows {
         let comes = end.filter(|_| !seen.is.so(Is::ENDED));
         fresh.extend(comes.map(|end| record(Phase::End, end, false, place)));
         seen.is.set(Is::ENDED, seen.is.so(Is::ENDED) || comes.is_some());
-        if now.is_some() || comes.is_some() {
-            let more = self.more.entry(key).or_default();
-            more.fields = now;
-            more.end = more.end.max(comes);
+        seen.ends(comes);
+        if now.is_some() {
+            self.more.entry(key).or_default().fields = now;
         }
     }
 
@@ -424,10 +428,7 @@ impl SeenRows {
             if age < OLD {
                 break;
             }
-            let matters = |seen: &Seen| {
-                let end = self.more.get(&seen.key).and_then(|more| more.end);
-                seen.matters(end, watermark, left.get(&seen.lane).copied(), kept)
-            };
+            let matters = |seen: &Seen| seen.matters(watermark, left.get(&seen.lane).copied(), kept);
             let stay: Vec<Seen> = oldest.rows.iter().filter(|seen| matters(seen)).copied().collect();
             if stay.len() > oldest.rows.len() / FEW && age < 2 * OLD {
                 break;

@@ -1,7 +1,7 @@
 //! What is remembered of rows when the rules change: marks follow their program to its new number,
 //! digests of fields follow their field to its new column.
 
-use crate::record::Columns;
+use crate::record::{Columns, Millis};
 
 use super::{BITS, Is, More, Mores, Seen, SeenRows, Wants, Was};
 
@@ -73,7 +73,7 @@ impl SeenRows {
 
 impl More {
     fn is_nothing(&self) -> bool {
-        self.was.is_empty() && self.end.is_none() && self.fields.is_none()
+        self.was.is_empty() && self.fields.is_none()
     }
 }
 
@@ -97,9 +97,9 @@ impl Seen {
         for was in more.was {
             self.mark(was, mores);
         }
-        if more.end.is_some() || more.fields.is_some() {
+        self.ends((theirs.lasts >= 0).then(|| theirs.start + Millis(theirs.lasts)));
+        if more.fields.is_some() {
             let ours = mores.entry(self.key).or_default();
-            ours.end = ours.end.max(more.end);
             ours.fields = ours.fields.take().or(more.fields);
         }
     }

@@ -52,9 +52,14 @@ fn stays_open(number: i64) -> bool {
 
 #[test]
 fn rows_are_remembered_as_long_as_they_matter_and_not_much_longer_through_any_restart() {
-    let text = "rule: r\ntitle: r\nlevel: low\nmatch: {phase: end, user_name: nobody}\n";
-    let (spec, mut problems) = decode("r.yaml", text, &Options::default());
-    let rules = vec![CheckedRule::new(spec.unwrap(), &mut problems).unwrap()];
+    // Ends are wanted, and digests of fields.
+    let rule = |phase: &str| {
+        let text =
+            format!("rule: {phase}s\ntitle: r\nlevel: low\nmatch: {{phase: {phase}, user_name: nobody}}\n");
+        let (spec, mut problems) = decode("r.yaml", text.as_str(), &Options::default());
+        CheckedRule::new(spec.unwrap(), &mut problems).unwrap()
+    };
+    let rules = vec![rule("end"), rule("amended")];
     let generation = Arc::new(Generation::new(rules, Columns::default(), Limits::default()));
     let scanner = Scanner::new(
         generation.columns.clone(),
@@ -105,12 +110,15 @@ fn rows_are_remembered_as_long_as_they_matter_and_not_much_longer_through_any_re
                 assert_eq!(known, None, "row {number} at {now}");
             }
         }
-        let ends = |seen: &SeenRows| {
-            let mut ends: Vec<_> = seen.more.iter().map(|(key, more)| (*key, more.end)).collect();
-            ends.sort_unstable();
-            ends
+        let told = |seen: &SeenRows| {
+            let lists = seen.rows.lists(0).flat_map(|(_, _, rows)| rows);
+            let fields = |key: &Key| seen.more.get(key).and_then(|more| more.fields.clone());
+            let mut told: Vec<_> = lists.map(|row| (row.key, row.lasts, fields(&row.key))).collect();
+            told.sort_unstable();
+            told
         };
-        assert_eq!(ends(&restored.seen), ends(&engine.seen));
+        assert_eq!(told(&restored.seen), told(&engine.seen));
+        assert!(told(&engine.seen).iter().all(|(_, _, fields)| fields.is_some()));
         // Nothing is remembered besides of a row that is not.
         assert!(engine.seen.more.keys().all(|key| engine.seen.rows.find(*key).is_some()));
     }
