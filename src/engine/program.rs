@@ -436,9 +436,13 @@ impl ProgramState {
         if reached && !further || watermark == Timestamp::MIN {
             return false;
         }
-        let (mut waiting, due) = self.waiting.take(watermark);
-        self.due.extend(waiting.drain(..due));
-        self.waiting.put_back(waiting);
+        let mut more = true;
+        while more {
+            let (mut waiting, due, others) = self.waiting.take(watermark);
+            self.due.extend(waiting.drain(..due));
+            self.waiting.put_back(waiting);
+            more = others;
+        }
         self.goes_to = Some(watermark);
         true
     }
@@ -507,19 +511,23 @@ impl ProgramState {
             return;
         }
         self.watermark = Some(watermark);
-        let (mut waiting, due) = self.waiting.take(watermark);
-        let (mut due, mut number) = (waiting.drain(..due), 0_usize);
-        // Rules that ask of the past judge step by step; here nothing is open.
-        while let Some(Waiting { key, entry, .. }) = due.next() {
-            if number.is_multiple_of(AHEAD) {
-                self.look_ahead(due.as_slice());
+        let mut more = true;
+        while more {
+            let (mut waiting, due, others) = self.waiting.take(watermark);
+            let (mut due, mut number) = (waiting.drain(..due), 0_usize);
+            // Rules that ask of the past judge step by step; here nothing is open.
+            while let Some(Waiting { key, entry, .. }) = due.next() {
+                if number.is_multiple_of(AHEAD) {
+                    self.look_ahead(due.as_slice());
+                }
+                number += 1;
+                self.timers_before(entry.at, place, out);
+                self.take((&key, entry), false, place, out);
             }
-            number += 1;
-            self.timers_before(entry.at, place, out);
-            self.take((&key, entry), false, place, out);
+            drop(due);
+            self.waiting.put_back(waiting);
+            more = others;
         }
-        drop(due);
-        self.waiting.put_back(waiting);
         self.timers_before(watermark + Millis(1), place, out);
     }
 

@@ -118,16 +118,21 @@ impl Group {
     pub(super) fn trim(&mut self, now: Timestamp, around: &mut Surroundings<'_>) {
         let program = around.program;
         let late = program.late_within;
-        // Of the hits up to the horizon, the newest so many are looked back on all the same.
-        let (horizon, spared) = match program.verb.reach() {
-            Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => (now - within - late, 0),
-            Reach::Records(keep) => (now - late, keep.saturating_sub(1)),
-            Reach::Pair(_) => (now - late, 1),
-            Reach::Folded | Reach::Learned => (now - late, 0),
-            Reach::Alone => (Timestamp::MAX, 0),
+        // Of the hits up to a horizon, the newest so many are looked back on all the same.
+        let horizons = match program.verb.reach() {
+            Reach::Time(within) | Reach::Bucket(within) => [Some((now - within - late, 0)), None],
+            Reach::Last(last, within) => {
+                [Some((now - within - late, 0)), Some((now - late, last.saturating_sub(1)))]
+            }
+            Reach::Records(keep) => [Some((now - late, keep.saturating_sub(1))), None],
+            Reach::Pair(_) => [Some((now - late, 1)), None],
+            Reach::Folded | Reach::Learned => [Some((now - late, 0)), None],
+            Reach::Alone => [Some((Timestamp::MAX, 0)), None],
         };
-        while self.live().get(spared).is_some_and(|entry| entry.at <= horizon) {
-            self.pop_front(around);
+        for (horizon, spared) in horizons.into_iter().flatten() {
+            while self.live().get(spared).is_some_and(|entry| entry.at <= horizon) {
+                self.pop_front(around);
+            }
         }
         self.forget_firings(now, program);
     }

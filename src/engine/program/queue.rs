@@ -37,6 +37,8 @@ impl Waiting {
 const NEAR: usize = 16;
 /// So few hits may wait that there is always room for them.
 const FEW: usize = 1 << 10;
+/// As many are brought near at a time.
+const MANY: usize = 1 << 12;
 /// Milliseconds of a stretch: about a minute.
 const STRETCH: i64 = 1 << 16;
 /// Hits of a piece of a stretch.
@@ -91,26 +93,31 @@ impl Queue {
         self.near.insert(place, hit);
     }
 
-    /// Takes out those up to `watermark` and whatever is near besides: in event order, and how many of them are due.
-    /// The others are to be [put back](Self::put_back).
-    pub(super) fn take(&mut self, watermark: Timestamp) -> (Vec<Waiting>, usize) {
+    /// Takes out some that are due at `watermark`, in event order, with what is near besides: how many are due,
+    /// and whether there are more of them. The others are to be [put back](Self::put_back).
+    pub(super) fn take(&mut self, watermark: Timestamp) -> (Vec<Waiting>, usize, bool) {
         if !self.in_order {
             // Mostly sorted already, which the sort makes use of.
             self.near.sort_by_key(Waiting::order);
             self.in_order = true;
         }
-        let far_from = stretch(watermark).saturating_add(NEAR_STRETCHES);
-        if far_from > self.far_from {
-            self.far_from = far_from;
-            let far = self.far.split_off(&far_from);
-            for pieces in std::mem::replace(&mut self.far, far).into_values() {
-                let before = self.near.len();
-                self.near.extend(pieces.into_iter().flatten());
-                self.near[before..].sort_by_key(Waiting::order);
+        let until = stretch(watermark).saturating_add(NEAR_STRETCHES);
+        while let Some(next) = self.far.first_entry().filter(|next| *next.key() < until) {
+            // At the end of a file all that is far is due at once.
+            if self.near.len() >= MANY {
+                break;
             }
+            self.far_from = next.key() + 1;
+            let before = self.near.len();
+            self.near.extend(next.remove().into_iter().flatten());
+            self.near[before..].sort_by_key(Waiting::order);
+        }
+        let more = self.far.first_key_value().is_some_and(|(next, _)| *next <= stretch(watermark));
+        if self.far.first_key_value().is_none_or(|(next, _)| *next >= until) {
+            self.far_from = self.far_from.max(until);
         }
         let due = self.near.partition_point(|hit| hit.entry.at <= watermark);
-        (std::mem::take(&mut self.near), due)
+        (std::mem::take(&mut self.near), due, more)
     }
 
     /// Takes back what was taken out and is not due, in order. The room of many is given back, once there are few.
@@ -187,9 +194,13 @@ mod tests {
                     queue.push(hit);
                 }
                 watermark += step;
-                let (mut near, due) = queue.take(Timestamp(watermark));
-                let given: Vec<Order> = near.drain(..due).map(|hit| hit.order()).collect();
-                queue.put_back(near);
+                let (mut given, mut more) = (Vec::<Order>::new(), true);
+                while more {
+                    let (mut near, due, others) = queue.take(Timestamp(watermark));
+                    given.extend(near.drain(..due).map(|hit| hit.order()));
+                    queue.put_back(near);
+                    more = others;
+                }
                 waiting.sort_unstable();
                 let rest = waiting.split_off(waiting.partition_point(|order| order.0.0 <= watermark));
                 prop_assert_eq!(given, std::mem::replace(&mut waiting, rest));
@@ -203,14 +214,35 @@ mod tests {
     fn what_is_not_kept_goes_wherever_it_lies() {
         let mut queue = Queue::default();
         queue.push(hit(1, 1));
-        let (near, _) = queue.take(Timestamp(0));
+        let (near, ..) = queue.take(Timestamp(0));
         queue.put_back(near);
         queue.push(hit(2, 2));
         queue.push(hit(i64::MAX, 3));
         queue.push(hit(9 * STRETCH, 4));
         queue.retain(|hit| hit.entry.at.0 > 1 && hit.entry.at.0 < i64::MAX);
         assert_eq!(queue.iter().map(|hit| hit.entry.at.0).collect::<Vec<_>>(), [2, 9 * STRETCH]);
-        let (near, due) = queue.take(Timestamp::MAX);
-        assert_eq!((near.len(), due), (2, 2));
+        let (near, due, more) = queue.take(Timestamp::MAX);
+        assert_eq!((near.len(), due, more), (2, 2, false));
+    }
+
+    #[test]
+    fn what_is_due_at_once_is_given_by_and_by() {
+        let mut queue = Queue::default();
+        let many = 3 * i64::try_from(MANY).unwrap();
+        for at in (0..many).rev() {
+            queue.push(hit(at * STRETCH / 1024, 0));
+        }
+        let (mut given, mut times, mut more) = (Vec::new(), 0, true);
+        while more {
+            let (mut near, due, others) = queue.take(Timestamp(many * STRETCH / 1024 - 1));
+            assert!(near.len() <= MANY + 1024);
+            given.extend(near.drain(..due).map(|hit| hit.entry.at.0));
+            queue.put_back(near);
+            (times, more) = (times + 1, others);
+        }
+        assert!(given.iter().copied().eq((0..many).map(|at| at * STRETCH / 1024)) && times > 2, "{times}");
+        // What comes now and is not far goes to its place.
+        queue.push(hit(many * STRETCH / 1024, 0));
+        assert!(queue.far.is_empty());
     }
 }
