@@ -162,7 +162,7 @@ impl Explain {
             }
         }
         let Some(rule) = rule else { return Err(self.nothing(&loaded).into()) };
-        let rules = links::with_heard(loaded.rules, &BTreeSet::from([rule.clone()]));
+        let rules = links::Hearing::of(&loaded.rules).with_heard(&BTreeSet::from([rule.clone()]));
         let tables = self.rules.placed(loaded.tables, &self.geo)?;
         let at = self.at.ok_or(ExplainError::NoTime)?;
         let generation = Arc::new(tables.generation(rules));

@@ -290,7 +290,7 @@ impl GenerationText {
             load_beside(texts, Documents { texts: sigma, logsources: &self.logsources }, &options);
         let meant: BTreeSet<RuleId> =
             loaded.rules.iter().map(|rule| rule.rule().id().clone()).filter(|id| wanted(id)).collect();
-        let rules = links::with_heard(loaded.rules, &meant);
+        let rules = links::Hearing::of(&loaded.rules).with_heard(&meant);
         let lists = Lists::read(&self.lists, self.zone, &mut loaded.problems);
         let mut generation = Generation::among(rules, Columns::default(), self.limits, lists);
         let ids = generation.programs.list.iter().map(|program| program.rule.id().clone());

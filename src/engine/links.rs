@@ -207,27 +207,45 @@ fn circle_from(start: usize, next: &dyn Fn(usize) -> Vec<(usize, Span)>) -> Opti
     None
 }
 
-/// The rules that are meant, and all that they hear of.
-pub fn with_heard(rules: Vec<CheckedRule>, meant: &BTreeSet<RuleId>) -> Vec<CheckedRule> {
-    let others: Vec<RuleId> =
-        rules.iter().filter(|rule| !is_risk(rule)).map(|rule| rule.rule().id().clone()).collect();
-    let hears = |rule: &CheckedRule| -> Vec<RuleId> {
-        let all: &[RuleId] = if is_risk(rule) { &others } else { &[] };
-        let named = names(rule).iter().map(|(id, _)| id).chain(all).cloned();
-        named.chain(correlated(rule)).collect()
-    };
-    let heard: BTreeMap<RuleId, Vec<RuleId>> =
-        rules.iter().map(|rule| (rule.rule().id().clone(), hears(rule))).collect();
-    let mut wanted = meant.clone();
-    let mut fresh: Vec<RuleId> = meant.iter().cloned().collect();
-    while let Some(id) = fresh.pop() {
-        for other in heard.get(&id).into_iter().flatten() {
-            if wanted.insert(other.clone()) {
-                fresh.push(other.clone());
+/// Which of the rules each one hears of.
+#[derive(Debug)]
+pub struct Hearing<'a> {
+    rules: &'a [CheckedRule],
+    /// By a rule's id: its number among all, and those that it hears of.
+    heard: BTreeMap<&'a RuleId, (usize, Vec<RuleId>)>,
+}
+
+impl<'a> Hearing<'a> {
+    /// Of these rules.
+    pub fn of(rules: &'a [CheckedRule]) -> Self {
+        let others: Vec<RuleId> =
+            rules.iter().filter(|rule| !is_risk(rule)).map(|rule| rule.rule().id().clone()).collect();
+        let hears = |rule: &CheckedRule| -> Vec<RuleId> {
+            let all: &[RuleId] = if is_risk(rule) { &others } else { &[] };
+            let named = names(rule).iter().map(|(id, _)| id).chain(all).cloned();
+            named.chain(correlated(rule)).collect()
+        };
+        let heard = rules
+            .iter()
+            .enumerate()
+            .map(|(number, rule)| (rule.rule().id(), (number, hears(rule))))
+            .collect();
+        Self { rules, heard }
+    }
+
+    /// The rules that are meant, and all that they hear of, in their order.
+    pub fn with_heard(&self, meant: &BTreeSet<RuleId>) -> Vec<CheckedRule> {
+        let mut wanted: BTreeSet<usize> = BTreeSet::new();
+        let mut fresh: Vec<&RuleId> = meant.iter().collect();
+        while let Some(id) = fresh.pop() {
+            if let Some((number, others)) = self.heard.get(id)
+                && wanted.insert(*number)
+            {
+                fresh.extend(others);
             }
         }
+        wanted.into_iter().filter_map(|number| self.rules.get(number).cloned()).collect()
     }
-    rules.into_iter().filter(|rule| wanted.contains(rule.rule().id())).collect()
 }
 
 #[cfg(test)]
