@@ -2,7 +2,8 @@
 //! threads and the size of blocks.
 //!
 //! Each file is a source of its own: the one that is furthest behind is read on, a round of so many
-//! blocks at a time. While a block is judged, in order, by one thread, the others read and scan those
+//! blocks at a time. Of many files each is looked into for where it begins, and opened when the others have come
+//! there: a year of daily files takes no more memory than one of them. While a block is judged, in order, by one thread, the others read and scan those
 //! that follow it, on the guess that all their rows are new; those that came again with other content are
 //! scanned again.
 //! Who judges scans as well while the next block is not there: no thread waits for the others at the
@@ -319,14 +320,16 @@ impl Archive {
 }
 
 /// A file whose next block is read and scanned by whichever thread comes first.
-struct Ahead {
+struct Ahead<'a> {
     base: Locator,
-    front: Mutex<Front>,
+    front: Mutex<Front<'a>>,
 }
 
 /// How far a file has been read.
-struct Front {
-    blocks: Blocks,
+struct Front<'a> {
+    input: &'a Input,
+    /// None: it is opened when it is its turn.
+    blocks: Option<Blocks>,
     /// Blocks that were read and are not taken yet, in their order.
     coming: VecDeque<mpsc::Receiver<Scanned>>,
     /// The file is at its end; with why, if it broke off.
@@ -338,7 +341,7 @@ struct Front {
 struct Judged {
     source: SourceId,
     guard: NowGuard,
-    /// Newest start among the rows that were taken in.
+    /// Newest start among the rows that were taken in; before the first, where it begins, if somebody looked.
     newest: Option<Timestamp>,
     done: bool,
     /// Blocks that threads were asked to read ahead and that are not taken yet.
@@ -414,20 +417,22 @@ impl FileArguments {
             paths = vec![PathBuf::from(format!("{} (sorted)", many(&paths)))];
         }
         let (mut readings, mut files) = (Vec::new(), Vec::new());
+        let many = inputs.len() > MAX_AHEAD;
         for (number, input) in inputs.iter().enumerate() {
             let source = SourceId(u16::try_from(number)?);
-            files.push(Judged {
-                source,
-                guard: NowGuard::new(self.now),
-                newest: None,
-                done: false,
-                asked: 0,
-            });
             let blocks = input.blocks()?;
             if blocks.is_packed() {
                 watcher.packed();
             }
-            let front = Front { blocks, coming: VecDeque::new(), ended: false, broken: None };
+            // What can be read once is not looked into.
+            let (newest, blocks) = if many && input.is_file() {
+                (self.begin_of(blocks, &scanner), None)
+            } else {
+                (None, Some(blocks))
+            };
+            let guard = NowGuard::new(self.now);
+            files.push(Judged { source, guard, newest, done: false, asked: 0 });
+            let front = Front { input, blocks, coming: VecDeque::new(), ended: false, broken: None };
             let base = Locator((number as u64) << OFFSET_BITS);
             readings.push(Ahead { base, front: Mutex::new(front) });
         }
@@ -455,6 +460,7 @@ impl FileArguments {
         let mut progress = Progress::new(paths_read);
         pool.install(|| rayon::scope_fifo(|scope| reader.run(&readings, &mut files, scope, &mut progress)));
         progress.finish();
+        drop(readings);
         let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
         // Lines that are too long are not read: whether they have it is not known.
         let unread = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
@@ -462,6 +468,16 @@ impl FileArguments {
         let untimed = untimed.map(|name| (name, timed));
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
         Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
+    }
+}
+
+impl FileArguments {
+    /// Where a file begins: the earliest of the first rows, but for those that may be dated ahead of now. None where
+    /// that cannot be told; then it is read at once.
+    fn begin_of(&self, mut blocks: Blocks, scanner: &Scanner) -> Option<Timestamp> {
+        let mut batch = blocks.next()?.ok()?.scan(scanner, Locator(0));
+        NowGuard::new(self.now).admit(&mut batch);
+        batch.rows.iter().filter(|row| !row.held).map(|row| row.start).min()
     }
 }
 
@@ -494,7 +510,7 @@ impl Shared {
     }
 }
 
-impl Ahead {
+impl Ahead<'_> {
     /// Reads and scans the next block, if there is one: it comes after those that were read before.
     fn read(&self, shared: &Shared) {
         let (done, coming) = mpsc::sync_channel(1);
@@ -511,25 +527,35 @@ impl Ahead {
     }
 }
 
-impl Front {
+impl Front<'_> {
     fn next(&mut self) -> Option<Block> {
         if self.ended {
             return None;
         }
-        match self.blocks.next() {
-            Some(Ok(block)) => return Some(block),
-            Some(Err(error)) => self.broken = Some(error.into()),
-            None => {}
+        let opened = self.blocks.take().map_or_else(|| self.input.blocks(), Ok);
+        let next = opened.map(|opened| self.blocks.insert(opened).next());
+        match next {
+            Ok(Some(Ok(block))) => return Some(block),
+            Ok(Some(Err(error))) | Err(error) => self.broken = Some(error.into()),
+            Ok(None) => {}
         }
-        self.ended = true;
+        // It is closed: of many files only those are open that are being read.
+        (self.ended, self.blocks) = (true, None);
         None
+    }
+
+    /// Takes back the bytes of a block that is done with.
+    fn recycle(&mut self, bytes: Vec<u8>) {
+        if let Some(blocks) = &mut self.blocks {
+            blocks.recycle(bytes);
+        }
     }
 }
 
 impl Reader<'_> {
-    fn run<'scope>(
+    fn run<'scope, 'files: 'scope>(
         &mut self,
-        readings: &'scope [Ahead],
+        readings: &'scope [Ahead<'files>],
         files: &mut [Judged],
         scope: &rayon::ScopeFifo<'scope>,
         progress: &mut Progress,
@@ -538,6 +564,10 @@ impl Reader<'_> {
     {
         for file in files.iter() {
             self.engine.add_source(file.source, None);
+        }
+        for file in files.iter().filter(|file| file.newest.is_some()) {
+            let outcome = self.progress(file);
+            self.watcher.outcome(outcome);
         }
         let (alone, ahead) = (rayon::current_num_threads() == 1, files.len() <= MAX_AHEAD);
         // The file that is furthest behind goes on; the first one of those.
@@ -563,7 +593,7 @@ impl Reader<'_> {
                 };
                 progress.read(scanned.bytes, self.read);
                 for bytes in self.take(file, scanned).into_iter().flatten() {
-                    lock(&reading.front).blocks.recycle(bytes);
+                    lock(&reading.front).recycle(bytes);
                 }
             }
             let outcome = if file.done { self.end(file) } else { self.progress(file) };
@@ -573,10 +603,10 @@ impl Reader<'_> {
 
     /// A file's next block. Others read at most so many ahead of it; while it is not there yet, this
     /// thread does as they do.
-    fn next_block<'scope>(
+    fn next_block<'scope, 'files: 'scope>(
         &self,
         file: &mut Judged,
-        reading: &'scope Ahead,
+        reading: &'scope Ahead<'files>,
         scope: &rayon::ScopeFifo<'scope>,
         most: usize,
     ) -> Option<Scanned>

@@ -95,6 +95,11 @@ impl Input {
         &self.path
     }
 
+    /// Whether it can be read more than once: a regular file, and not a pipe or standard input.
+    pub fn is_file(&self) -> bool {
+        self.spool.is_none() && self.path.is_file()
+    }
+
     /// Reads it from its beginning. Standard input gives itself once.
     pub fn blocks(&self) -> Result<Blocks, ReadError> {
         let raw: Box<dyn Read + Send> = match &self.spool {

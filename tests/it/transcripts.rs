@@ -203,6 +203,40 @@ fn unsorted_files_replay_as_if_they_were_sorted() {
 }
 
 #[test]
+fn many_files_are_one_and_few_of_them_are_open_at_once() {
+    const FILES: usize = 60;
+    let lines = sign_ins(40 * FILES);
+    let once = alerts_of(&lines.join("\n"), &[]);
+    assert!(once.lines().count() > 10, "{once}");
+    let folder = tempfile::tempdir().unwrap();
+    for (number, part) in lines.chunks(40).enumerate() {
+        let mut text = part.join("\n");
+        if number % 10 == 3 {
+            // A clock that is wrong: where the file begins is not known by this.
+            text.insert_str(
+                0,
+                &format!("{}\n", part[0].replace("2026-01-0", "2099-01-0").replace("\"t", "\"x")),
+            );
+        }
+        // Their names have another order than their times.
+        std::fs::write(folder.path().join(format!("{:02}.ndjson", number * 37 % FILES)), text).unwrap();
+    }
+    std::fs::write(folder.path().join("99.ndjson"), "").unwrap();
+    for threads in ["1", "2"] {
+        let replay = format!(
+            "ulimit -n 40; exec '{LARUM}' replay --rules rules --output json --threads {threads} '{}'/*.ndjson",
+            folder.path().display()
+        );
+        let output = std::process::Command::new("sh").args(["-c", &replay]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), once);
+        assert!(told.contains("quarantined: 6 lines"), "{told}");
+        assert!(!told.contains("--settle"), "{told}");
+    }
+}
+
+#[test]
 fn threads_and_repetition_change_nothing() {
     let lines = sign_ins(8_000);
     let once = alerts_of(&lines.join("\n"), &["--threads", "1"]);
