@@ -42,7 +42,9 @@ impl ProgramState {
     /// Takes in hits that wait.
     pub(in crate::engine) fn read_waiting(&mut self, items: &mut Items<'_>) -> Result<(), BadSnapshot> {
         let hits: Vec<Waiting> = items.take()?;
-        hits.into_iter().for_each(|hit| self.waiting.push(hit));
+        for hit in hits {
+            self.waiting.push(hit);
+        }
         Ok(())
     }
 

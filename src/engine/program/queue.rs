@@ -74,14 +74,13 @@ impl Queue {
         let number = stretch(hit.entry.at);
         if number >= self.far_from {
             let pieces = self.far.entry(number).or_default();
-            match pieces.last_mut().filter(|piece| piece.len() < PIECE) {
-                Some(piece) => piece.push(hit),
-                None => {
-                    // Little, at first: where hits are few there are as many stretches.
-                    let mut piece = Vec::with_capacity(if pieces.is_empty() { 1 } else { PIECE });
-                    piece.push(hit);
-                    pieces.push(piece);
-                }
+            if let Some(piece) = pieces.last_mut().filter(|piece| piece.len() < PIECE) {
+                piece.push(hit);
+            } else {
+                // Little, at first: where hits are few there are as many stretches.
+                let mut piece = Vec::with_capacity(if pieces.is_empty() { 1 } else { PIECE });
+                piece.push(hit);
+                pieces.push(piece);
             }
             return;
         }
@@ -143,7 +142,9 @@ impl Queue {
     pub(super) fn retain(&mut self, keep: impl Fn(&Waiting) -> bool) {
         self.near.retain(&keep);
         self.far.retain(|_, pieces| {
-            pieces.iter_mut().for_each(|piece| piece.retain(&keep));
+            for piece in &mut *pieces {
+                piece.retain(&keep);
+            }
             pieces.retain(|piece| !piece.is_empty());
             !pieces.is_empty()
         });
