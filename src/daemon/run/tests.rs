@@ -44,6 +44,16 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     panic!("waited in vain for {what}");
 }
 
+/// A daemon on the store of one that has ended in this process: what that had begun may hold it a moment longer.
+async fn started_again(settings: impl Fn() -> Settings) -> Daemon {
+    until("the store to be free", async || match Daemon::start(settings()).await {
+        Ok(daemon) => Some(daemon),
+        Err(DaemonError::Store(StoreError::Taken { .. })) => None,
+        Err(error) => panic!("{error}"),
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_are_told_that_an_alert_is_over_unless_they_want_no_word_of_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +196,7 @@ async fn who_was_told_that_the_daemon_has_ended_is_told_that_it_is_back() {
     assert_eq!(first[0].0, format!("open the daemon has ended: {ended}"));
 
     for lives in 0..2 {
-        let daemon = Daemon::start(settings()).await.unwrap();
+        let daemon = started_again(settings).await;
         let store = daemon.store();
         let (stop, stopping) = watch::channel(false);
         let running = tokio::spawn(daemon.run(stopping));
