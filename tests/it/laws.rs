@@ -1165,7 +1165,7 @@ fn a_snapshot_of_another_version_is_refused_and_not_misread() {
         rest[0] = 32;
         *digest = xxhash_rust::xxh3::xxh3_64(rest).to_le_bytes();
     };
-    assert_eq!(refused(other), "the snapshot is written as version 32 does it, not as version 6");
+    assert_eq!(refused(other), "the snapshot is written as version 32 does it, not as version 7");
 }
 
 #[test]
