@@ -43,8 +43,9 @@ const MANY: usize = 1 << 12;
 const STRETCH: i64 = 1 << 16;
 /// Hits of a piece of a stretch.
 const PIECE: usize = 64;
-/// Stretches that are near, from that of the watermark on: what comes no later than usual comes in them.
-const NEAR_STRETCHES: i64 = 2;
+/// Stretches that are near, from that of the watermark on: more than what is read between two of its steps, and
+/// what it stays behind, usually are.
+const NEAR_STRETCHES: i64 = 4;
 
 /// Hits that wait.
 #[derive(Debug, Clone)]
