@@ -283,14 +283,12 @@ impl Archive {
         let mut wanted: Vec<Locator> = locators.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
-        for (number, input) in self.inputs.iter().enumerate() {
-            let here = |locator: &&Locator| (locator.0 >> OFFSET_BITS) as usize == number;
-            let of_file: Vec<Locator> = wanted.iter().filter(here).copied().collect();
-            if of_file.is_empty() {
+        for of_file in wanted.chunk_by(|one, other| file_of(*one) == file_of(*other)) {
+            let Some(input) = of_file.first().and_then(|one| self.inputs.get(file_of(*one))) else {
                 continue;
-            }
+            };
             let offsets: Vec<u64> = of_file.iter().map(|locator| offset_of(*locator)).collect();
-            lines.extend(of_file.into_iter().zip(input.fetch(&offsets)?));
+            lines.extend(of_file.iter().copied().zip(input.fetch(&offsets)?));
         }
         Ok(lines)
     }
@@ -300,8 +298,9 @@ impl Archive {
     pub fn keep(&mut self, locators: Option<&[Locator]>) -> Result<(), Failure> {
         for (number, input) in self.inputs.iter_mut().enumerate() {
             let of_file = locators.map(|locators| {
-                let here = |locator: &&Locator| (locator.0 >> OFFSET_BITS) as usize == number;
-                locators.iter().filter(here).map(|locator| offset_of(*locator)).collect::<Vec<u64>>()
+                let from = locators.partition_point(|locator| file_of(*locator) < number);
+                let here = locators[from..].iter().take_while(|locator| file_of(**locator) == number);
+                here.map(|locator| offset_of(*locator)).collect::<Vec<u64>>()
             });
             let kept = input.keep(of_file.as_deref());
             kept.map_err(|source| FeedError::Kept { path: input.path().to_owned(), source })?;
@@ -311,7 +310,7 @@ impl Archive {
 
     /// Where `locator` is, for a person: a file may be called anything.
     pub fn place(&self, locator: Locator) -> String {
-        let number = usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
+        let number = file_of(locator);
         let path = self.paths.get(number);
         let path = path.map_or_else(|| "?".to_owned(), |path| show::safe(&path.display().to_string()));
         let offset = offset_of(locator);
@@ -730,6 +729,11 @@ impl Reader<'_> {
         let entry = self.quarantined.entry(reason).or_insert_with(|| (0, bad.clone()));
         entry.0 += 1;
     }
+}
+
+/// The number of the file that a line is in.
+fn file_of(locator: Locator) -> usize {
+    usize::try_from(locator.0 >> OFFSET_BITS).unwrap_or(usize::MAX)
 }
 
 /// Where in its file a line is.

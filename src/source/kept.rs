@@ -6,14 +6,15 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::file::each_line;
 
 /// Some lines of a file, or all of it.
 #[derive(Debug)]
 pub struct Kept {
-    file: NamedTempFile,
+    /// Closed, for there may be as many as there are files.
+    file: TempPath,
     /// Where a line stands in the file as unpacked, and where here, in order; none: where it stands there.
     places: Option<Vec<(u64, u64)>>,
 }
@@ -30,19 +31,19 @@ impl Kept {
             place += line.len() as u64 + 1;
             Ok(())
         })?;
-        Ok(Self { file: file.into_inner()?, places: Some(places) })
+        Ok(Self { file: file.into_inner()?.into_temp_path(), places: Some(places) })
     }
 
     /// All of a file.
     pub(super) fn all(mut unpacked: impl Read) -> io::Result<Self> {
         let mut file = NamedTempFile::new()?;
         io::copy(&mut unpacked, &mut file)?;
-        Ok(Self { file, places: None })
+        Ok(Self { file: file.into_temp_path(), places: None })
     }
 
     /// Where the lines are.
     pub(super) fn path(&self) -> &Path {
-        self.file.path()
+        &self.file
     }
 
     /// Where the lines at `offsets` of the file stand here; none where one of them is not kept.
