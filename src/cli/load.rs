@@ -248,6 +248,7 @@ pub fn load(
         lists: &names,
         scripts: &rules::scripts(&texts),
         lists_of_tests: around.of_tests,
+        ..Options::default()
     };
     let documents = Documents { texts: documents, logsources: &around.logsources };
     let mut loaded = load_texts(texts, documents, &options);

@@ -284,6 +284,7 @@ impl GenerationText {
             lists: &names,
             scripts: &scripts,
             lists_of_tests: false,
+            semantics: self.semantics,
         };
         let sigma = self.sigma.iter().map(|file| (file.file.clone(), file.text.clone())).collect();
         let mut loaded =

@@ -36,14 +36,22 @@ use spec::Spec;
 /// Version of the engine's meaning: raised when the same rule would fire differently.
 pub const SEMANTICS: u32 = 2;
 
-/// Digest of all in `spec` that decides when it fires, and of the engine's own version. Words and
+/// Digest of all in `spec` that decides when it fires, and of the version of the engine's meaning that it is of:
+/// a rule that was in force under an older one keeps its revision, so that what it told can be ended. Words and
 /// the level are no part of it: changing them keeps the rule's state.
 ///
 /// An error means that a part of the meaning cannot be written: a digest of less would be another
 /// rule's as well.
 pub fn revision_of(spec: &Spec) -> Result<Revision, postcard::Error> {
-    let meaning =
-        (SEMANTICS, &spec.matches, &spec.verb, &spec.except, &spec.levels, &spec.cooldown, spec.late_within);
+    let meaning = (
+        spec.semantics,
+        &spec.matches,
+        &spec.verb,
+        &spec.except,
+        &spec.levels,
+        &spec.cooldown,
+        spec.late_within,
+    );
     let mut hasher = blake3::Hasher::new();
     postcard::to_io(&meaning, &mut hasher)?;
     if let Some(hours) = &spec.hours {

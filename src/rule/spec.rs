@@ -27,6 +27,8 @@ pub use correlate::CorrelateSpec;
 /// One rule file.
 #[derive(Debug, Clone)]
 pub struct Spec {
+    /// Version of the engine's meaning that it is of; see [`super::SEMANTICS`].
+    pub semantics: u32,
     /// Unique id.
     pub id: RuleId,
     /// Where the id stands, for faults about the rule as a whole (a second rule of that name).

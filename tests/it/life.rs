@@ -5,6 +5,7 @@ use larum::daemon::life::{Halt, Life, MAX_ROWS, OFFSET_BITS};
 use larum::engine::{GenerationText, Limits, Note, SourceId, seen};
 use larum::record::fact::FailureKind;
 use larum::record::{RuleId, Timestamp};
+use larum::rule::SEMANTICS;
 use larum::store::{Entry, Event, Lane, Watermark};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -421,11 +422,18 @@ fn new_words_keep_what_was_counted_and_are_used_at_once() {
 
 #[test]
 fn alerts_of_a_rule_that_is_gone_or_means_something_else_close() {
-    for after in [vec![], vec![rule("r", &OF_DESKTOPS.replace("10m", "20m"))]] {
-        let mut tale = Tale::new(&[rule("r", OF_DESKTOPS)]);
+    let same = || text(&[rule("r", OF_DESKTOPS)]);
+    // To an older program it meant something else.
+    let before = GenerationText { semantics: SEMANTICS - 1, ..same() };
+    for (before, after) in [
+        (same(), text::<String>(&[])),
+        (same(), text(&[rule("r", &OF_DESKTOPS.replace("10m", "20m"))])),
+        (before, same()),
+    ] {
+        let mut tale = Tale::of(&before);
         tale.read(DESKTOPS, &[failure(DESKTOPS, 0, MINUTE), failure(DESKTOPS, 1, 2 * MINUTE)]);
         tale.progress(DESKTOPS, 3 * MINUTE);
-        let change = tale.rules(&text(&after));
+        let change = tale.rules(&after);
         tale.progress(DESKTOPS, HOUR);
         let told = tale.told();
         let changes: Vec<_> =

@@ -94,8 +94,13 @@ pub struct Tale {
 impl Tale {
     /// A journal that begins with these rules and all three lanes.
     pub fn new<S: AsRef<str>>(rules: &[S]) -> Self {
+        Self::of(&text(rules))
+    }
+
+    /// [`Tale::new`] of any generation.
+    pub fn of(text: &GenerationText) -> Self {
         let mut tale = Self::default();
-        tale.rules(&text(rules));
+        tale.rules(text);
         for id in [DESKTOPS, APPS, LAUNCHES] {
             tale.joined(id);
         }

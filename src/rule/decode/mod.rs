@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::SEMANTICS;
 use super::keys::{Language, RULE_FILES};
 use super::problem::{Problems, Span};
 use super::spec::{ListNames, Spec};
@@ -44,12 +45,21 @@ pub struct Options<'a> {
     pub scripts: &'a [(String, String)],
     /// Lists that the rule's own tests give are known too: nobody has said which there are.
     pub lists_of_tests: bool,
+    /// Version of the engine's meaning that the rules were in force under; see [`SEMANTICS`].
+    pub semantics: u32,
 }
 
 impl Default for Options<'_> {
     /// No declared fields, no lists, UTC.
     fn default() -> Self {
-        Self { declared: &[], zone: Tz::UTC, lists: &[], scripts: &[], lists_of_tests: false }
+        Self {
+            declared: &[],
+            zone: Tz::UTC,
+            lists: &[],
+            scripts: &[],
+            lists_of_tests: false,
+            semantics: SEMANTICS,
+        }
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         matches.unwrap_or(Expr::All(Vec::new()))
     };
     Some(Spec {
+        semantics: cx.options.semantics,
         id,
         id_span,
         title,

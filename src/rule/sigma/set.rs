@@ -82,6 +82,8 @@ pub struct Member {
 /// Every document that can be read.
 #[derive(Debug, Default)]
 pub struct Set {
+    /// Version of the engine's meaning that rules made of them are of.
+    semantics: u32,
     /// In the order in which they were read.
     pub members: Vec<Member>,
     by_word: BTreeMap<String, usize>,
@@ -104,7 +106,8 @@ pub struct Loaded {
 
 /// Reads every document of `texts`: (name of the file, its text).
 pub fn load(texts: Vec<(String, String)>, options: &Options<'_>, logsources: &LogSourceMap) -> Vec<Loaded> {
-    let (mut set, mut loaded) = (Set::default(), Vec::with_capacity(texts.len()));
+    let mut set = Set { semantics: options.semantics, ..Set::default() };
+    let mut loaded = Vec::with_capacity(texts.len());
     set.members.reserve(texts.len());
     for (file, text) in texts {
         for Read { document, lists, called, mut problems } in read(&file, &text, options) {
@@ -288,6 +291,7 @@ impl Set {
         let head = &member.document.head;
         let (attack, tags) = techniques(&head.tags);
         Spec {
+            semantics: self.semantics,
             id: member.id.clone(),
             id_span: head.name.as_ref().or(head.id.as_ref()).map_or(head.at, |word| word.span),
             title: head.title.clone(),

@@ -2,6 +2,8 @@
 
 use larum::engine::generation::RuleText;
 use larum::engine::{Compiled, GenerationText};
+use larum::rule::SEMANTICS;
+use larum::rule::compile::Program;
 use larum::rule::lists::ListText;
 use larum::rule::sigma::{LogSource, LogSourceLine, LogSourceMap};
 
@@ -133,4 +135,19 @@ fn a_document_among_the_rules_is_told_where_to_go() {
     let file = RuleText { file: "a.yaml".to_owned(), text: super::document("s: {f: 1}\ncondition: s") };
     let told = GenerationText { rules: vec![file], ..GenerationText::default() }.compile().problems;
     assert!(told[0].render(false).contains("put it into the folder of the Sigma documents"));
+}
+
+#[test]
+fn an_older_meaning_is_another_revision() {
+    let documents = "title: One\nname: one\ndetection: {s: {f: 1}, condition: s}\n---\ntitle: Often\nname: often\ncorrelation: {type: event_count, rules: [one], group-by: [g], timespan: 1m, condition: {gte: 2}}\n";
+    let revisions = |semantics| {
+        let compiled = GenerationText { semantics, ..text(documents) }.compile();
+        assert!(compiled.failed.is_empty());
+        let of = |program: &Program| (program.rule.id().clone(), program.rule.revision);
+        compiled.generation.programs.list.iter().map(of).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (older, now) = (revisions(SEMANTICS - 1), revisions(SEMANTICS));
+    assert!(!now.is_empty() && older.keys().eq(now.keys()));
+    assert!(now.iter().all(|(rule, revision)| older[rule] != *revision), "{older:?} {now:?}");
+    assert_eq!(revisions(SEMANTICS), now);
 }
