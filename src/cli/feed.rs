@@ -97,7 +97,8 @@ use crate::record::batch::{BadRow, Timed};
 use crate::record::describe::Describer;
 use crate::record::scan::{Fault, Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
-use crate::source::sort::{Sorted, sort};
+use crate::source::kept::Kept;
+use crate::source::sort::sort;
 use crate::source::{Block, Blocks, Input, NowGuard};
 
 use super::explain::parse_time;
@@ -192,10 +193,11 @@ enum FeedError {
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
     #[error(
-        "lines of `{}` that alerts show cannot be kept in a temporary file; make room, set TMPDIR, or unpack it first",
-        show::path(path)
+        "lines of packed files that alerts show cannot be kept on disk; the files can be unpacked first, too"
     )]
-    Kept { path: PathBuf, source: std::io::Error },
+    Kept(#[source] std::io::Error),
+    #[error("lines of packed files that were kept on disk cannot be read")]
+    KeptBefore(#[source] std::io::Error),
     #[error("no threads can be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
@@ -267,8 +269,10 @@ pub struct Archive {
     inputs: Vec<Input>,
     describer: Describer,
     paths: Vec<PathBuf>,
-    /// Keeps the sorted file, from which lines are fetched, until the end.
-    sorted: Option<Sorted>,
+    /// Lines of packed files.
+    kept: Option<Kept>,
+    /// Lines are fetched from what was made of the files.
+    sorted: bool,
 }
 
 impl Archive {
@@ -284,11 +288,14 @@ impl Archive {
         wanted.sort_unstable();
         wanted.dedup();
         for of_file in wanted.chunk_by(|one, other| file_of(*one) == file_of(*other)) {
-            let Some(input) = of_file.first().and_then(|one| self.inputs.get(file_of(*one))) else {
-                continue;
-            };
+            let Some(number) = of_file.first().map(|one| file_of(*one)) else { continue };
+            let Some(input) = self.inputs.get(number) else { continue };
             let offsets: Vec<u64> = of_file.iter().map(|locator| offset_of(*locator)).collect();
-            lines.extend(of_file.iter().copied().zip(input.fetch(&offsets)?));
+            let fetched = match self.kept.as_ref().and_then(|kept| kept.fetch(number, &offsets)) {
+                Some(kept) => kept.map_err(FeedError::KeptBefore)?,
+                None => input.fetch(&offsets)?,
+            };
+            lines.extend(of_file.iter().copied().zip(fetched));
         }
         Ok(lines)
     }
@@ -296,15 +303,13 @@ impl Archive {
     /// Unpacks what is packed once, and keeps the lines at `locators`, sorted, on disk, or all lines if none are
     /// named. Without that, each call of [`Archive::lines`] reads a packed file anew.
     pub fn keep(&mut self, locators: Option<&[Locator]>) -> Result<(), Failure> {
-        for (number, input) in self.inputs.iter_mut().enumerate() {
-            let of_file = locators.map(|locators| {
-                let from = locators.partition_point(|locator| file_of(*locator) < number);
-                let here = locators[from..].iter().take_while(|locator| file_of(**locator) == number);
-                here.map(|locator| offset_of(*locator)).collect::<Vec<u64>>()
-            });
-            let kept = input.keep(of_file.as_deref());
-            kept.map_err(|source| FeedError::Kept { path: input.path().to_owned(), source })?;
-        }
+        let of_file = |number: usize| {
+            let locators = locators?;
+            let from = locators.partition_point(|locator| file_of(*locator) < number);
+            let here = locators[from..].iter().take_while(|locator| file_of(**locator) == number);
+            Some(here.map(|locator| offset_of(*locator)).collect())
+        };
+        self.kept = Some(Kept::of(&self.inputs, of_file).map_err(FeedError::Kept)?);
         Ok(())
     }
 
@@ -315,7 +320,7 @@ impl Archive {
         let path = path.map_or_else(|| "?".to_owned(), |path| show::safe(&path.display().to_string()));
         let offset = offset_of(locator);
         // What was sorted has other numbers than the files have.
-        let input = self.inputs.get(number).filter(|_| self.sorted.is_none());
+        let input = self.inputs.get(number).filter(|_| !self.sorted);
         match input.and_then(|input| input.line_number(offset)) {
             Some(line) => format!("{path} at line {line}, byte {offset}"),
             None => format!("{path} at byte {offset}"),
@@ -417,8 +422,8 @@ impl FileArguments {
         let mut sorted = if self.unsorted { Some(sort(&inputs, &scanner)?) } else { None };
         let mut paths = paths_read.to_vec();
         if let Some(sorted) = &sorted {
-            inputs = vec![Input::open(sorted.file.path())?];
             paths = vec![PathBuf::from(format!("{} (sorted)", many(&paths)))];
+            inputs = paths.iter().map(|path| Input::spooled(path.clone(), sorted.file.clone())).collect();
         }
         let (mut readings, mut files) = (Vec::new(), Vec::new());
         let many = inputs.len() > MAX_AHEAD;
@@ -470,7 +475,8 @@ impl FileArguments {
         let unread = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
         let untimed = self.time_field.clone().filter(|_| read > 0 && timed.read == 0 && !unread);
         let untimed = untimed.map(|name| (name, timed));
-        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
+        let sorted = sorted.is_some();
+        let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, kept: None, sorted };
         Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
     }
 }
@@ -601,6 +607,18 @@ impl Reader<'_> {
                 }
             }
             let outcome = if file.done { self.end(file) } else { self.progress(file) };
+            self.watcher.outcome(outcome);
+        }
+        self.end_all(files);
+    }
+
+    /// Every file is at its end. An end that is far ahead of the starts in its own file may be near to one in
+    /// another, as if all stood in one.
+    fn end_all(&mut self, files: &[Judged]) {
+        let Some(newest) = files.iter().filter_map(|file| file.guard.newest()).max() else { return };
+        let ends = files.iter().filter_map(|file| Some((file.guard.last_beside(newest)?, file.source)));
+        if let Some((last, source)) = ends.max() {
+            let outcome = self.engine.finish(source, last);
             self.watcher.outcome(outcome);
         }
     }

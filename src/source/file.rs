@@ -8,14 +8,13 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{OnceLock, mpsc};
 
 use crate::record::batch::BadRow;
 use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
 use crate::record::{Batch, Locator};
 
-use super::kept::Kept;
+use super::spool::Spool;
 
 /// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
 const BLOCK: usize = 128 << 10;
@@ -48,11 +47,26 @@ pub struct ReadError {
 #[derive(Debug)]
 pub struct Input {
     path: PathBuf,
-    /// For standard input, which cannot be read again: a copy of what was read.
-    spool: Option<Arc<Mutex<File>>>,
-    /// Lines that will be fetched, where the file is packed.
-    kept: Option<Kept>,
+    at: Whereabouts,
+    /// How it is packed, once somebody has begun to read it.
+    form: OnceLock<Form>,
 }
+
+/// Where the bytes of an input are.
+#[derive(Debug)]
+enum Whereabouts {
+    /// In the file at its path.
+    Path,
+    /// In what gives itself once, standard input or a pipe: a copy is made of what is read.
+    Stream(Spool),
+    /// In a temporary file.
+    Spool(Spool),
+}
+
+/// Bytes that can be read again, at any place.
+trait Again: Read + Seek {}
+
+impl<T: Read + Seek> Again for T {}
 
 /// Whole lines of a file.
 #[derive(Debug)]
@@ -81,13 +95,18 @@ impl Block {
 impl Input {
     /// The file at `path`; `-` is standard input.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let spool = if path == Path::new(STDIN) {
-            let file = tempfile::tempfile();
-            Some(Arc::new(Mutex::new(file.map_err(|source| ReadError { path: path.into(), source })?)))
+        let given_once = |path: &Path| path.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir());
+        let at = if path == Path::new(STDIN) || given_once(path) {
+            Whereabouts::Stream(Spool::new().map_err(|source| ReadError { path: path.to_owned(), source })?)
         } else {
-            None
+            Whereabouts::Path
         };
-        Ok(Self { path: path.to_owned(), spool, kept: None })
+        Ok(Self { path: path.to_owned(), at, form: OnceLock::new() })
+    }
+
+    /// What is in `spool`; what is told of it calls it `path`.
+    pub fn spooled(path: PathBuf, spool: Spool) -> Self {
+        Self { path, at: Whereabouts::Spool(spool), form: OnceLock::new() }
     }
 
     /// Where it is.
@@ -95,48 +114,39 @@ impl Input {
         &self.path
     }
 
-    /// Whether it can be read more than once: a regular file, and not a pipe or standard input.
+    /// Whether it can be read from its path more than once: a regular file, and not a pipe or standard input.
     pub fn is_file(&self) -> bool {
-        self.spool.is_none() && self.path.is_file()
+        matches!(self.at, Whereabouts::Path) && self.path.is_file()
     }
 
-    /// Reads it from its beginning. Standard input gives itself once.
+    /// Reads it from its beginning. What gives itself once does so here.
     pub fn blocks(&self) -> Result<Blocks, ReadError> {
-        let raw: Box<dyn Read + Send> = match &self.spool {
-            Some(spool) => Box::new(Spooled { from: io::stdin(), spool: Arc::clone(spool) }),
-            None => Box::new(self.file()?),
+        let raw: Box<dyn Read + Send> = match &self.at {
+            Whereabouts::Path => Box::new(self.file()?),
+            Whereabouts::Stream(spool) if self.path == Path::new(STDIN) => {
+                Box::new(Spooled { from: io::stdin(), spool: spool.clone() })
+            }
+            Whereabouts::Stream(spool) => Box::new(Spooled { from: self.file()?, spool: spool.clone() }),
+            Whereabouts::Spool(spool) => Box::new(spool.reader()),
         };
         let (form, raw) = told(raw).map_err(|source| self.error(source))?;
+        self.form.get_or_init(|| form);
         let unpacked = unpack(form, raw).map_err(|source| self.error(source))?;
         Ok(Blocks::new(self.path.clone(), unpacked, form != Form::Plain))
     }
 
     /// The lines at `offsets`, which are sorted; an empty one where there is none. Of a packed file
-    /// all that stands before the last one is read again, unless all of them are kept.
+    /// all that stands before the last one is read again.
     pub fn fetch(&self, offsets: &[u64]) -> Result<Vec<String>, ReadError> {
-        let kept = self.kept.as_ref().and_then(|kept| Some((kept.path(), kept.places(offsets)?)));
-        match kept {
-            Some((path, places)) => open(path).and_then(|file| plain_lines_at(file, &places)),
-            None => self.again(|file| lines_at(file, offsets)),
-        }
-        .map_err(|source| self.error(source))
+        self.again().and_then(|file| lines_at(file, offsets)).map_err(|source| self.error(source))
     }
 
-    /// Keeps lines that will be fetched: those at `offsets`, which are sorted, or all of the file. Nothing
-    /// where it is plain: then each is found at once.
-    pub fn keep(&mut self, offsets: Option<&[u64]>) -> io::Result<()> {
-        self.kept = self.again(|file| {
-            let (file, form) = rewound(file)?;
-            if form == Form::Plain || offsets.is_some_and(<[u64]>::is_empty) {
-                return Ok(None);
-            }
-            let unpacked = unpacked_here(form, file)?;
-            Ok(Some(match offsets {
-                Some(offsets) => Kept::some(unpacked, offsets)?,
-                None => Kept::all(unpacked)?,
-            }))
-        })?;
-        Ok(())
+    /// What is in it, from its beginning, if it is packed. None where it is plain, where nobody has read it yet
+    /// and where it cannot be read again.
+    pub(super) fn unpacked(&self) -> Option<Box<dyn Read>> {
+        self.form.get().filter(|form| **form != Form::Plain)?;
+        let (file, form) = rewound(self.again().ok()?).ok()?;
+        unpacked_here(form, file).ok()
     }
 
     /// The number of the line at `offset`, from 1; none for a packed file, far into a long one and
@@ -145,15 +155,14 @@ impl Input {
         if offset > MAX_COUNTED {
             return None;
         }
-        self.again(|file| Ok(number_at(file, offset))).ok()?
+        number_at(self.again().ok()?, offset)
     }
 
-    /// Does `work` with the file, to read it again. One who reads a spooled stream is alone: a copy of its
-    /// file shares its place with all others.
-    fn again<T>(&self, work: impl FnOnce(File) -> io::Result<T>) -> io::Result<T> {
-        let Some(spool) = &self.spool else { return work(open(&self.path)?) };
-        let spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
-        work(spool.try_clone()?)
+    fn again(&self) -> io::Result<Box<dyn Again>> {
+        Ok(match &self.at {
+            Whereabouts::Path => Box::new(open(&self.path)?),
+            Whereabouts::Stream(spool) | Whereabouts::Spool(spool) => Box::new(spool.reader()),
+        })
     }
 
     fn file(&self) -> Result<File, ReadError> {
@@ -179,7 +188,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The file at its beginning, and how it is packed.
-fn rewound(mut file: File) -> io::Result<(File, Form)> {
+fn rewound<R: Again>(mut file: R) -> io::Result<(R, Form)> {
     file.rewind()?;
     let mut first = [0; 4];
     let len = fill(&mut file, &mut first)?;
@@ -187,7 +196,7 @@ fn rewound(mut file: File) -> io::Result<(File, Form)> {
     Ok((file, Form::of(&first[..len])))
 }
 
-fn lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
+fn lines_at(file: impl Again + 'static, offsets: &[u64]) -> io::Result<Vec<String>> {
     let (file, form) = rewound(file)?;
     if form == Form::Plain {
         return plain_lines_at(file, offsets);
@@ -202,7 +211,8 @@ fn lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
     Ok(offsets.iter().map(|offset| line(offset).map_or_else(String::new, |at| lines[at].1.clone())).collect())
 }
 
-fn plain_lines_at(file: File, offsets: &[u64]) -> io::Result<Vec<String>> {
+/// The lines at `offsets`, which are sorted, of a plain file that is at its beginning.
+pub(super) fn plain_lines_at(file: impl Read + Seek, offsets: &[u64]) -> io::Result<Vec<String>> {
     let (mut file, mut at) = (BufReader::with_capacity(FETCHED, file), 0);
     let mut lines = Vec::with_capacity(offsets.len());
     for offset in offsets {
@@ -233,7 +243,7 @@ pub(super) fn each_line(
 }
 
 /// The number of the line at `offset` of a plain file.
-fn number_at(file: File, offset: u64) -> Option<u64> {
+fn number_at(file: impl Again, offset: u64) -> Option<u64> {
     let (mut file, form) = rewound(file).ok()?;
     if form != Form::Plain {
         return None;
@@ -362,16 +372,16 @@ impl Read for Unpacked {
     }
 }
 
-/// A stream that is copied to a file while it is read.
+/// A stream that is copied while it is read.
 struct Spooled<R> {
     from: R,
-    spool: Arc<Mutex<File>>,
+    spool: Spool,
 }
 
 impl<R: Read> Read for Spooled<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let len = self.from.read(into)?;
-        self.spool.lock().unwrap_or_else(PoisonError::into_inner).write_all(&into[..len])?;
+        self.spool.write_all(&into[..len])?;
         Ok(len)
     }
 }
@@ -525,6 +535,7 @@ impl Iterator for Blocks {
 mod tests {
     use std::io::Write;
 
+    use super::super::kept::Kept;
     use super::*;
 
     fn file_of(bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -598,26 +609,77 @@ mod tests {
         let (lines, _) = read(&Input::open(plain.path()).unwrap());
         let some: Vec<u64> = lines.iter().step_by(317).map(|(offset, _)| *offset).collect();
         let other = [lines[1].0, lines[2].0];
-        for packed in [gzip(text.as_bytes()), zstd(text.as_bytes())] {
-            let file = file_of(&packed);
-            let open = || Input::open(file.path()).unwrap();
-            let (mut none, mut input, mut whole) = (open(), open(), open());
-            none.keep(Some(&[])).unwrap();
-            input.keep(Some(&[some.as_slice(), &[u64::MAX]].concat())).unwrap();
-            whole.keep(None).unwrap();
-            let fetched = none.fetch(&some).unwrap();
-            assert_eq!(input.fetch(&other).unwrap(), [lines[1].1.as_str(), &lines[2].1]);
-            // There is nothing to unpack any more.
-            drop(file);
-            assert!(none.fetch(&some).is_err() && input.fetch(&other).is_err());
-            assert_eq!(input.fetch(&some).unwrap(), fetched);
-            assert_eq!(input.fetch(&[some[3], some[3], u64::MAX]).unwrap(), [&*fetched[3], &fetched[3], ""]);
-            assert_eq!(whole.fetch(&some).unwrap(), fetched);
-            assert_eq!(whole.fetch(&other).unwrap(), [lines[1].1.as_str(), &lines[2].1]);
+        let cut = |mut packed: Vec<u8>| {
+            packed.truncate(packed.len() * 2 / 3);
+            packed
+        };
+        let files = [
+            gzip(text.as_bytes()),
+            zstd(text.trim_end().as_bytes()),
+            text.clone().into_bytes(),
+            cut(gzip(text.as_bytes())),
+            cut(zstd(text.as_bytes())),
+        ]
+        .map(|bytes| file_of(&bytes));
+        let inputs = || {
+            let inputs = files.each_ref().map(|file| Input::open(file.path()).unwrap());
+            let read = inputs.each_ref().map(|input| read(input).0);
+            // One that nobody has read.
+            (inputs.into_iter().chain([Input::open(files[0].path()).unwrap()]).collect::<Vec<_>>(), read)
+        };
+        let ((inputs, read), (others, _)) = (inputs(), inputs());
+        let none = Kept::of(&inputs, |_| Some(Vec::new())).unwrap();
+        let these = Kept::of(&inputs, |_| Some([some.as_slice(), &[u64::MAX]].concat())).unwrap();
+        let whole = Kept::of(&others, |_| None).unwrap();
+        let gone = Input::open(files[0].path()).unwrap();
+        // There is nothing to unpack any more.
+        drop(files);
+        let fetched = |kept: &Kept, number, offsets: &[u64]| kept.fetch(number, offsets).map(Result::unwrap);
+        for number in [2, 5] {
+            assert_eq!([&these, &whole].map(|kept| fetched(kept, number, &some)), [None, None], "{number}");
         }
-        let mut input = Input::open(plain.path()).unwrap();
-        input.keep(None).unwrap();
-        assert!(input.kept.is_none());
+        for number in [0, 1, 3, 4] {
+            assert_eq!(fetched(&none, number, &some), None);
+            let line = |offset: &u64| {
+                let line = read[number].iter().find(|(at, _)| at == offset);
+                line.map_or(String::new(), |(_, line)| line.clone())
+            };
+            let meant: Vec<String> = some.iter().map(line).collect();
+            let before = meant.iter().filter(|line| !line.is_empty()).count();
+            assert!(before == some.len() || number > 2 && before > 0, "{before} in {number}");
+            let three = [some[1], some[1], u64::MAX];
+            assert_eq!(fetched(&these, number, &three).unwrap(), [&*meant[1], &meant[1], ""]);
+            assert_eq!(fetched(&these, number, &other), None);
+            assert_eq!(fetched(&whole, number, &other).unwrap(), [lines[1].1.as_str(), &lines[2].1]);
+            assert_eq!(fetched(&whole, number, &three), None);
+            // In the line in which it breaks off more may be kept than was read; nobody asks for it.
+            assert_eq!(fetched(&these, number, &some).unwrap()[..before], meant[..before]);
+            assert_eq!(fetched(&whole, number, &some[..before]).unwrap(), meant[..before]);
+        }
+        let vanished = [gone];
+        assert!(vanished[0].blocks().is_err());
+        assert_eq!(fetched(&Kept::of(&vanished, |_| None).unwrap(), 0, &some), None);
+        let read_and_vanished = Kept::of(&others, |_| None).unwrap();
+        assert_eq!(fetched(&read_and_vanished, 0, &some), None);
+    }
+
+    #[test]
+    fn a_pipe_gives_itself_once_and_is_fetched_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let input = Input::open(&path).unwrap();
+        assert!(!input.is_file());
+        let packed = zstd(b"one\ntwo\nthree");
+        let to = path.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, packed).unwrap());
+        let meant = [(0, "one".to_owned()), (4, "two".to_owned()), (8, "three".to_owned())];
+        assert_eq!(read(&input), (meant.to_vec(), None));
+        writer.join().unwrap();
+        assert_eq!(input.fetch(&[4, 8]).unwrap(), ["two", "three"]);
+        let kept = Kept::of(std::slice::from_ref(&input), |_| None).unwrap();
+        assert_eq!(kept.fetch(0, &[0, 8]).unwrap().unwrap(), ["one", "three"]);
     }
 
     #[test]
@@ -683,11 +745,11 @@ mod tests {
 
     #[test]
     fn a_spooled_stream_is_fetched_again() {
-        let spool = Arc::new(Mutex::new(tempfile::tempfile().unwrap()));
+        let spool = Spool::new().unwrap();
         let packed = gzip(b"one\ntwo\n");
-        let mut stream = Spooled { from: packed.as_slice(), spool: Arc::clone(&spool) };
+        let mut stream = Spooled { from: packed.as_slice(), spool: spool.clone() };
         io::copy(&mut stream, &mut io::sink()).unwrap();
-        let input = Input { path: STDIN.into(), spool: Some(spool), kept: None };
+        let input = Input { path: STDIN.into(), at: Whereabouts::Stream(spool), form: OnceLock::new() };
         assert_eq!(input.fetch(&[4]).unwrap(), ["two"]);
     }
 }

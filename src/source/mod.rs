@@ -8,6 +8,7 @@ pub mod kept;
 pub mod live;
 pub mod now;
 pub mod sort;
+pub mod spool;
 
 #[cfg(test)]
 mod tests_real;

@@ -193,6 +193,11 @@ impl NowGuard {
         self.newest().max(self.ends.near)
     }
 
+    /// The same of a file beside others, the newest start of all of which is `newest`.
+    pub fn last_beside(&self, newest: Timestamp) -> Option<Timestamp> {
+        self.last().max(self.ends.far.range(..=newest + CONFIRMS).next_back().copied())
+    }
+
     fn judge(&mut self, batch: &mut Batch, number: usize, released: &mut Option<Batch>) {
         let (time, id) = (batch.rows[number].start, batch.rows[number].id);
         let is_ahead = |now: Timestamp| time > now + AHEAD;
@@ -449,6 +454,8 @@ mod tests {
         let mut guard = NowGuard::new(None);
         judged(&mut guard, "a@0-9 b@1-1000");
         assert_eq!((guard.newest(), guard.last()), (Some(hour(1.0)), Some(hour(9.0))));
+        assert_eq!(guard.last_beside(hour(975.9)), Some(hour(9.0)));
+        assert_eq!(guard.last_beside(hour(976.0)), Some(hour(1000.0)));
         let mut guard = NowGuard::new(None);
         judged(&mut guard, "a@0-30 b@1 c@10");
         assert_eq!((guard.newest(), guard.last()), (Some(hour(10.0)), Some(hour(30.0))));

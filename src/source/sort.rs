@@ -5,17 +5,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
-use std::path::Path;
-
-use tempfile::NamedTempFile;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use crate::record::batch::BadRow;
 use crate::record::scan::Scanner;
 use crate::record::{Locator, Timestamp};
 
 use super::file::{Input, ReadError};
+use super::spool::{Reader, Spool};
 
 /// Bytes of lines that are sorted at a time in memory.
 const RUN: usize = 64 << 20;
@@ -24,11 +21,22 @@ const RUN: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Sorted {
     /// The lines of every file, by time; equal times as they came.
-    pub file: NamedTempFile,
+    pub file: Spool,
     /// Lines that were too long to be kept, by file: they are in no order and in no file.
     pub left_out: Vec<(usize, BadRow)>,
     /// Files that could not be read to their end; what came before is in the file.
     pub broken: Vec<ReadError>,
+}
+
+/// Why files cannot be sorted.
+#[derive(Debug, thiserror::Error)]
+pub enum SortError {
+    /// One of them cannot be read at all.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What is sorted cannot be written or read back.
+    #[error("lines cannot be sorted on disk")]
+    Spool(#[from] io::Error),
 }
 
 /// Lines in memory: time, and where the line is.
@@ -39,16 +47,15 @@ struct Pending {
 }
 
 /// Sorts the lines of `inputs` into one file.
-pub fn sort(inputs: &[Input], scanner: &Scanner) -> Result<Sorted, ReadError> {
+pub fn sort(inputs: &[Input], scanner: &Scanner) -> Result<Sorted, SortError> {
     sort_in_runs(inputs, scanner, RUN)
 }
 
 /// The same with so many bytes of lines in memory: a run ends with the block that fills it.
-fn sort_in_runs(inputs: &[Input], scanner: &Scanner, run: usize) -> Result<Sorted, ReadError> {
+fn sort_in_runs(inputs: &[Input], scanner: &Scanner, run: usize) -> Result<Sorted, SortError> {
     let (mut runs, mut pending) = (Vec::new(), Pending::default());
     let (mut left_out, mut broken) = (Vec::new(), Vec::new());
     for (number, input) in inputs.iter().enumerate() {
-        let failed = |source: io::Error| ReadError { path: input.path().to_owned(), source };
         for block in input.blocks()? {
             let block = match block {
                 Ok(block) => block,
@@ -60,16 +67,14 @@ fn sort_in_runs(inputs: &[Input], scanner: &Scanner, run: usize) -> Result<Sorte
             left_out.extend(block.faults.iter().map(|bad| (number, bad.clone())));
             pending.take(&block.bytes, scanner);
             if pending.text.len() >= run {
-                runs.push(pending.write().map_err(failed)?);
+                runs.push(pending.write()?);
             }
         }
     }
-    let path = inputs.first().map_or_else(|| Path::new("-"), Input::path);
-    let failed = |source: io::Error| ReadError { path: path.to_owned(), source };
     if !pending.lines.is_empty() || runs.is_empty() {
-        runs.push(pending.write().map_err(failed)?);
+        runs.push(pending.write()?);
     }
-    Ok(Sorted { file: merge(runs).map_err(failed)?, left_out, broken })
+    Ok(Sorted { file: merge(runs)?, left_out, broken })
 }
 
 impl Pending {
@@ -89,37 +94,39 @@ impl Pending {
     }
 
     /// Writes what is pending as a run, sorted, and forgets it.
-    fn write(&mut self) -> io::Result<BufReader<File>> {
+    fn write(&mut self) -> io::Result<BufReader<Reader>> {
         // Stable: equal times stay as they came.
         self.lines.sort_by_key(|(time, _, _)| *time);
-        let mut run = BufWriter::new(tempfile::tempfile()?);
+        let spool = Spool::new()?;
+        let mut run = BufWriter::new(spool.clone());
         for (time, start, len) in &self.lines {
             run.write_all(&time.0.to_le_bytes())?;
             run.write_all(&(*len as u64).to_le_bytes())?;
             run.write_all(&self.text[*start..*start + *len])?;
         }
-        let mut file = run.into_inner()?;
-        file.rewind()?;
+        run.flush()?;
         self.lines.clear();
         self.text.clear();
-        Ok(BufReader::new(file))
+        Ok(BufReader::new(spool.reader()))
     }
 }
 
 /// Merges sorted runs. Of equal times the earlier run goes first.
-fn merge(mut runs: Vec<BufReader<File>>) -> io::Result<NamedTempFile> {
+fn merge(mut runs: Vec<BufReader<Reader>>) -> io::Result<Spool> {
     let mut next = BinaryHeap::new();
     for (number, run) in runs.iter_mut().enumerate() {
         next.extend(head(run)?.map(|(time, len)| Reverse((time, number, len))));
     }
-    let mut out = BufWriter::new(NamedTempFile::new()?);
+    let sorted = Spool::new()?;
+    let mut out = BufWriter::new(sorted.clone());
     while let Some(Reverse((_, number, len))) = next.pop() {
         let run = &mut runs[number];
         io::copy(&mut run.by_ref().take(len), &mut out)?;
         out.write_all(b"\n")?;
         next.extend(head(run)?.map(|(time, len)| Reverse((time, number, len))));
     }
-    Ok(out.into_inner()?)
+    out.flush()?;
+    Ok(sorted)
 }
 
 /// Time and length of a run's next line; none at its end.
@@ -136,6 +143,8 @@ fn head(run: &mut impl Read) -> io::Result<Option<(Timestamp, u64)>> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use tempfile::NamedTempFile;
 
     use super::*;
     use crate::record::Columns;
@@ -157,9 +166,7 @@ mod tests {
     }
 
     fn text_of(sorted: &Sorted) -> String {
-        let mut text = String::new();
-        sorted.file.reopen().unwrap().read_to_string(&mut text).unwrap();
-        text
+        io::read_to_string(sorted.file.reader()).unwrap()
     }
 
     #[test]

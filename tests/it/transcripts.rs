@@ -237,6 +237,36 @@ fn many_files_are_one_and_few_of_them_are_open_at_once() {
 }
 
 #[test]
+fn an_end_is_near_to_the_starts_in_every_file() {
+    const OVERLAP: &str = "rule: both\ntitle: Two machines for hours\nlevel: low\nmatch: {outcome: success}\n\
+                           overlap: {by: [user], for: 5h30m, where: {device: different}}\n";
+    let row = |id: &str, start: &str, end: &str| {
+        format!(
+            r#"{{"id":"{id}","user_name":"ana","client_name":"PC-{id}","start_time":"2026-03-{start}:00Z"{end}}}"#
+        )
+    };
+    // More than a day after its own start, less than a day after the other's.
+    let rows = [row("1", "04T18:00", r#","end_time":"2026-03-05T22:00:00Z""#), row("2", "04T23:00", "")];
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("rule.yaml", OVERLAP);
+    write("all.ndjson", &rows.join("\n"));
+    write("first.ndjson", &rows[0]);
+    write("second.ndjson", &rows[1]);
+    let replayed = |files: &[&str]| {
+        let mut replay = std::process::Command::new(LARUM);
+        replay.current_dir(&folder).args(["replay", "--rules", "rule.yaml", "--output", "json"]).args(files);
+        let output = replay.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let once = replayed(&["all.ndjson"]);
+    assert_eq!(once.lines().count(), 1, "{once}");
+    assert_eq!(replayed(&["first.ndjson", "second.ndjson"]), once);
+    assert_eq!(replayed(&["second.ndjson", "first.ndjson"]), once);
+}
+
+#[test]
 fn threads_and_repetition_change_nothing() {
     let lines = sign_ins(8_000);
     let once = alerts_of(&lines.join("\n"), &["--threads", "1"]);
