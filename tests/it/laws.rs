@@ -1098,6 +1098,26 @@ fn a_late_alert_is_resolved_by_the_next_sample_that_says_so() {
 }
 
 #[test]
+fn a_window_of_the_last_few_begins_at_its_first_whenever_what_is_older_was_let_go() {
+    let body = "match: {e2e_rtt|exists: true}\nmeasure: {field: e2e_rtt, stat: median, above: 300, last: 2, within: 1h, by: [user_name]}\nlate_within: 5m\n";
+    let slow =
+        |number: u32| Login::success(number, 20 * MINUTE * i64::from(number), "ana").rtt(100 + 150 * number);
+    let logins: Vec<Login> = (0..4).map(slow).collect();
+    let windows = |told: &Told| told.fired().map(|fired| (fired.from, fired.to)).collect::<Vec<_>>();
+    let world = World::new(&[rule("r", body)]);
+    let once = windows(&world.told(&logins));
+    assert_eq!(once, [(time(40 * MINUTE - 1), time(60 * MINUTE))]);
+    let mut run = world.run();
+    for login in &logins {
+        run.take(std::slice::from_ref(login));
+        run.progress(login.at);
+        run.progress(login.at + 10 * MINUTE);
+    }
+    run.finish();
+    assert_eq!(windows(&run.told), once);
+}
+
+#[test]
 fn a_late_hit_in_the_cooldown_of_the_open_alert_is_one_of_its_repeats() {
     let body = "match: {outcome: failure}\ncooldown: {for: 1h, by: [user_name]}\n";
     let mut logins = on_time([Login::failure(0, 0, "ana"), Login::failure(1, MINUTE, "ana")]);

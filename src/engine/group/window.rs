@@ -122,7 +122,8 @@ impl Group {
         let horizons = match program.verb.reach() {
             Reach::Time(within) | Reach::Bucket(within) => [Some((now - within - late, 0)), None],
             Reach::Last(last, within) => {
-                [Some((now - within - late, 0)), Some((now - late, last.saturating_sub(1)))]
+                // And the one before those: where it is near, the window begins after it.
+                [Some((now - within - late, 0)), Some((now - late, last))]
             }
             Reach::Records(keep) => [Some((now - late, keep.saturating_sub(1))), None],
             Reach::Pair(_) => [Some((now - late, 1)), None],
