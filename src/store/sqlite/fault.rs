@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -50,6 +50,15 @@ impl Fault {
             ),
             Self::Refused(_) => false,
         }
+    }
+
+    /// True where something half written must be taken back before the file can be read, and who asked may not
+    /// write.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        error.sqlite_error().is_some_and(|error| {
+            matches!(error.extended_code, ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY)
+        })
     }
 }
 

@@ -83,7 +83,11 @@ pub(super) fn writing(path: &Path, steps: &[&str]) -> Outcome<Connection> {
 /// A connection that only reads a file of the newest format.
 pub(super) fn reading(path: &Path, steps: &[&str]) -> Outcome<Connection> {
     let connection = connected(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let (found, known) = (schema::found(&connection)?, schema::format(steps));
+    let found = schema::found(&connection).map_err(|fault| {
+        let words = "a writing of it was cut off; the daemon takes back what is half written when it starts";
+        if fault.is_cut_off() { unusable(path, &words) } else { fault }
+    })?;
+    let known = schema::format(steps);
     if found > known {
         return Err(StoreError::TooNew { found, known }.into());
     }
@@ -94,9 +98,17 @@ pub(super) fn reading(path: &Path, steps: &[&str]) -> Outcome<Connection> {
     Ok(connection)
 }
 
-/// Looks at a file without changing it: its format.
+/// Looks at a file without changing it: its format. What a writing that was cut off has left is taken back
+/// first, by SQLite, which cannot read the file before.
 fn looked_at(path: &Path) -> Outcome<i64> {
-    let connection = connected(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    match looked_at_by(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Err(fault) if fault.is_cut_off() => looked_at_by(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+        looked => looked,
+    }
+}
+
+fn looked_at_by(path: &Path, how: OpenFlags) -> Outcome<i64> {
+    let connection = connected(path, how)?;
     let found = schema::found(&connection)?;
     let size = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     if size("page_count")?.saturating_mul(size("page_size")?) <= MAX_CHECKED {

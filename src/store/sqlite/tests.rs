@@ -163,6 +163,39 @@ fn commands_read_beside_a_running_daemon_and_without_one() {
     folder.store();
 }
 
+/// Copies the store of `folder`, and the journals beside it, to a folder of its own: what a daemon that is killed
+/// at this moment leaves behind.
+fn killed(folder: &Folder) -> Folder {
+    let left = Folder::new();
+    for suffix in ["", "-journal", "-wal"] {
+        let from = file::beside(&folder.path(), suffix);
+        if from.exists() {
+            fs::copy(from, file::beside(&left.path(), suffix)).unwrap();
+        }
+    }
+    left
+}
+
+#[test]
+fn a_writing_that_was_cut_off_is_taken_back() {
+    // Before it has a log the file has a journal, as in the first moments of the first daemon.
+    let folder = Folder::new();
+    let store = folder.store();
+    commit(&store, &fence(&store), two_entries()).unwrap();
+    drop(store);
+    let behind = folder.behind();
+    let mode: String = behind.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "delete");
+    behind.execute_batch("PRAGMA cache_size = 1; BEGIN IMMEDIATE; DELETE FROM journal").unwrap();
+    behind.execute_batch("CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i, randomblob(200) AS b FROM n").unwrap();
+    let left = killed(&folder);
+    assert!(file::beside(&left.path(), "-journal").metadata().unwrap().len() > 0);
+    let error = Sqlite::open_read_only(&left.path()).unwrap_err().to_string();
+    assert!(error.ends_with("the daemon takes back what is half written when it starts"), "{error}");
+    assert_eq!(span(&left.store()), Some((1, 2)));
+    assert_eq!(span(&Sqlite::open_read_only(&left.path()).unwrap()), Some((1, 2)));
+}
+
 #[test]
 fn reading_only_makes_no_file() {
     let folder = Folder::new();
