@@ -56,7 +56,8 @@ impl Scene {
         named.into_iter().map(|(name, taken)| (name.parse().unwrap(), taken)).collect()
     }
 
-    /// Sends what is still owed, on a clock that is past every lease and limit.
+    /// Sends what is still owed, on a clock that is past every lease and limit. The office goes on until a daemon
+    /// has ended, so that something may have been noted after the last look at it.
     pub async fn drain(&self, clock: Clock) {
         let settings = Settings { clock, watch: false, ..Settings::new(self.house.silent()) };
         live(settings, async |daemon| checker::settled(&*daemon.store).await).await.unwrap();
@@ -119,6 +120,7 @@ pub async fn oracle() -> Vec<Told> {
     let clock = Clock::at(WALL);
     let scene = office_scene(&clock).await;
     assert!(office_life(&scene, &clock, Steps::none()).await);
+    scene.drain(Clock::at(clock.now() + Millis::mins(10))).await;
     let store = checker::open(&scene.house.store()).await;
     let told = checker::alerts(&store).await;
     let checker = Checker::new(told.clone());
@@ -147,7 +149,9 @@ async fn dies_at(step: Step, oracle: Vec<Told>) -> usize {
     let store = checker::open(&scene.house.store()).await;
     checker.look(&store).await;
     checker.alerts(&store).await;
-    checker.deliveries(&store, &scene.received()).await
+    drop(store);
+    scene.drain(Clock::at(clock.now() + Millis::mins(10))).await;
+    checker.deliveries(&checker::open(&scene.house.store()).await, &scene.received()).await
 }
 
 /// Dies at each of `steps`; two daemons at a time, each in an office of its own.
