@@ -1,8 +1,8 @@
 //! Files of records into the engine, in the order that makes the same alerts whatever the number of
 //! threads and the size of blocks.
 //!
-//! Each file is a source of its own: the one that is furthest behind is read on, a round of so many
-//! blocks at a time. Of many files each is looked into for where it begins, and opened when the others have come
+//! The file that is furthest behind is read on, a round of so many blocks at a time, and all are known up to where
+//! the last of them is. Of many files each is looked into for where it begins, and opened when the others have come
 //! there: a year of daily files takes no more memory than one of them. While a block is judged, in order, by one thread, the others read and scan those
 //! that follow it, on the guess that all their rows are new; those that came again with other content are
 //! scanned again.
@@ -85,7 +85,7 @@
 //! What is left: hits of the last hour in one ring a rule instead of a list a group, which is as good as all that
 //! native rules wait for; counts of owners of a hit's values, three up and three down a hit.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -96,8 +96,9 @@ use crate::engine::{Engine, Fresh, Generation, Guess, Hit, Outcome, Scratch, Sou
 use crate::record::batch::{BadRow, Timed};
 use crate::record::describe::Describer;
 use crate::record::scan::{Fault, Mapping, Origin, Scanner};
-use crate::record::{Batch, Locator, Millis, Phase, Timestamp};
+use crate::record::{Batch, Locator, Millis, Phase, RowId, Timestamp};
 use crate::source::kept::Kept;
+use crate::source::now::MAX_HELD;
 use crate::source::sort::sort;
 use crate::source::{Block, Blocks, Input, NowGuard};
 
@@ -134,6 +135,9 @@ impl Feed {
         self.engine.advance(batch, hits)
     }
 }
+
+/// What the engine hears of: all files together.
+const FILES: SourceId = SourceId(0);
 
 /// How files are read.
 #[derive(Debug, Clone, clap::Args)]
@@ -334,6 +338,9 @@ struct Ahead<'a> {
     front: Mutex<Front<'a>>,
 }
 
+/// How far a file is, and its number.
+type Turn = (Option<Timestamp>, usize);
+
 /// How far a file has been read.
 struct Front<'a> {
     input: &'a Input,
@@ -348,13 +355,23 @@ struct Front<'a> {
 
 /// What is known of a file from the rows that were judged.
 struct Judged {
-    source: SourceId,
     guard: NowGuard,
     /// Newest start among the rows that were taken in; before the first, where it begins, if somebody looked.
     newest: Option<Timestamp>,
+    /// Its newest row, as the others know it.
+    known: Option<(Timestamp, RowId)>,
+    /// It was read to its end, and this is the first of the rows that are ahead of all it shows.
+    waits: Option<Timestamp>,
     done: bool,
     /// Blocks that threads were asked to read ahead and that are not taken yet.
     asked: usize,
+}
+
+impl Judged {
+    /// How far it is.
+    fn place(&self) -> Option<Timestamp> {
+        self.newest.max(self.waits)
+    }
 }
 
 /// A block that was scanned, and what it may bring.
@@ -378,6 +395,12 @@ struct Reader<'a> {
     engine: Engine,
     shared: &'a Shared,
     settle: Millis,
+    /// Of the other files that are not at their end the least of [`Judged::place`].
+    others: Option<Timestamp>,
+    /// Rows that may confirm those of other files: the newest of each, and those that wait.
+    beside: BTreeSet<(Timestamp, RowId)>,
+    /// The newest time that the rows of a file have confirmed.
+    confirmed: Option<Timestamp>,
     watcher: &'a mut dyn Watcher,
     read: u64,
     timed: Timed,
@@ -428,7 +451,6 @@ impl FileArguments {
         let (mut readings, mut files) = (Vec::new(), Vec::new());
         let many = inputs.len() > MAX_AHEAD;
         for (number, input) in inputs.iter().enumerate() {
-            let source = SourceId(u16::try_from(number)?);
             let blocks = input.blocks()?;
             if blocks.is_packed() {
                 watcher.packed();
@@ -440,7 +462,7 @@ impl FileArguments {
                 (None, Some(blocks))
             };
             let guard = NowGuard::new(self.now);
-            files.push(Judged { source, guard, newest, done: false, asked: 0 });
+            files.push(Judged { guard, newest, known: None, waits: None, done: false, asked: 0 });
             let front = Front { input, blocks, coming: VecDeque::new(), ended: false, broken: None };
             let base = Locator((number as u64) << OFFSET_BITS);
             readings.push(Ahead { base, front: Mutex::new(front) });
@@ -450,6 +472,9 @@ impl FileArguments {
             engine,
             shared: &shared,
             settle: self.settle,
+            others: None,
+            beside: BTreeSet::new(),
+            confirmed: None,
             watcher,
             read: 0,
             timed: Timed::default(),
@@ -572,21 +597,17 @@ impl Reader<'_> {
     ) where
         Self: 'scope,
     {
-        for file in files.iter() {
-            self.engine.add_source(file.source, None);
-        }
-        for file in files.iter().filter(|file| file.newest.is_some()) {
-            let outcome = self.progress(file);
-            self.watcher.outcome(outcome);
-        }
+        self.engine.add_source(FILES, None);
         let (alone, ahead) = (rayon::current_num_threads() == 1, files.len() <= MAX_AHEAD);
-        // The file that is furthest behind goes on; the first one of those.
-        while let Some((file, reading)) = files
-            .iter_mut()
-            .zip(readings)
-            .filter(|(file, _)| !file.done)
-            .min_by_key(|(file, _)| (file.newest, file.source))
-        {
+        let mut going: BTreeSet<Turn> =
+            (0..files.len()).map(|number| (files[number].place(), number)).collect();
+        let mut waiting: BTreeSet<Turn> = BTreeSet::new();
+        while let Some(turn) = self.next(files, &going, &waiting) {
+            let _ = going.remove(&turn) || waiting.remove(&turn);
+            let others = going.first().into_iter().chain(waiting.first()).map(|(place, _)| *place).min();
+            self.others = others.unwrap_or(Some(Timestamp::MAX));
+            let (file, reading) = (&mut files[turn.1], &readings[turn.1]);
+            let mut ended = false;
             for left in (1..=BLOCKS_AT_A_TIME).rev() {
                 let scanned = if alone {
                     // A block at a time, which stays in the caches of the one thread.
@@ -598,7 +619,7 @@ impl Reader<'_> {
                 };
                 let Some(scanned) = scanned else {
                     self.broken.extend(lock(&reading.front).broken.take());
-                    file.done = true;
+                    ended = true;
                     break;
                 };
                 progress.read(scanned.bytes, self.read);
@@ -606,21 +627,40 @@ impl Reader<'_> {
                     lock(&reading.front).recycle(bytes);
                 }
             }
-            let outcome = if file.done { self.end(file) } else { self.progress(file) };
-            self.watcher.outcome(outcome);
+            if let Some(before) = std::mem::replace(&mut file.known, file.guard.newest_row()) {
+                self.beside.remove(&before);
+            }
+            self.beside.extend(file.known);
+            self.confirmed = self.confirmed.max(file.guard.confirmed());
+            if !ended {
+                going.insert((file.place(), turn.1));
+            } else if self.waits(file) {
+                waiting.insert((file.place(), turn.1));
+            } else {
+                self.end(file);
+            }
+            self.progress(file);
         }
-        self.end_all(files);
+        self.finish(files);
+    }
+
+    /// The file that goes on: the one that is furthest behind, and the first one of those. One that waits does so
+    /// when another has confirmed what is ahead in it, or none can any more.
+    fn next(&self, files: &[Judged], going: &BTreeSet<Turn>, waiting: &BTreeSet<Turn>) -> Option<Turn> {
+        let first = going.first();
+        let behind = waiting.iter().take_while(|(place, _)| first.is_none_or(|(other, _)| place <= other));
+        let mut confirmed =
+            behind.filter(|(_, number)| files[*number].guard.confirms(self.confirmed, &self.beside));
+        confirmed.next().or(first).or(waiting.first()).copied()
     }
 
     /// Every file is at its end. An end that is far ahead of the starts in its own file may be near to one in
     /// another, as if all stood in one.
-    fn end_all(&mut self, files: &[Judged]) {
-        let Some(newest) = files.iter().filter_map(|file| file.guard.newest()).max() else { return };
-        let ends = files.iter().filter_map(|file| Some((file.guard.last_beside(newest)?, file.source)));
-        if let Some((last, source)) = ends.max() {
-            let outcome = self.engine.finish(source, last);
-            self.watcher.outcome(outcome);
-        }
+    fn finish(&mut self, files: &[Judged]) {
+        let newest = files.iter().filter_map(|file| file.guard.newest()).max().unwrap_or(Timestamp::MIN);
+        let last = files.iter().filter_map(|file| file.guard.last_beside(newest)).max();
+        let outcome = self.engine.finish(FILES, last.unwrap_or(newest));
+        self.watcher.outcome(outcome);
     }
 
     /// A file's next block. Others read at most so many ahead of it; while it is not there yet, this
@@ -702,8 +742,7 @@ impl Reader<'_> {
                 let before = std::mem::replace(&mut hits, rest);
                 let outcome = self.engine.advance(batch, before);
                 self.watcher.outcome(outcome);
-                let outcome = self.progress(file);
-                self.watcher.outcome(outcome);
+                self.progress(file);
             }
             file.newest = file.newest.max(Some(start));
         }
@@ -711,18 +750,38 @@ impl Reader<'_> {
         self.watcher.outcome(outcome);
     }
 
-    fn progress(&mut self, file: &Judged) -> Outcome {
-        match file.newest {
-            Some(newest) => {
-                let watermark = newest - self.settle;
-                self.engine.progress(file.source, watermark, watermark)
-            }
-            None => Outcome::default(),
+    /// All files are complete up to where the last of them is, which is this one or another.
+    fn progress(&mut self, file: &Judged) {
+        let newest = if file.done { self.others } else { file.place().min(self.others) };
+        // When all are at their end, that is the watermark; and what waits for nobody may be a wrong date.
+        let last = self.others == Some(Timestamp::MAX) && (file.done || file.waits.is_some());
+        if let Some(newest) = newest.filter(|_| !last) {
+            let watermark = newest - self.settle;
+            let outcome = self.engine.progress(FILES, watermark, watermark);
+            self.watcher.outcome(outcome);
         }
     }
 
-    /// The file is at its end: what nobody confirmed is future, and its last record is its watermark.
-    fn end(&mut self, file: &mut Judged) -> Outcome {
+    /// Whether a file that was read to its end goes on: rows that are ahead of all it shows wait until the others
+    /// have come there, which may confirm them, as if all stood in one.
+    fn waits(&mut self, file: &mut Judged) -> bool {
+        match file.waits.take() {
+            None if self.others < Some(Timestamp::MAX) => {
+                let room = MAX_HELD.saturating_sub(self.beside.len());
+                self.beside.extend(file.guard.held().take(room));
+            }
+            _ => {
+                let Some(released) = file.guard.confirm(self.confirmed, &self.beside) else { return false };
+                self.judge(file, released, None);
+                self.confirmed = self.confirmed.max(file.guard.confirmed());
+            }
+        }
+        file.waits = file.guard.held().next().map(|(time, _)| time);
+        file.waits.is_some()
+    }
+
+    /// The file is at its end: what nobody confirmed is future.
+    fn end(&mut self, file: &mut Judged) {
         let (rest, faults) = file.guard.finish();
         for fault in faults {
             self.quarantine(&fault);
@@ -730,8 +789,7 @@ impl Reader<'_> {
         if let Some(batch) = rest {
             self.judge(file, batch, None);
         }
-        let last = file.guard.last().unwrap_or(Timestamp::MIN);
-        self.engine.finish(file.source, last)
+        file.done = true;
     }
 
     fn count(&mut self, batch: &Batch) {

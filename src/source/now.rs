@@ -162,6 +162,57 @@ impl NowGuard {
         released
     }
 
+    /// Rows that are held, and the times they are dated.
+    pub fn held(&self) -> impl Iterator<Item = (Timestamp, RowId)> {
+        self.held_times.iter().copied()
+    }
+
+    /// The newest time that the rows have confirmed.
+    pub fn confirmed(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// The newest row that was admitted.
+    pub fn newest_row(&self) -> Option<(Timestamp, RowId)> {
+        self.newest[0]
+    }
+
+    /// Whether [`Self::confirm`] gives anything.
+    pub fn confirms(&self, confirmed: Option<Timestamp>, beside: &BTreeSet<(Timestamp, RowId)>) -> bool {
+        let first = self.held_times.first().map(|(time, _)| *time);
+        first.is_some() && first <= self.come_to(confirmed, beside).map(|now| now + AHEAD)
+    }
+
+    /// Other files show that time has come to `confirmed`, and have the rows `beside`, which confirm what is near
+    /// to them: gives those held that are not ahead any more. Where now is told, nothing changes.
+    pub fn confirm(
+        &mut self,
+        confirmed: Option<Timestamp>,
+        beside: &BTreeSet<(Timestamp, RowId)>,
+    ) -> Option<Batch> {
+        let mut released = None;
+        self.now = self.come_to(confirmed, beside);
+        self.release(None, &mut released);
+        released
+    }
+
+    /// What now is beside others.
+    fn come_to(
+        &self,
+        confirmed: Option<Timestamp>,
+        beside: &BTreeSet<(Timestamp, RowId)>,
+    ) -> Option<Timestamp> {
+        if self.tells != Tells::Rows {
+            return self.now;
+        }
+        let is_near = |(time, whose): &&(Timestamp, RowId)| {
+            let range = (*time - CONFIRMS, RowId([0; 16]))..=(*time + CONFIRMS, RowId([u8::MAX; 16]));
+            beside.range(range).any(|(_, other)| other != whose)
+        };
+        let near = self.held_times.iter().filter(is_near).map(|(time, _)| *time).max();
+        self.now.max(confirmed).max(near)
+    }
+
     /// The file is at its end: rows whose time nobody confirmed are future. If no time was ever
     /// confirmed, now is the newest there is, and every row is admitted.
     pub fn finish(&mut self) -> (Option<Batch>, Vec<BadRow>) {

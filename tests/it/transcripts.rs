@@ -236,6 +236,70 @@ fn many_files_are_one_and_few_of_them_are_open_at_once() {
     }
 }
 
+/// What `larum replay` prints of these files, as NDJSON, and what it says of lines that are ahead of now.
+fn replayed_files(files: &[String], threads: &str) -> (String, Option<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut replay = std::process::Command::new(LARUM);
+    replay.args(["replay", "--rules", "rules/identity/failure-burst.yaml", "--rules"]);
+    let all = "rule: each\ntitle: Each\nlevel: low\nmatch: {e2e_rtt|exists: true}\n";
+    std::fs::write(folder.path().join("each.yaml"), all).unwrap();
+    replay.arg(folder.path().join("each.yaml")).args(["--output", "json", "--threads", threads]);
+    for (number, file) in files.iter().enumerate() {
+        let path = folder.path().join(format!("{number:02}.ndjson"));
+        std::fs::write(&path, file).unwrap();
+        replay.arg(path);
+    }
+    let output = replay.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let ahead = told
+        .lines()
+        .find(|line| line.contains("ahead of now"))
+        .map(|line| line.split_once(';').map_or(line, |(count, _)| count).to_owned());
+    (String::from_utf8(output.stdout).unwrap(), ahead)
+}
+
+#[test]
+fn time_that_has_come_in_one_file_has_come_in_all() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut at, mut rows) = (1_767_603_600_000, Vec::new());
+    for number in 0..240 {
+        // Crowds, nights, and lone rows with days before and after them.
+        at += [1_000, 40_000, 3_600_000, 40 * 3_600_000]
+            [if random.u8(0..10) < 8 { random.usize(0..2) } else { random.usize(2..4) }];
+        let reason = if random.bool() { "Incorrect username or password" } else { "" };
+        let row = |at: i64| {
+            let at = larum::record::Timestamp(at);
+            format!(
+                "{{\"transaction_id\":\"t{number}\",\"computer_name\":\"D\",\"user_name\":\"user{}\",\"connection_start_time\":\"{at}\",\"connection_failure_reason\":\"{reason}\",\"e2e_rtt\":9}}\n",
+                number % 3
+            )
+        };
+        // Now and then a clock is wrong by many years.
+        rows.push(if number % 60 == 50 {
+            row(at + 600_000_000_000 + at * i64::from(number) / 500)
+        } else {
+            row(at)
+        });
+    }
+    let once = replayed_files(&[rows.concat()], "1");
+    assert_eq!(once.0.matches("\"rule\":\"each\"").count(), 236, "{:?}", once.1);
+    assert!(once.1.as_deref().is_some_and(|told| told.contains("4 lines")), "{:?}", once.1);
+    for parts in [2, 3, 5, 9, 24, 240] {
+        let mut cuts: Vec<usize> = (1..parts).map(|_| random.usize(1..rows.len())).collect();
+        if parts == rows.len() {
+            cuts = (1..parts).collect();
+        }
+        cuts.extend([0, rows.len()]);
+        cuts.sort_unstable();
+        let mut files: Vec<String> = cuts.windows(2).map(|cut| rows[cut[0]..cut[1]].concat()).collect();
+        random.shuffle(&mut files);
+        for threads in ["1", "2"] {
+            assert!(replayed_files(&files, threads) == once, "{parts} files");
+        }
+    }
+}
+
 #[test]
 fn an_end_is_near_to_the_starts_in_every_file() {
     const OVERLAP: &str = "rule: both\ntitle: Two machines for hours\nlevel: low\nmatch: {outcome: success}\n\
