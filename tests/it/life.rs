@@ -1,6 +1,6 @@
 //! A tenant's life from its journal: lanes, generations, rules that learn, news.
 
-use larum::alert::State;
+use larum::alert::{Draft, State};
 use larum::daemon::life::{Halt, Life, MAX_ROWS, OFFSET_BITS};
 use larum::engine::{GenerationText, Limits, Note, SourceId, seen};
 use larum::record::fact::FailureKind;
@@ -794,6 +794,60 @@ fn an_entry_that_cannot_be_taken_in_changes_nothing() {
         assert_eq!(life.apply(&Entry { seq, at: Timestamp(0), event }).unwrap_err(), halt);
         assert_eq!(life.snapshot().unwrap(), before);
     }
+}
+
+// --- journals that forgot their beginning
+
+#[test]
+fn rules_learn_from_what_is_kept_where_the_journal_forgot_what_they_had_learnt_from() {
+    let mut tale = Tale::new(&[rule("r", OF_DESKTOPS)]);
+    for number in 0..3 {
+        tale.read(DESKTOPS, &[failure(DESKTOPS, number, i64::from(number) * HOUR)]);
+    }
+    // At entry 1 of those that are kept then.
+    let changed = text(&[rule("r", &OF_DESKTOPS.replace("10m", "3h"))]);
+    let adopted = tale.rules_learnt(&changed, &["r"]);
+    tale.progress_all(2 * HOUR);
+    tale.read(DESKTOPS, &[failure(DESKTOPS, 3, 4 * HOUR)]);
+    tale.progress_all(4 * HOUR);
+    let (mut fired, mut learnt) = (Vec::new(), 0);
+    for forgotten in 0..usize::try_from(adopted).unwrap() {
+        let mut life = Life::new(TENANT);
+        for id in [DESKTOPS, APPS, LAUNCHES] {
+            life.know(lane(id));
+        }
+        let kept = &tale.entries[forgotten..];
+        let mut times = Vec::new();
+        for entry in kept {
+            if let Event::Generation { digest } = &entry.event {
+                life.offer(tale.texts[digest].compile().generation);
+            }
+            let outcome = match life.apply(entry) {
+                Ok(outcome) => outcome,
+                Err(Halt::Rebuild { rules, from, last }) => {
+                    let mut rebuild = life.rebuild(&changed, &rules);
+                    let all = kept.iter().filter(|entry| (from..=last).contains(&entry.seq));
+                    for entry in all {
+                        rebuild.take(entry).unwrap();
+                    }
+                    learnt += 1;
+                    life.bring(rebuild);
+                    life.apply(entry).unwrap()
+                }
+                Err(halt) => panic!("{forgotten} forgotten: {halt}"),
+            };
+            times.extend(outcome.drafts.iter().filter_map(|draft| match draft {
+                Draft::Fired(fired) => Some((fired.at, fired.standing)),
+                Draft::Changed(_) => None,
+            }));
+        }
+        fired.push(times);
+    }
+    assert_eq!(learnt, fired.len(), "they learn, and once");
+    let told = vec![(time(HOUR), false), (time(4 * HOUR), false)];
+    assert_eq!(fired[..2], [told.clone(), told]);
+    // Lanes whose joining is forgotten join anew.
+    assert!(fired[2..].iter().all(Vec::is_empty), "{fired:?}");
 }
 
 // --- lanes that are read apart

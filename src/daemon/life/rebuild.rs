@@ -77,10 +77,13 @@ impl Rebuild {
         self.lanes == lanes
     }
 
-    /// Whether these rules have learnt from entries `from` to `last` of these lanes.
+    /// Whether these rules have learnt from all that is kept of entries `from` to `last` of these lanes: the journal
+    /// may have forgotten the first of them since, or all.
     pub(super) fn learnt(&self, rules: &[RuleId], (from, last): (u64, u64), lanes: &[Lane]) -> bool {
         let all = rules.iter().all(|rule| self.rules.contains(rule)) && rules.len() == self.rules.len();
-        all && self.first == Some(from) && self.life.seq == Some(last) && self.heard(lanes)
+        let learnt =
+            self.first.is_none_or(|first| first >= from) && self.life.seq.is_none_or(|seq| seq == last);
+        all && learnt && self.heard(lanes)
     }
 
     pub(super) fn end(self) -> (Engine, Standing) {
