@@ -127,6 +127,7 @@ pub(crate) fn alert(id: u8, revision: u32, state: State, at: i64) -> Alert {
         observe: false,
         held_by: Vec::new(),
         released: false,
+        notify: Vec::new(),
         why_level: "rule".to_owned(),
         runbook: None,
         evidence: Evidence { first: vec![map("user_name", json!("Ana"))], last: Vec::new() },

@@ -29,12 +29,14 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// The file's own path, so that two names of one file take the same lock.
 pub(super) fn resolved(path: &Path) -> Outcome<PathBuf> {
-    if let Ok(path) = path.canonicalize() {
-        return Ok(path);
-    }
-    let name = path.file_name().ok_or_else(|| unusable(path, &"it names no file"))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(folder.canonicalize().map_err(|error| unusable(path, &error))?.join(name))
+    path.canonicalize().map_err(|error| unusable(path, &error))
+}
+
+/// The same of a file that may be none yet: a link may lead to it, so that it is made first.
+pub(super) fn made(path: &Path) -> Outcome<PathBuf> {
+    private(OpenOptions::new().write(true).create(true).truncate(false), path)
+        .map_err(|error| unusable(path, &error))?;
+    resolved(path)
 }
 
 /// Takes the store for this process, for as long as the file that is returned lives.
@@ -58,8 +60,6 @@ fn private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 /// A connection that writes, to a file of the newest format; it is made or brought forward.
 pub(super) fn writing(path: &Path, steps: &[&str]) -> Outcome<Connection> {
-    private(OpenOptions::new().write(true).create(true).truncate(false), path)
-        .map_err(|error| unusable(path, &error))?;
     // A file that is not ours is only read.
     let (found, known) = (looked_at(path)?, schema::format(steps));
     if found > known {

@@ -86,7 +86,7 @@ impl Sqlite {
     }
 
     fn open_with(path: &Path, steps: &[&str]) -> Outcome<Self> {
-        let path = file::resolved(path)?;
+        let path = file::made(path)?;
         let lock = file::take(&path)?;
         let writer = Writer::start(file::writing(&path, steps)?)?;
         Self::with(Some(lock), Some(writer), path, steps)

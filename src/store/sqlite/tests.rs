@@ -126,6 +126,19 @@ fn another_name_of_the_same_file_takes_the_same_lock() {
 
 #[cfg(unix)]
 #[test]
+fn a_link_to_a_file_that_is_not_made_yet_takes_its_lock() {
+    let folder = Folder::new();
+    let alias = folder.0.path().join("alias.db");
+    std::os::unix::fs::symlink("larum.db", &alias).unwrap();
+    let first = Sqlite::open(&alias).unwrap();
+    for name in [alias, folder.path()] {
+        assert!(matches!(Sqlite::open(&name), Err(StoreError::Taken { .. })));
+    }
+    drop(first);
+}
+
+#[cfg(unix)]
+#[test]
 fn nobody_else_may_read_the_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
