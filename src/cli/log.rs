@@ -24,6 +24,8 @@ impl Log {
             EnvFilter::new("info")
         });
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A line that cannot be written is lost: to say so on the same stream, which is full or closed, ends the process.
+        let lines = lines.log_internal_errors(false);
         match self {
             // A record's text may stand in a line: no colour means no escape of any kind is passed on.
             Self::Text => lines.with_ansi(show::colour_on_stderr()).with_target(false).init(),
