@@ -267,6 +267,11 @@ impl Own {
         }
     }
 
+    /// What alerts of this kind are open of.
+    pub fn open(&self, kind: Kind) -> impl Iterator<Item = String> {
+        self.told.keys().filter(move |(other, _)| *other == kind).map(|(_, subject)| subject.clone())
+    }
+
     /// The alert to tell now, if one is to be told.
     pub fn tell(&mut self, event: &Event, now: Timestamp, version: &str) -> Option<Alert> {
         let key = (event.kind, event.subject.clone());
@@ -347,6 +352,7 @@ fn alert(event: &Event, text: &str, now: Timestamp, version: &str) -> Option<Ale
         observe: false,
         held_by: Vec::new(),
         released: false,
+        notify: Vec::new(),
         why_level: "rule".to_owned(),
         runbook: None,
         evidence: Evidence::default(),

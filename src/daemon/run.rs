@@ -4,6 +4,7 @@
 //! what is around: orders, reloads, Larum's own alerts, the status, the service manager.
 
 mod desk;
+mod gone;
 mod parting;
 mod reload;
 mod start;

@@ -147,6 +147,7 @@ impl Daemon {
             }
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);
+            self.bury_gone().await?;
             let _ = self.pollers.stop.send(true);
             while self.pollers.tasks.join_next().await.is_some() {}
             self.pollers.stop = watch::channel(false).0;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::*;
 use crate::alert::State;
 use crate::daemon::build;
+use crate::route::Standing;
 use crate::store::filling::Filling;
 use crate::store::sqlite::Sqlite;
-use crate::store::{AlertQuery, KeptAlert};
+use crate::store::{AlertQuery, DeliveryQuery, KeptAlert};
 
 const CONFIG: &str = "store: larum.db
 rules: [rules]
@@ -285,6 +286,58 @@ async fn a_try_that_failed_is_shown_at_once_and_after_a_restart() {
     assert!(failed.reason.starts_with("try again: cannot append to "), "{failed:?}");
     assert!(failed.next.is_some(), "{failed:?}");
     assert_eq!((&receivers["hook"].failure, &receivers["kept"].last_failed), (&None, &None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_receiver_that_is_gone_is_dead_and_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let hook = "kept.ndjson}\n  - {name: hook, kind: file, path: hook.ndjson}";
+    let config = CONFIG.replace("kept.ndjson}", hook).replace("to: [kept]", "to: [kept, hook]");
+    write(here, "larum.yaml", &config);
+    write(here, "rules/any.yaml", RULE);
+    write(here, "in/a.ndjson", "");
+    // A folder takes no lines.
+    std::fs::create_dir(here.join("hook.ndjson")).unwrap();
+    let settings = || Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let now = settings().clock.now();
+    let mut daemon = Daemon::start(settings()).await.unwrap();
+    let name: ReceiverName = "hook".parse().unwrap();
+    daemon.heard(dispatch::Event::Paused { receiver: name.clone(), reason: "410".to_owned() }).await.unwrap();
+    let store = daemon.store();
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    let row =
+        format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{now}\"}}\n");
+    write(here, "in/a.ndjson", &row);
+    let tried = async || store.last_tried(name.clone()).await.unwrap();
+    until("a try whose outcome is known", tried).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    drop(store);
+
+    write(here, "larum.yaml", CONFIG);
+    for life in 0..2 {
+        let daemon = started_again(settings).await;
+        let store = daemon.store();
+        let query = || DeliveryQuery { receiver: Some(name.clone()), most: 10, ..DeliveryQuery::default() };
+        let of_hook = store.deliveries(query()).await.unwrap();
+        let standing = of_hook.iter().map(|one| one.standing.clone()).collect::<Vec<_>>();
+        let reason = "its receiver is not configured any more";
+        assert!(
+            matches!(&*standing, [Standing::Dead { reason: told, .. }] if told == reason),
+            "{life}: {standing:?}"
+        );
+        let dead = own_of(&*store, "larum-dead-letter").await;
+        assert_eq!((dead.len(), dead[0].now.count), (1, 1), "it is told once");
+        assert!(
+            dead[0].now.title.starts_with("receiver hook is not configured any more, and 1 of its messages"),
+            "{}",
+            dead[0].now.title
+        );
+        let paused = own_of(&*store, "larum-receiver-paused").await;
+        assert_eq!(paused.iter().map(|kept| kept.now.state).collect::<Vec<_>>(), [State::Resolved]);
+    }
 }
 
 async fn own(store: &dyn Store) -> Vec<KeptAlert> {
