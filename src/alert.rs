@@ -362,6 +362,9 @@ pub struct Alert<R = Map<String, Json>> {
     /// It was held back up to this revision: the digest that tells of it is owed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
+    /// Receivers that the rule names, who hear of it besides those of the routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
     /// `rule`, or which line of `levels`.
     pub why_level: String,
     /// What to do.

@@ -116,6 +116,7 @@ fn rules_of(parts: &Parts, problems: &mut Problems) -> Option<Loaded> {
         of_tests: false,
         facts: std::sync::Arc::default(),
         logsources: config.logsources.clone(),
+        receivers: Some(parts.receivers.iter().map(|built| built.name.to_string()).collect()),
     };
     let lists: Vec<_> = config.lists.iter().map(|list| (list.name.as_str(), list.path.as_path())).collect();
     match load((&config.rules, &config.sigma), &lists, &around) {

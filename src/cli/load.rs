@@ -176,7 +176,11 @@ impl RuleArguments {
         let of_tests = known == Known::OfTests && config.is_none() && files.is_empty();
         let facts = config.as_ref().map(Config::facts).unwrap_or_default();
         let facts = Arc::new(facts);
-        load((paths.unwrap_or(usual), sigma), &files, &Around { zone, declared, of_tests, facts, logsources })
+        load(
+            (paths.unwrap_or(usual), sigma),
+            &files,
+            &Around { zone, declared, of_tests, facts, logsources, receivers: None },
+        )
     }
 }
 
@@ -193,6 +197,8 @@ pub struct Around {
     pub facts: Arc<Facts>,
     /// Whose records the logsources of Sigma documents are.
     pub logsources: LogSourceMap,
+    /// Receivers that rules may name; none: nobody has said which there are.
+    pub receivers: Option<Vec<String>>,
 }
 
 /// The configuration at `path`; no secret is read.
@@ -248,6 +254,7 @@ pub fn load(
         lists: &names,
         scripts: &rules::scripts(&texts),
         lists_of_tests: around.of_tests,
+        receivers: around.receivers.as_deref(),
         ..Options::default()
     };
     let documents = Documents { texts: documents, logsources: &around.logsources };

@@ -118,7 +118,9 @@ pub fn build(
     let Some(Parts { config, receivers, sources, admin, heartbeat }) = parts else {
         return Err(BuildError::Faults(doubts.render(false)));
     };
-    let (generation, mut rules_off, mut problems) = rules(&config, last.map(|(generation, _)| generation))?;
+    let known: Vec<String> = receivers.iter().map(|built| built.name.to_string()).collect();
+    let (generation, mut rules_off, mut problems) =
+        rules(&config, &known, last.map(|(generation, _)| generation))?;
     let (geography, geo_off) = geography(&config, last.map(|(_, geography)| geography))?;
     rules_off.extend(geo_off);
     problems.insert(0, doubts);
@@ -130,6 +132,7 @@ pub fn build(
         ops: config.ops.clone(),
         people: names(|built| built.kind.human && built.closed.is_none()),
         ends: names(|built| built.closed.unwrap_or(built.kind.ends)),
+        receivers: names(|_| true),
     };
     Ok(Built {
         config,
@@ -250,8 +253,8 @@ fn is_whole(file: &RuleText, lists: &[String]) -> bool {
     read.iter().all(|one| !one.problems.has_errors())
 }
 
-/// The rules as they can be put in force.
-fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildError> {
+/// The rules as they can be put in force, beside receivers of these names.
+fn rules(config: &Config, receivers: &[String], last: Option<&GenerationText>) -> Result<Rules, BuildError> {
     let (texts, mut told) = config::rules::texts(&config.rules)?;
     let (documents, unreadable) = config::rules::sigma(&config.sigma)?;
     told.extend(unreadable);
@@ -277,7 +280,7 @@ fn rules(config: &Config, last: Option<&GenerationText>) -> Result<Rules, BuildE
         scripts,
         ..GenerationText::default()
     };
-    let compiled = generation.compile();
+    let compiled = generation.compile_for(receivers);
     told.extend(compiled.problems);
     let mut named = config.problems();
     // One that does not load may be the one that is meant.

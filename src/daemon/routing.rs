@@ -21,6 +21,8 @@ pub struct Routing {
     pub people: BTreeSet<ReceiverName>,
     /// Receivers that are told of each end: programs, and services that keep incidents.
     pub ends: BTreeSet<ReceiverName>,
+    /// All receivers: a rule that stays in force may name one that is gone.
+    pub receivers: BTreeSet<ReceiverName>,
 }
 
 impl Routing {
@@ -138,13 +140,20 @@ impl Routing {
         self.hears(alert).into_iter().map(|(receiver, _)| receiver).collect()
     }
 
-    /// Who hears of `alert`, and by which route; Larum's own need none.
+    /// Who hears of `alert`, and by which route; those that its rule names need none, nor do Larum's own alerts.
     fn hears(&self, alert: &Alert) -> Vec<(ReceiverName, Option<usize>)> {
         if alert.tenant.as_ref() == TENANT && !self.ops.is_empty() {
             return self.ops.iter().map(|name| (name.clone(), None)).collect();
         }
-        let told = self.routes.receivers(alert).into_iter();
-        told.map(|(receiver, route)| (receiver, Some(route))).collect()
+        let by_routes = self.routes.receivers(alert).into_iter();
+        let mut told: Vec<_> = by_routes.map(|(receiver, route)| (receiver, Some(route))).collect();
+        for name in alert.notify.iter().filter(|_| !alert.observe) {
+            let receiver = self.receivers.iter().find(|receiver| receiver.as_str() == name);
+            if let Some(receiver) = receiver.filter(|one| !told.iter().any(|(other, _)| other == *one)) {
+                told.push((receiver.clone(), None));
+            }
+        }
+        told
     }
 }
 
@@ -191,7 +200,7 @@ mod tests {
         let to = ["chat", "pager", "siem", "terse"].map(name).to_vec();
         let routes = crate::route::Routes { routes: vec![crate::route::Route { to, ..Default::default() }] };
         let (people, ends) = ([name("chat")].into(), [name("pager"), name("siem")].into());
-        let routing = Routing { routes, ops: Vec::new(), people, ends };
+        let routing = Routing { routes, people, ends, ..Routing::default() };
         let owed = routing.owed(alert, Timestamp(0)).into_iter();
         owed.map(|change| {
             let Change::Owed(delivery) = change else { panic!("{change:?}") };
@@ -208,6 +217,20 @@ mod tests {
         assert_eq!(told(&closed), ["pager", "siem"]);
         assert_eq!(told(&Alert { repeats: 7, ..closed.clone() }), ["chat", "pager", "siem"]);
         assert_eq!(told(&Alert { state: State::Acknowledged, ..closed }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_a_rule_names_hears_besides_the_routes_and_once() {
+        let notify = ["siem", "desk", "gone"].map(str::to_owned).to_vec();
+        let routes = vec![crate::route::Route { to: vec![name("siem")], ..Default::default() }];
+        let routing = Routing {
+            routes: crate::route::Routes { routes },
+            receivers: [name("siem"), name("desk"), name("other")].into(),
+            ..Routing::default()
+        };
+        let alert = Alert { notify, ..sample::alert(1) };
+        assert_eq!(routing.receivers(&alert), [name("siem"), name("desk")]);
+        assert_eq!(routing.receivers(&Alert { observe: true, ..alert }), []);
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub fn changed(change: impl FnOnce(&mut Alert)) -> Message {
         observe: false,
         held_by: Vec::new(),
         released: false,
+        notify: Vec::new(),
         why_level: "rule".to_owned(),
         runbook: Some("https://wiki.example/burst".to_owned()),
         evidence: Evidence { first: vec![map(json!({"user": "ana"}))], last: Vec::new() },

@@ -265,15 +265,20 @@ impl GenerationText {
 
     /// Compiles it. Rules that do not load are left out and named.
     pub fn compile(&self) -> Compiled {
-        self.compile_where(|_| true)
+        self.compile_where(None, |_| true)
+    }
+
+    /// The same where rules may name no other receivers than these.
+    pub fn compile_for(&self, receivers: &[String]) -> Compiled {
+        self.compile_where(Some(receivers), |_| true)
     }
 
     /// The same with no other rules than these and those that they hear of.
     pub fn compile_only(&self, rules: &BTreeSet<RuleId>) -> Compiled {
-        self.compile_where(|id| rules.contains(id))
+        self.compile_where(None, |id| rules.contains(id))
     }
 
-    fn compile_where(&self, wanted: impl Fn(&RuleId) -> bool) -> Compiled {
+    fn compile_where(&self, receivers: Option<&[String]>, wanted: impl Fn(&RuleId) -> bool) -> Compiled {
         let texts = self.rules.iter().map(|rule| (rule.file.clone(), rule.text.clone())).collect();
         let names: Vec<String> = self.lists.iter().map(|list| list.name.clone()).collect();
         let script = |script: &RuleText| (script.file.clone(), script.text.clone());
@@ -284,6 +289,7 @@ impl GenerationText {
             lists: &names,
             scripts: &scripts,
             lists_of_tests: false,
+            receivers,
             semantics: self.semantics,
         };
         let sigma = self.sigma.iter().map(|file| (file.file.clone(), file.text.clone())).collect();

@@ -108,6 +108,7 @@ fn worded<R>(
         observe: fired.observe,
         held_by: fired.held_by.clone(),
         released: false,
+        notify: spec.map(|spec| spec.notify.clone()).unwrap_or_default(),
         why_level: why_level(fired.level_line),
         runbook,
         evidence,

@@ -65,6 +65,7 @@ pub(crate) mod sample {
             observe: false,
             held_by: Vec::new(),
             released: false,
+            notify: Vec::new(),
             why_level: "rule".to_owned(),
             runbook: None,
             evidence: Evidence::default(),

@@ -136,6 +136,7 @@ pub fn alert(text: &str) -> Alert {
         observe: false,
         held_by: Vec::new(),
         released: false,
+        notify: Vec::new(),
         why_level: "rule".to_owned(),
         runbook: Some(text.to_owned()),
         evidence: Evidence { first: vec![map(json!({"user_name": text}))], last: Vec::new() },

@@ -45,6 +45,8 @@ pub struct Options<'a> {
     pub scripts: &'a [(String, String)],
     /// Lists that the rule's own tests give are known too: nobody has said which there are.
     pub lists_of_tests: bool,
+    /// Receivers that rules may name; none: nobody has said which there are.
+    pub receivers: Option<&'a [String]>,
     /// Version of the engine's meaning that the rules were in force under; see [`SEMANTICS`].
     pub semantics: u32,
 }
@@ -58,6 +60,7 @@ impl Default for Options<'_> {
             lists: &[],
             scripts: &[],
             lists_of_tests: false,
+            receivers: None,
             semantics: SEMANTICS,
         }
     }

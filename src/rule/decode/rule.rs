@@ -68,7 +68,7 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         if map.is_off("late_within") { Some(Millis::ZERO) } else { map.duration(cx, "late_within") };
     let quiet_while = quiet_while(cx, &map, id.as_ref().map(|(id, _)| id));
     let mode = if map.word(cx, "mode") == Some("observe") { Mode::Observe } else { Mode::Live };
-    let notify = map.texts(cx, "notify").into_iter().map(|(text, _)| text).collect();
+    let notify = notify(cx, &map);
     let alert = alert(cx, &map);
     let about = about(cx, &map);
     let tests = cases::cases(cx, &map);
@@ -122,6 +122,21 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         about,
         tests,
     })
+}
+
+/// Receivers that the rule names; one that the configuration does not have is a fault.
+fn notify(cx: &mut Cx<'_>, map: &Taken<'_>) -> Vec<String> {
+    let named = map.texts(cx, "notify");
+    if let Some(known) = cx.options.receivers {
+        for (name, span) in named.iter().filter(|(name, _)| !known.contains(name)) {
+            let hint = match suggest::nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the configuration has {}", known.join(", ")),
+            };
+            cx.problems.error_hint(*span, format!("no receiver is called `{name}`"), hint);
+        }
+    }
+    named.into_iter().map(|(name, _)| name).collect()
 }
 
 /// Names of the texts of a rule whose verb has faults.

@@ -524,6 +524,34 @@ fn a_list_that_is_not_there_is_told() {
 }
 
 #[test]
+fn a_receiver_that_a_rule_names_is_one_that_there_is() {
+    let receivers = ["siem", "soc-mail"].map(str::to_owned);
+    let source = format!("{}match: {{}}\nnotify: [soc-mial, siem, pager]\n", super::HEAD);
+    let told = |receivers| {
+        let options = super::super::Options { receivers, ..Default::default() };
+        super::super::decode("rules/r.yaml", &source, &options).1.render(false)
+    };
+    assert_eq!(told(None), "");
+    insta::assert_snapshot!(told(Some(&receivers)), @r"
+    error: no receiver is called `soc-mial`
+     --> rules/r.yaml:5:10
+      |
+    5 | notify: [soc-mial, siem, pager]
+      |          ^^^^^^^^
+      |
+      = help: did you mean `soc-mail`?
+
+    error: no receiver is called `pager`
+     --> rules/r.yaml:5:26
+      |
+    5 | notify: [soc-mial, siem, pager]
+      |                          ^^^^^
+      |
+      = help: the configuration has siem, soc-mail
+    ");
+}
+
+#[test]
 fn a_list_that_a_script_reads_is_one_that_there_is() {
     let lists = ["egress".to_owned()];
     let options = super::super::Options { lists: &lists, ..Default::default() };
