@@ -106,8 +106,13 @@ impl House {
     /// `larum run` in the folder; what it logs goes to `log`.
     pub fn run(&self) -> Process {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        self.run_of(&self.config(), log)
+    }
+
+    /// `larum run` of this configuration; what it logs goes to `log`.
+    pub fn run_of(&self, config: &Path, log: std::fs::File) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larum"));
-        command.args(["run", "--config"]).arg(self.config()).current_dir(self.folder.path());
+        command.args(["run", "--config"]).arg(config).current_dir(self.folder.path());
         command.env("LARUM_LOG", "info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Process { child: command.spawn().unwrap() }
     }
