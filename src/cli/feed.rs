@@ -219,8 +219,8 @@ pub struct Fed {
     pub archive: Archive,
     /// Lines or rows looked at.
     pub read: u64,
-    /// What `--time-field` names, where it is the time of no line.
-    untimed: Option<(String, Timed)>,
+    /// What `--time-field` names, and in how many lines it is the time.
+    timed: Option<(String, Timed)>,
     /// Lines that make no record, by reason: how many, and the first.
     pub quarantined: BTreeMap<String, (u64, BadRow)>,
     /// Records further behind than `settle`.
@@ -234,9 +234,20 @@ pub struct Fed {
 impl Fed {
     /// That what `--time-field` names is the time of no line.
     pub fn untimed(&self) -> Option<String> {
-        let (name, timed) = self.untimed.as_ref()?;
+        let (name, timed) = self.timed.as_ref()?;
+        // Lines that are too long are not read: whether they have it is not known.
+        let unread = self.quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
+        if self.read == 0 || timed.read > 0 || unread {
+            return None;
+        }
         let name = show::safe(name);
-        let made = if self.engine.rows() == Tally::default() { "" } else { "; other names told their time" };
+        let timeless =
+            |(_, bad): &(u64, BadRow)| matches!(bad.fault, Fault::NoTime | Fault::UnreadableTime(_));
+        let made = match (self.engine.rows() == Tally::default(), self.quarantined.values().any(timeless)) {
+            (true, _) => "",
+            (false, true) => "; other names told the time of some",
+            (false, false) => "; other names told their time",
+        };
         Some(match timed {
             Timed { there: 0, .. } => format!(
                 "no line has `{name}`, which --time-field names{made}; dots make a path (--time-field detail.time)"
@@ -246,6 +257,21 @@ impl Fed {
             ),
             Timed { .. } => format!("`{name}`, which --time-field names, holds a time in no line{made}"),
         })
+    }
+
+    /// The way out for lines without a time, unless [`Fed::untimed`] says it.
+    pub fn without_time(&self) -> Option<String> {
+        match &self.timed {
+            None => Some(
+                "where another key says it, name it: --time-field NAME, or a path: detail.time".to_owned(),
+            ),
+            Some(_) if self.untimed().is_some() => None,
+            Some((name, timed)) => Some(format!(
+                "`{}`, which --time-field names, holds a time in {} and in none of these",
+                show::safe(name),
+                show::many_of(timed.read, "line")
+            )),
+        }
     }
 
     /// That there was nothing to read.
@@ -466,12 +492,9 @@ impl FileArguments {
         progress.finish();
         drop(readings);
         let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
-        // Lines that are too long are not read: whether they have it is not known.
-        let unread = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
-        let untimed = self.time_field.clone().filter(|_| read > 0 && timed.read == 0 && !unread);
-        let untimed = untimed.map(|name| (name, timed));
+        let timed = self.time_field.clone().map(|name| (name, timed));
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
-        Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
+        Ok(Fed { engine, archive, read, timed, quarantined, disordered, broken, pool })
     }
 }
 
