@@ -80,19 +80,20 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 #[derive(Debug, thiserror::Error)]
 enum ExplainError {
-    #[error("no rule `{0}`; {1}")]
+    #[error("no rule `{asked}`; {1}", asked = show::safe(.0))]
     NoSuchRule(String, String),
     #[error(
         "no alert `{0}`: over these files the rules raise none whose id begins so; `larum replay` with the same files and rules shows their ids"
     )]
     NoSuchAlert(String),
     #[error(
-        "`{asked}` is a detection that makes no alerts of its own, only {read_by} it; ask `larum explain {first}`"
+        "`{}` is a detection that makes no alerts of its own, only {read_by} it; ask `larum explain {first}`",
+        show::safe(asked)
     )]
     OnlyRead { asked: String, read_by: String, first: RuleId },
     #[error("rule `{rule}` groups by {by}: give {missing}")]
     Group { rule: RuleId, by: String, missing: String },
-    #[error("rule `{rule}` does not group by `{field}`, but by {by}")]
+    #[error("rule `{rule}` does not group by `{}`, but by {by}", show::safe(field))]
     NoSuchField { rule: RuleId, field: String, by: String },
     #[error("give --at TIME: the last record of the group at or before it is explained")]
     NoTime,

@@ -185,9 +185,9 @@ fn parse_key(text: &str) -> Result<String, String> {
 
 #[derive(Debug, thiserror::Error)]
 enum FeedError {
-    #[error("cannot read the field map `{path}`")]
+    #[error("cannot read the field map `{}`", show::path(path))]
     Fields { path: PathBuf, source: std::io::Error },
-    #[error("the field map `{0}` cannot be used")]
+    #[error("the field map `{}` cannot be used", show::path(.0))]
     BadFields(PathBuf),
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
@@ -338,7 +338,7 @@ impl Archive {
     pub fn place(&self, locator: Locator) -> String {
         let number = file_of(locator);
         let path = self.paths.get(number);
-        let path = path.map_or_else(|| "?".to_owned(), |path| show::safe(&path.display().to_string()));
+        let path = path.map_or_else(|| "?".to_owned(), |path| show::path(path));
         let offset = offset_of(locator);
         // What was sorted has other numbers than the files have.
         let input = self.inputs.get(number).filter(|_| self.sorted.is_none());

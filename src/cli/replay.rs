@@ -172,9 +172,9 @@ impl Replay {
 enum LaneError {
     #[error("the configuration cannot be used:\n{0}")]
     Faults(String),
-    #[error("nobody knows the project of `{0}`: write `project_id` into the configuration")]
+    #[error("nobody knows the project of `{}`: write `project_id` into the configuration", show::safe(.0))]
     NoProject(String),
-    #[error("no source of the configuration reads `{0}`; known: {1}")]
+    #[error("no source of the configuration reads `{lane}`; known: {1}", lane = show::safe(.0))]
     Unknown(String, String),
 }
 

@@ -97,7 +97,7 @@ struct Tally {
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
-#[error("`{path}` is no {what}: {why}; {hint}")]
+#[error("`{}` is no {what}: {why}; {hint}", show::path(path))]
 struct BadFile {
     path: PathBuf,
     what: &'static str,

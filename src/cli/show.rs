@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use crate::alert::{Alert, State};
 use crate::record::Timestamp;
 use crate::rule::problem::deceives;
+pub use crate::rule::problem::{safe, safe_path as path};
 use crate::store::KeptAlert;
 
 /// Values of a field that a line for people names.
@@ -114,7 +115,7 @@ pub fn failure(failure: &dyn std::error::Error) {
         let _ = write!(text, "\n  because: {inner}");
         cause = inner.source();
     }
-    note(&safe(&text).replace("\\n", "\n"));
+    note(&text.split('\n').map(safe).collect::<Vec<_>>().join("\n"));
 }
 
 /// Whether stderr takes colours.
@@ -130,23 +131,6 @@ pub fn colour_on_stdout() -> bool {
 #[expect(clippy::disallowed_methods, reason = "NO_COLOR is the terminal user's wish (no-color.org)")]
 fn takes_colour(terminal: bool) -> bool {
     terminal && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
-}
-
-/// `text` with every character escaped that a terminal or a reader could take for something else:
-/// controls, line breaks, and those that reorder or hide text.
-pub fn safe(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            c if deceives(c) => {
-                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 /// An alert for people: a headline and a line of facts.
@@ -286,11 +270,6 @@ pub fn who(rules: &[&str], verb: [&str; 2]) -> String {
     let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
     let [one, several] = verb;
     format!("{}{more} {}", named.join(", "), if rules.len() == 1 { one } else { several })
-}
-
-/// The name of a file or folder, which may be anything, as [`safe`] text.
-pub fn path(path: &std::path::Path) -> String {
-    safe(&path.display().to_string())
 }
 
 /// Fields of a record that a line for people names, the weightiest first.

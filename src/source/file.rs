@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::record::batch::BadRow;
 use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
 use crate::record::{Batch, Locator};
+use crate::rule::problem::safe_path;
 
 use super::kept::Kept;
 
@@ -36,7 +37,7 @@ pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A file that cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read `{}`", path.display())]
+#[error("cannot read `{}`", safe_path(path))]
 pub struct ReadError {
     /// Which file.
     pub path: PathBuf,
@@ -160,7 +161,7 @@ impl Input {
         let opened = open(&self.path).and_then(|file| {
             if file.metadata()?.is_dir() {
                 let files = self.path.join("*.ndjson");
-                let hint = format!("it is a folder: name the files in it, such as `{}`", files.display());
+                let hint = format!("it is a folder: name the files in it, such as `{}`", safe_path(&files));
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, hint));
             }
             Ok(file)
