@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 
 use crate::alert::{AlertId, Fired};
 use crate::engine::{CheckedRule, Engine, links};
+use crate::record::fold::fold;
 use crate::record::scan::{Mapping, Origin};
 use crate::record::{RuleId, Timestamp};
 use crate::rule::suggest;
@@ -25,7 +26,7 @@ use crate::rule::why::Why;
 use super::feed::{Fed, FileArguments};
 use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
-use gathering::{Gathered, Gathering, Sought};
+use gathering::{Cut, Gathered, Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
@@ -99,6 +100,18 @@ enum ExplainError {
     NoTime,
     #[error("rule `{0}` has one group of all records: leave --group out")]
     NoGroups(RuleId),
+    #[error("--group names `{}` more than once, and a group has one value of it: keep one of them", show::safe(.0))]
+    Twice(String),
+    #[error(
+        "alert `{}` says which group it is of and when it fired: leave {given} out, or ask `larum explain {rule}`",
+        show::safe(asked)
+    )]
+    OfAlert { asked: String, given: &'static str, rule: RuleId },
+    #[error(
+        "`{}` ends as what was cut to be shown does, and {begin}; `larum replay --output json` has the whole value",
+        show::safe(value)
+    )]
+    Cut { value: String, begin: String },
 }
 
 /// What is told.
@@ -153,6 +166,16 @@ impl Explain {
         if rule.is_none() {
             self.only_read(&loaded.rules)?;
             if let Some(fired) = self.fired(&declared, &mapping)? {
+                let given = match (self.group.is_empty(), self.at.is_none()) {
+                    (true, true) => None,
+                    (true, false) => Some("--at"),
+                    (false, true) => Some("--group"),
+                    (false, false) => Some("--group and --at"),
+                };
+                if let Some(given) = given {
+                    let (asked, rule) = (self.asked.clone(), fired.rule);
+                    return Err(ExplainError::OfAlert { asked, given, rule }.into());
+                }
                 self.at = Some(fired.at);
                 self.group = fired
                     .group
@@ -172,9 +195,10 @@ impl Explain {
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&rule);
         let gather = |key| Gathering::new(&generation, number, key, at);
-        let mut gathered = Gathered(keys.into_iter().map(gather).collect());
+        let cut = self.cut(&generation.programs.list[number]).map(Cut::new);
+        let mut gathered = Gathered { likely: keys.into_iter().map(gather).collect(), cut };
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathered)?;
-        let Some(gathering) = gathered.meant() else { return Err(ExplainError::NoGroups(rule).into()) };
+        let Some(gathering) = gathered.meant()? else { return Err(ExplainError::NoGroups(rule).into()) };
         let mut explanation = gathering.explain(rule.as_str(), at);
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
@@ -220,6 +244,18 @@ impl Explain {
             names.chain([id.to_string()]).collect::<Vec<_>>()
         };
         let read: Vec<String> = detections.iter().flat_map(spellings).collect();
+        let titled = |rule: &&CheckedRule| fold(&rule.rule().spec.title) == fold(&self.asked);
+        let titled: Vec<&str> = loaded
+            .rules
+            .iter()
+            .filter(titled)
+            .map(|rule| rule.rule().id().as_str())
+            .take(NAMED_RULES)
+            .collect();
+        if !titled.is_empty() {
+            let ids = titled.join("` or `");
+            return ExplainError::NoSuchRule(asked, format!("it is a title: did you mean `{ids}`?"));
+        }
         let failed = || loaded.failed.iter().map(String::as_str);
         let all = ids().chain(read.iter().map(String::as_str)).chain(failed());
         if let Some(near) = suggest::nearest(&self.asked, all) {
