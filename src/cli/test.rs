@@ -92,8 +92,9 @@ fn test_rule(
     }
     let cases = rule.rule().spec.tests.clone();
     if cases.is_empty() {
-        if output == Output::Text {
-            show::line("  no tests")?;
+        match output {
+            Output::Text => show::line("  no tests")?,
+            Output::Json => show::json(&json!({"rule": name, "tests": 0}))?,
         }
         return Ok((0, 0));
     }
