@@ -540,10 +540,11 @@ impl Iterator for Blocks {
             return Some(Ok(self.take(self.filled)));
         }
         let source = self.error.take()?;
-        let source = if source.get_ref().is_some_and(|why| why.is::<Behind>()) {
-            source
-        } else {
-            io::Error::new(source.kind(), BrokeOff { at: self.offset, packed: self.packed, source })
+        let source = match source.downcast::<Behind>() {
+            Ok(behind) => io::Error::new(io::ErrorKind::InvalidData, behind),
+            Err(source) => {
+                io::Error::new(source.kind(), BrokeOff { at: self.offset, packed: self.packed, source })
+            }
         };
         Some(Err(ReadError { path: self.path.clone(), source }))
     }

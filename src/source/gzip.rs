@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn members_are_one_text_and_what_follows_them_is_told_unless_it_is_zeros() {
-        let (one, two, zeros) = (gzip("one\n"), gzip("two"), [0; 20_000]);
+        let (one, two, zeros) = (gzip("one\n"), gzip("two"), vec![0; 20_000]);
         let whole = ("one\ntwo".to_owned(), None);
         assert_eq!(unpacked(&[&one, &two]), whole);
         assert_eq!(unpacked(&[&one, &gzip(""), &two, &zeros]), whole);
