@@ -3,11 +3,12 @@
 //!
 //! Each file is a source of its own: the one that is furthest behind is read on, a round of so many
 //! blocks at a time. Of many files each is looked into for where it begins, and opened when the others have come
-//! there: a year of daily files takes no more memory than one of them. While a block is judged, in order, by one thread, the others read and scan those
-//! that follow it, on the guess that all their rows are new; those that came again with other content are
-//! scanned again.
-//! Who judges scans as well while the next block is not there: no thread waits for the others at the
-//! end of anything but the file.
+//! there: a year of daily files takes no more memory than one of them. What stands further back in a file than its
+//! first block says is then late, where a file that is open from the beginning might still give it in time.
+//!
+//! While a block is judged, in order, by one thread, the others read and scan those that follow it, on the guess
+//! that all their rows are new; those that came again with other content are scanned again. Who judges scans as
+//! well while the next block is not there: no thread waits for the others at the end of anything but the file.
 //!
 //! # Where the time goes
 //!
@@ -217,6 +218,8 @@ pub struct Fed {
     pub engine: Engine,
     /// The files, for fetching lines again.
     pub archive: Archive,
+    /// The files as they were named.
+    files: Vec<PathBuf>,
     /// Lines or rows looked at.
     pub read: u64,
     /// What `--time-field` names, and in how many lines it is the time.
@@ -279,9 +282,8 @@ impl Fed {
         if self.read > 0 || !self.broken.is_empty() {
             return None;
         }
-        let paths: Vec<String> = self.archive.paths.iter().map(|path| show::path(path)).collect();
-        Some(match paths.as_slice() {
-            [path] => format!("no records were read: there is nothing in `{path}`"),
+        Some(match self.files.as_slice() {
+            [path] => format!("no records were read: there is nothing in `{}`", show::path(path)),
             paths => format!("no records were read: there is nothing in any of the {} files", paths.len()),
         })
     }
@@ -494,7 +496,8 @@ impl FileArguments {
         let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
         let timed = self.time_field.clone().map(|name| (name, timed));
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, sorted };
-        Ok(Fed { engine, archive, read, timed, quarantined, disordered, broken, pool })
+        let files = paths_read.to_vec();
+        Ok(Fed { engine, archive, files, read, timed, quarantined, disordered, broken, pool })
     }
 }
 

@@ -397,7 +397,7 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
     }
     if fed.disordered > 0 {
         show::note(&format!(
-            "warning: {} came further behind than --settle allows and were judged as late; give --unsorted, or raise --settle",
+            "warning: {} came further behind than --settle allows and may have been judged as late; give --unsorted, or raise --settle",
             show::many_of(fed.disordered, "record"),
         ));
     }
