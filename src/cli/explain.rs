@@ -356,8 +356,11 @@ fn tell_unread(fed: &Fed) {
 
 impl Explanation {
     fn text(&self) -> String {
-        let group: Vec<String> =
-            self.group.iter().map(|(name, value)| format!("{name} {}", or_none(show::each(value)))).collect();
+        let group: Vec<String> = self
+            .group
+            .iter()
+            .map(|(name, value)| format!("{} {}", show::safe(name), or_none(show::each(value))))
+            .collect();
         let whom = if group.is_empty() { "all records".to_owned() } else { group.join(", ") };
         let verdict = if self.fired { "fired" } else { "did not fire" };
         let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);

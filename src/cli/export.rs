@@ -209,7 +209,7 @@ impl Export {
             (None, None) => {
                 let begun = patient(clock, async || exporter.begin(wanted, clock.now()).await).await?;
                 manifest.task_id = begun;
-                show::note(&format!("task {} is begun", manifest.task_id));
+                show::note(&format!("task {} is begun", show::safe(&manifest.task_id)));
             }
         }
         write(&place, &serde_json::to_vec_pretty(&manifest)?, true)?;

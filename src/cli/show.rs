@@ -145,17 +145,17 @@ fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool, times: Times) 
     let mut text =
         format!("{}  {on}{level:<8}{off}  {}  {}", times.at(alert.at), alert.rule, safe(&alert.title));
     let mut facts: Vec<String> = Vec::from_iter(state);
-    facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", some(value))));
+    facts.extend(alert.group.iter().map(|(name, value)| format!("{} {}", safe(name), some(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
     facts.extend(
         alert
             .actual
             .iter()
             .filter(|(name, _)| !UNTOLD.contains(&name.as_str()))
-            .map(|(name, value)| format!("{name} {}", each(value))),
+            .map(|(name, value)| format!("{} {}", safe(name), each(value))),
     );
     let shown = alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new()));
-    facts.extend(shown.map(|(name, value)| format!("{name} {}", some(value))));
+    facts.extend(shown.map(|(name, value)| format!("{} {}", safe(name), some(value))));
     if alert.late {
         facts.push("late".to_owned());
     }
