@@ -219,8 +219,11 @@ impl Explain {
     /// Refuses a detection that only correlations read: those can be explained.
     fn only_read(&self, rules: &[CheckedRule]) -> Result<(), ExplainError> {
         let detections = links::only_read(rules.iter().map(|rule| &**rule.rule()));
+        let titled = rules.iter().any(|rule| self.is_title(&rule.rule().spec.title));
         let is_meant = |id: &RuleId, detection: &links::Detection| {
-            detection.names.contains(&self.asked) || RuleId::nearest(&self.asked).as_ref() == Some(id)
+            detection.names.contains(&self.asked)
+                || RuleId::nearest(&self.asked).as_ref() == Some(id)
+                || !titled && self.is_title(&detection.title)
         };
         let found = detections.into_iter().find(|(id, detection)| is_meant(id, detection));
         let Some((_, detection)) = found else { return Ok(()) };
@@ -244,7 +247,7 @@ impl Explain {
             names.chain([id.to_string()]).collect::<Vec<_>>()
         };
         let read: Vec<String> = detections.iter().flat_map(spellings).collect();
-        let titled = |rule: &&CheckedRule| fold(&rule.rule().spec.title) == fold(&self.asked);
+        let titled = |rule: &&CheckedRule| self.is_title(&rule.rule().spec.title);
         let titled: Vec<&str> = loaded
             .rules
             .iter()
@@ -284,6 +287,11 @@ impl Explain {
         let more = loaded.rules.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         ExplainError::NoSuchRule(asked, format!("there are: {}{more}", named.join(", ")))
+    }
+
+    /// Whether the first argument is this title.
+    fn is_title(&self, title: &str) -> bool {
+        fold(title) == fold(&self.asked)
     }
 
     /// The first argument as an alert's id, or the begin of one, if it can be that.
