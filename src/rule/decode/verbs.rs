@@ -15,8 +15,8 @@ mod usual;
 
 use super::super::compile;
 use super::super::keys::{
-    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, OVERLAP, RATE, RISK, SCRIPT, SEQUENCE, TRAVEL,
-    USUAL, VERBS,
+    ABSENT, COUNT, DISTINCT, FIRST_SEEN, MEASURE, MapDoc, OVERLAP, RATE, RISK, SCRIPT, SEQUENCE, STEP,
+    TRAVEL, USUAL, VERBS,
 };
 use super::super::spec::Verb;
 use super::super::template::Scope;
@@ -83,7 +83,10 @@ pub(super) fn scope_of_faulty(cx: &mut Cx<'_>, rule: &Taken<'_>, found: &[Verb])
             _ => continue,
         };
         let strange = |one: &Entry| one.value.scalar().is_none() && doc.key(&one.key.text).is_none();
-        if verb.value.map().is_some_and(|entries| entries.iter().any(strange)) {
+        let strange_in_step = |one: &Entry| STEP.key(&one.key.text).is_none();
+        if verb.value.map().is_some_and(|entries| entries.iter().any(strange))
+            || steps(verb).iter().filter_map(Node::map).flatten().any(strange_in_step)
+        {
             scope = scope.and_others();
         }
     }
@@ -102,19 +105,26 @@ pub(super) fn scope_of_faulty(cx: &mut Cx<'_>, rule: &Taken<'_>, found: &[Verb])
 
 /// Names that a verb itself gives to what it counts.
 fn named(verb: &Entry) -> Vec<String> {
-    let under =
-        |key: &str| verb.value.map()?.iter().find(|entry| entry.key.text == key).map(|entry| &entry.value);
-    let conditions = under("having").and_then(Node::map).unwrap_or_default().iter().flat_map(|entry| {
+    let having = under(verb, "having").and_then(Node::map).unwrap_or_default();
+    let conditions = having.iter().flat_map(|entry| {
         let name = &entry.key.text;
         [name.clone(), format!("{name}_share"), format!("{name}_others")]
     });
-    let steps = match under("steps").map(|node| &node.kind) {
-        Some(Kind::List(steps)) => steps.as_slice(),
-        Some(Kind::Scalar(_) | Kind::Map(_)) | None => &[],
-    };
     let name = |step: &Node| {
         let name = step.map()?.iter().find(|entry| entry.key.text == "name")?.value.scalar()?;
         Some(format!("steps.{}.count", name.text.trim()))
     };
-    conditions.chain(steps.iter().filter_map(name)).collect()
+    conditions.chain(steps(verb).iter().filter_map(name)).collect()
+}
+
+/// The steps of a sequence, as they stand.
+fn steps(verb: &Entry) -> &[Node] {
+    match under(verb, "steps").map(|node| &node.kind) {
+        Some(Kind::List(steps)) => steps,
+        Some(Kind::Scalar(_) | Kind::Map(_)) | None => &[],
+    }
+}
+
+fn under<'n>(verb: &'n Entry, key: &str) -> Option<&'n Node> {
+    verb.value.map()?.iter().find(|entry| entry.key.text == key).map(|entry| &entry.value)
 }

@@ -1120,4 +1120,14 @@ fn a_sequence_without_steps_is_told_beside_other_faults() {
             "unknown field `usr`",
         ]
     );
+    // A step whose name is misspelt is not blamed on the text.
+    let slip = one.replace("name: one", "nmae: one").replace("within: 30", "within: 30m");
+    assert_eq!(
+        messages(&slip),
+        [
+            "a sequence has at least two steps",
+            "unknown key `nmae` in a step of `sequence`",
+            "unknown field `usr`"
+        ]
+    );
 }
