@@ -152,9 +152,9 @@ impl List {
 
 #[derive(Debug, thiserror::Error)]
 enum NoAlert {
-    #[error("there is no alert `{0}`")]
+    #[error("there is no alert `{}`", show::safe(.0))]
     None(String),
-    #[error("more than one alert begins with `{0}`; give more of its digits")]
+    #[error("more than one alert begins with `{}`; give more of its digits", show::safe(.0))]
     Many(String),
 }
 

@@ -36,7 +36,7 @@ pub struct Check {
 struct NotBoth;
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the configuration `{path}`")]
+#[error("cannot read the configuration `{}`", show::path(path))]
 struct Unreadable {
     path: PathBuf,
     source: std::io::Error,

@@ -40,13 +40,13 @@ impl Convert {
             let converted = convert(&rule.rule().spec);
             let id = rule.rule().id();
             for what in &converted.lost {
-                show::note(&format!("{id}: Sigma cannot say {what}"));
+                show::note(&format!("{id}: Sigma cannot say {}", show::safe(what)));
             }
             for how in &converted.differs {
-                show::note(&format!("{id}: differs: {how}"));
+                show::note(&format!("{id}: differs: {}", show::safe(how)));
             }
             for what in &converted.left_out {
-                show::note(&format!("{id}: left out: {what}"));
+                show::note(&format!("{id}: left out: {}", show::safe(what)));
             }
             if !converted.lost.is_empty() && !self.lossy {
                 show::note(&format!(

@@ -146,9 +146,9 @@ impl List {
 
 #[derive(Debug, thiserror::Error)]
 enum NoDelivery {
-    #[error("there is no delivery `{0}`")]
+    #[error("there is no delivery `{}`", show::safe(.0))]
     None(String),
-    #[error("more than one delivery begins with `{0}`; give more of its digits")]
+    #[error("more than one delivery begins with `{}`; give more of its digits", show::safe(.0))]
     Many(String),
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 
 use crate::alert::{AlertId, Fired};
 use crate::engine::{CheckedRule, Engine, links};
+use crate::record::fold::fold;
 use crate::record::scan::{Mapping, Origin};
 use crate::record::{RuleId, Timestamp};
 use crate::rule::suggest;
@@ -25,7 +26,7 @@ use crate::rule::why::Why;
 use super::feed::{Fed, FileArguments};
 use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::{Exit, Failure, Output, show};
-use gathering::{Gathered, Gathering, Sought};
+use gathering::{Cut, Gathered, Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
@@ -80,24 +81,37 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 #[derive(Debug, thiserror::Error)]
 enum ExplainError {
-    #[error("no rule `{0}`; {1}")]
+    #[error("no rule `{asked}`; {1}", asked = show::safe(.0))]
     NoSuchRule(String, String),
     #[error(
         "no alert `{0}`: over these files the rules raise none whose id begins so; `larum replay` with the same files and rules shows their ids"
     )]
     NoSuchAlert(String),
     #[error(
-        "`{asked}` is a detection that makes no alerts of its own, only {read_by} it; ask `larum explain {first}`"
+        "`{}` is a detection that makes no alerts of its own, only {read_by} it; ask `larum explain {first}`",
+        show::safe(asked)
     )]
     OnlyRead { asked: String, read_by: String, first: RuleId },
     #[error("rule `{rule}` groups by {by}: give {missing}")]
     Group { rule: RuleId, by: String, missing: String },
-    #[error("rule `{rule}` does not group by `{field}`, but by {by}")]
+    #[error("rule `{rule}` does not group by `{}`, but by {by}", show::safe(field))]
     NoSuchField { rule: RuleId, field: String, by: String },
     #[error("give --at TIME: the last record of the group at or before it is explained")]
     NoTime,
     #[error("rule `{0}` has one group of all records: leave --group out")]
     NoGroups(RuleId),
+    #[error("--group names `{}` more than once, and a group has one value of it: keep one of them", show::safe(.0))]
+    Twice(String),
+    #[error(
+        "alert `{}` says which group it is of and when it fired: leave {given} out, or ask `larum explain {rule}`",
+        show::safe(asked)
+    )]
+    OfAlert { asked: String, given: &'static str, rule: RuleId },
+    #[error(
+        "`{}` ends as what was cut to be shown does, and {begin}; `larum replay --output json` has the whole value",
+        show::safe(value)
+    )]
+    Cut { value: String, begin: String },
 }
 
 /// What is told.
@@ -152,6 +166,16 @@ impl Explain {
         if rule.is_none() {
             self.only_read(&loaded.rules)?;
             if let Some(fired) = self.fired(&declared, &mapping)? {
+                let given = match (self.group.is_empty(), self.at.is_none()) {
+                    (true, true) => None,
+                    (true, false) => Some("--at"),
+                    (false, true) => Some("--group"),
+                    (false, false) => Some("--group and --at"),
+                };
+                if let Some(given) = given {
+                    let (asked, rule) = (self.asked.clone(), fired.rule);
+                    return Err(ExplainError::OfAlert { asked, given, rule }.into());
+                }
                 self.at = Some(fired.at);
                 self.group = fired
                     .group
@@ -171,9 +195,10 @@ impl Explain {
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&rule);
         let gather = |key| Gathering::new(&generation, number, key, at);
-        let mut gathered = Gathered(keys.into_iter().map(gather).collect());
+        let cut = self.cut(&generation.programs.list[number]).map(Cut::new);
+        let mut gathered = Gathered { likely: keys.into_iter().map(gather).collect(), cut };
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathered)?;
-        let Some(gathering) = gathered.meant() else { return Err(ExplainError::NoGroups(rule).into()) };
+        let Some(gathering) = gathered.meant()? else { return Err(ExplainError::NoGroups(rule).into()) };
         let mut explanation = gathering.explain(rule.as_str(), at);
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
@@ -194,8 +219,11 @@ impl Explain {
     /// Refuses a detection that only correlations read: those can be explained.
     fn only_read(&self, rules: &[CheckedRule]) -> Result<(), ExplainError> {
         let detections = links::only_read(rules.iter().map(|rule| &**rule.rule()));
+        let titled = rules.iter().any(|rule| self.is_title(&rule.rule().spec.title));
         let is_meant = |id: &RuleId, detection: &links::Detection| {
-            detection.names.contains(&self.asked) || RuleId::nearest(&self.asked).as_ref() == Some(id)
+            detection.names.contains(&self.asked)
+                || RuleId::nearest(&self.asked).as_ref() == Some(id)
+                || !titled && self.is_title(&detection.title)
         };
         let found = detections.into_iter().find(|(id, detection)| is_meant(id, detection));
         let Some((_, detection)) = found else { return Ok(()) };
@@ -219,6 +247,18 @@ impl Explain {
             names.chain([id.to_string()]).collect::<Vec<_>>()
         };
         let read: Vec<String> = detections.iter().flat_map(spellings).collect();
+        let titled = |rule: &&CheckedRule| self.is_title(&rule.rule().spec.title);
+        let titled: Vec<&str> = loaded
+            .rules
+            .iter()
+            .filter(titled)
+            .map(|rule| rule.rule().id().as_str())
+            .take(NAMED_RULES)
+            .collect();
+        if !titled.is_empty() {
+            let ids = titled.join("` or `");
+            return ExplainError::NoSuchRule(asked, format!("it is a title: did you mean `{ids}`?"));
+        }
         let failed = || loaded.failed.iter().map(String::as_str);
         let all = ids().chain(read.iter().map(String::as_str)).chain(failed());
         if let Some(near) = suggest::nearest(&self.asked, all) {
@@ -247,6 +287,11 @@ impl Explain {
         let more = loaded.rules.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         ExplainError::NoSuchRule(asked, format!("there are: {}{more}", named.join(", ")))
+    }
+
+    /// Whether the first argument is this title.
+    fn is_title(&self, title: &str) -> bool {
+        fold(title) == fold(&self.asked)
     }
 
     /// The first argument as an alert's id, or the begin of one, if it can be that.
@@ -319,8 +364,11 @@ fn tell_unread(fed: &Fed) {
 
 impl Explanation {
     fn text(&self) -> String {
-        let group: Vec<String> =
-            self.group.iter().map(|(name, value)| format!("{name} {}", or_none(show::each(value)))).collect();
+        let group: Vec<String> = self
+            .group
+            .iter()
+            .map(|(name, value)| format!("{} {}", show::safe(name), or_none(show::each(value))))
+            .collect();
         let whom = if group.is_empty() { "all records".to_owned() } else { group.join(", ") };
         let verdict = if self.fired { "fired" } else { "did not fire" };
         let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);

@@ -66,9 +66,9 @@ enum ExportFault {
     Wrong(String),
     #[error("the configuration cannot be used:\n{0}")]
     Faults(String),
-    #[error("`{0}` is there already; name another file")]
+    #[error("`{}` is there already; name another file", show::path(.0))]
     Exists(PathBuf),
-    #[error("cannot write `{path}`")]
+    #[error("cannot write `{}`", show::path(path))]
     Unwritable { path: PathBuf, source: std::io::Error },
     #[error("task {task} is not ready: {why}; the same command with `--task {task}` goes on with it")]
     NotReady { task: String, why: String },
@@ -209,7 +209,7 @@ impl Export {
             (None, None) => {
                 let begun = patient(clock, async || exporter.begin(wanted, clock.now()).await).await?;
                 manifest.task_id = begun;
-                show::note(&format!("task {} is begun", manifest.task_id));
+                show::note(&format!("task {} is begun", show::safe(&manifest.task_id)));
             }
         }
         write(&place, &serde_json::to_vec_pretty(&manifest)?, true)?;
@@ -259,9 +259,9 @@ impl Export {
         });
         write(&manifest_of(&self.output), &serde_json::to_vec_pretty(&manifest)?, true)?;
         if path.extension().is_some_and(|ending| ending != kind) {
-            show::note(&format!("{} is {kind} by its bytes", show::safe(&path.display().to_string())));
+            show::note(&format!("{} is {kind} by its bytes", show::path(&path)));
         }
-        let shown = show::safe(&path.display().to_string());
+        let shown = show::path(&path);
         Ok(show::line(&format!("{shown}  {} bytes  sha256 {sha256}", bytes.len()))?)
     }
 }

@@ -3,11 +3,12 @@
 //!
 //! The file that is furthest behind is read on, a round of so many blocks at a time, and all are known up to where
 //! the last of them is. Of many files each is looked into for where it begins, and opened when the others have come
-//! there: a year of daily files takes no more memory than one of them. While a block is judged, in order, by one thread, the others read and scan those
-//! that follow it, on the guess that all their rows are new; those that came again with other content are
-//! scanned again.
-//! Who judges scans as well while the next block is not there: no thread waits for the others at the
-//! end of anything but the file.
+//! there: a year of daily files takes no more memory than one of them. What stands further back in a file than its
+//! first block says is then late, where a file that is open from the beginning might still give it in time.
+//!
+//! While a block is judged, in order, by one thread, the others read and scan those that follow it, on the guess
+//! that all their rows are new; those that came again with other content are scanned again. Who judges scans as
+//! well while the next block is not there: no thread waits for the others at the end of anything but the file.
 //!
 //! # Where the time goes
 //!
@@ -190,9 +191,9 @@ fn parse_key(text: &str) -> Result<String, String> {
 
 #[derive(Debug, thiserror::Error)]
 enum FeedError {
-    #[error("cannot read the field map `{path}`")]
+    #[error("cannot read the field map `{}`", show::path(path))]
     Fields { path: PathBuf, source: std::io::Error },
-    #[error("the field map `{0}` cannot be used")]
+    #[error("the field map `{}` cannot be used", show::path(.0))]
     BadFields(PathBuf),
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
@@ -223,10 +224,12 @@ pub struct Fed {
     pub engine: Engine,
     /// The files, for fetching lines again.
     pub archive: Archive,
+    /// The files as they were named.
+    files: Vec<PathBuf>,
     /// Lines or rows looked at.
     pub read: u64,
-    /// What `--time-field` names, where it is the time of no line.
-    untimed: Option<(String, Timed)>,
+    /// What `--time-field` names, and in how many lines it is the time.
+    timed: Option<(String, Timed)>,
     /// Lines that make no record, by reason: how many, and the first.
     pub quarantined: BTreeMap<String, (u64, BadRow)>,
     /// Records further behind than `settle`.
@@ -240,9 +243,20 @@ pub struct Fed {
 impl Fed {
     /// That what `--time-field` names is the time of no line.
     pub fn untimed(&self) -> Option<String> {
-        let (name, timed) = self.untimed.as_ref()?;
+        let (name, timed) = self.timed.as_ref()?;
+        // Lines that are too long are not read: whether they have it is not known.
+        let unread = self.quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
+        if self.read == 0 || timed.read > 0 || unread {
+            return None;
+        }
         let name = show::safe(name);
-        let made = if self.engine.rows() == Tally::default() { "" } else { "; other names told their time" };
+        let timeless =
+            |(_, bad): &(u64, BadRow)| matches!(bad.fault, Fault::NoTime | Fault::UnreadableTime(_));
+        let made = match (self.engine.rows() == Tally::default(), self.quarantined.values().any(timeless)) {
+            (true, _) => "",
+            (false, true) => "; other names told the time of some",
+            (false, false) => "; other names told their time",
+        };
         Some(match timed {
             Timed { there: 0, .. } => format!(
                 "no line has `{name}`, which --time-field names{made}; dots make a path (--time-field detail.time)"
@@ -254,14 +268,28 @@ impl Fed {
         })
     }
 
+    /// The way out for lines without a time, unless [`Fed::untimed`] says it.
+    pub fn without_time(&self) -> Option<String> {
+        match &self.timed {
+            None => Some(
+                "where another key says it, name it: --time-field NAME, or a path: detail.time".to_owned(),
+            ),
+            Some(_) if self.untimed().is_some() => None,
+            Some((name, timed)) => Some(format!(
+                "`{}`, which --time-field names, holds a time in {} and in none of these",
+                show::safe(name),
+                show::many_of(timed.read, "line")
+            )),
+        }
+    }
+
     /// That there was nothing to read.
     pub fn empty(&self) -> Option<String> {
         if self.read > 0 || !self.broken.is_empty() {
             return None;
         }
-        let paths: Vec<String> = self.archive.paths.iter().map(|path| show::path(path)).collect();
-        Some(match paths.as_slice() {
-            [path] => format!("no records were read: there is nothing in `{path}`"),
+        Some(match self.files.as_slice() {
+            [path] => format!("no records were read: there is nothing in `{}`", show::path(path)),
             paths => format!("no records were read: there is nothing in any of the {} files", paths.len()),
         })
     }
@@ -321,7 +349,7 @@ impl Archive {
     pub fn place(&self, locator: Locator) -> String {
         let number = file_of(locator);
         let path = self.paths.get(number);
-        let path = path.map_or_else(|| "?".to_owned(), |path| show::safe(&path.display().to_string()));
+        let path = path.map_or_else(|| "?".to_owned(), |path| show::path(path));
         let offset = offset_of(locator);
         // What was sorted has other numbers than the files have.
         let input = self.inputs.get(number).filter(|_| !self.sorted);
@@ -496,13 +524,11 @@ impl FileArguments {
         progress.finish();
         drop(readings);
         let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
-        // Lines that are too long are not read: whether they have it is not known.
-        let unread = quarantined.values().any(|(_, bad)| matches!(bad.fault, Fault::TooLong));
-        let untimed = self.time_field.clone().filter(|_| read > 0 && timed.read == 0 && !unread);
-        let untimed = untimed.map(|name| (name, timed));
+        let timed = self.time_field.clone().map(|name| (name, timed));
         let sorted = sorted.is_some();
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, kept: None, sorted };
-        Ok(Fed { engine, archive, read, untimed, quarantined, disordered, broken, pool })
+        let files = paths_read.to_vec();
+        Ok(Fed { engine, archive, files, read, timed, quarantined, disordered, broken, pool })
     }
 }
 

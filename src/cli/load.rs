@@ -62,12 +62,12 @@ fn parse_list(text: &str) -> Result<(String, PathBuf), String> {
 
 #[derive(Debug, thiserror::Error)]
 enum LoadError {
-    #[error("cannot read the configuration `{path}`")]
+    #[error("cannot read the configuration `{}`", show::path(path))]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("the configuration cannot be used:\n{0}")]
     Faults(String),
-    #[error("cannot use `{path}`")]
-    Geo { path: PathBuf, source: BadGeo },
+    #[error("cannot use `{}`: {fault}", show::path(path))]
+    Geo { path: PathBuf, fault: BadGeo },
     #[error("more than {MAX_LISTS} lists")]
     TooManyLists,
 }
@@ -138,7 +138,7 @@ impl RuleArguments {
             let named = config.iter().flat_map(|config| &config.geo).find(|(other, ..)| *other == kind);
             let Some(path) = given.or(named.map(|(_, path, _)| path)) else { return Ok(None) };
             let read = GeoFile::read(path, None);
-            Ok(Some(read.map_err(|source| LoadError::Geo { path: path.clone(), source })?))
+            Ok(Some(read.map_err(|fault| LoadError::Geo { path: path.clone(), fault })?))
         };
         let city = file(GeoKind::City, geo.geo_city.as_ref())?;
         let asn = file(GeoKind::Asn, geo.geo_asn.as_ref())?;

@@ -20,6 +20,7 @@ impl Log {
         #[expect(clippy::disallowed_methods, reason = "how much is logged is read at this edge")]
         let wish = std::env::var("LARUM_LOG").unwrap_or_else(|_| "info".to_owned());
         let filter = EnvFilter::try_new(&wish).unwrap_or_else(|error| {
+            let error = show::safe(&error.to_string());
             show::note(&format!("warning: LARUM_LOG cannot be read ({error}); logging at info"));
             EnvFilter::new("info")
         });

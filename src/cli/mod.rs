@@ -132,7 +132,7 @@ enum Output {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     let done = match arguments.command {
         Command::Demo(command) => command.run(),
         Command::Run(command) => command.run(),
@@ -165,6 +165,15 @@ pub fn main() -> ExitCode {
             Exit::CouldNotRun.into()
         }
     }
+}
+
+/// The arguments; where they have a fault, it is told and the process ends. What is told names them, and an
+/// argument may hold anything: so it is the fault of the same arguments as text that deceives nobody.
+fn arguments() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|fault| {
+        let safe = std::env::args_os().map(|argument| show::safe(&argument.to_string_lossy()));
+        Arguments::try_parse_from(safe).err().unwrap_or(fault).exit()
+    })
 }
 
 /// A rule's id as an argument; what is none is told with the nearest: a Sigma document's name is spelt

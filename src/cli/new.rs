@@ -64,9 +64,9 @@ fn verbs() -> clap::builder::PossibleValuesParser {
 
 #[derive(Debug, thiserror::Error)]
 enum NewError {
-    #[error("`{0}` is there already; take another --id")]
+    #[error("`{}` is there already; take another --id", show::path(.0))]
     There(PathBuf),
-    #[error("cannot write `{path}`")]
+    #[error("cannot write `{}`", show::path(path))]
     Unwritable { path: PathBuf, source: std::io::Error },
 }
 

@@ -29,9 +29,9 @@ pub struct Place {
 
 #[derive(Debug, thiserror::Error)]
 enum PlaceError {
-    #[error("there is no store at `{0}`; name it with --store, or the daemon's configuration with --config")]
+    #[error("there is no store at `{}`; name it with --store, or the daemon's configuration with --config", show::path(.0))]
     NoStore(PathBuf),
-    #[error("no daemon runs on `{0}`, and this needs one; start it with `larum run`")]
+    #[error("no daemon runs on `{}`, and this needs one; start it with `larum run`", show::path(.0))]
     NotRunning(PathBuf),
 }
 

@@ -125,6 +125,8 @@ fn short(program: &Program, reason: &Reason) -> (bool, &'static str, String) {
         Reason::Usual { value, usual, samples, fires } => {
             let sized = |number: &Number| sized(program, Counted::Stat(Stat::MEDIAN), *number);
             let fires = match fires {
+                Limit::Above(bound) if bound.bound().is_some() => "a larger one".to_owned(),
+                Limit::Below(bound) if bound.bound().is_some() => "a smaller one".to_owned(),
                 Limit::Above(bound) => format!("more than {}", sized(bound)),
                 Limit::Below(bound) => format!("less than {}", sized(bound)),
             };
@@ -228,6 +230,7 @@ fn correlated(program: &Program, short: &Shortfall) -> String {
             };
             let bounds: Vec<String> =
                 bounds.iter().map(|one| format!("{} {}", one.is.as_str(), one.bound)).collect();
+            let actual = actual.bound().map_or_else(|| actual.to_string(), str::to_owned);
             format!("{what}: {actual}, and the condition is {}", bounds.join(" and "))
         }
         Shortfall::Missing(missing) => {
@@ -259,7 +262,7 @@ fn sized(program: &Program, what: Counted, number: Number) -> String {
             | Counted::Step(_),
             _,
             _,
-        ) => number.to_string(),
+        ) => number.bound().map_or_else(|| number.to_string(), str::to_owned),
     }
 }
 

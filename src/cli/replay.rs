@@ -172,9 +172,9 @@ impl Replay {
 enum LaneError {
     #[error("the configuration cannot be used:\n{0}")]
     Faults(String),
-    #[error("nobody knows the project of `{0}`: write `project_id` into the configuration")]
+    #[error("nobody knows the project of `{}`: write `project_id` into the configuration", show::safe(.0))]
     NoProject(String),
-    #[error("no source of the configuration reads `{0}`; known: {1}")]
+    #[error("no source of the configuration reads `{lane}`; known: {1}", lane = show::safe(.0))]
     Unknown(String, String),
 }
 
@@ -369,7 +369,6 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         show::thousands(rows.unchanged),
         show::thousands(rows.amended),
     ));
-    let untimed = fed.untimed();
     for (reason, (count, first)) in &fed.quarantined {
         let place = fed.archive.place(first.locator);
         let fault = first.fault.to_string();
@@ -378,11 +377,8 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             Fault::Future { .. } => {
                 detail.push_str("; now is the newest time that a second record confirms, or --now");
             }
-            Fault::NoTime if untimed.is_some() => {}
             Fault::NoTime => {
-                detail.push_str(
-                    "; where another key says it, name it: --time-field NAME, or a path: detail.time",
-                );
+                detail.extend(fed.without_time().map(|way_out| format!("; {way_out}")));
             }
             Fault::NotJson { .. }
             | Fault::NotObject
@@ -396,12 +392,12 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
     }
-    for warning in [untimed, fed.empty()].into_iter().flatten() {
+    for warning in [fed.untimed(), fed.empty()].into_iter().flatten() {
         show::note(&format!("warning: {warning}"));
     }
     if fed.disordered > 0 {
         show::note(&format!(
-            "warning: {} came further behind than --settle allows and were judged as late; give --unsorted, or raise --settle",
+            "warning: {} came further behind than --settle allows and may have been judged as late; give --unsorted, or raise --settle",
             show::many_of(fed.disordered, "record"),
         ));
     }

@@ -97,7 +97,7 @@ struct Tally {
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
-#[error("`{path}` is no {what}: {why}; {hint}")]
+#[error("`{}` is no {what}: {why}; {hint}", show::path(path))]
 struct BadFile {
     path: PathBuf,
     what: &'static str,
@@ -242,7 +242,8 @@ impl Truth {
         for attack in &self.attacks {
             let when = attack.from.to_string();
             let found = if attack.found.is_empty() { "missed".to_owned() } else { attack.told() };
-            show::line(&format!("  {}  {:<12} {found}", when.trim_end_matches(".000Z"), attack.kind))?;
+            let kind = show::safe(&attack.kind);
+            show::line(&format!("  {}  {kind:<12} {found}", when.trim_end_matches(".000Z")))?;
         }
         show::line(&format!("{}, by rule:", show::many_of(alerts, "alert")))?;
         let width = self.rules.keys().map(String::len).max().unwrap_or_default();

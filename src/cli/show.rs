@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use crate::alert::{Alert, State};
 use crate::record::Timestamp;
 use crate::rule::problem::deceives;
+pub use crate::rule::problem::{safe, safe_path as path};
 use crate::store::KeptAlert;
 
 /// Values of a field that a line for people names.
@@ -114,7 +115,7 @@ pub fn failure(failure: &dyn std::error::Error) {
         let _ = write!(text, "\n  because: {inner}");
         cause = inner.source();
     }
-    note(&safe(&text).replace("\\n", "\n"));
+    note(&text.split('\n').map(safe).collect::<Vec<_>>().join("\n"));
 }
 
 /// Whether stderr takes colours.
@@ -132,23 +133,6 @@ fn takes_colour(terminal: bool) -> bool {
     terminal && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
 }
 
-/// `text` with every character escaped that a terminal or a reader could take for something else:
-/// controls, line breaks, and those that reorder or hide text.
-pub fn safe(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            c if deceives(c) => {
-                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 /// An alert for people: a headline and a line of facts.
 pub fn alert<R>(alert: &Alert<R>, colour: bool, times: Times) -> String {
     let state = (alert.state != State::Open).then(|| alert.state.as_str().to_owned());
@@ -161,17 +145,17 @@ fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool, times: Times) 
     let mut text =
         format!("{}  {on}{level:<8}{off}  {}  {}", times.at(alert.at), alert.rule, safe(&alert.title));
     let mut facts: Vec<String> = Vec::from_iter(state);
-    facts.extend(alert.group.iter().map(|(name, value)| format!("{name} {}", some(value))));
+    facts.extend(alert.group.iter().map(|(name, value)| format!("{} {}", safe(name), some(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
     facts.extend(
         alert
             .actual
             .iter()
             .filter(|(name, _)| !UNTOLD.contains(&name.as_str()))
-            .map(|(name, value)| format!("{name} {}", each(value))),
+            .map(|(name, value)| format!("{} {}", safe(name), each(value))),
     );
     let shown = alert.show.iter().filter(|(_, value)| **value != Json::Array(Vec::new()));
-    facts.extend(shown.map(|(name, value)| format!("{name} {}", some(value))));
+    facts.extend(shown.map(|(name, value)| format!("{} {}", safe(name), some(value))));
     if alert.late {
         facts.push("late".to_owned());
     }
@@ -286,11 +270,6 @@ pub fn who(rules: &[&str], verb: [&str; 2]) -> String {
     let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
     let [one, several] = verb;
     format!("{}{more} {}", named.join(", "), if rules.len() == 1 { one } else { several })
-}
-
-/// The name of a file or folder, which may be anything, as [`safe`] text.
-pub fn path(path: &std::path::Path) -> String {
-    safe(&path.display().to_string())
 }
 
 /// Fields of a record that a line for people names, the weightiest first.

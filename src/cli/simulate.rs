@@ -159,7 +159,7 @@ impl Simulate {
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// It cannot be read.
-    #[error("cannot read the scenario `{path}`")]
+    #[error("cannot read the scenario `{}`", show::path(path))]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -170,7 +170,7 @@ pub enum ScenarioError {
     #[error("{0}")]
     Faults(String),
     /// The truth cannot be written.
-    #[error("cannot write `{path}`")]
+    #[error("cannot write `{}`", show::path(path))]
     Unwritable {
         /// Which.
         path: PathBuf,

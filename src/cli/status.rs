@@ -31,10 +31,7 @@ impl StatusOf {
                 match self.output {
                     Output::Json => show::json(&serde_json::json!({"running": false}))?,
                     Output::Text => {
-                        show::line(&format!(
-                            "no daemon runs on {}",
-                            show::safe(&store.display().to_string())
-                        ))?;
+                        show::line(&format!("no daemon runs on {}", show::path(&store)))?;
                     }
                 }
                 return Ok(Exit::Findings);

@@ -3,26 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::rule::problem::{Problems, Span};
+use crate::rule::problem::{Problems, Span, safe_path};
 use crate::rule::script::is_script_name;
 
 /// Why rule files could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum NoRules {
     /// There is nothing at the path.
-    #[error("no rules at `{0}`: there is no such file or folder; name one with --rules")]
+    #[error("no rules at `{}`: there is no such file or folder; name one with --rules", safe_path(.0))]
     Missing(PathBuf),
     /// There is no rule file in the folder.
-    #[error("no rules in `{0}`: it holds no *.yaml or *.yml file")]
+    #[error("no rules in `{}`: it holds no *.yaml or *.yml file", safe_path(.0))]
     Empty(PathBuf),
     /// There is nothing at the path.
-    #[error("no Sigma documents at `{0}`: there is no such file or folder; name one with --sigma")]
+    #[error("no Sigma documents at `{}`: there is no such file or folder; name one with --sigma", safe_path(.0))]
     MissingSigma(PathBuf),
     /// There is no document in the folder.
-    #[error("no Sigma documents in `{0}`: it holds no *.yaml or *.yml file")]
+    #[error("no Sigma documents in `{}`: it holds no *.yaml or *.yml file", safe_path(.0))]
     EmptySigma(PathBuf),
     /// A file or folder cannot be read.
-    #[error("cannot read `{path}`")]
+    #[error("cannot read `{}`", safe_path(path))]
     Unreadable {
         /// The file or folder.
         path: PathBuf,

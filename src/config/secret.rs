@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::Proxies;
+use crate::rule::problem::safe_path;
 
 /// Longest secret: more than any token of the vendor's, less than what hurts.
 pub const MAX_SECRET: u64 = 64 << 10;
@@ -49,7 +50,7 @@ pub enum NoSecret {
     #[error("the environment has no `{0}`")]
     NoVariable(String),
     /// The file cannot be read.
-    #[error("cannot read the secret's file `{path}`: {fault}")]
+    #[error("cannot read the secret's file `{}`: {fault}", safe_path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -18,7 +18,7 @@ use crate::engine::{GenerationText, RuleText};
 use crate::record::scan::Provenance;
 use crate::rule::decode::Options;
 use crate::rule::lists::ListText;
-use crate::rule::problem::Problems;
+use crate::rule::problem::{Problems, safe_path};
 use crate::rule::sigma;
 use crate::source::LiveSource;
 
@@ -51,7 +51,7 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The file cannot be read.
-    #[error("cannot read the configuration `{path}`")]
+    #[error("cannot read the configuration `{}`", safe_path(path))]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use tokio::sync::{mpsc, oneshot};
 
 use super::orders::{Order, Reply};
+use crate::rule::problem::safe_path;
 
 /// Longest order.
 const MAX_ORDER: usize = 64 << 10;
@@ -59,7 +60,8 @@ impl Drop for Control {
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on the control socket `{path}`; its folder must be writable, its path shorter than 100 bytes"
+    "cannot listen on the control socket `{}`; its folder must be writable, its path shorter than 100 bytes",
+    safe_path(path)
 )]
 pub struct NoSocket {
     path: PathBuf,
@@ -103,7 +105,7 @@ pub enum NoReply {
     #[error("no daemon runs on this store")]
     Stopped,
     /// Somebody listens and does not answer as a daemon does.
-    #[error("the daemon at `{path}` does not answer: {fault}")]
+    #[error("the daemon at `{}` does not answer: {fault}", safe_path(path))]
     Broken {
         /// The socket.
         path: PathBuf,

@@ -71,6 +71,8 @@ fn check_risks(read: &mut [Read]) -> bool {
 pub struct Detection {
     /// What the correlations call it: a name or an id.
     pub names: BTreeSet<String>,
+    /// Its document's title.
+    pub title: String,
     /// The correlations that read it.
     pub read_by: BTreeSet<RuleId>,
 }
@@ -84,6 +86,7 @@ pub fn only_read<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeMap<Rule
         for one in correlation.of.iter().filter(|one| matches!(one.what, What::Records(_))) {
             let detection = detections.entry(one.rule.clone()).or_default();
             detection.names.insert(one.name.clone());
+            detection.title.clone_from(&one.title);
             detection.read_by.insert(rule.id().clone());
         }
     }

@@ -47,6 +47,20 @@ impl Number {
         Some(Self(if negative { -value } else { value }))
     }
 
+    /// Whether `text` spells a number that is out of range.
+    pub fn is_out_of_range(text: &str) -> bool {
+        Self::nearest(text).is_some_and(|number| number.bound().is_some())
+    }
+
+    /// What is known of a number that is out of range, or that was reckoned from one; none in range.
+    pub fn bound(self) -> Option<&'static str> {
+        match self.0 {
+            value if value > MAX => Some("more than 1e20"),
+            value if value < -MAX => Some("less than -1e20"),
+            _ => None,
+        }
+    }
+
     /// As a floating-point number, for scripts and display only.
     #[expect(clippy::cast_precision_loss, reason = "display and scripts, never a comparison")]
     pub fn to_f64(self) -> f64 {
@@ -223,9 +237,15 @@ mod tests {
         ] {
             assert_eq!(Number::parse(text), None, "{text}");
             assert!(Number::nearest(text).unwrap() > last, "{text}");
+            assert!(Number::is_out_of_range(text), "{text}");
+            assert_eq!(Number::nearest(text).unwrap().bound(), Some("more than 1e20"), "{text}");
             let minus = format!("-{text}");
             assert_eq!(Number::parse(&minus), None, "{minus}");
             assert!(Number::nearest(&minus).unwrap() < Number::default() - last, "{minus}");
+            assert_eq!(Number::nearest(&minus).unwrap().bound(), Some("less than -1e20"), "{minus}");
+        }
+        for text in ["1e20", "-1e20", "0", "soon", ""] {
+            assert!(!Number::is_out_of_range(text), "{text}");
         }
         assert_eq!(Number::nearest("1e20"), Some(last));
         assert_eq!(Number::nearest("-1e20"), Some(Number::default() - last));

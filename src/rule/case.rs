@@ -1,5 +1,7 @@
 //! The tests inside rule files, parsed; `cli::test` runs them on the engine.
 
+use serde::de::IgnoredAny;
+
 use crate::record::{FieldName, Millis, Timestamp};
 
 use super::problem::{Problems, Span};
@@ -8,6 +10,31 @@ use super::template::Scope;
 
 /// Values of a list, and until when each holds; none: for good.
 pub type ListValues = Vec<(String, Option<Timestamp>)>;
+
+/// A value of JSON as a source would spell it, so that a number of any size is sent as it stands in the test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spelt(Box<str>);
+
+impl Spelt {
+    /// The number that `text` is in JSON, of any size; none if it is none there.
+    pub fn number(text: &str) -> Option<Self> {
+        let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            && text.ends_with(|last: char| last.is_ascii_digit())
+            && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        is_number.then(|| Self(text.into()))
+    }
+
+    /// As it stands in a line of JSON.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<serde_json::Value> for Spelt {
+    fn from(value: serde_json::Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
 
 /// One test of a rule.
 #[derive(Debug, Clone)]
@@ -41,9 +68,9 @@ pub struct EventLine {
     /// At this instant.
     pub at: Option<Timestamp>,
     /// Fields that take the next value of their list with each record.
-    pub each: Vec<(FieldName, Vec<serde_json::Value>)>,
+    pub each: Vec<(FieldName, Vec<Spelt>)>,
     /// Fields of every record of the line.
-    pub fields: Vec<(FieldName, serde_json::Value)>,
+    pub fields: Vec<(FieldName, Spelt)>,
 }
 
 /// What one alert must be; only what is named is asserted.

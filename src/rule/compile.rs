@@ -28,7 +28,7 @@ use super::past::{Memory, Owner, Question};
 use super::problem::Problems;
 use super::revision_of;
 use super::script::Script;
-use super::spec::{self, Expr, Grouping, SameNet, Spec};
+use super::spec::{self, Expr, Grouping, ListNames, SameNet, ScriptText, Spec};
 use super::template::{Form as TextForm, Scope, Text};
 use super::verb::{Judge as _, Verb};
 use crate::alert::Revision;
@@ -310,17 +310,7 @@ pub struct Programs {
 /// Checks what decoding cannot: scripts and texts. The rule, if it may run.
 pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Arc<Script>>)> {
     let script = match &spec.verb {
-        Some(spec::Verb::Script(verb)) => {
-            if let Some(file) = &verb.when.file {
-                problems.enter(file, verb.when.text.clone());
-            }
-            let script = Script::compile(&verb.when, problems).map(Arc::new);
-            if let Some(script) = &script {
-                told_lists(script, &spec, problems);
-            }
-            problems.leave();
-            script
-        }
+        Some(spec::Verb::Script(verb)) => script(&verb.when, &spec.lists, problems).map(Arc::new),
         Some(_) | None => None,
     };
     let mut lists = spec.lists.read.clone();
@@ -347,11 +337,19 @@ pub fn rule(spec: Spec, problems: &mut Problems) -> Option<(Arc<Rule>, Option<Ar
     Some((Arc::new(Rule { spec, revision, title, runbook, lists }), script))
 }
 
-/// Tells of lists that a script reads and that there are not.
-fn told_lists(script: &Script, spec: &Spec, problems: &mut Problems) {
-    for (name, span) in script.lists().iter().filter(|(name, _)| !spec.lists.known.contains(name)) {
-        problems.error_hint(*span, format!("there is no list `{name}`"), spec.lists.way_out(name));
+/// The script of a rule, of which there are these `lists`. What is wrong with it is told where it stands.
+pub fn script(text: &ScriptText, lists: &ListNames, problems: &mut Problems) -> Option<Script> {
+    if let Some(file) = &text.file {
+        problems.enter(file, text.text.clone());
     }
+    let script = Script::compile(text, problems);
+    for (name, span) in script.iter().flat_map(Script::lists) {
+        if !lists.known.contains(name) {
+            problems.error_hint(*span, format!("there is no list `{name}`"), lists.way_out(name));
+        }
+    }
+    problems.leave();
+    script
 }
 
 /// A hit has only so many bits.
@@ -387,11 +385,10 @@ fn check_marks(spec: &Spec, problems: &mut Problems) {
 /// Names that the rule's texts may use, besides every field.
 fn scope(spec: &Spec, script: Option<&Script>) -> Scope {
     let scope = Scope::of(spec.verb.as_ref()).with(spec.declared.iter().map(String::as_str));
-    match script {
-        Some(script) => scope.with(script.alert_names().iter().map(String::as_str)),
-        // What a script that does not compile would tell is not known.
-        None if matches!(spec.verb, Some(spec::Verb::Script(_))) => scope.and_others(),
-        None => scope,
+    match (&spec.verb, script) {
+        (_, Some(script)) => scope.with(script.alert_names().iter().map(String::as_str)),
+        (Some(spec::Verb::Script(verb)), None) => scope.with_script(&verb.when.text),
+        (_, None) => scope,
     }
 }
 

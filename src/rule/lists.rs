@@ -259,9 +259,11 @@ impl List {
             if cased { live(self.exact.get(text)) } else { live(self.folded.get(&*fold(text))) }
         };
         match kind {
-            FieldKind::Number | FieldKind::Duration => {
-                value.number().is_some_and(|number| live(self.numbers.get(&number)))
-            }
+            FieldKind::Number | FieldKind::Duration => match value.number() {
+                Some(number) => live(self.numbers.get(&number)),
+                // Out of range they are the same if they are spelt so.
+                None => Number::is_out_of_range(text) && live(self.exact.get(text)),
+            },
             FieldKind::Address | FieldKind::Any => match address(text) {
                 Some(address) => self.covers(address, &live) || (kind == FieldKind::Any && spelt()),
                 None => spelt(),
@@ -450,6 +452,24 @@ mod tests {
         assert!(!list.contains(Value::Text("MÜLLER"), FieldKind::Text, true, NOW));
         assert!(list.contains(Value::Text("Müller"), FieldKind::Text, true, NOW));
         assert!(!has(&list, FieldKind::Text, "42") && has(&list, FieldKind::Number, "42.0"));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_in_a_list_that_spells_them_so() {
+        let list = list("ids.csv", "value,until\n123456789012345678901234567890,\n1e999,2026-01-01\nsoon,\n");
+        for (text, within) in [
+            ("123456789012345678901234567890", true),
+            ("123456789012345678901234567891", false),
+            ("123456789012345678901234567890.0", false),
+            ("1e30", false),
+            // It was there until the day before.
+            ("1e999", false),
+            ("soon", false),
+        ] {
+            assert_eq!(list.contains_number(text, NOW), within, "{text}");
+            assert_eq!(has(&list, FieldKind::Duration, text), within, "{text}");
+        }
+        assert!(list.contains_number("1e999", Timestamp(0)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! its control and direction characters spelt out. Never decides what is a fault, nor prints.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -375,6 +376,18 @@ pub fn printable(text: &str) -> String {
         push_printable(&mut shown, c, false);
     }
     shown
+}
+
+/// The same of a text of any length.
+pub fn safe(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_printable(&mut shown, c, false));
+    shown
+}
+
+/// The name of a file or folder, which may be anything, as [`safe`] text.
+pub fn safe_path(path: &Path) -> String {
+    safe(&path.display().to_string())
 }
 
 fn push_printable(text: &mut String, c: char, keep_tab: bool) {

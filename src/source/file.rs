@@ -13,7 +13,9 @@ use std::sync::{OnceLock, mpsc};
 use crate::record::batch::BadRow;
 use crate::record::scan::{Fault, MAX_EXCERPT, MAX_LINE, Scanner, excerpt};
 use crate::record::{Batch, Locator};
+use crate::rule::problem::safe_path;
 
+use super::gzip::{Behind, Members};
 use super::spool::Spool;
 
 /// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
@@ -35,12 +37,33 @@ pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A file that cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read `{}`", path.display())]
+#[error("cannot read `{}`", safe_path(path))]
 pub struct ReadError {
     /// Which file.
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+/// How far a file was read that could not be read on.
+#[derive(Debug, thiserror::Error)]
+#[error("{}; get the file again, or leave it out", self.what())]
+struct BrokeOff {
+    at: u64,
+    packed: bool,
+    source: io::Error,
+}
+
+impl BrokeOff {
+    fn what(&self) -> String {
+        match (self.at, self.packed) {
+            (0, _) => "it breaks off in its first line, and nothing of it was read".to_owned(),
+            (at, true) => format!(
+                "it breaks off at byte {at} of what it unpacks to, and all lines before that were read"
+            ),
+            (at, false) => format!("it breaks off at byte {at}, and all lines before that were read"),
+        }
+    }
 }
 
 /// A file to be read, once or again.
@@ -169,7 +192,7 @@ impl Input {
         let opened = open(&self.path).and_then(|file| {
             if file.metadata()?.is_dir() {
                 let files = self.path.join("*.ndjson");
-                let hint = format!("it is a folder: name the files in it, such as `{}`", files.display());
+                let hint = format!("it is a folder: name the files in it, such as `{}`", safe_path(&files));
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, hint));
             }
             Ok(file)
@@ -313,7 +336,7 @@ fn fill(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
 fn unpack(form: Form, raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
     Ok(match form {
         Form::Plain => raw,
-        Form::Gzip => Box::new(Unpacked::new(flate2::read::MultiGzDecoder::new(raw))),
+        Form::Gzip => Box::new(Unpacked::new(Members::new(raw))),
         Form::Zstd => Box::new(Unpacked::new(zstd::stream::read::Decoder::new(raw)?)),
     })
 }
@@ -322,7 +345,7 @@ fn unpack(form: Form, raw: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Se
 fn unpacked_here(form: Form, file: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     Ok(match form {
         Form::Plain => Box::new(file),
-        Form::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Form::Gzip => Box::new(Members::new(file)),
         Form::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
     })
 }
@@ -527,6 +550,12 @@ impl Iterator for Blocks {
             return Some(Ok(self.take(self.filled)));
         }
         let source = self.error.take()?;
+        let source = match source.downcast::<Behind>() {
+            Ok(behind) => io::Error::new(io::ErrorKind::InvalidData, behind),
+            Err(source) => {
+                io::Error::new(source.kind(), BrokeOff { at: self.offset, packed: self.packed, source })
+            }
+        };
         Some(Err(ReadError { path: self.path.clone(), source }))
     }
 }

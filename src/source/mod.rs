@@ -3,6 +3,7 @@
 
 pub mod file;
 mod follow;
+mod gzip;
 pub mod huawei;
 pub mod kept;
 pub mod live;

@@ -29,6 +29,7 @@ use crate::record::geography::Places;
 use crate::record::scan::Origin;
 use crate::record::{Level, RuleId, Timestamp};
 use crate::route::{Delivery, DeliveryId, ReceiverName, Silence, SilenceId};
+use crate::rule::problem::safe_path;
 
 /// An answer that is on its way. Messages are owned, so that it borrows nothing. Nothing is asked
 /// before it is first polled; one that is dropped after that may have been carried out.
@@ -38,7 +39,10 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Another daemon holds the store.
-    #[error("the store `{path}` is in use by another daemon; stop it, or give this one a store of its own")]
+    #[error(
+        "the store `{}` is in use by another daemon; stop it, or give this one a store of its own",
+        safe_path(path)
+    )]
     Taken {
         /// The store.
         path: PathBuf,

@@ -114,6 +114,7 @@ impl Set {
         let fields = |names: &[&str]| names.iter().map(|name| field(name)).collect::<Vec<_>>();
         let of = corr.rules.iter().enumerate().map(|(place, rule)| Correlated {
             rule: "detection".parse().unwrap(),
+            title: String::new(),
             name: match rule {
                 Ref::Detection(number) => DETECTIONS[*number].0.to_owned(),
                 Ref::Correlation(number) => format!("corr-{number}"),

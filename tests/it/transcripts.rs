@@ -151,6 +151,66 @@ fn a_hostile_name_of_a_file_is_shown_as_text_and_what_the_file_lacks_is_told() {
 }
 
 #[test]
+fn a_hostile_name_forges_no_line_of_what_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "z\u{202e}\u{9b}2J\nerror: forged";
+    let shown = "z\\u{202e}\\u{9b}2J\\nerror: forged";
+    let (file, none) = (folder.path().join(name), folder.path().join(format!("no {name}")));
+    std::fs::write(&file, [0xff]).unwrap();
+    let (file, none) = (file.to_str().unwrap(), none.to_str().unwrap());
+    let list = format!("egress={none}");
+    let sought = format!("{name}=a");
+    let commands: &[&[&str]] = &[
+        &["check", file],
+        &["check", none],
+        &["check", "--config", file],
+        &["check", "--config", none],
+        &["check", "--sigma", none],
+        &["check", "--lists", &list, "rules"],
+        &["test", none],
+        &["convert", "--to", "sigma", none],
+        &["run", "--config", none],
+        &["doctor", "--config", none],
+        &["replay", none],
+        &["replay", "--fields", file, "README.md"],
+        &["replay", "--fields", none, "README.md"],
+        &["replay", "--geo-city", none, "README.md"],
+        &["replay", "--rules", none, "README.md"],
+        &["replay", "--store", none],
+        &["explain", name, "--at", "2026-01-05", file],
+        &["explain", "failure-burst", "--at", "2026-01-05", "--group", &sought, none],
+        &["explain", "failure-burst", "--at", "2026-01-05", "--group", "user=ana", none],
+        &["score", none, none],
+        &["score", file, file],
+        &["simulate", "--scenario", none],
+        &["simulate", "--scenario", file],
+        &["simulate", "--records", none],
+        &["status", "--store", none],
+        &["alerts", "--store", none],
+        &["alerts", "--rule", name],
+        &["alerts", "show", name, "--store", none],
+        &["deliveries", "show", name, "--store", none],
+        &["rules", "--store", none],
+        &["backup", "--store", none, none],
+        &["export", "logins", "--config", none, "--output", none, "--from", "2026-01-05"],
+        &["new", "rule", "--out", file],
+        &["demo", "--write", file],
+        &["replay", "--settle", name, file],
+        &[name],
+    ];
+    for command in commands {
+        let mut larum = std::process::Command::new(LARUM);
+        let output = larum.args(*command).output().unwrap();
+        let told = [&output.stdout[..], &output.stderr[..]].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert!(!output.status.success(), "{command:?}: {told}");
+        assert!(!told.contains(|c| c != '\n' && larum::rule::problem::deceives(c)), "{command:?}: {told:?}");
+        assert!(!told.lines().any(|line| line.starts_with("error: forged")), "{command:?}: {told}");
+        assert!(told.contains(shown), "{command:?}: {told}");
+    }
+}
+
+#[test]
 fn a_line_over_the_bound_is_set_aside_and_the_rest_goes_on() {
     let long = format!(r#"{{"id":"long","user_name":"ana","note":"{}",{FAILED}}}"#, "x".repeat(4 << 20));
     let good = format!(r#"{{"id":"good","user_name":"bob",{FAILED}}}"#);

@@ -19,9 +19,9 @@ pub const RULES: [(&str, &str); 4] = [
 
 #[derive(Debug, thiserror::Error)]
 enum BundleError {
-    #[error("cannot write `{path}`")]
+    #[error("cannot write `{}`", show::path(path))]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("`{path}` is there already; name a folder of its own")]
+    #[error("`{}` is there already; name a folder of its own", show::path(path))]
     Exists { path: PathBuf },
 }
 

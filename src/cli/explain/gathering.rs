@@ -10,13 +10,43 @@ use crate::engine::{Fresh, Generation, Outcome, Step, Traced};
 use crate::record::{Batch, Phase, RecordId, RuleId, Timestamp};
 use crate::rule::why::{Why, hit};
 
-use super::{Before, Explanation};
+use super::group::CutGroup;
+use super::{Before, ExplainError, Explanation, show};
 
 /// What of the group is told besides the one that is asked for.
 const TOLD_BEFORE: usize = 10;
 
-/// What a run shows of each group that may be meant, the likeliest first.
-pub(super) struct Gathered<'a>(pub Vec<Gathering<'a>>);
+/// Groups that are told from each other at most, where a value was cut: what is more is too many.
+const MAX_CUT: usize = 100;
+
+/// What a run shows of each group that may be meant.
+pub(super) struct Gathered<'a> {
+    /// The likeliest first.
+    pub likely: Vec<Gathering<'a>>,
+    /// Where a value that was given ends as if it had been cut: all groups whose value begins so.
+    pub cut: Option<Cut<'a>>,
+}
+
+/// What a run shows of the groups that a cut value may mean.
+pub(super) struct Cut<'a> {
+    meant: CutGroup,
+    found: Vec<Gathering<'a>>,
+}
+
+impl<'a> Cut<'a> {
+    pub(super) fn new(meant: CutGroup) -> Self {
+        Self { meant, found: Vec::new() }
+    }
+
+    /// Gathers what is shown of the group of `key` too, if it may be meant and is new; `like` the others.
+    fn meet(&mut self, key: &[u8], like: &Gathering<'a>) {
+        let program = &like.generation.programs.list[like.number];
+        let known = self.found.iter().any(|one| one.key.as_deref() == Some(key));
+        if !known && self.found.len() <= MAX_CUT && self.meant.is(&program.group(key)) {
+            self.found.push(Gathering::new(like.generation, like.number, Some(key.into()), like.until));
+        }
+    }
+}
 
 /// What a run shows of the group.
 pub(super) struct Gathering<'a> {
@@ -70,19 +100,51 @@ impl Watcher for Sought {
 
 impl Watcher for Gathered<'_> {
     fn batch(&mut self, batch: &Batch, fresh: &[Fresh]) {
-        self.0.iter_mut().for_each(|one| one.batch(batch, fresh));
+        if let (Some(cut), Some(like)) = (&mut self.cut, self.likely.first()) {
+            let program = &like.generation.programs.list[like.number];
+            for one in fresh.iter().filter(|one| one.at <= like.until && program.accepts(one.phase)) {
+                program.keys(one.record(batch)).iter().for_each(|key| cut.meet(key, like));
+            }
+        }
+        self.all().for_each(|one| one.batch(batch, fresh));
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        self.0.iter_mut().for_each(|one| one.outcome(&outcome));
+        if let (Some(cut), Some(like)) = (&mut self.cut, self.likely.first()) {
+            for traced in outcome.traced.iter().filter(|traced| traced.at <= like.until) {
+                cut.meet(&traced.key, like);
+            }
+        }
+        self.all().for_each(|one| one.outcome(&outcome));
     }
 }
 
 impl<'a> Gathered<'a> {
-    /// The first group that there is, or else the likeliest.
-    pub(super) fn meant(&self) -> Option<&Gathering<'a>> {
+    fn all(&mut self) -> impl Iterator<Item = &mut Gathering<'a>> {
+        self.likely.iter_mut().chain(self.cut.iter_mut().flat_map(|cut| &mut cut.found))
+    }
+
+    /// The first group that there is, or else the only one that a cut value may mean, or else the likeliest.
+    pub(super) fn meant(&mut self) -> Result<Option<&Gathering<'a>>, ExplainError> {
         let there = |one: &&Gathering<'_>| !one.records.is_empty() || !one.traced.is_empty();
-        self.0.iter().find(there).or_else(|| self.0.first())
+        let likeliest = self.likely.iter().find(there);
+        let Some(cut) = self.cut.as_mut().filter(|_| likeliest.is_none()) else {
+            return Ok(likeliest.or_else(|| self.likely.first()));
+        };
+        let begin = match cut.found.len() {
+            1 => {
+                // They were counted from the first record on there alone.
+                let without = self.likely.iter().map(|one| one.without_group).max().unwrap_or_default();
+                return Ok(cut.found.first_mut().map(|only| {
+                    only.without_group = without;
+                    &*only
+                }));
+            }
+            0 => "no group's value up to then begins so".to_owned(),
+            many if many > MAX_CUT => format!("more than {MAX_CUT} groups have a value that begins so"),
+            many => format!("{} have a value that begins so", show::many(many, "group")),
+        };
+        Err(ExplainError::Cut { value: cut.meant.value.clone(), begin })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::record::fold::fold;
 use crate::record::{FieldKind, FieldName, RuleId, Value};
 use crate::rule::compile::{Program, key_text};
 
@@ -46,6 +47,12 @@ impl Explain {
         spell: Spell<'_>,
     ) -> Result<Option<Box<[u8]>>, ExplainError> {
         let by: Vec<&str> = program.by.iter().map(|part| part.field.as_str()).collect();
+        for part in &program.by {
+            let mut named = self.group.iter().filter(|(name, _)| is_named(&part.field, name));
+            if let Some((name, _)) = named.nth(1) {
+                return Err(ExplainError::Twice(name.clone()));
+            }
+        }
         let unknown =
             |(name, _): &&(String, String)| !program.by.iter().any(|part| is_named(&part.field, name));
         if let Some((field, _)) = self.group.iter().find(unknown) {
@@ -74,6 +81,59 @@ impl Explain {
             Program::push_key_part(&mut key, Some(&text));
         }
         Ok(Some(key.into_boxed_slice()))
+    }
+}
+
+/// What ends a value that was cut to be shown: see [`super::show::each`].
+const CUT: char = '…';
+
+/// A group of which a value was given as it was cut to be shown.
+pub(super) struct CutGroup {
+    /// Of each field of `by`: what may be meant.
+    parts: Vec<CutPart>,
+    /// The first value that was cut, as it was given.
+    pub value: String,
+}
+
+enum CutPart {
+    /// One of these, or the group has no value there.
+    Whole(Vec<Option<String>>),
+    /// What begins with one of these.
+    Begin(Vec<String>),
+}
+
+impl Explain {
+    /// The group, where a value ends as if it had been cut to be shown.
+    pub(super) fn cut(&self, program: &Program) -> Option<CutGroup> {
+        let (_, value) = self.group.iter().find(|(_, value)| value.ends_with(CUT))?;
+        let part = |field: &FieldName| {
+            let given = self.group.iter().find(|(name, _)| is_named(field, name));
+            let given = given.map(|(_, value)| value.as_str()).unwrap_or_default();
+            if let Some(begin) = given.strip_suffix(CUT) {
+                let begins = [Some(begin.to_owned()), Some(unescaped(begin)), unquoted(begin)];
+                return CutPart::Begin(
+                    begins.into_iter().flatten().map(|text| fold(&text).into_owned()).collect(),
+                );
+            }
+            let spellings = [Some(given.to_owned()), Some(unescaped(given)), unquoted(given)];
+            let key = |text: String| key_text(Value::Text(&text), field.kind()).map(Cow::into_owned);
+            CutPart::Whole(spellings.into_iter().map(|text| key(text?)).collect())
+        };
+        let parts = program.by.iter().map(|by| part(&by.field)).collect();
+        Some(CutGroup { parts, value: value.clone() })
+    }
+}
+
+impl CutGroup {
+    /// Whether it is the group of these values.
+    pub(super) fn is(&self, group: &[(FieldName, Option<String>)]) -> bool {
+        group.len() == self.parts.len()
+            && self.parts.iter().zip(group).all(|(part, (_, value))| match part {
+                CutPart::Whole(meant) => meant.contains(value),
+                CutPart::Begin(begins) => {
+                    value.as_ref().is_some_and(|value| begins.iter().any(|begin| value.starts_with(begin)))
+                }
+            })
     }
 }
 

@@ -370,7 +370,8 @@ impl Maker {
             let (kind, timed) = (sink.values[number].kind, &mut batch.timed);
             timed.there += u64::from(kind != SlotKind::Absent);
             timed.nested += u64::from(kind == SlotKind::Json);
-            timed.read += u64::from(kind != SlotKind::Absent && given.is_some());
+            // That of the field which is mapped may be `given` as well.
+            timed.read += u64::from(text(block, sink, number).and_then(foreign::time).is_some());
         }
         let own = self.at.times.into_iter().find_map(read);
         let start = given.or(own).or_else(|| self.foreign_time(block, sink));

@@ -5,14 +5,14 @@
 
 use serde_json::Value;
 
-use super::super::case::{Case, EventLine, Expected, ListValues};
+use super::super::case::{Case, EventLine, Expected, ListValues, Spelt};
 use super::super::keys::{EACH, EVENT, EXPECTED, TEST, TEST_LISTS, TEST_VALUE};
 use super::super::problem::Span;
 use super::super::yaml::{Entry, Kind, Node, Scalar, Style};
 use super::rule::until;
 use super::taken::{Taken, first_key, place};
 use super::{Cx, values};
-use crate::record::{FieldKind, FieldName, Number, Timestamp};
+use crate::record::{FieldKind, FieldName, Timestamp};
 
 /// Keys of a line of events, for suggestions.
 const LINE_KEYS: &[&str] = &["times", "every", "each", "after", "at"];
@@ -129,7 +129,7 @@ fn line(cx: &mut Cx<'_>, map: &Taken<'_>) -> EventLine {
 }
 
 /// A list that is shorter than the line has records begins again, which may not be what is meant.
-fn tell_short_lists(cx: &mut Cx<'_>, map: &Taken<'_>, each: &[(FieldName, Vec<Value>)], times: Option<u32>) {
+fn tell_short_lists(cx: &mut Cx<'_>, map: &Taken<'_>, each: &[(FieldName, Vec<Spelt>)], times: Option<u32>) {
     let longest = each.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     let records = times.map_or(longest, |times| times as usize);
     let span = map.get("each").map_or(map.at, |entry| entry.key.span);
@@ -140,7 +140,7 @@ fn tell_short_lists(cx: &mut Cx<'_>, map: &Taken<'_>, each: &[(FieldName, Vec<Va
     }
 }
 
-fn each(cx: &mut Cx<'_>, map: &Taken<'_>, seen: &mut Vec<(FieldName, Span)>) -> Vec<(FieldName, Vec<Value>)> {
+fn each(cx: &mut Cx<'_>, map: &Taken<'_>, seen: &mut Vec<(FieldName, Span)>) -> Vec<(FieldName, Vec<Spelt>)> {
     let Some(map) = map.map(cx, "each", &EACH) else { return Vec::new() };
     let mut each = Vec::new();
     for entry in map.rest() {
@@ -159,7 +159,7 @@ fn each(cx: &mut Cx<'_>, map: &Taken<'_>, seen: &mut Vec<(FieldName, Span)>) -> 
     each
 }
 
-fn list_value(cx: &mut Cx<'_>, field: &FieldName, node: &Node) -> Option<Value> {
+fn list_value(cx: &mut Cx<'_>, field: &FieldName, node: &Node) -> Option<Spelt> {
     if let Some(scalar) = node.scalar() {
         return value(cx, field, scalar, node.span);
     }
@@ -200,22 +200,22 @@ fn at(cx: &mut Cx<'_>, map: &Taken<'_>) -> Option<Timestamp> {
 }
 
 /// A value as a source would send it.
-fn value(cx: &mut Cx<'_>, field: &FieldName, scalar: &Scalar, span: Span) -> Option<Value> {
+fn value(cx: &mut Cx<'_>, field: &FieldName, scalar: &Scalar, span: Span) -> Option<Spelt> {
     let text = scalar.text.as_str();
     if scalar.is_null() {
         if text.is_empty() {
             cx.fault(span, format!("`{field}` has no value"), "write `''` for empty text, or `null`");
             return None;
         }
-        return Some(Value::Null);
+        return Some(Value::Null.into());
     }
+    let as_text = || Spelt::from(Value::from(text));
     // What is quoted is text, so that a test can send what a source should not.
     let quoted = scalar.style != Style::Plain;
     match field.kind() {
-        _ if quoted => Some(Value::String(text.to_owned())),
+        _ if quoted => Some(as_text()),
         FieldKind::Number => {
-            let number =
-                Number::nearest(text).and_then(|_| serde_json::from_str(text).ok()).map(Value::Number);
+            let number = Spelt::number(text);
             if number.is_none() {
                 let message = format!("`{field}` is a number, and `{text}` is none");
                 cx.fault(span, message, "write digits, such as `300`; in quotes it is sent as text");
@@ -227,27 +227,18 @@ fn value(cx: &mut Cx<'_>, field: &FieldName, scalar: &Scalar, span: Span) -> Opt
                 let message = format!("`{field}` is true or false, not `{text}`");
                 cx.fault(span, message, "write `true` or `false`; in quotes it is sent as text");
             }
-            scalar.boolean().map(Value::Bool)
+            scalar.boolean().map(|truth| Value::Bool(truth).into())
         }
         FieldKind::Duration => Some(match values::duration(text) {
-            Ok(length) => Value::from(length.0),
-            Err(_) => json_number(text).unwrap_or_else(|| Value::String(text.to_owned())),
+            Ok(length) => Value::from(length.0).into(),
+            Err(_) => Spelt::number(text).unwrap_or_else(as_text),
         }),
-        FieldKind::Any => Some(
-            scalar
-                .boolean()
-                .map(Value::Bool)
-                .or_else(|| json_number(text))
-                .unwrap_or_else(|| Value::String(text.to_owned())),
-        ),
-        FieldKind::Text | FieldKind::Time | FieldKind::Address => Some(Value::String(text.to_owned())),
+        FieldKind::Any => {
+            let truth = scalar.boolean().map(|truth| Value::Bool(truth).into());
+            Some(truth.or_else(|| Spelt::number(text)).unwrap_or_else(as_text))
+        }
+        FieldKind::Text | FieldKind::Time | FieldKind::Address => Some(as_text()),
     }
-}
-
-/// A number that JSON spells the same way.
-fn json_number(text: &str) -> Option<Value> {
-    Number::parse(text)?;
-    serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number)
 }
 
 /// `alerts: none`, or a list of what each must be.

@@ -3,12 +3,12 @@
 use super::super::case::check_names;
 use super::super::doubts;
 use super::super::hours::{BadSpan, DAYS, Hours, MAX_SPANS, WeekSpan};
-use super::super::keys::{ALERT, COOLDOWN, COUNT, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
+use super::super::keys::{ALERT, COOLDOWN, EXCEPTION, HOURS, LEVEL_LINE, RULE, VERBS};
 use super::super::problem::Span;
 use super::super::spec::{
     About, AlertText, Cooldown, Exception, Expr, Grouping, LevelLine, Mode, Spec, Verb,
 };
-use super::super::template::{Form, Scope, Text};
+use super::super::template::{Form, Text};
 use super::super::yaml::{Entry, Kind, Node};
 use super::condition::{Defaults, expression, of_map};
 use super::taken::{Taken, first_key};
@@ -47,15 +47,15 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let level = level(cx, &map);
     let matches = map.get("match").and_then(|entry| expression(cx, entry, Defaults::Login));
     let before = cx.problems.errors();
-    let verb = verbs::verb(cx, &map);
+    let found = verbs::verbs(cx, &map);
     // Texts and tests use the verb's names: against half a verb they would be blamed for its faults.
     let verb_is_sure = !hidden_verb && cx.problems.errors() == before;
-    let matches = verb.as_ref().and_then(verbs::any_step).or(matches);
-    if let (Some(Verb::Sequence(_)), Some(entry)) = (&verb, map.get("match")) {
+    let matches = found.first().and_then(verbs::any_step).or(matches);
+    if let (Some(Verb::Sequence(_)), Some(entry)) = (found.first(), map.get("match")) {
         let hint = "put its conditions into the steps, and take `match` out";
         cx.fault(entry.key.span, "the steps of a sequence match by themselves", hint);
     }
-    let mut verb = verb;
+    let mut verb = found.first().cloned();
     if let (Some(Verb::Overlap(overlap)), Some(matches), Some(entry)) =
         (&mut verb, &matches, map.get("match"))
     {
@@ -79,7 +79,8 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
         if let Some(matches) = &matches {
             doubts::note_logins(matches, verb.as_ref(), at, &mut cx.problems);
         }
-        let scope = if hidden_verb { Scope::of_faulty(None) } else { scope_of_faulty(&map) };
+        let scope = verbs::scope_of_faulty(cx, &map, &found);
+        let scope = if hidden_verb { scope.and_others() } else { scope };
         let scope = scope.with(cx.options.declared.iter().map(String::as_str));
         for (text, form) in [(&alert.title, Form::Title), (&alert.runbook, Form::Runbook)] {
             if let Some(text) = text {
@@ -137,21 +138,6 @@ fn notify(cx: &mut Cx<'_>, map: &Taken<'_>) -> Vec<String> {
         }
     }
     named.into_iter().map(|(name, _)| name).collect()
-}
-
-/// Names of the texts of a rule whose verb has faults.
-fn scope_of_faulty(rule: &Taken<'_>) -> Scope {
-    let present: Vec<&Entry> = VERBS.iter().filter_map(|verb| rule.get(verb)).collect();
-    let [verb] = present.as_slice() else { return Scope::of_faulty(None) };
-    // Conditions of a count have names of their own.
-    let named = |one: &Entry| COUNT.key(&one.key.text).is_none_or(|key| key.name == "having");
-    let is_named = |one: &Entry| one.value.map().is_some() && named(one);
-    match verb.key.text.as_str() {
-        "count" if !verb.value.map().unwrap_or_default().iter().any(is_named) => {
-            Scope::common().with(["threshold"])
-        }
-        name => Scope::of_faulty(Some(name)),
-    }
 }
 
 /// Whose past the rule's conditions ask about: what the verb's `by` says, or the cooldown's; where

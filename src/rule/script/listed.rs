@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, Map};
 
-use crate::record::Timestamp;
+use crate::record::{Number, Timestamp};
 use crate::rule::lists::{List, Lists};
 
 /// A list at the time of one record.
@@ -24,7 +24,11 @@ impl Listed {
         if let Ok(whole) = value.as_int() {
             return self.list.contains_number(&whole.to_string(), self.at);
         }
-        value.as_float().is_ok_and(|number| self.list.contains_number(&number.to_string(), self.at))
+        value.as_float().is_ok_and(|number| {
+            let text = number.to_string();
+            // Out of range a number is in a list that spells it so, and how the record did is not known here.
+            !Number::is_out_of_range(&text) && self.list.contains_number(&text, self.at)
+        })
     }
 }
 

@@ -607,7 +607,12 @@ mod helping {
 
     #[test]
     fn lists_hold_what_they_do_at_the_time_of_the_record() {
-        let values = [("203.0.113.0/24", None), ("Ana", Some(Timestamp(1_000))), ("042", None)];
+        let values = [
+            ("203.0.113.0/24", None),
+            ("Ana", Some(Timestamp(1_000))),
+            ("042", None),
+            ("1000000000000000000000", None),
+        ];
         let list = List::of(&values.map(|(value, until)| (value.to_owned(), until)));
         let lists = Lists::default().with([("egress".to_owned(), list)]);
         for (when, at, holds) in [
@@ -617,6 +622,7 @@ mod helping {
             ("\"ANA\" in lists.egress", 1_000, false),
             ("42 in lists.egress && 42.0 in lists[\"egress\"]", 0, true),
             ("() in lists.egress", 0, false),
+            ("1e21 in lists.egress", 0, false),
             ("\"x\" in lists.egress", 0, false),
         ] {
             let script = compile(when).unwrap();

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::problem::Span;
+use super::super::problem::{Span, deceives};
 use super::super::spec::{
     Bound, Cooldown, CountSpec, DistinctSpec, Expr, Grouping, Literal, Mode, Ordering, Part, Predicate,
     SequenceSpec, Spec, Test, Verb,
@@ -572,12 +572,24 @@ fn scalar(text: &str) -> String {
     if plain { text.to_owned() } else { quoted(text) }
 }
 
-/// A text as YAML, in quotes.
+/// A text as YAML, in quotes. What could deceive whoever reads it is spelt out, and means the same.
 fn quoted(text: &str) -> String {
-    if text.chars().any(char::is_control) {
-        return serde_json::Value::from(text).to_string();
+    if !text.chars().any(deceives) {
+        return format!("'{}'", text.replace('\'', "''"));
     }
-    format!("'{}'", text.replace('\'', "''"))
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        let _ = match (c, u32::from(c)) {
+            ('"' | '\\', _) => write!(quoted, "\\{c}"),
+            ('\n', _) => write!(quoted, "\\n"),
+            ('\t', _) => write!(quoted, "\\t"),
+            (_, code @ ..=0xffff) if deceives(c) => write!(quoted, "\\u{code:04X}"),
+            (_, code) if deceives(c) => write!(quoted, "\\U{code:08X}"),
+            _ => write!(quoted, "{c}"),
+        };
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A timespan of whole seconds, in its largest whole unit.

@@ -141,7 +141,8 @@ impl<'s> Reading<'s> {
                 |words: &[Word]| words.iter().map(|word| field_of(&aliases, place, &word.text)).collect();
             let (by, fields) = (names(&by), names(&fields));
             let (name, rule) = (word.text.clone(), member.id.clone());
-            Correlated { name, rule, what: what(member, per_row), by, fields }
+            let title = member.document.head.title.clone();
+            Correlated { name, title, rule, what: what(member, per_row), by, fields }
         });
         let of = of.collect();
         let by = by.iter().map(|word| FieldName::spelt(&word.text)).collect();

@@ -26,6 +26,9 @@ pub struct Correlated {
     /// The reference, as spelt; no part of the meaning.
     #[serde(skip)]
     pub name: String,
+    /// The title of its document; no part of the meaning.
+    #[serde(skip)]
+    pub title: String,
     /// The rule that its document makes, or would if it were not only read here; no part of the meaning.
     #[serde(skip)]
     pub rule: RuleId,

@@ -74,6 +74,7 @@ const STRETCH: &str = "stretch";
 /// What every verb that is called `verb` gives; nothing where the rule names some of it itself.
 fn own(verb: &str) -> &'static [&'static str] {
     match verb {
+        "count" => &["threshold"],
         "distinct" | "rate" => &["threshold", "values"],
         "absent" => &["threshold", "silent"],
         "first_seen" => &["value", "usual", "known"],
@@ -92,11 +93,10 @@ impl Scope {
         Self::default().with(["rule", "level", "group", "count", "at", "first_seen", "last_seen"])
     }
 
-    /// What the alerts of a rule have whose verb, called so, has faults: what every such verb gives. Where the
-    /// rule itself names more of it, or it is not known which verb is meant, there may be others.
-    pub fn of_faulty(verb: Option<&str>) -> Self {
-        let own = verb.map(own).unwrap_or_default();
-        Self { open: own.is_empty(), ..Self::common().with(own.iter().copied()) }
+    /// The same scope with what every verb gives that is called so.
+    #[must_use]
+    pub fn with_verb(self, verb: &str) -> Self {
+        self.with(own(verb).iter().copied())
     }
 
     /// What the alerts of a rule with this verb have. A script's own names are added by [`Self::with`].
@@ -149,6 +149,13 @@ impl Scope {
     #[must_use]
     pub fn and_others(self) -> Self {
         Self { open: true, ..self }
+    }
+
+    /// The same scope for a rule whose script has faults: what it would give to `alert` is not known.
+    #[must_use]
+    pub fn with_script(self, script: &str) -> Self {
+        // `alert` is misspelt perhaps; what it is given is a map.
+        if script.contains("alert") || script.contains("#{") { self.and_others() } else { self }
     }
 
     /// Whether `name` is in scope, or may be.

@@ -2,6 +2,8 @@
 //!
 //! Values of an entry: the number. Percentiles are nearest-rank, sums exact, bounds strict.
 
+use serde_json::Value as Json;
+
 use crate::alert::Finding;
 use crate::record::{Datum, Millis, Number};
 
@@ -89,6 +91,18 @@ impl Measure {
             Stat::Sum => tally.sum,
         }
     }
+
+    /// The statistic as an alert shows it; what is reckoned from a number out of range is not known.
+    fn shown(&self, tally: &Tally) -> Json {
+        let ends = [tally.samples.first(), tally.samples.last()];
+        let beyond = ends.into_iter().flatten().any(|sample| sample.bound().is_some());
+        match self.stat {
+            Stat::Mean | Stat::Sum if beyond => "unknown, out of range".into(),
+            Stat::Percentile(_) | Stat::Min | Stat::Max | Stat::Mean | Stat::Sum => {
+                json_number(self.value(tally))
+            }
+        }
+    }
 }
 
 impl Judge for Measure {
@@ -139,7 +153,7 @@ impl Judge for Measure {
 
     fn describe(&self, tally: &Tally, _window: Window<'_>) -> Finding {
         let samples = tally.samples.len();
-        let value = json_number(self.value(tally));
+        let value = self.shown(tally);
         let (word, bound) = json_limit(self.limit);
         let mut scope = single("value", value.clone());
         scope.insert("samples".to_owned(), samples.into());

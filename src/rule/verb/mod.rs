@@ -658,11 +658,13 @@ fn count_out(values: &mut Values<u32>, value: &str) -> u32 {
     }
 }
 
-/// A number as JSON: whole ones as integers, others as the nearest double.
+/// A number as JSON: whole ones as integers, others as the nearest double; of one that is out of range, what
+/// is known of it.
 pub fn json_number(number: Number) -> Json {
-    match number.to_i64() {
-        Some(whole) => Json::from(whole),
-        None => Json::from(number.to_f64()),
+    match (number.to_i64(), number.bound()) {
+        (Some(whole), _) => Json::from(whole),
+        (None, Some(bound)) => Json::from(bound),
+        (None, None) => Json::from(number.to_f64()),
     }
 }
 

@@ -323,7 +323,8 @@ impl Judge for Usual {
         tell("value", json_number(value));
         tell("usual", json_number(usual));
         tell("mad", json_number(self.spread(learned, hit.at, usual)));
-        tell("times", value.ratio(usual).map_or(Json::Null, json_number));
+        let known = value.bound().is_none() && usual.bound().is_none();
+        tell("times", value.ratio(usual).filter(|_| known).map_or(Json::Null, json_number));
         tell("samples", norm.samples.into());
         tell("since", norm.since.to_string().into());
         let count = match self.of {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
+use crate::rule::problem::safe_path;
 use crate::store::StoreError;
 
 /// What a step of the store gives, or why it could not.
@@ -74,7 +75,7 @@ pub(super) fn corrupt(words: impl Into<String>) -> Fault {
 
 /// A file that cannot be worked with.
 pub(super) fn unusable(path: &Path, error: &impl std::fmt::Display) -> Fault {
-    refused(format!("cannot open `{}`: {error}", path.display()))
+    refused(format!("cannot open `{}`: {error}", safe_path(path)))
 }
 
 fn told(error: &rusqlite::Error) -> StoreError {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{Outcome, refused, unusable};
 use super::schema;
+use crate::rule::problem::safe_path;
 use crate::store::StoreError;
 
 /// How long somebody else's writing is waited for. Nobody else should write at all.
@@ -131,8 +132,9 @@ fn connected(path: &Path, how: OpenFlags) -> Outcome<Connection> {
 
 /// Copies all that `connection` sees to `path`, which appears only once it is whole.
 pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
-    let failed =
-        |why: &dyn std::fmt::Display| refused(format!("cannot write the backup `{}`: {why}", path.display()));
+    let failed = |why: &dyn std::fmt::Display| {
+        refused(format!("cannot write the backup `{}`: {why}", safe_path(path)))
+    };
     if path.symlink_metadata().is_ok() {
         return Err(failed(&"something of this name is there already"));
     }

@@ -1,6 +1,7 @@
 //! Rules in Sigma's words mean what they meant.
 
 use larum::rule::decode::{Options, decode};
+use larum::rule::problem::deceives;
 use larum::rule::sigma::convert::{Converted, convert};
 
 use proptest::prelude::*;
@@ -32,6 +33,7 @@ fn a_condition_keeps_its_meaning() {
         r#"{"start_time":"2026-01-05T09:00:00Z","user_name":"a*b\\c","failed_code":6005,"public_ip":"::ffff:203.0.113.9","e2e_rtt":300}"#,
         r#"{"start_time":"2026-01-05T09:00:00Z","end_time":"2026-01-05T11:00:00Z","user_name":"bob","client_type":"","is_reconnect":true,"x":"it's"}"#,
         r#"{"start_time":"2026-01-05T09:00:00Z","kind":"session","user_name":"bob","machine_name":"bob"}"#,
+        r#"{"start_time":"2026-01-05T09:00:00Z","user_name":"a\u202eb\"\\c\n\u007f\u009b\udb40\udc41"}"#,
         r#"{"start_time":"2026-01-05T09:00:00Z","user_name":null,"client_type":"Windows 11","public_ip":"0.0.0.0","e2e_rtt":0,"x":5}"#,
     ];
     for body in [
@@ -39,6 +41,7 @@ fn a_condition_keeps_its_meaning() {
         "match: {user: ana}",
         "match: {user_name: 'a*b\\c'}",
         "match: {user_name|contains: ['*', 'o']}",
+        "match: {user_name: \"a\\u202eb\\\"\\\\c\\n\\u007f\\u009b\\U000e0041\"}",
         "match: {user_name|startswith: 'corp\\'}",
         "match: {user_name|re: '^[a-c]'}",
         "match: {user_name|re|cased: '^[A-C]'}",
@@ -65,6 +68,7 @@ fn a_condition_keeps_its_meaning() {
         let native = World::new(&[rule("test", body)]);
         for line in lines {
             assert_eq!(super::fires(&text, line), fires(&native, line), "{body}\n{line}\n{text}");
+            assert!(!text.contains(|c| c != '\n' && deceives(c)), "{text:?}");
         }
     }
 }

@@ -1075,9 +1075,10 @@ fn texts_and_tests_are_looked_at_beside_a_verb_with_faults() {
     assert_eq!(beside("count: {at_least: 5, witin: 10m, by: [user]}\n"), whole);
     let measure = beside("measure: {field: e2e_rtt, stat: mode, above: 5, within: 1h, at_least: 1}\n");
     assert_eq!(measure[1..], whole[1..]);
-    // What a rule names itself is not.
+    // So is what a rule names itself, but under a key that there is not.
+    let having = beside("count: {witin: 1h, having: {burst: {distinct: user, at_least: 5}}}\n");
+    assert_eq!(having[1..], [names("uesr"), syntax[0].to_owned(), syntax[1].to_owned(), tests("usr")]);
     for verb in [
-        "count: {witin: 1h, having: {burst: {distinct: user, at_least: 5}}}\n",
         "count: {within: 1h, havin: {burst: {distinct: user, at_least: 5}}}\n",
         "cuont: {at_least: 5, within: 1h}\n",
     ] {
@@ -1085,4 +1086,76 @@ fn texts_and_tests_are_looked_at_beside_a_verb_with_faults() {
         assert_eq!(told[told.len() - 2..], syntax, "{verb}");
         assert!(!told.iter().any(|one| one.contains("burst") || one.contains("uesr")), "{verb}: {told:?}");
     }
+}
+
+#[test]
+fn verbs_beside_each_other_are_looked_at_each_by_itself() {
+    let two = "script: {when: 'foo(record) && record.colour', by: [user]}\ndistinct: {field: usr, at_least: 0, within: 10m}\n";
+    let texts = "alert:\n  title: '{{ values }} {{ threshold }} {{ score }}'\n";
+    let told = messages(&format!("{OK}{two}{texts}"));
+    assert_eq!(
+        told,
+        [
+            "no function `foo` with 1 argument",
+            "no field `colour`",
+            "a rule has one verb, and this has `script` and `distinct`",
+            "unknown field `usr`",
+            "`at_least` takes a whole number from 1 to 10000, not `0`",
+            "no value `score` in an alert of this rule",
+        ]
+    );
+}
+
+#[test]
+fn a_script_with_a_slip_hides_nothing_that_it_cannot_tell() {
+    let texts = "alert:\n  title: '{{ speed }}'\ntests:\n  - name: n\n    events: [{user_name: ana}]\n    alerts: [{speed: 3}]\n";
+    let beside =
+        |script: &str| messages(&format!("{OK}script: {{keep: 0, by: [user], when: '{script}'}}\n{texts}"));
+    let keep = "`keep` takes a whole number from 1 to 64, not `0`";
+    let slip = "expecting `)` to close the arguments list of this function call `foo`";
+    let names = ["no value `speed` in an alert of this rule", "an alert of this rule has no `speed`"];
+    let told = beside("record.e2e_rtt > 5");
+    assert_eq!(told, [keep, names[0], names[1]]);
+    let told = beside("foo(record.e2e_rtt");
+    assert_eq!(told, [keep, slip, names[0], names[1]]);
+    // What it would give to `alert` is not known.
+    let told = beside("alert(#{speed: foo(record.e2e_rtt)})");
+    assert_eq!(told, [keep, "no function `foo` with 1 argument"]);
+    let told = beside("alrt(#{speed: record.e2e_rtt})");
+    assert_eq!(told, [keep, "no function `alrt` with 1 argument"]);
+    let told = beside("alert(#{speed: record.e2e_rtt})");
+    assert_eq!(told, [keep]);
+}
+
+#[test]
+fn a_sequence_without_steps_is_told_beside_other_faults() {
+    let sequence = "sequence: {by: [usr], within: 30, steps: []}\nalert: {title: '{{ steps.one.count }}'}\n";
+    assert_eq!(
+        messages(sequence),
+        [
+            "unknown field `usr`",
+            "`within: 30` has no unit; a duration needs one",
+            "a sequence has at least two steps",
+            "no value `steps.one.count` in an alert of this rule",
+        ]
+    );
+    let one = "sequence: {by: [user], within: 30, steps: [{name: one, match: {usr: ana}}]}\nalert: {title: '{{ steps.one.count }}'}\n";
+    assert_eq!(
+        messages(one),
+        [
+            "`within: 30` has no unit; a duration needs one",
+            "a sequence has at least two steps",
+            "unknown field `usr`",
+        ]
+    );
+    // A step whose name is misspelt is not blamed on the text.
+    let slip = one.replace("name: one", "nmae: one").replace("within: 30", "within: 30m");
+    assert_eq!(
+        messages(&slip),
+        [
+            "a sequence has at least two steps",
+            "unknown key `nmae` in a step of `sequence`",
+            "unknown field `usr`"
+        ]
+    );
 }

@@ -2,6 +2,7 @@
 
 use super::super::super::keys::{MAX_AT_LEAST, MAX_STEPS, STEP};
 use super::super::super::spec::{Expr, SequenceSpec, StepSpec, Verb};
+use super::super::super::yaml::Kind;
 use super::super::Cx;
 use super::super::condition::{Defaults, expression};
 use super::super::taken::Taken;
@@ -53,7 +54,9 @@ pub(in super::super) fn any_step(verb: &Verb) -> Option<Expr> {
 
 fn check_number(cx: &mut Cx<'_>, map: &Taken<'_>, list: &[Taken<'_>]) {
     let Some(entry) = map.get("steps") else { return };
-    if list.len() < 2 && !cx.problems.has_errors() {
+    // What is no list, or no step, is told already.
+    let Kind::List(steps) = &entry.value.kind else { return };
+    if steps.len() < 2 {
         cx.fault(
             entry.key.span,
             "a sequence has at least two steps",
