@@ -207,7 +207,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         }
         let waits = |delivery: &Delivery| delivery.standing == Standing::Waiting;
         if found.iter().any(waits) {
-            let now = |delivery: Delivery| Delivery { due: self.now, ..delivery };
+            let now = |delivery: Delivery| Delivery { due: self.now, plain: false, ..delivery };
             return self.change_all(found, now, "due now").await;
         }
         let again = |delivery: Delivery| Delivery {
@@ -216,6 +216,8 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             created: self.now,
             due: self.now,
             waited: Millis::ZERO,
+            // Whole, as it was owed: whoever orders it may have mended what refused it.
+            plain: false,
             held_by: None,
             ..delivery
         };
