@@ -267,7 +267,14 @@ pub(super) async fn deliveries(State(rooms): State<Rooms>, RawQuery(asked): RawQ
 pub(super) async fn delivery(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer {
     let found = rooms.one_delivery(&id).await?;
     let tries = rooms.store.tries(found.id).await.map_err(|error| failed(&error))?;
-    Ok(Json(shown::delivery_with(&found, &tries)))
+    let query = DeliveryQuery {
+        tenant: Some(found.tenant.clone()),
+        told_by: Some(found.id),
+        most: MOST_EVER,
+        ..DeliveryQuery::default()
+    };
+    let stands_for = rooms.store.deliveries(query).await.map_err(|error| failed(&error))?;
+    Ok(Json(shown::delivery_with(&found, &tries, &stands_for)))
 }
 
 pub(super) async fn redrive(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer {
