@@ -11,6 +11,7 @@ use super::super::spec::{Bound, Literal, Past, Test};
 use super::super::yaml::{Node, Scalar, Style};
 use super::predicate::{Asked, Op};
 use super::{Cx, suggest, values};
+use crate::record::fact;
 use crate::record::fold::fold;
 use crate::record::{FieldKind, FieldName, Millis, Number};
 
@@ -211,6 +212,16 @@ fn text_literal(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> 
         let message = format!("`{field}` is one address and never equals the network `{text}`");
         cx.warn(span, message, format!("write `{field}|cidr: {text}`"));
     }
+    let is_account =
+        |text: &str| if asked.cased { fact::user(text) == text } else { fact::user(text) == fold(text) };
+    if field.is("user") && !is_account(text) {
+        let hint = format!("write `{}`, or ask `user_name`, which is as the record has it", fact::user(text));
+        cx.warn(
+            span,
+            format!("`user` is never `{text}`: it is the account in lower case, without its domain"),
+            hint,
+        );
+    }
     let words = WORDS.iter().find(|(name, _)| *name == field.as_str()).map_or(&[][..], |(_, words)| words);
     if !words.is_empty() && !text.contains('*') && !words.iter().any(|word| *word == fold(text)) {
         let hint = match suggest::nearest(text, words.iter().copied()) {
@@ -240,6 +251,14 @@ fn needles(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Opti
                 format!("write the text to look for, or `{}|exists: true`", asked.field),
             );
             continue;
+        }
+        if asked.field.is("user") && scalar.text.contains(['\\', '@']) {
+            let hint = format!("ask `user_name|{}`, which is as the record has it", asked.word);
+            cx.warn(
+                node.span,
+                format!("`user` is the account without its domain: it has no `{}`", scalar.text),
+                hint,
+            );
         }
         needles.push(folded(asked, &scalar.text));
     }

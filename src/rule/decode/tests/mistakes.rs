@@ -821,6 +821,29 @@ fn control_characters_are_spelt_out() {
 }
 
 #[test]
+fn an_account_with_its_domain_is_no_value_of_user() {
+    let told = told("match: {user: ['CORP\\eve', ana], user|endswith: '@corp.example'}\n");
+    insta::assert_snapshot!(told, @r"
+    warning: `user` is never `CORP\eve`: it is the account in lower case, without its domain
+     --> rules/r.yaml:4:16
+      |
+    4 | match: {user: ['CORP\eve', ana], user|endswith: '@corp.example'}
+      |                ^^^^^^^^^^
+      |
+      = help: write `eve`, or ask `user_name`, which is as the record has it
+
+    warning: `user` is the account without its domain: it has no `@corp.example`
+     --> rules/r.yaml:4:49
+      |
+    4 | match: {user: ['CORP\eve', ana], user|endswith: '@corp.example'}
+      |                                                 ^^^^^^^^^^^^^^^
+      |
+      = help: ask `user_name|endswith`, which is as the record has it
+    ");
+    super::good_body("match: {user: [Eve, 'arn:aws:iam::1:user/Ana', '']}\n");
+}
+
+#[test]
 fn ten_faults_of_one_file_are_told_at_once() {
     let source = SKELETON
         .replace("rule: failure-burst ", "rule: Failure_Burst ")
