@@ -111,3 +111,30 @@ async fn an_alert_that_a_digest_told_says_so_and_the_digest_names_its_alerts() {
     let shown: Json = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["stands_for"][1]["alert"], "ab".repeat(16));
 }
+
+#[tokio::test]
+async fn an_alert_of_which_nobody_is_told_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let fired = larum(&["replay", RULES, "--output", "json", "logins.ndjson"]);
+    let fired: Alert = serde_json::from_str(fired.lines().next().unwrap()).unwrap();
+    let of = |id: u8| Alert { id: AlertId([id; 16]), ..fired.clone() };
+    let held = Alert { held_by: vec!["other".parse().unwrap()], ..of(2) };
+    let alerts = [Alert { observe: true, ..of(1) }, held, of(3)];
+    {
+        let store = Sqlite::open(&path).unwrap();
+        let fence = store.fence(fired.tenant.clone()).await.unwrap();
+        let kept = alerts.iter().map(|alert| Change::Alert(Box::new(alert.clone())));
+        store.commit(fence, kept.collect()).await.unwrap();
+    }
+    let store = format!("--store={}", path.display());
+    let why = [
+        ": the rule only observes",
+        " yet: it is held back while another rule's alert is open",
+        ": no route leads to a receiver",
+    ];
+    for (alert, why) in alerts.iter().zip(why) {
+        let shown = larum(&["alerts", "show", &alert.id.to_string(), &store]);
+        assert!(shown.ends_with(&format!("    nobody is told{why}\n")), "{shown}");
+    }
+}
