@@ -115,12 +115,26 @@ fn test_of_value(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -
         Op::In => {
             let known: Vec<bool> =
                 scalars.iter().map(|(scalar, node)| cx.list(&scalar.text, node.span)).collect();
+            if asked.field.is("user") {
+                for (scalar, node) in scalars {
+                    doubt_list(cx, &scalar.text, node.span);
+                }
+            }
             let names = || scalars.iter().map(|(scalar, _)| scalar.text.clone()).collect();
             known.into_iter().all(|known| known).then(|| Test::In(names()))
         }
         // `test` has dealt with them.
         Op::New | Op::Known | Op::UnseenFor => None,
     }
+}
+
+/// Warns of a list for `user` whose values are accounts with their domains, as exports have them.
+fn doubt_list(cx: &mut Cx<'_>, name: &str, span: Span) {
+    let Some((_, value)) = cx.options.with_domain.iter().find(|(list, _)| list == name) else { return };
+    let message = format!(
+        "`user` is the account without its domain, and the list `{name}` has `{value}`, which it never is"
+    );
+    cx.warn(span, message, format!("take the domains out of the list, or ask `user_name|in: {name}`"));
 }
 
 fn single<'s>(
