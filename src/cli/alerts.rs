@@ -1,6 +1,6 @@
 //! `larum alerts`: what was raised, as it fired and as it stands.
 
-use crate::alert::State;
+use crate::alert::{Alert, State};
 use crate::daemon::orders::Order;
 use crate::daemon::shown;
 use crate::record::{Level, RuleId, Timestamp};
@@ -202,11 +202,22 @@ impl Show {
                         ))?;
                     }
                     if deliveries.is_empty() {
-                        show::line("    nobody is told: no route, or the rule only observes")?;
+                        show::line(&format!("    nobody is told{}", why_nobody(&kept.now)))?;
                     }
                 }
             }
             Ok(Exit::Fine)
         })
+    }
+}
+
+/// Why there is no message of an alert.
+fn why_nobody(alert: &Alert) -> &'static str {
+    if !alert.held_by.is_empty() {
+        " yet: it is held back while another rule's alert is open"
+    } else if alert.observe {
+        ": the rule only observes"
+    } else {
+        ": no route leads to a receiver"
     }
 }

@@ -12,6 +12,9 @@ use crate::store::{DeliveryQuery, Store};
 use super::place::{Place, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
+/// Deliveries that are shown with the digest that is told in their place.
+const MOST_TOLD_BY_IT: usize = 1_000;
+
 /// Arguments of `larum deliveries`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -164,8 +167,15 @@ impl Show {
                 [..] => return Err(NoDelivery::Many(self.id).into()),
             };
             let tries = store.tries(delivery.id).await?;
+            let query = DeliveryQuery {
+                tenant: Some(delivery.tenant.clone()),
+                told_by: Some(delivery.id),
+                most: MOST_TOLD_BY_IT,
+                ..DeliveryQuery::default()
+            };
+            let stands_for = store.deliveries(query).await?;
             match self.output {
-                Output::Json => show::json(&shown::delivery_with(delivery, &tries))?,
+                Output::Json => show::json(&shown::delivery_with(delivery, &tries, &stands_for))?,
                 Output::Text => {
                     show::line(&in_words(delivery, Clock::wall().now(), times))?;
                     show::line(&format!("    id {}", delivery.id))?;
@@ -178,6 +188,15 @@ impl Show {
                             show::safe(outcome)
                         ))?;
                     }
+                    for one in &stands_for {
+                        show::line(&format!("    stands for {}  {}", what(one), one.rule))?;
+                    }
+                    if stands_for.len() == MOST_TOLD_BY_IT {
+                        show::note(&format!(
+                            "the first {} that it stands for",
+                            show::many(MOST_TOLD_BY_IT, "delivery")
+                        ));
+                    }
                 }
             }
             Ok(Exit::Fine)
@@ -185,13 +204,18 @@ impl Show {
     }
 }
 
-/// A delivery on one line, for people.
-pub fn in_words(delivery: &Delivery, now: Timestamp, times: show::Times) -> String {
-    let what = match &delivery.body {
+/// What a delivery tells.
+fn what(delivery: &Delivery) -> String {
+    match &delivery.body {
         Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
         Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
         Body::Digest(digest) => format!("a digest of {}", digest.count),
-    };
+    }
+}
+
+/// A delivery on one line, for people.
+pub fn in_words(delivery: &Delivery, now: Timestamp, times: show::Times) -> String {
+    let what = what(delivery);
     let state = match &delivery.standing {
         Standing::Waiting => {
             let (due, tries) = (times.at(delivery.due), delivery.tries);

@@ -35,6 +35,12 @@ const NAMED_RULES: usize = 40;
 
 /// Arguments of `larum explain`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It looks into files, not into a daemon's store. What a daemon has read it can look into once `larum rows` has \
+    printed it: `larum rows --config larum.yaml >rows.ndjson`, then `larum explain RULE --config larum.yaml --group … --at … \
+    --unsorted rows.ndjson`. Ids of alerts are others there than the daemon's: name the rule, the group and the time, which \
+    `larum alerts` shows."
+)]
 pub struct Explain {
     /// The rule's id; or an alert's, as `larum replay` shows it, for why that alert fired
     #[arg(value_name = "RULE|ALERT")]
@@ -49,7 +55,7 @@ pub struct Explain {
     /// an alert needs none
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<Timestamp>,
-    /// A daemon's store: who was told of the alert there, and why not, is told too
+    /// A daemon's store: who was told of the alert there, and why not, is told too; no records are read of it
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
     #[command(flatten)]

@@ -248,10 +248,12 @@ pub fn load(
     }
     // A list with a fault is there all the same: rules that name it are not to blame.
     let names: Vec<String> = files.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let lists = Lists::read(&lists, around.zone, &mut Vec::new());
     let options = Options {
         declared: &around.declared,
         zone: around.zone,
         lists: &names,
+        with_domain: &lists.with_domain(),
         scripts: &rules::scripts(&texts),
         lists_of_tests: around.of_tests,
         receivers: around.receivers.as_deref(),
@@ -261,7 +263,6 @@ pub fn load(
     let mut loaded = load_texts(texts, documents, &options);
     loaded.files += unreadable;
     loaded.problems.splice(0..0, broken);
-    let lists = Lists::read(&lists, around.zone, &mut Vec::new());
     loaded.tables = Tables { lists, facts: around.facts.clone() };
     Ok(loaded)
 }

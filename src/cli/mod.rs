@@ -22,6 +22,7 @@ mod progress;
 mod quarantine;
 mod reason;
 mod replay;
+mod rows;
 mod rules;
 mod run;
 mod schema;
@@ -88,6 +89,8 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Shows rows that were set aside because they make no record
     Quarantine(quarantine::Quarantine),
+    /// Prints the rows that the store keeps, as they were read: files for `explain` and other tools
+    Rows(rows::Rows),
     /// Holds messages back for a while
     Silence(silence::Silence),
     /// Sends a fixed message to one receiver
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(command) => command.run(),
         Command::Deliveries(command) => command.run(),
         Command::Quarantine(command) => command.run(),
+        Command::Rows(command) => command.run(),
         Command::Silence(command) => command.run(),
         Command::SendTest(command) => command.run(),
         Command::Backup(command) => command.run(),

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::own::TENANT;
+use crate::daemon::status::NoTenant;
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
@@ -105,6 +108,17 @@ impl Place {
             Some(reply) => Ok(reply),
             None => Err(PlaceError::NotRunning(path).into()),
         }
+    }
+}
+
+/// The tenant that is asked for; else all but Larum itself.
+pub async fn tenants(store: &Sqlite, asked: Option<&str>) -> Result<Vec<Arc<str>>, Failure> {
+    let mut tenants = store.tenants().await?;
+    tenants.retain(|tenant| &**tenant != TENANT);
+    let Some(asked) = asked else { return Ok(tenants) };
+    match tenants.iter().find(|tenant| &***tenant == asked) {
+        Some(tenant) => Ok(vec![tenant.clone()]),
+        None => Err(NoTenant::new(asked, tenants.iter().map(|tenant| &**tenant)).into()),
     }
 }
 

@@ -12,14 +12,12 @@ use serde_json::{Value as Json, json};
 
 use crate::daemon::intake;
 use crate::daemon::orders::{Order, Reply};
-use crate::daemon::own::TENANT;
 use crate::daemon::status::RuleStatus;
-use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
 use cost::Costs;
 
-use super::place::{Place, wait_for};
+use super::place::{Place, tenants, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum rules`.
@@ -31,6 +29,9 @@ use super::{Exit, Failure, Output, show};
 pub struct Rules {
     #[command(flatten)]
     place: Place,
+    /// Only what they did for this tenant; else for all together
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -51,11 +52,12 @@ impl Rules {
         let told = wait_for(async {
             match self.place.ask(&Order::Status).await? {
                 Some(Reply::Status(status)) => {
-                    let costs = costs(&self.place).await?;
-                    Ok(Told { rules: status.rules, off: status.rules_off, running: true, costs })
+                    let rules = status.rules_of(self.tenant.as_deref())?.clone();
+                    let costs = costs(&self.place, self.tenant.as_deref()).await?;
+                    Ok(Told { rules, off: status.rules_off, running: true, costs })
                 }
                 Some(Reply::Done(words) | Reply::Refused(words)) => Err(words.into()),
-                None => stopped(&self.place).await,
+                None => stopped(&self.place, self.tenant.as_deref()).await,
             }
         })?;
         let cost = |rule: &str| told.costs.nanos.get(rule).copied();
@@ -86,18 +88,18 @@ impl Rules {
     }
 }
 
-/// The rules in force at the end of the journal, all tenants together.
-async fn stopped(place: &Place) -> Result<Told, Failure> {
+/// The rules in force at the end of the journal, of all tenants together or of the one that is asked for.
+async fn stopped(place: &Place, asked: Option<&str>) -> Result<Told, Failure> {
     let store = place.look()?;
     let mut told = Told::default();
-    for tenant in store.tenants().await?.into_iter().filter(|tenant| &**tenant != TENANT) {
+    for tenant in tenants(&store, asked).await? {
         let life = intake::revived(&store, &tenant).await?;
         let engine = life.engine();
         for (rule, counters) in engine.counters() {
-            let shown = told.rules.entry(rule.to_string()).or_default();
-            shown.hits += counters.hits;
-            shown.alerts += counters.alerts;
-            shown.groups += engine.groups(rule) as u64;
+            let groups = engine.groups(rule) as u64;
+            let (hits, alerts) = (counters.hits, counters.alerts);
+            let shown = RuleStatus { hits, alerts, groups, ..RuleStatus::default() };
+            told.rules.entry(rule.to_string()).or_default().add(&shown);
         }
         for (rule, bytes) in engine.bytes() {
             told.rules.entry(rule.to_string()).or_default().bytes += bytes;
@@ -107,11 +109,11 @@ async fn stopped(place: &Place) -> Result<Told, Failure> {
     Ok(told)
 }
 
-/// What the rules of all tenants cost.
-async fn costs(place: &Place) -> Result<Costs, Failure> {
+/// What the rules cost, of all tenants or of the one that is asked for.
+async fn costs(place: &Place, asked: Option<&str>) -> Result<Costs, Failure> {
     let store = place.look()?;
     let mut costs = Costs::default();
-    for tenant in store.tenants().await?.into_iter().filter(|tenant| &**tenant != TENANT) {
+    for tenant in tenants(&store, asked).await? {
         measure(&mut costs, &store, &tenant).await;
     }
     Ok(costs)

@@ -8,6 +8,8 @@ use std::io::{IsTerminal, Write as _};
 use serde_json::Value as Json;
 
 use crate::alert::{Alert, State};
+use crate::config::DEFAULT_TENANT;
+use crate::daemon::own::TENANT;
 use crate::record::Timestamp;
 use crate::rule::problem::deceives;
 pub use crate::rule::problem::{safe, safe_path as path};
@@ -145,6 +147,9 @@ fn told<R>(alert: &Alert<R>, state: Option<String>, colour: bool, times: Times) 
     let mut text =
         format!("{}  {on}{level:<8}{off}  {}  {}", times.at(alert.at), alert.rule, safe(&alert.title));
     let mut facts: Vec<String> = Vec::from_iter(state);
+    if !matches!(&*alert.tenant, DEFAULT_TENANT | TENANT) {
+        facts.push(format!("tenant {}", safe(&alert.tenant)));
+    }
     facts.extend(alert.group.iter().map(|(name, value)| format!("{} {}", safe(name), some(value))));
     facts.push(format!("{} hit{}", alert.count, if alert.count == 1 { "" } else { "s" }));
     facts.extend(
@@ -350,6 +355,16 @@ mod tests {
         let spelt = spelt.map(|(count, what)| many(count, what));
         let meant = ["1 delivery", "2 deliveries", "0 rows", "1 row", "1 try", "3 tries", "2 keys"];
         assert_eq!(spelt, meant);
+    }
+
+    #[test]
+    fn a_line_says_whose_alert_it_is_where_that_has_a_name() {
+        let text =
+            |tenant: &str| alert(&Alert { tenant: tenant.into(), ..sample::alert(1) }, false, Times::UTC);
+        assert!(text("beta").contains("\n    tenant beta · user ana1 · "), "{}", text("beta"));
+        for unnamed in [DEFAULT_TENANT, TENANT] {
+            assert!(text(unnamed).contains("\n    user ana1 · "), "{}", text(unnamed));
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct Add {
-    /// Which alerts: `rule=..`, `level=..`, `tag=..`, `attack=..`, or a field of the group; all must hold
+    /// Which alerts: `rule=..`, `level=..`, `tag=..`, `attack=..`, or a field of the group; all must hold.
+    /// A `*` in a value is any text: `rule=*` is every alert of the tenant
     #[arg(required = true, value_name = "NAME=VALUE", value_parser = parse_pair)]
     matches: Vec<(String, String)>,
     /// For how long: 30m, 2h, 7d

@@ -87,7 +87,13 @@ fn text(status: &Status) -> String {
     for (name, receiver) in &status.receivers {
         let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver, times));
     }
-    text.push_str("rules\n");
+    text.push_str("rules");
+    if !status.rules_by_tenant.is_empty() {
+        let tenants: Vec<&str> = status.rules_by_tenant.keys().map(String::as_str).collect();
+        let tenants = show::safe(&tenants.join(", "));
+        let _ = write!(text, "  of {tenants} together; `larum rules --tenant` shows one");
+    }
+    text.push('\n');
     for (tenant, lanes) in &status.rules_wait_for {
         let whose = if tenant == "default" { String::new() } else { format!(" of {}", show::safe(tenant)) };
         let _ = writeln!(

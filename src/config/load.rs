@@ -41,7 +41,7 @@ const MAX_REGEX: usize = 1 << 20;
 /// Patterns over reasons: each is tried on every new reason.
 const MAX_REASONS: usize = 200;
 /// Whose records they are where the file does not say.
-const DEFAULT_TENANT: &str = "default";
+pub const DEFAULT_TENANT: &str = "default";
 /// Least that `keep` may hold: less would forget what rules look back on.
 const MIN_KEPT: Bytes = Bytes(10_000_000);
 

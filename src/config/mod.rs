@@ -34,7 +34,7 @@ use crate::rule::sigma::LogSourceMap;
 use crate::rule::suggest;
 
 pub use geo::GeoKind;
-pub use load::load;
+pub use load::{DEFAULT_TENANT, load};
 pub use options::Options;
 pub use part::{KindDoc, Kinds, Part};
 pub use proxy::Proxies;

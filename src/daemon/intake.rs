@@ -342,12 +342,14 @@ impl Intake {
         state.watermark = watermark.or(state.watermark);
         let (name, watermark) = (state.lane.name.clone(), state.watermark);
         self.around.board.write(|status| {
-            let shown = status.lanes.entry(name).or_default();
-            shown.rows += news.rows.new + news.rows.amended;
-            shown.behind = !caught_up;
-            shown.lateness = lateness.or(shown.lateness);
-            shown.newest = shown.newest.max(news.newest);
-            shown.complete_to = watermark.map(|mark| mark.start);
+            // A lane that is no longer configured is no longer shown.
+            if let Some(shown) = status.lanes.get_mut(&name) {
+                shown.rows += news.rows.new + news.rows.amended;
+                shown.behind = !caught_up;
+                shown.lateness = lateness.or(shown.lateness);
+                shown.newest = shown.newest.max(news.newest);
+                shown.complete_to = watermark.map(|mark| mark.start);
+            }
             for (code, rows) in &news.unmapped {
                 status.unmapped.add(code, *rows);
             }

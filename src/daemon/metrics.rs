@@ -14,7 +14,8 @@ use prometheus_client::registry::Registry;
 
 use std::sync::atomic::AtomicU64;
 
-use super::status::{LaneStatus, Status};
+use super::status::{LaneStatus, RuleStatus, Status};
+use crate::config::DEFAULT_TENANT;
 use crate::record::{Millis, Timestamp};
 use crate::route::{Attempt, ReceiverName};
 use crate::store::{DeliveryQuery, Store, StoreError};
@@ -194,22 +195,18 @@ impl Page {
     }
 
     fn rules(&mut self, status: &Status) {
-        let rule = |id: &String| vec![("rule", id.clone())];
-        self.counters(
-            "rule_matches",
-            "Records that matched and had a group",
-            status.rules.iter().map(|(id, counts)| (rule(id), counts.hits)),
-        );
-        self.counters(
-            "alerts",
-            "Alerts raised",
-            status.rules.iter().map(|(id, counts)| (rule(id), counts.alerts)),
-        );
-        self.gauges(
-            "rule_groups",
-            "Groups that a rule holds",
-            status.rules.iter().map(|(id, counts)| (rule(id), number(counts.groups))),
-        );
+        let rules: Vec<(Labels, &RuleStatus)> = status
+            .rules_by_tenant
+            .iter()
+            .flat_map(|(tenant, rules)| rules.iter().map(|(id, counts)| (rule(tenant, id), counts)))
+            .collect();
+        let each = |value: fn(&RuleStatus) -> u64| {
+            rules.iter().map(move |(labels, counts)| (labels.clone(), value(counts)))
+        };
+        self.counters("rule_matches", "Records that matched and had a group", each(|rule| rule.hits));
+        self.counters("alerts", "Alerts raised", each(|rule| rule.alerts));
+        let groups = each(|rule| rule.groups).map(|(labels, count)| (labels, number(count)));
+        self.gauges("rule_groups", "Groups that a rule holds", groups);
         self.gauge("rules_off", "Rule files that do not load", number(status.rules_off.len() as u64));
         let fine = f64::from(u8::from(status.reload_refused.is_none()));
         self.gauge("config_last_reload_successful", "0 where the last reload was refused", fine);
@@ -261,4 +258,10 @@ impl Page {
 
 fn source(name: &str) -> Labels {
     vec![("source", name.to_owned())]
+}
+
+/// The tenant that has its name from nobody has no label: to Prometheus, an empty one is none.
+fn rule(tenant: &str, id: &str) -> Labels {
+    let tenant = (tenant != DEFAULT_TENANT).then(|| ("tenant", tenant.to_owned()));
+    [("rule", id.to_owned())].into_iter().chain(tenant).collect()
 }

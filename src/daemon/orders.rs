@@ -186,7 +186,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         }
         let change = Change::Acknowledged { alert: id, by: by.to_owned(), at: self.now };
         if !self.commit(tenant, vec![change]).await? {
-            return Ok(no_tenant(tenant));
+            return Ok(self.no_tenant(tenant));
         }
         Ok(Reply::Done(format!("alert {id} is acknowledged by {by}")))
     }
@@ -207,7 +207,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         }
         let waits = |delivery: &Delivery| delivery.standing == Standing::Waiting;
         if found.iter().any(waits) {
-            let now = |delivery: Delivery| Delivery { due: self.now, ..delivery };
+            let now = |delivery: Delivery| Delivery { due: self.now, plain: false, ..delivery };
             return self.change_all(found, now, "due now").await;
         }
         let again = |delivery: Delivery| Delivery {
@@ -216,6 +216,8 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             created: self.now,
             due: self.now,
             waited: Millis::ZERO,
+            // Whole, as it was owed: whoever orders it may have mended what refused it.
+            plain: false,
             held_by: None,
             ..delivery
         };
@@ -283,7 +285,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         }
         for (tenant, changes) in by_tenant {
             if !self.commit(&tenant, changes).await? {
-                return Ok(no_tenant(&tenant));
+                return Ok(self.no_tenant(&tenant));
             }
         }
         let more = if count == MAX_AT_ONCE { "; there may be more: say it again" } else { "" };
@@ -313,7 +315,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         let begins = if from > self.now { format!("from {from} ") } else { String::new() };
         let words = format!("silence {} holds {begins}until {}", silence.id, silence.until);
         if !self.commit(&silence.tenant.clone(), vec![Change::Silence(silence)]).await? {
-            return Ok(no_tenant(tenant));
+            return Ok(self.no_tenant(tenant));
         }
         Ok(Reply::Done(words))
     }
@@ -359,12 +361,18 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         let [silence] = found.as_slice() else { return Ok(not_one("silence", id, found.len())) };
         let change = Change::Unsilence { id: silence.id, at: self.now };
         if !self.commit(&silence.tenant, vec![change]).await? {
-            return Ok(no_tenant(&silence.tenant));
+            return Ok(self.no_tenant(&silence.tenant));
         }
         Ok(Reply::Done(format!(
             "silence {} is over; what it held back is due now: what is still open by itself, what is over in one message",
             silence.id
         )))
+    }
+
+    fn no_tenant(&self, tenant: &str) -> Reply {
+        let known: Vec<&str> = self.fences.keys().map(|known| &**known).collect();
+        let known = known.join(", ");
+        Reply::Refused(format!("tenant `{tenant}` is not of this store; name one with `--tenant`: {known}"))
     }
 
     /// False where nobody here has the right.
@@ -380,10 +388,6 @@ fn not_one(what: &str, id: &str, found: usize) -> Reply {
         0 => format!("there is no {what} `{id}`"),
         _ => format!("more than one {what} begins with `{id}`; give more of its digits"),
     })
-}
-
-fn no_tenant(tenant: &str) -> Reply {
-    Reply::Refused(format!("tenant `{tenant}` is not of this store"))
 }
 
 fn silence_id(tenant: &str, matches: &[(String, String)], at: Timestamp) -> SilenceId {
@@ -494,6 +498,12 @@ mod tests {
         ] {
             assert!(said(&clerk, &order(name, value)).await.0, "{name}");
         }
+        let Order::Silence { matches, from, length, by, because, .. } = order("user", "ana") else {
+            panic!()
+        };
+        let elsewhere = Order::Silence { tenant: "beta".to_owned(), matches, from, length, by, because };
+        let words = "tenant `beta` is not of this store; name one with `--tenant`: default";
+        assert_eq!(said(&clerk, &elsewhere).await, (false, words.to_owned()));
         clerk.declared = None;
         assert!(said(&clerk, &order("bagde", "7")).await.0, "nobody knows which fields there are");
     }

@@ -101,12 +101,12 @@ impl Routing {
             owed.push(if alerts.len() == 1 {
                 let id = DeliveryId::of_alert(&first.tenant, &receiver, first.id, first.revision);
                 let body = Body::Alert { id: first.id, revision: first.revision };
-                Change::Owed(Box::new(waiting(id, receiver, first, body, now)))
+                vec![Change::Owed(Box::new(waiting(id, receiver, first, body, now)))]
             } else {
-                digest(receiver, &alerts, "standing", now)
+                digest(&receiver, &alerts, "standing", now)
             });
         }
-        owed
+        owed.concat()
     }
 
     /// What is owed for alerts that were held back and are not any more: one digest a rule and receiver
@@ -116,7 +116,7 @@ impl Routing {
         let mut owed = Vec::new();
         for (receiver, alerts) in self.by_rule(released) {
             if !matches!(&*alerts, [only] if only.state == State::Open) {
-                owed.push(digest(receiver, &alerts, "quiet_while", now));
+                owed.extend(digest(&receiver, &alerts, "quiet_while", now));
             }
         }
         let open = released.iter().filter(|alert| alert.state == State::Open);
@@ -157,14 +157,21 @@ impl Routing {
     }
 }
 
-/// The digest that stands for `alerts`, of which there is one at least.
-fn digest(receiver: ReceiverName, alerts: &[&Alert], because: &str, now: Timestamp) -> Change {
+/// The digest that names `alerts`, of which there is one at least, and what it is told in the place of: a
+/// message of each, but for those that were held back and go by themselves.
+fn digest(receiver: &ReceiverName, alerts: &[&Alert], because: &str, now: Timestamp) -> Vec<Change> {
     let first = alerts[0];
-    let member = DeliveryId::of_alert(&first.tenant, &receiver, first.id, first.revision);
+    let id = |alert: &Alert| DeliveryId::of_alert(&alert.tenant, receiver, alert.id, alert.revision);
     let members: Vec<Member> = alerts.iter().map(|alert| Member::of(alert)).collect();
     let body = Body::Digest(Box::new(Digest::of(&members, because)));
-    let id = DeliveryId::of_digest(&first.tenant, &receiver, member);
-    Change::Owed(Box::new(waiting(id, receiver, first, body, now)))
+    let into = DeliveryId::of_digest(&first.tenant, receiver, id(first));
+    let digest = waiting(into, receiver.clone(), first, body, now);
+    let folded = alerts.iter().filter(|alert| !(alert.released && alert.state == State::Open)).map(|alert| {
+        let body = Body::Alert { id: alert.id, revision: alert.revision };
+        let standing = Standing::Folded { into };
+        Delivery { standing, ..waiting(id(alert), receiver.clone(), alert, body, now) }
+    });
+    std::iter::once(digest).chain(folded).map(|delivery| Change::Owed(Box::new(delivery))).collect()
 }
 
 fn waiting(id: DeliveryId, receiver: ReceiverName, alert: &Alert, body: Body, now: Timestamp) -> Delivery {
@@ -234,6 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_digest_tells_instead_of_single_messages_stands_beside_it() {
+        let routing = Routing { ops: vec![name("desk")], ..Routing::default() };
+        let standing = |number| Alert { tenant: TENANT.into(), standing: true, ..sample::alert(number) };
+        let (alerts, mut told) = ([standing(1), standing(2)], Vec::new());
+        for change in routing.owed_standing(&alerts, Timestamp(0)) {
+            let Change::Owed(delivery) = change else { panic!("{change:?}") };
+            told.push(*delivery);
+        }
+        let [digest, members @ ..] = told.as_slice() else { panic!("nothing is owed") };
+        assert!(matches!(&digest.body, Body::Digest(body) if body.count == 2), "{digest:?}");
+        assert_eq!(digest.standing, Standing::Waiting);
+        for (member, alert) in members.iter().zip(&alerts) {
+            assert_eq!(member.body, Body::Alert { id: alert.id, revision: 1 });
+            assert_eq!(member.standing, Standing::Folded { into: digest.id });
+        }
+        assert_eq!(members.len(), 2);
+    }
+
+    #[test]
     fn what_was_held_back_is_named_in_one_digest_and_sent_where_it_still_holds() {
         let routing = Routing { ops: vec!["desk".parse().unwrap()], ..Routing::default() };
         let released =
@@ -242,16 +268,17 @@ mod tests {
             let owed = routing.owed_released(released, Timestamp(0)).into_iter();
             let words = owed.map(|change| {
                 let Change::Owed(delivery) = change else { panic!("{change:?}") };
-                match &delivery.body {
-                    Body::Digest(digest) => format!("digest of {}, {}", digest.count, digest.because),
-                    Body::Alert { .. } => "alert".to_owned(),
+                match (&delivery.body, &delivery.standing) {
+                    (Body::Digest(digest), _) => format!("digest of {}, {}", digest.count, digest.because),
+                    (Body::Alert { .. }, Standing::Waiting) => "alert".to_owned(),
+                    (Body::Alert { .. }, standing) => standing.word().to_owned(),
                 }
             });
             words.collect()
         };
         let (open, closed) = (released(1, State::Open), released(2, State::Closed));
-        assert_eq!(told(&[open.clone(), closed.clone()]), ["digest of 2, quiet_while", "alert"]);
-        assert_eq!(told(std::slice::from_ref(&closed)), ["digest of 1, quiet_while"]);
+        assert_eq!(told(&[open.clone(), closed.clone()]), ["digest of 2, quiet_while", "folded", "alert"]);
+        assert_eq!(told(std::slice::from_ref(&closed)), ["digest of 1, quiet_while", "folded"]);
         assert_eq!(told(&[open]), ["alert"], "a single one needs no digest");
         assert!(routing.owed(&closed, Timestamp(0)).is_empty());
     }

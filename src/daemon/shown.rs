@@ -47,9 +47,18 @@ pub fn delivery(delivery: &Delivery) -> Json {
     shown
 }
 
-/// A delivery and its tries.
-pub fn delivery_with(owed: &Delivery, tries: &[Try]) -> Json {
+/// A delivery, its tries and what it is told in the place of.
+pub fn delivery_with(owed: &Delivery, tries: &[Try], stands_for: &[Delivery]) -> Json {
     let mut shown = delivery(owed);
+    if !stands_for.is_empty() {
+        let of = |one: &Delivery| match &one.body {
+            Body::Alert { id, revision } => {
+                json!({"delivery": one.id.to_string(), "alert": id.to_string(), "revision": revision})
+            }
+            Body::Digest(_) => json!({"delivery": one.id.to_string()}),
+        };
+        shown["stands_for"] = stands_for.iter().map(of).collect();
+    }
     shown["history"] = tries
         .iter()
         .map(|one| json!({"try": one.number, "at": one.at.to_string(), "outcome": one.outcome}))

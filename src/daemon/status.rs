@@ -1,6 +1,6 @@
 //! How the daemon is: what `status` shows, and what tells an operator that it is blind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,11 @@ pub struct Status {
     pub lanes: BTreeMap<String, LaneStatus>,
     /// Receivers by name.
     pub receivers: BTreeMap<String, ReceiverStatus>,
-    /// Rules by id.
-    pub rules: BTreeMap<String, RuleStatus>,
+    /// Rules by id, of all tenants together: summed up where the board is read.
+    pub rules: Rules,
+    /// Rules of each tenant, where there are several.
+    #[serde(default, skip_serializing_if = "few")]
+    pub rules_by_tenant: BTreeMap<String, Rules>,
     /// Lanes that the rules of a tenant wait for at its first start, before any of them is in force.
     #[serde(default)]
     pub rules_wait_for: BTreeMap<String, Vec<String>>,
@@ -45,6 +48,14 @@ pub struct Status {
     pub unmapped: Unmapped,
     /// Why nothing can be kept any more.
     pub store_failed: Option<String>,
+}
+
+/// Rules by id.
+pub type Rules = BTreeMap<String, RuleStatus>;
+
+/// Where there is one tenant, its rules are all rules.
+fn few(tenants: &BTreeMap<String, Rules>) -> bool {
+    tenants.len() < 2
 }
 
 /// Codes of failures that nobody has given a kind.
@@ -201,14 +212,38 @@ pub struct RuleStatus {
     /// Bytes of its state in memory, about, at the last checkpoint.
     #[serde(default)]
     pub bytes: u64,
-    /// True while it learns from the past and does not fire yet.
+    /// True while it learns from the past and does not fire yet; of several tenants, for one of them.
     pub learning: bool,
+}
+
+impl RuleStatus {
+    /// Takes in how the same rule is of another tenant.
+    pub fn add(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.alerts += other.alerts;
+        self.groups += other.groups;
+        self.bytes += other.bytes;
+        self.learning |= other.learning;
+    }
 }
 
 impl Status {
     /// What somebody must mend before the daemon can be trusted to see and to tell; empty when all is well.
     pub fn blind(&self) -> Vec<String> {
         self.blind_at(|at| at.to_string())
+    }
+
+    /// How the rules of `tenant` are; of all, where it is none.
+    pub fn rules_of(&self, tenant: Option<&str>) -> Result<&Rules, NoTenant> {
+        let Some(tenant) = tenant else { return Ok(&self.rules) };
+        if let Some(rules) = self.rules_by_tenant.get(tenant) {
+            return Ok(rules);
+        }
+        let tenants: BTreeSet<&str> = self.lanes.values().map(|lane| &*lane.tenant).collect();
+        if few(&self.rules_by_tenant) && tenants.iter().eq([&tenant]) {
+            return Ok(&self.rules);
+        }
+        Err(NoTenant::new(tenant, tenants))
     }
 
     /// The same, its times spelt by `spell`.
@@ -229,6 +264,22 @@ impl Status {
     }
 }
 
+/// Nobody's records are called so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no tenant `{asked}`; there are: {known}")]
+pub struct NoTenant {
+    asked: String,
+    known: String,
+}
+
+impl NoTenant {
+    /// `asked` is none of `known`.
+    pub fn new<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        Self { asked: asked.to_owned(), known }
+    }
+}
+
 /// The status that every part of the daemon writes to.
 #[derive(Debug, Clone, Default)]
 pub struct Board(Arc<Mutex<Status>>);
@@ -241,7 +292,11 @@ impl Board {
 
     /// As it stands.
     pub fn read(&self) -> Status {
-        self.lock().clone()
+        let mut status = self.lock().clone();
+        for (rule, shown) in status.rules_by_tenant.values().flatten() {
+            status.rules.entry(rule.clone()).or_default().add(shown);
+        }
+        status
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {

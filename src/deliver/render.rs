@@ -414,6 +414,7 @@ fn minimal(alert: &Alert) -> Json {
         "revision": alert.revision,
         "state": alert.state.as_str(),
         "rule": alert.rule.as_str(),
+        "tenant": &*alert.tenant,
         "level": alert.level.as_str(),
         "title": Shown::raw(&alert.title).cut(200).literal(),
         "at": alert.at.to_string(),

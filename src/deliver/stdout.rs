@@ -27,8 +27,8 @@ static KEYS: MapDoc = MapDoc {
     open: Open::Closed,
     keys: &[may(
         "format",
-        Takes::Word(&["text", "ndjson"]),
-        "a line for people, or JSON; `text` unless it stands",
+        Takes::Word(&["text", "ndjson", "json"]),
+        "a line for people, or JSON (`json` is `ndjson`); `text` unless it stands",
         "format: ndjson",
     )],
 };
@@ -49,7 +49,7 @@ struct Stdout {
 
 fn build(options: &Options<'_>, _: &Secrets, problems: &mut Problems) -> Option<Box<dyn Receiver>> {
     let format = match options.word(problems, "format") {
-        Some("ndjson") => Format::Ndjson,
+        Some("ndjson" | "json") => Format::Ndjson,
         None if options.has("format") => return None,
         Some(_) | None => Format::Text,
     };

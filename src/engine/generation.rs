@@ -283,10 +283,13 @@ impl GenerationText {
         let names: Vec<String> = self.lists.iter().map(|list| list.name.clone()).collect();
         let script = |script: &RuleText| (script.file.clone(), script.text.clone());
         let scripts: Vec<(String, String)> = self.scripts.iter().map(script).collect();
+        let mut unread = Vec::new();
+        let lists = Lists::read(&self.lists, self.zone, &mut unread);
         let options = Options {
             declared: &self.declared,
             zone: self.zone,
             lists: &names,
+            with_domain: &lists.with_domain(),
             scripts: &scripts,
             lists_of_tests: false,
             receivers,
@@ -298,7 +301,7 @@ impl GenerationText {
         let meant: BTreeSet<RuleId> =
             loaded.rules.iter().map(|rule| rule.rule().id().clone()).filter(|id| wanted(id)).collect();
         let rules = links::Hearing::of(&loaded.rules).with_heard(&meant);
-        let lists = Lists::read(&self.lists, self.zone, &mut loaded.problems);
+        loaded.problems.extend(unread);
         let mut generation = Generation::among(rules, Columns::default(), self.limits, lists);
         let ids = generation.programs.list.iter().map(|program| program.rule.id().clone());
         generation.helpers = ids.filter(|id| !meant.contains(id)).collect();

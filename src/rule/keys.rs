@@ -226,6 +226,8 @@ pub const VERBS: &[&str] = &[
     "overlap",
     "travel",
 ];
+/// Verbs without a `match` of the rule: steps match by themselves, and risk looks at alerts.
+pub const WITHOUT_MATCH: &[&str] = &["sequence", "risk"];
 
 /// Hits or values that a rule may ask for: a group keeps no more, so a larger number never fires.
 pub const MAX_AT_LEAST: u32 = 10_000;

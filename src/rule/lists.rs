@@ -18,6 +18,7 @@ use super::compile::key_text;
 use super::condition::address;
 use super::decode::values::day_end;
 use super::problem::{Problems, Span};
+use crate::record::fact;
 use crate::record::fold::fold;
 use crate::record::{FieldKind, Number, Timestamp, Value};
 
@@ -186,6 +187,8 @@ type Until = Option<Timestamp>;
 pub struct List {
     digest: String,
     values: usize,
+    /// The first value that is an account with its domain.
+    with_domain: Option<String>,
     exact: HashMap<String, Until, foldhash::fast::RandomState>,
     folded: HashMap<String, Until, foldhash::fast::RandomState>,
     numbers: BTreeMap<Number, Until>,
@@ -231,6 +234,9 @@ impl List {
         {
             let message = format!("`{value}` has bits set behind its prefix");
             problems.warn(at, message, format!("it is read as `{}`", net.trunc()));
+        }
+        if self.with_domain.is_none() && fact::user(value) != fold(value) {
+            self.with_domain = Some(value.to_owned());
         }
         self.insert(value, until);
     }
@@ -381,6 +387,13 @@ impl Lists {
         let mut by_name = self.by_name.clone();
         by_name.extend(others.into_iter().map(|(name, list)| (name, Arc::new(list))));
         Self { by_name }
+    }
+
+    /// Lists that hold an account with its domain, and the first of each.
+    pub fn with_domain(&self) -> Vec<(String, String)> {
+        let with =
+            self.by_name.iter().filter_map(|(name, list)| Some((name.clone(), list.with_domain.clone()?)));
+        with.collect()
     }
 
     /// The list of that name.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::decode::predicate::MODIFIERS;
-use super::keys::{MAPS, MapDoc, Open};
+use super::keys::{MAPS, MapDoc, Open, WITHOUT_MATCH};
 use crate::record::FieldKind;
 use crate::record::field::VOCABULARY;
 
@@ -41,7 +41,13 @@ pub fn keys() -> String {
         }
         text.push_str("| key | takes | what it is | example |\n| --- | --- | --- | --- |\n");
         for key in built {
-            let needed = if key.required { " (needed)" } else { "" };
+            let needed = match key.name {
+                "match" if key.required => {
+                    format!(" (needed, unless `{}` stands)", WITHOUT_MATCH.join("` or `"))
+                }
+                _ if key.required => " (needed)".to_owned(),
+                _ => String::new(),
+            };
             let _ = writeln!(
                 text,
                 "| `{}`{needed} | {} | {} | `{}` |",

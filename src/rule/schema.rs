@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::decode::literal::WORDS;
 use super::decode::predicate::{MODIFIERS, Op};
 use super::keys::{
-    EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, SAME_OR_DIFFERENT, TEST_LISTS, TEST_VALUE, Takes,
+    EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, SAME_OR_DIFFERENT, TEST_LISTS, TEST_VALUE,
+    Takes, WITHOUT_MATCH,
 };
 use crate::record::FieldKind;
 use crate::record::field::{FieldInfo, VOCABULARY};
@@ -41,11 +42,11 @@ pub fn rule_schema() -> Value {
     });
     if let (Some(schema), Value::Object(rule)) = (schema.as_object_mut(), map_schema(&RULE)) {
         schema.extend(rule);
-        // Steps match by themselves.
         if let Some(needed) = schema.get_mut("required").and_then(Value::as_array_mut) {
             needed.retain(|key| key != "match");
         }
-        schema.insert("oneOf".into(), json!([{ "required": ["match"] }, { "required": ["sequence"] }]));
+        let forms = std::iter::once("match").chain(WITHOUT_MATCH.iter().copied());
+        schema.insert("oneOf".into(), forms.map(|key| json!({ "required": [key] })).collect());
     }
     schema
 }
@@ -152,7 +153,8 @@ fn takes_schema(takes: Takes) -> Value {
 pub(crate) fn duration() -> Value {
     json!({
         "type": "string",
-        "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
+        "minLength": 1,
+        "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
         "description": "whole numbers with units, largest first: 90s, 10m, 1h30m, 7d",
     })
 }
@@ -318,7 +320,8 @@ mod tests {
         assert_eq!(schema["required"], json!(["rule", "title", "level"]));
         assert_eq!(schema["additionalProperties"], json!(false));
         assert_eq!(schema["properties"]["level"]["enum"][4], "critical");
-        assert_eq!(schema["oneOf"], json!([{ "required": ["match"] }, { "required": ["sequence"] }]));
+        let forms = ["match", "sequence", "risk"].map(|key| json!({ "required": [key] }));
+        assert_eq!(schema["oneOf"], json!(forms));
         assert!(schema["properties"].get("lists").is_none(), "what does not run is not offered");
     }
 

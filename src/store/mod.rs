@@ -360,6 +360,8 @@ pub struct DeliveryQuery {
     pub states: Vec<String>,
     /// Of this alert.
     pub alert: Option<AlertId>,
+    /// That this one is told in the place of.
+    pub told_by: Option<DeliveryId>,
     /// Those that were owed last come first.
     pub newest_first: bool,
     /// At most so many.

@@ -419,7 +419,8 @@ impl Store for Model {
                 .filter(|known| begins(&known.id, query.id.as_ref()))
                 .filter(|known| query.receiver.as_ref().is_none_or(|receiver| known.receiver == *receiver))
                 .filter(|known| query.states.is_empty() || query.states.contains(&word(&known.standing)))
-                .filter(|known| query.alert.is_none_or(|alert| of_alert(known) == Some(alert)));
+                .filter(|known| query.alert.is_none_or(|alert| of_alert(known) == Some(alert)))
+                .filter(|known| query.told_by.is_none_or(|into| known.standing == Standing::Folded { into }));
             let mut asked: Vec<Delivery> = asked.cloned().collect();
             if query.newest_first {
                 asked.reverse();

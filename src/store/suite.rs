@@ -807,7 +807,10 @@ pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
     assert_eq!(found(states(&["waiting"])), [0x2a, 0x2b, 0x1c]);
     assert!(found(states(&["no such state'"])).is_empty());
     let kept = wait(store.deliveries(all_deliveries())).unwrap();
-    assert_eq!(kept, vec![a, Delivery { standing: dead, ..b }, summary, foreign]);
+    assert_eq!(kept, vec![a.clone(), Delivery { standing: dead, ..b }, summary.clone(), foreign]);
+    commit(&*store, &ours, vec![now(&a, Standing::Folded { into: summary.id })]).unwrap();
+    assert_eq!(found(DeliveryQuery { told_by: Some(summary.id), ..all_deliveries() }), [0x2a]);
+    assert!(found(DeliveryQuery { told_by: Some(a.id), ..all_deliveries() }).is_empty());
 }
 
 pub(crate) fn ending_a_silence_frees_what_it_held(place: Place<'_>) {

@@ -368,6 +368,40 @@ async fn a_reload_takes_the_configuration_whole_and_rules_one_by_one() {
     running.await.unwrap().unwrap();
 }
 
+/// What the binary prints.
+fn larum(arguments: &[&str]) -> String {
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_larum")).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_rule_fired_in_a_running_daemon_is_told_of_the_rows_that_it_keeps() {
+    let place = Place::new().await;
+    let daemon = Daemon::start(place.settings()).await.unwrap();
+    let store = daemon.store();
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    let alert = until("the alert", async || alerts(&*store, "failure-burst").await.pop()).await.fired;
+    let (from, config) = (place.path("larum.db"), place.path("larum.yaml"));
+    let store = format!("--store={}", from.display());
+    let rows = larum(&["rows", &store, "--lane", "prod/desktop_logins"]);
+    assert!(rows.lines().all(|row| row.starts_with('{')) && rows.contains("computer_name"), "{rows}");
+    let file = place.path("rows.ndjson");
+    std::fs::write(&file, larum(&["rows", &store])).unwrap();
+    let user = format!("user={}", alert.group["user"].as_str().unwrap());
+    let config = format!("--config={}", config.display());
+    let (at, file) = (alert.at.to_string(), file.display().to_string());
+    let asked = ["explain", "failure-burst", &config, "--group", &user, "--at", &at, "--unsorted", &file];
+    let why = larum(&asked);
+    assert!(
+        why.starts_with(&format!("failure-burst for {} at {at}: fired\n", user.replace('=', " "))),
+        "{why}"
+    );
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
 /// The next message to the service manager, in lines.
 async fn notified(socket: &tokio::net::UnixDatagram) -> Vec<String> {
     let mut buffer = [0; 4_096];

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use larum::alert::Alert;
+use larum::alert::{Alert, AlertId};
 use larum::daemon::routing::Routing;
 use larum::record::{Millis, Timestamp};
 use larum::route::{Delivery, ReceiverName, Route, Routes, SilenceId, Standing};
@@ -75,4 +75,66 @@ async fn explain_tells_who_was_told_and_why_others_were_not() {
     let json: Json = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["fired"], &json["told"][2]["reason"]), (&Json::Bool(true), &"limited".into()));
     assert!(json["told"][2]["detail"].as_str().unwrap().contains("10 in 15m"), "{json}");
+}
+
+#[tokio::test]
+async fn an_alert_that_a_digest_told_says_so_and_the_digest_names_its_alerts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let fired = larum(&["replay", RULES, "--output", "json", "logins.ndjson"]);
+    let first: Alert = serde_json::from_str(fired.lines().next().unwrap()).unwrap();
+    let first = Alert { standing: true, ..first };
+    let alerts = [first.clone(), Alert { id: AlertId([0xab; 16]), ..first }];
+    {
+        let store = Sqlite::open(&path).unwrap();
+        let fence = store.fence(alerts[0].tenant.clone()).await.unwrap();
+        let routes = Routes { routes: vec![Route { to: vec!["chat".parse().unwrap()], ..Route::default() }] };
+        let owed = Routing { routes, ..Routing::default() }.owed_standing(&alerts, Timestamp(0));
+        let kept = alerts.iter().map(|alert| Change::Alert(Box::new(alert.clone())));
+        store.commit(fence, kept.chain(owed).collect()).await.unwrap();
+    }
+    let store = format!("--store={}", path.display());
+    let deliveries = larum(&["deliveries", &store]);
+    let digest = deliveries.lines().find(|line| line.contains("a digest of 2")).unwrap();
+    let digest = digest.split_whitespace().next().unwrap();
+    for alert in &alerts {
+        let shown = larum(&["alerts", "show", &alert.id.to_string(), &store]);
+        assert!(shown.contains(&format!("told by delivery {digest}")), "{shown}");
+        assert!(!shown.contains("nobody is told"), "{shown}");
+    }
+    let shown = larum(&["deliveries", "show", digest, &store]);
+    for alert in &alerts {
+        let line = format!("    stands for alert {}  failure-burst\n", &alert.id.to_string()[..8]);
+        assert!(shown.contains(&line), "{shown}");
+    }
+    let shown = larum(&["deliveries", "show", digest, &store, "--output", "json"]);
+    let shown: Json = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["stands_for"][1]["alert"], "ab".repeat(16));
+}
+
+#[tokio::test]
+async fn an_alert_of_which_nobody_is_told_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let fired = larum(&["replay", RULES, "--output", "json", "logins.ndjson"]);
+    let fired: Alert = serde_json::from_str(fired.lines().next().unwrap()).unwrap();
+    let of = |id: u8| Alert { id: AlertId([id; 16]), ..fired.clone() };
+    let held = Alert { held_by: vec!["other".parse().unwrap()], ..of(2) };
+    let alerts = [Alert { observe: true, ..of(1) }, held, of(3)];
+    {
+        let store = Sqlite::open(&path).unwrap();
+        let fence = store.fence(fired.tenant.clone()).await.unwrap();
+        let kept = alerts.iter().map(|alert| Change::Alert(Box::new(alert.clone())));
+        store.commit(fence, kept.collect()).await.unwrap();
+    }
+    let store = format!("--store={}", path.display());
+    let why = [
+        ": the rule only observes",
+        " yet: it is held back while another rule's alert is open",
+        ": no route leads to a receiver",
+    ];
+    for (alert, why) in alerts.iter().zip(why) {
+        let shown = larum(&["alerts", "show", &alert.id.to_string(), &store]);
+        assert!(shown.ends_with(&format!("    nobody is told{why}\n")), "{shown}");
+    }
 }

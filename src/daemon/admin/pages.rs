@@ -117,9 +117,14 @@ pub(super) async fn receivers(State(rooms): State<Rooms>) -> Answer {
     Ok(Json(to_json(&rooms.how_are_you().await?.receivers)?))
 }
 
-pub(super) async fn rules(State(rooms): State<Rooms>) -> Answer {
+/// Rules of all tenants together, or with `tenant` of that one.
+pub(super) async fn rules(State(rooms): State<Rooms>, RawQuery(asked): RawQuery) -> Answer {
+    let tenant = Asked::query(asked.as_deref(), &["tenant"])?.text("tenant")?;
     let status = rooms.how_are_you().await?;
-    Ok(Json(json!({"rules": to_json(&status.rules)?, "off": to_json(&status.rules_off)?})))
+    let rules = status
+        .rules_of(tenant.as_deref())
+        .map_err(|error| refused(StatusCode::NOT_FOUND, error.to_string()))?;
+    Ok(Json(json!({"rules": to_json(rules)?, "off": to_json(&status.rules_off)?})))
 }
 
 pub(super) async fn reload(State(rooms): State<Rooms>) -> Answer {
@@ -267,7 +272,14 @@ pub(super) async fn deliveries(State(rooms): State<Rooms>, RawQuery(asked): RawQ
 pub(super) async fn delivery(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer {
     let found = rooms.one_delivery(&id).await?;
     let tries = rooms.store.tries(found.id).await.map_err(|error| failed(&error))?;
-    Ok(Json(shown::delivery_with(&found, &tries)))
+    let query = DeliveryQuery {
+        tenant: Some(found.tenant.clone()),
+        told_by: Some(found.id),
+        most: MOST_EVER,
+        ..DeliveryQuery::default()
+    };
+    let stands_for = rooms.store.deliveries(query).await.map_err(|error| failed(&error))?;
+    Ok(Json(shown::delivery_with(&found, &tries, &stands_for)))
 }
 
 pub(super) async fn redrive(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer {

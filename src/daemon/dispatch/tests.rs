@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::alert::{Alert, State};
+use crate::daemon::orders::{Clerk, Order, Reply};
 use crate::deliver::{Content, Message, Thread, Trying};
 use crate::record::Timestamp;
 use crate::route::retry::PROBE_EVERY;
@@ -299,6 +300,34 @@ async fn a_body_that_is_refused_by_its_form_is_sent_plain_once() {
     assert_eq!(fake.given().iter().map(|given| given.plain).collect::<Vec<_>>(), [false, true]);
     assert_eq!(world.standings().await, ["dead"]);
     assert_eq!(world.events(), ["dead: too large"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_redriven_is_sent_whole_first() {
+    let (world, fake) =
+        (World::new(), Fake::new(|_| Attempt::Malformed { reason: "400 Bad Request".to_owned() }));
+    world.owe(&alerts(0..1, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 1).await.unwrap();
+    assert_eq!(world.standings().await, ["dead"]);
+    let redrive = async || {
+        let store = &*world.office.store;
+        let tenant = world.deliveries().await[0].tenant.clone();
+        let fences =
+            BTreeMap::from([(tenant.clone(), world.office.fences.of(store, &tenant).await.unwrap())]);
+        let clerk = Clerk { store, fences, now: world.office.clock.now(), declared: None };
+        let reply = clerk.carry_out(&Order::Redrive { delivery: None, receiver: None }).await.unwrap();
+        assert_eq!(reply, Some(Reply::Done("1 delivery owed again".to_owned())));
+    };
+    redrive().await;
+    until(&mut desk, 2).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    redrive().await;
+    until(&mut desk, 3).await.unwrap();
+    // As long as the body is refused a short one is tried, too.
+    let plain: Vec<_> = fake.given().iter().map(|given| given.plain).collect();
+    assert_eq!(plain, [false, true, false, true, false]);
+    assert_eq!(world.standings().await, ["delivered"]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::tell;
 use super::{Intake, IntakeError, Kind, Millis, Step, Timestamp, debug, info, own, warn};
 use crate::alert::{Alert, AlertId};
 use crate::daemon::life::Outcome;
+use crate::daemon::status::{RuleStatus, Rules};
 use crate::engine::Note;
 use crate::store::{Change, Entry, Event, Quarantined};
 
@@ -136,7 +137,9 @@ impl Intake {
         let count = outcome.quarantined.len();
         warn!(lane, count, reason = first.reason, excerpt = first.excerpt, "rows make no record");
         self.around.board.write(|status| {
-            status.lanes.entry(lane.clone()).or_default().quarantined += count as u64;
+            if let Some(shown) = status.lanes.get_mut(&lane) {
+                shown.quarantined += count as u64;
+            }
         });
         let (rows, make) = if count == 1 { ("row", "makes") } else { ("rows", "make") };
         let text = format!(
@@ -208,9 +211,9 @@ impl Intake {
     fn show_bytes(&self) {
         let engine = self.life.engine();
         let bytes: Vec<_> = engine.bytes().map(|(rule, bytes)| (rule.to_string(), bytes)).collect();
-        self.around.board.write(|status| {
+        self.change_rules(|rules| {
             for (rule, bytes) in bytes {
-                status.rules.entry(rule).or_default().bytes = bytes;
+                rules.entry(rule).or_default().bytes = bytes;
             }
         });
     }
@@ -218,17 +221,21 @@ impl Intake {
     /// Shows what rules did.
     pub(super) fn show_rules(&self) {
         let engine = self.life.engine();
-        self.around.board.write(|status| {
-            let ids: Vec<String> = engine.counters().map(|(rule, _)| rule.to_string()).collect();
-            status.rules.retain(|rule, _| ids.contains(rule));
+        self.change_rules(|rules| {
+            let mut before = std::mem::take(rules);
             for (rule, counters) in engine.counters() {
-                let shown = status.rules.entry(rule.to_string()).or_default();
-                shown.hits = counters.hits;
-                shown.alerts = counters.alerts;
-                shown.groups = engine.groups(rule) as u64;
-                shown.learning = false;
+                let rule_id = rule.to_string();
+                let bytes = before.remove(&rule_id).map_or(0, |shown| shown.bytes);
+                let (hits, alerts) = (counters.hits, counters.alerts);
+                let groups = engine.groups(rule) as u64;
+                rules.insert(rule_id, RuleStatus { hits, alerts, groups, bytes, learning: false });
             }
         });
+    }
+
+    /// Shows something else of the tenant's rules; of one that is no longer configured nothing is shown.
+    pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
+        self.around.board.write(|status| status.rules_by_tenant.get_mut(&*self.tenant).map(change));
     }
 }
 

@@ -61,9 +61,9 @@ impl Intake {
             return Box::pin(self.learnt(Learnt { number, rebuild: Some(rebuild), rules })).await;
         }
         info!(tenant = %self.tenant, rules = rules.len(), "rules learn from the past");
-        self.around.board.write(|status| {
+        self.change_rules(|shown| {
             for rule in &rules {
-                status.rules.entry(rule.to_string()).or_default().learning = true;
+                shown.entry(rule.to_string()).or_default().learning = true;
             }
         });
         let (store, tenant, done) = (self.around.store.clone(), self.tenant.clone(), self.learners.0.clone());

@@ -155,6 +155,11 @@ impl Daemon {
             let gone = self.tenants.keys().filter(|tenant| !sources.contains_key(*tenant)).cloned();
             for tenant in gone.collect::<Vec<_>>() {
                 self.tenants.remove(&tenant);
+                self.board.write(|status| {
+                    status.lanes.retain(|_, shown| *shown.tenant != *tenant);
+                    status.rules_by_tenant.remove(&*tenant);
+                    status.rules_wait_for.remove(&*tenant);
+                });
             }
             for (tenant, sources) in sources {
                 self.read(tenant, sources).await?;
@@ -286,6 +291,7 @@ impl Daemon {
             keep_bytes: self.keep_bytes,
             meters: self.meters.clone(),
         };
+        self.board.write(|status| status.rules_by_tenant.insert(name.to_string(), BTreeMap::new()));
         let intake = Intake::open(around, name.clone()).await?;
         let numbers = intake.known().map(|lane| (lane.name.clone(), lane.id)).collect();
         let (work, readings) = mpsc::channel::<Work>(READINGS);

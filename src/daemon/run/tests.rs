@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::alert::State;
 use crate::daemon::build;
+use crate::record::Timestamp;
 use crate::route::Standing;
 use crate::store::filling::Filling;
 use crate::store::sqlite::Sqlite;
@@ -84,6 +85,64 @@ async fn programs_are_told_that_an_alert_is_over_unless_they_want_no_word_of_it(
     running.await.unwrap().unwrap();
     assert_eq!(states("kept.ndjson"), ["any 1 open", "any 2 closed"]);
     assert_eq!(states("quiet.ndjson"), ["any 1 open"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rules_did_is_shown_of_all_tenants_and_of_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let source = |tenant: &str| {
+        format!(
+            "  - {{name: {tenant}, tenant: {tenant}, kind: file, path: {tenant}.ndjson, follow: true, every: 1s, settle: 1s}}\n"
+        )
+    };
+    let (head, tail) = CONFIG.split_once("  - {name: gw").unwrap();
+    let (_, tail) = tail.split_once('\n').unwrap();
+    let config = |tenants: &[&str]| {
+        let sources: String = tenants.iter().copied().map(source).collect();
+        write(here, "larum.yaml", &format!("{head}{sources}{tail}"));
+    };
+    config(&["alpha", "beta"]);
+    write(here, "rules/any.yaml", RULE);
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let row = |id: u64, user: &str| {
+        let at = settings.clock.now() - Millis::mins(40);
+        format!(
+            "{{\"id\":\"{id}\",\"user_name\":\"{user}\",\"failed_code\":\"X\",\"start_time\":\"{at}\"}}\n"
+        )
+    };
+    write(here, "alpha.ndjson", &(0..3).map(|id| row(id, "ana")).collect::<String>());
+    write(here, "beta.ndjson", &row(7, "bob"));
+    let mut daemon = Daemon::start(settings).await.unwrap();
+    let board = daemon.board();
+    let hits = |tenant: Option<&str>| {
+        board.read().rules_of(tenant).ok().and_then(|rules| rules.get("any")).map(|rule| rule.hits)
+    };
+    let all = async || (hits(None) == Some(4)).then_some(());
+    until("both tenants' rules to know the past", all).await;
+    assert_eq!((hits(Some("alpha")), hits(Some("beta"))), (Some(3), Some(1)));
+    let stranger = board.read().rules_of(Some("gamma")).unwrap_err().to_string();
+    assert_eq!(stranger, "there is no tenant `gamma`; there are: alpha, beta");
+    let store = daemon.store();
+    let page = daemon.meters.page(&board.read(), &*store, Timestamp(0)).await.unwrap();
+    for line in [
+        "larum_rule_matches_total{rule=\"any\",tenant=\"alpha\"} 3",
+        "larum_rule_matches_total{rule=\"any\",tenant=\"beta\"} 1",
+    ] {
+        assert!(page.contains(line), "no `{line}` in\n{page}");
+    }
+
+    // A tenant that goes takes its figures and its sources along.
+    config(&["alpha"]);
+    daemon.reload().await.unwrap().unwrap();
+    assert_eq!((hits(None), hits(Some("alpha")), hits(Some("beta"))), (Some(3), Some(3), None));
+    assert_eq!(board.read().lanes.keys().collect::<Vec<_>>(), ["alpha/alpha.ndjson"]);
+    // Of one tenant alone the figures are told once.
+    let told = serde_json::to_value(board.read()).unwrap();
+    assert_eq!(
+        (told["rules"]["any"]["hits"].as_u64(), &told["rules_by_tenant"]),
+        (Some(3), &serde_json::Value::Null)
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::super::spec::{Bound, Literal, Past, Test};
 use super::super::yaml::{Node, Scalar, Style};
 use super::predicate::{Asked, Op};
 use super::{Cx, suggest, values};
+use crate::record::fact;
 use crate::record::fold::fold;
 use crate::record::{FieldKind, FieldName, Millis, Number};
 
@@ -114,12 +115,26 @@ fn test_of_value(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -
         Op::In => {
             let known: Vec<bool> =
                 scalars.iter().map(|(scalar, node)| cx.list(&scalar.text, node.span)).collect();
+            if asked.field.is("user") {
+                for (scalar, node) in scalars {
+                    doubt_list(cx, &scalar.text, node.span);
+                }
+            }
             let names = || scalars.iter().map(|(scalar, _)| scalar.text.clone()).collect();
             known.into_iter().all(|known| known).then(|| Test::In(names()))
         }
         // `test` has dealt with them.
         Op::New | Op::Known | Op::UnseenFor => None,
     }
+}
+
+/// Warns of a list for `user` whose values are accounts with their domains, as exports have them.
+fn doubt_list(cx: &mut Cx<'_>, name: &str, span: Span) {
+    let Some((_, value)) = cx.options.with_domain.iter().find(|(list, _)| list == name) else { return };
+    let message = format!(
+        "`user` is the account without its domain, and the list `{name}` has `{value}`, which it never is"
+    );
+    cx.warn(span, message, format!("take the domains out of the list, or ask `user_name|in: {name}`"));
 }
 
 fn single<'s>(
@@ -211,6 +226,16 @@ fn text_literal(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> 
         let message = format!("`{field}` is one address and never equals the network `{text}`");
         cx.warn(span, message, format!("write `{field}|cidr: {text}`"));
     }
+    let is_account =
+        |text: &str| if asked.cased { fact::user(text) == text } else { fact::user(text) == fold(text) };
+    if field.is("user") && !is_account(text) {
+        let hint = format!("write `{}`, or ask `user_name`, which is as the record has it", fact::user(text));
+        cx.warn(
+            span,
+            format!("`user` is never `{text}`: it is the account in lower case, without its domain"),
+            hint,
+        );
+    }
     let words = WORDS.iter().find(|(name, _)| *name == field.as_str()).map_or(&[][..], |(_, words)| words);
     if !words.is_empty() && !text.contains('*') && !words.iter().any(|word| *word == fold(text)) {
         let hint = match suggest::nearest(text, words.iter().copied()) {
@@ -240,6 +265,14 @@ fn needles(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Opti
                 format!("write the text to look for, or `{}|exists: true`", asked.field),
             );
             continue;
+        }
+        if asked.field.is("user") && scalar.text.contains(['\\', '@']) {
+            let hint = format!("ask `user_name|{}`, which is as the record has it", asked.word);
+            cx.warn(
+                node.span,
+                format!("`user` is the account without its domain: it has no `{}`", scalar.text),
+                hint,
+            );
         }
         needles.push(folded(asked, &scalar.text));
     }

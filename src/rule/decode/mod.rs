@@ -41,6 +41,8 @@ pub struct Options<'a> {
     pub zone: Tz,
     /// Names of the lists that there are.
     pub lists: &'a [String],
+    /// Lists that hold accounts with a domain, and the first of each: `user` is never such a value.
+    pub with_domain: &'a [(String, String)],
     /// Scripts in files of their own: (path, text).
     pub scripts: &'a [(String, String)],
     /// Lists that the rule's own tests give are known too: nobody has said which there are.
@@ -58,6 +60,7 @@ impl Default for Options<'_> {
             declared: &[],
             zone: Tz::UTC,
             lists: &[],
+            with_domain: &[],
             scripts: &[],
             lists_of_tests: false,
             receivers: None,

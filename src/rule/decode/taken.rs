@@ -3,7 +3,7 @@
 //! Opening tells of every key that is unknown, missing or not run yet. Each reader tells of a value
 //! that is not what the table says, with an example of one that is.
 
-use super::super::keys::{KeyDoc, MapDoc, Open, RULE_FILES, Takes};
+use super::super::keys::{KeyDoc, MapDoc, Open, RULE_FILES, Takes, WITHOUT_MATCH};
 use super::super::problem::Span;
 use super::super::spec::{Grouping, Template};
 use super::super::yaml::{Entry, Kind, Node, Scalar, Style};
@@ -70,15 +70,14 @@ impl<'n> Taken<'n> {
     pub fn tell_missing(&self, cx: &mut Cx<'_>, meant: &[&str]) {
         let doc = self.doc;
         let excused =
-            |key: &KeyDoc| meant.contains(&key.name) || (key.name == "match" && self.has_sequence());
+            |key: &KeyDoc| meant.contains(&key.name) || (key.name == "match" && self.is_without_match());
         for key in doc.keys.iter().filter(|key| key.required && !self.has(key.name) && !excused(key)) {
             cx.fault(self.at, format!("{} needs `{}`", doc.name, key.name), format!("add `{}`", key.example));
         }
     }
 
-    /// Steps match by themselves, and risk looks at alerts.
-    fn has_sequence(&self) -> bool {
-        ["sequence", "risk"].iter().any(|verb| self.doc.key(verb).is_some() && self.has(verb))
+    fn is_without_match(&self) -> bool {
+        WITHOUT_MATCH.iter().any(|verb| self.doc.key(verb).is_some() && self.has(verb))
     }
 
     pub fn has(&self, name: &str) -> bool {

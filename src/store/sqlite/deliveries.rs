@@ -234,6 +234,7 @@ pub(super) fn find(connection: &Connection, query: &DeliveryQuery) -> Outcome<Ve
     };
     filter.and("receiver = ?", query.receiver.as_ref().map(|receiver| receiver.as_str().to_owned()));
     filter.and("alert = ?", query.alert.map(|alert| alert.0.to_vec()));
+    filter.and("folded_into = ?", query.told_by.map(|digest| digest.0.to_vec()));
     filter.among("state", query.states.iter().cloned());
     let order = if query.newest_first { "owed DESC" } else { "owed" };
     let (sql, values) = filter.query(&format!("SELECT {COLUMNS} FROM deliveries"), order, query.most);

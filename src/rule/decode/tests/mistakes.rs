@@ -849,6 +849,53 @@ fn control_characters_are_spelt_out() {
 }
 
 #[test]
+fn an_account_with_its_domain_is_no_value_of_user() {
+    let told = told("match: {user: ['CORP\\eve', ana], user|endswith: '@corp.example'}\n");
+    insta::assert_snapshot!(told, @r"
+    warning: `user` is never `CORP\eve`: it is the account in lower case, without its domain
+     --> rules/r.yaml:4:16
+      |
+    4 | match: {user: ['CORP\eve', ana], user|endswith: '@corp.example'}
+      |                ^^^^^^^^^^
+      |
+      = help: write `eve`, or ask `user_name`, which is as the record has it
+
+    warning: `user` is the account without its domain: it has no `@corp.example`
+     --> rules/r.yaml:4:49
+      |
+    4 | match: {user: ['CORP\eve', ana], user|endswith: '@corp.example'}
+      |                                                 ^^^^^^^^^^^^^^^
+      |
+      = help: ask `user_name|endswith`, which is as the record has it
+    ");
+    super::good_body("match: {user: [Eve, 'arn:aws:iam::1:user/Ana', '']}\n");
+}
+
+#[test]
+fn a_list_of_accounts_with_domains_is_no_list_for_user() {
+    let text =
+        crate::rule::lists::ListText::new("leavers", "leavers.txt", "ana\nCORP\\eve\nbob@corp.example\n");
+    let lists = crate::rule::lists::Lists::read(&[text], chrono_tz::UTC, &mut Vec::new());
+    let names = ["leavers".to_owned()];
+    let with_domain = lists.with_domain();
+    let options = super::super::Options { lists: &names, with_domain: &with_domain, ..Default::default() };
+    let told = |field: &str| {
+        let source = format!("{}match: {{{field}|in: leavers}}\n", super::HEAD);
+        super::super::decode("r.yaml", &source, &options).1.render(false)
+    };
+    insta::assert_snapshot!(told("user"), @r"
+    warning: `user` is the account without its domain, and the list `leavers` has `CORP\eve`, which it never is
+     --> r.yaml:4:18
+      |
+    4 | match: {user|in: leavers}
+      |                  ^^^^^^^
+      |
+      = help: take the domains out of the list, or ask `user_name|in: leavers`
+    ");
+    assert_eq!(told("user_name"), "");
+}
+
+#[test]
 fn ten_faults_of_one_file_are_told_at_once() {
     let source = SKELETON
         .replace("rule: failure-burst ", "rule: Failure_Burst ")
