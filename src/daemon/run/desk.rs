@@ -46,12 +46,10 @@ impl Daemon {
                 Some(event) = self.dispatch_events.1.recv() => self.heard(event).await?,
                 Some(event) = self.own_events.1.recv() => self.say(event).await?,
                 Some(call) = self.control.calls.recv() => self.answer(call).await?,
-                Some(()) = changes(&mut self.watch) => {
-                    // What came of it is logged and told.
-                    if self.reload().await?.is_ok() {
-                        self.dispatch.ask_again();
-                    }
-                }
+                // What came of it is logged and told.
+                Some(()) = changes(&mut self.watch) => self.reload(None),
+                () = self.settings.reload.notified() => self.reload(None),
+                Some(built) = self.reloads.ready.join_next() => self.reloaded(built?).await?,
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
@@ -266,14 +264,11 @@ impl Daemon {
         let reply = match &call.order {
             Order::Alive => Reply::Done("here".to_owned()),
             Order::Status => Reply::Status(Box::new(self.status().await)),
-            Order::Reload => match self.reload().await? {
-                Ok(words) => {
-                    self.dispatch.ask_again();
-                    Reply::Done(words)
-                }
-                Err(why) => Reply::Refused(why),
-            },
             // What takes its time takes it beside the desk.
+            Order::Reload => {
+                self.reload(Some(call.reply));
+                return Ok(());
+            }
             Order::SendTest { receiver } => match self.receiver(receiver) {
                 Ok((name, receiver)) => {
                     let (zone, now) = (self.zone, self.settings.clock.now());

@@ -1,6 +1,7 @@
 //! Starting: the configuration, the store, what an earlier life left, and then everything that runs.
 
 use super::desk::DAEMON;
+use super::reload::Reloads;
 use super::{
     Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, Own, Pollers, READINGS,
     Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
@@ -74,9 +75,9 @@ impl Daemon {
         let mut daemon = Self {
             control: control::listen(&control::socket_of(&store_path))?,
             watch: None,
+            reloads: Reloads::default(),
             zone: built.config.zone,
-            keep: built.config.keep.lasts,
-            keep_bytes: built.config.keep.at_most.map(|bytes| bytes.0),
+            keep: watch::channel(built.config.keep).0,
             generation: built.generation.clone(),
             config_digest: [0; 32],
             tenants: BTreeMap::new(),
@@ -126,14 +127,15 @@ impl Daemon {
 
     /// Puts everything that was built in the place of what there was.
     pub(super) async fn put_in_force(&mut self, built: Built) -> Result<(), DaemonError> {
-        let digest = *blake3::hash(built.config.text().as_bytes()).as_bytes();
-        let changed = digest != self.config_digest;
+        let changed = built.digest != self.config_digest;
+        self.config_digest = built.digest;
         self.zone = built.config.zone;
         self.board.write(|status| self.zone.name().clone_into(&mut status.zone));
         self.generation = built.generation.clone();
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
         let _ = self.geography.send_replace(built.geography);
+        let _ = self.keep.send_replace(built.config.keep);
         Self::log_doubts(&built.problems);
         self.show_rules_off(&built.rules_off);
         if changed {
@@ -159,7 +161,6 @@ impl Daemon {
                 self.read(tenant, sources).await?;
             }
         }
-        self.config_digest = digest;
         for tenant in self.tenants.values() {
             // An intake that has ended is told of where it is waited for.
             let _ = tenant.commands.send(Command::Succeed(Box::new(self.generation.clone()))).await;
@@ -281,8 +282,7 @@ impl Daemon {
             own: self.own_events.0.clone(),
             wake: self.wake.clone(),
             steps: self.settings.steps.clone(),
-            keep: self.keep,
-            keep_bytes: self.keep_bytes,
+            keep: self.keep.subscribe(),
             meters: self.meters.clone(),
         };
         let intake = Intake::open(around, name.clone()).await?;
