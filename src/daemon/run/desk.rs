@@ -208,32 +208,12 @@ impl Daemon {
     /// Sends an own alert past a store that cannot keep it: once, at once, to whoever would hear of
     /// it. What comes of it is logged and nowhere else.
     fn last_resort(&self, alert: Alert) -> tokio::task::JoinHandle<()> {
-        let now = self.settings.clock.now();
         let heard = self.routing.borrow().receivers(&alert);
-        let mut id = [0; 16];
-        id.copy_from_slice(&blake3::hash(&alert.id.0).as_bytes()[..16]);
-        let content = Content::Alert(Arc::new(alert));
-        let message =
-            Message { id: DeliveryId(id), content, plain: false, thread: None, zone: self.zone, now };
-        let heard = heard.into_iter().filter_map(|name| Some((self.receivers.get(&name)?.clone(), name)));
-        let heard: Vec<_> = heard.collect();
-        tokio::spawn(async move {
-            for (receiver, name) in heard {
-                let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
-                let outcome = match sent {
-                    Ok(Attempt::Delivered) => "delivered".to_owned(),
-                    Ok(
-                        Attempt::TryAgain { reason, .. }
-                        | Attempt::Malformed { reason }
-                        | Attempt::Unwelcome { reason }
-                        | Attempt::Refused { reason }
-                        | Attempt::Unknown { reason },
-                    ) => reason,
-                    Err(_) => "no answer in time".to_owned(),
-                };
-                tracing::warn!(receiver = %name, outcome, "told past the store");
-            }
-        })
+        let heard = heard.into_iter().filter_map(|name| {
+            let receiver = self.receivers.get(&name)?.clone();
+            Some((name, receiver))
+        });
+        tokio::spawn(past_the_store(alert, heard.collect(), self.zone, self.settings.clock.now()))
     }
 
     /// Tells that the daemon cannot go on, past its store.
@@ -359,6 +339,34 @@ impl Daemon {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
             Reply::Refused(format!("there is no receiver `{name}`; known: {}", known.join(", ")))
         })
+    }
+}
+
+/// Sends an own alert to receivers, one after the other, each within its time, and logs what came of it.
+pub(super) async fn past_the_store(
+    alert: Alert,
+    heard: Vec<(ReceiverName, Arc<dyn Receiver>)>,
+    zone: chrono_tz::Tz,
+    now: crate::record::Timestamp,
+) {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(&alert.id.0).as_bytes()[..16]);
+    let content = Content::Alert(Arc::new(alert));
+    let message = Message { id: DeliveryId(id), content, plain: false, thread: None, zone, now };
+    for (name, receiver) in heard {
+        let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
+        let outcome = match sent {
+            Ok(Attempt::Delivered) => "delivered".to_owned(),
+            Ok(
+                Attempt::TryAgain { reason, .. }
+                | Attempt::Malformed { reason }
+                | Attempt::Unwelcome { reason }
+                | Attempt::Refused { reason }
+                | Attempt::Unknown { reason },
+            ) => reason,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(receiver = %name, outcome, "told past the store");
     }
 }
 

@@ -507,3 +507,48 @@ async fn who_asks_for_a_reload_while_one_is_under_way_hears_of_the_next() {
     );
     assert!(daemon.reloads.ready.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_at_the_start_is_told_of_once_and_waited_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    let clock = super::super::clock::Clock::led(crate::record::Timestamp(1_767_604_080_000));
+    let settings = Settings { clock: clock.clone(), watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let store = Filling::over(Sqlite::open(&here.join("larum.db")).unwrap());
+    store.fill(true);
+    let tries = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let (counted, opened) = (tries.clone(), store.clone());
+    let open = move |_: &Path| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(opened.clone() as Arc<dyn Store>)
+    };
+    let starting = tokio::spawn(Daemon::start_with(settings, open));
+    let passes = || clock.set(clock.now() + Millis::secs(30));
+    until("three tries", async || {
+        passes();
+        (tries.load(std::sync::atomic::Ordering::SeqCst) >= 3).then_some(())
+    })
+    .await;
+    let titles = || -> Vec<String> {
+        let lines = told(here, "kept.ndjson");
+        let alerts = lines.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap());
+        alerts.map(|alert| format!("{} {}", alert.state.as_str(), alert.title)).collect()
+    };
+    let full = "nothing can be kept: the disk under the store is full; free some space, or lower `keep`; it is \
+                tried again";
+    assert_eq!(titles(), [format!("open {full}")]);
+
+    store.fill(false);
+    until("the start", async || {
+        passes();
+        starting.is_finished().then_some(())
+    })
+    .await;
+    let _daemon = starting.await.unwrap().unwrap();
+    let own = own(&*store).await;
+    assert_eq!((own.len(), own[0].now.state), (1, State::Resolved));
+    until("its end", async || (titles().len() == 2).then_some(())).await;
+    assert_eq!(titles()[1], format!("resolved {full}"));
+}
