@@ -241,6 +241,11 @@ impl Daemon {
             | Order::Reload
             | Order::Backup { .. } => info!(order = call.order.in_words(), "order"),
         }
+        if let Some(why) = call.order.fault(self.settings.clock.now()) {
+            // Who asked may be gone.
+            let _ = call.reply.send(Reply::Refused(why));
+            return Ok(());
+        }
         let reply = match &call.order {
             Order::Alive => Reply::Done("here".to_owned()),
             Order::Status => Reply::Status(Box::new(self.status().await)),
