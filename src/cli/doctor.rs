@@ -249,6 +249,7 @@ async fn store(path: &Path, report: &mut Report) -> Result<(), Failure> {
         }
         Ok(_) => return Report::fine("a daemon runs on it; `larum status` tells how it is"),
         Err(NoReply::Broken { .. }) => return report.fault("a daemon runs on it and does not answer"),
+        Err(error @ NoReply::Denied { .. }) => return report.fault(&error.to_string()),
         Err(NoReply::Stopped) => {}
     }
     let mut lock = path.as_os_str().to_owned();

@@ -22,6 +22,7 @@ mod progress;
 mod quarantine;
 mod reason;
 mod replay;
+mod restore;
 mod rows;
 mod rules;
 mod run;
@@ -97,6 +98,8 @@ enum Command {
     SendTest(send_test::SendTest),
     /// Writes a whole copy of the store
     Backup(backup::Backup),
+    /// Puts a backup in the store's place; what was there stays beside it
+    Restore(restore::Restore),
     /// Checks rule files and tells every fault with its place
     Check(check::Check),
     /// Runs the tests inside rule files
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Silence(command) => command.run(),
         Command::SendTest(command) => command.run(),
         Command::Backup(command) => command.run(),
+        Command::Restore(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Replay(command) => command.run(),

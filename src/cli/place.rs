@@ -69,7 +69,7 @@ impl Place {
         match control::ask(&control::socket_of(&self.store()?), order).await {
             Ok(reply) => Ok(Some(reply)),
             Err(NoReply::Stopped) => Ok(None),
-            Err(error @ NoReply::Broken { .. }) => Err(error.into()),
+            Err(error @ (NoReply::Denied { .. } | NoReply::Broken { .. })) => Err(error.into()),
         }
     }
 

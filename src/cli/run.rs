@@ -1,9 +1,10 @@
 //! `larum run`: the daemon, in the foreground, until it is told to end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::daemon::run::{Daemon, Settings};
 
@@ -27,8 +28,13 @@ impl Run {
         self.log.begin();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let stop = stopping()?;
-            let daemon = Daemon::start(Settings::new(self.config)).await?;
+            let (mut stop, reload) = (stopping()?, reloading()?);
+            let settings = Settings { reload, ..Settings::new(self.config) };
+            // A start that is left half-way leaves what a crash at that point would.
+            let daemon = tokio::select! {
+                started = Daemon::start(settings) => started?,
+                _ = stop.wait_for(|stop| *stop) => return Ok(Exit::Fine),
+            };
             daemon.run(stop).await?;
             Ok(Exit::Fine)
         })
@@ -48,4 +54,16 @@ pub fn stopping() -> Result<watch::Receiver<bool>, Failure> {
         let _ = sender.send(true);
     });
     Ok(receiver)
+}
+
+/// Rings at SIGHUP, from now on: one that comes before the daemon is ready waits until it is.
+fn reloading() -> Result<Arc<Notify>, Failure> {
+    let (bell, mut hangups) = (Arc::<Notify>::default(), signal(SignalKind::hangup())?);
+    let rung = bell.clone();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            rung.notify_one();
+        }
+    });
+    Ok(bell)
 }

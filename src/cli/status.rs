@@ -36,7 +36,7 @@ impl StatusOf {
                 }
                 return Ok(Exit::Findings);
             }
-            Err(error @ NoReply::Broken { .. }) => return Err(error.into()),
+            Err(error @ (NoReply::Denied { .. } | NoReply::Broken { .. })) => return Err(error.into()),
         };
         let blind = status.blind();
         match self.output {

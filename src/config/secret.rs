@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
@@ -25,6 +26,8 @@ pub struct Secrets {
     pub dry: bool,
     /// How clients reach the network: straight, unless the configuration asks for more.
     pub proxies: Proxies,
+    /// What was read so far, as a digest.
+    taken: Arc<Mutex<blake3::Hasher>>,
 }
 
 /// What is given by hand is not shown.
@@ -36,7 +39,7 @@ impl std::fmt::Debug for Secrets {
             .field("given", &given)
             .field("dry", &self.dry)
             .field("proxies", &self.proxies)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,7 +122,26 @@ impl Secrets {
             Some(Place::File(path)) => self.file(path)?,
         };
         let text = text.trim_end();
-        if text.is_empty() { Err(NoSecret::Empty(reference.to_owned())) } else { Ok(text.into()) }
+        if text.is_empty() {
+            return Err(NoSecret::Empty(reference.to_owned()));
+        }
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .update(blake3::hash(text.as_bytes()).as_bytes());
+        Ok(text.into())
+    }
+
+    /// The same, from which nothing was read yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { taken: Arc::default(), ..self.clone() }
+    }
+
+    /// A digest of all that was read, in its order: another one where a secret has changed. It stays in
+    /// memory, as they do.
+    pub fn digest(&self) -> blake3::Hash {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).finalize()
     }
 
     /// The same with `value` for `env:name`, whatever the environment says.

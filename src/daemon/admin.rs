@@ -9,16 +9,24 @@ mod asked;
 mod guard;
 mod pages;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use axum::serve::Listener;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::clock::Clock;
 use super::control::Call;
@@ -32,6 +40,11 @@ use guard::Guard;
 const MAX_BODY: usize = 64 << 10;
 /// Requests that are answered at a time; more are turned away.
 const AT_ONCE: usize = 32;
+/// Connections that are open at a time. For one more the oldest goes, so that whoever holds many and says
+/// nothing keeps nobody out, and leaves files and receivers their descriptors.
+const MAX_CONNECTIONS: usize = 128;
+/// How long a caller may take from its first byte, or from the last answer, to the end of its headers.
+const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// A shorter token is guessed.
 const MIN_TOKEN: usize = 16;
 
@@ -128,14 +141,39 @@ impl Admin {
     pub async fn open(settings: Settings, rooms: Rooms) -> Result<Self, NoDoor> {
         let listen = settings.listen;
         let failed = |source| NoDoor { listen, source };
-        let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let router = router(rooms, Guard::new(&settings));
-        let serving = tokio::spawn(async move {
-            // Serving ends with the daemon.
-            let _ = axum::serve(listener, router).await;
-        });
+        let serving = tokio::spawn(serve(listener, router, MAX_CONNECTIONS, HEADERS_WITHIN));
         Ok(Self { settings, address, serving })
+    }
+}
+
+/// Serves until it is dropped, and all of its connections with it.
+async fn serve(mut listener: TcpListener, router: Router, most: usize, headers_within: Duration) {
+    let mut connections = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        // Where none can be taken it says so and tries again.
+        let (stream, _) = Listener::accept(&mut listener).await;
+        while connections.try_join_next().is_some() {}
+        oldest_first.retain(|connection| !connection.is_finished());
+        if oldest_first.len() >= most
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        oldest_first.push_back(connections.spawn(answer(stream, router.clone(), headers_within)));
+    }
+}
+
+/// Answers what comes over one connection.
+async fn answer(stream: TcpStream, router: Router, headers_within: Duration) {
+    let mut server = Builder::new(TokioExecutor::new()).http1_only();
+    server.http1().timer(TokioTimer::new()).header_read_timeout(headers_within);
+    let served = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    if let Err(error) = served {
+        tracing::debug!(error, "a caller at the admin door has gone, or said nothing in time");
     }
 }
 
@@ -165,4 +203,67 @@ fn router(rooms: Rooms, guard: Guard) -> Router {
         .layer(from_fn_with_state(guard, guard::caller))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(rooms)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn door(most: usize, headers_within: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/healthz", get(|| std::future::ready("fine")));
+        tokio::spawn(serve(listener, router, most, headers_within));
+        address
+    }
+
+    /// A caller who has said so much.
+    async fn caller(door: SocketAddr, said: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(door).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// What a caller hears until the door closes; far later than any time that is given here it is asked in vain.
+    async fn heard(mut caller: TcpStream) -> String {
+        let mut text = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(60), caller.read_to_string(&mut text)).await;
+        // One that is turned away may find its connection reset.
+        let _ = read.expect("the door closes");
+        text
+    }
+
+    const HALF: &str = "GET /healthz HTTP/1.1\r\nX-A: ";
+    const WHOLE: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn who_does_not_say_what_is_wanted_in_time_is_let_go() {
+        let door = door(8, Duration::from_millis(50)).await;
+        let silent = caller(door, "").await;
+        let half = caller(door, HALF).await;
+        let more = caller(door, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        for caller in [silent, half] {
+            assert!(!heard(caller).await.contains("fine"));
+        }
+        assert!(heard(more).await.ends_with("fine"), "answered, and let go when nothing more comes");
+    }
+
+    #[tokio::test]
+    async fn for_one_caller_too_many_the_oldest_goes() {
+        let door = door(3, Duration::from_hours(1)).await;
+        let mut callers = std::collections::VecDeque::new();
+        for _ in 0..5 {
+            callers.push_back(caller(door, HALF).await);
+        }
+        for _ in 0..2 {
+            assert_eq!(heard(callers.pop_front().unwrap()).await, "");
+        }
+        assert!(heard(caller(door, WHOLE).await).await.ends_with("fine"));
+        // The one after it stands still, until it has said all.
+        let mut last = callers.pop_back().unwrap();
+        last.write_all(b"x\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(heard(last).await.ends_with("fine"));
+    }
 }

@@ -4,9 +4,17 @@
 
 use sd_notify::NotifyState;
 
+/// Microseconds that a start which waits is given each time it says so: it tells receivers meanwhile.
+const WAITING: u32 = 600_000_000;
+
 /// The daemon has started: sources are read, deliveries go out.
 pub fn ready(words: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(words)]);
+}
+
+/// The start waits for something that may take long: it is not to be given up.
+pub fn waiting(words: &str) {
+    tell(&[NotifyState::Status(words), NotifyState::ExtendTimeoutUsec(WAITING)]);
 }
 
 /// The configuration is being read again.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::own;
@@ -22,6 +23,10 @@ use crate::rule::problem::{Problems, safe_path};
 use crate::rule::sigma;
 use crate::source::LiveSource;
 
+/// What sources may take in all to find out what the configuration leaves open: less than a service
+/// manager gives a start (90 s), so that it is told whose host does not answer.
+const PREPARED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Everything that runs, built from one configuration.
 #[derive(Debug)]
 pub struct Built {
@@ -35,6 +40,8 @@ pub struct Built {
     pub admin: Option<super::admin::Settings>,
     /// Who is called while all is well.
     pub heartbeat: Option<super::heartbeat::Heartbeat>,
+    /// Of what these parts are made of; rules, lists and places have digests of their own.
+    pub digest: [u8; 32],
     /// Who hears of what.
     pub routing: Routing,
     /// What decides.
@@ -115,7 +122,7 @@ pub fn build(
     last: Option<(&GenerationText, &Geo)>,
 ) -> Result<Built, BuildError> {
     let (parts, doubts) = read(path, secrets)?;
-    let Some(Parts { config, receivers, sources, admin, heartbeat }) = parts else {
+    let Some(Parts { config, receivers, sources, admin, heartbeat, digest }) = parts else {
         return Err(BuildError::Faults(doubts.render(false)));
     };
     let known: Vec<String> = receivers.iter().map(|built| built.name.to_string()).collect();
@@ -140,6 +147,7 @@ pub fn build(
         receivers,
         admin,
         heartbeat,
+        digest,
         routing,
         generation,
         geography,
@@ -211,15 +219,22 @@ fn lists(
 }
 
 impl Built {
-    /// Has every source find out what the configuration leaves open.
+    /// Has every source find out what the configuration leaves open, within [`PREPARED_WITHIN`].
     pub async fn prepare(&mut self, clock: &Clock) -> Result<(), BuildError> {
+        self.prepare_within(PREPARED_WITHIN, clock).await
+    }
+
+    async fn prepare_within(&mut self, most: Duration, clock: &Clock) -> Result<(), BuildError> {
+        let end = tokio::time::Instant::now() + most;
         let mut notes = self.config.store.clone().into_os_string();
         notes.push(".projects");
         let notes = PathBuf::from(notes);
         let mut read: Vec<(Provenance, &str)> = Vec::new();
         for (named, source) in self.config.sources.iter().zip(&mut self.sources) {
             let unprepared = |fault| BuildError::Unprepared { name: named.name.clone(), fault };
-            source.prepare(clock.now(), &notes).await.map_err(unprepared)?;
+            let prepared = tokio::time::timeout_at(end, source.prepare(clock.now(), &notes)).await;
+            let late = |_| format!("no answer within {} s; is `base_url` the right host?", most.as_secs());
+            prepared.unwrap_or_else(|over| Err(late(over))).map_err(unprepared)?;
             for lane in source.lanes() {
                 let place = lane.origin.provenance;
                 if place == Provenance::File {
@@ -333,4 +348,37 @@ fn rules(config: &Config, receivers: &[String], last: Option<&GenerationText>) -
     }
     generation.scripts.sort_by(|one, other| one.file.cmp(&other.file));
     Ok((generation, off, told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sources_that_cannot_be_prepared_in_time_are_told_by_their_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        std::fs::create_dir(here.join("rules")).unwrap();
+        std::fs::write(
+            here.join("rules/any.yaml"),
+            "rule: any\ntitle: t\nlevel: low\nmatch: {outcome: failure}\n",
+        )
+        .unwrap();
+        // It takes connections, and nobody answers.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let iam = format!("http://{}", listener.local_addr().unwrap());
+        let config = format!(
+            "store: a.db\nrules: [rules]\nsources:\n  - name: prod\n    kind: huawei\n    region: cn-north-4\n    \
+             credentials: {{ak: env:AK, sk: env:SK}}\n    base_url: {{iam: \"{iam}\"}}\nreceivers:\n  \
+             - {{name: kept, kind: stdout}}\nroutes: [{{match: {{}}, to: [kept]}}]\n"
+        );
+        std::fs::write(here.join("larum.yaml"), config).unwrap();
+        let secrets = Secrets::default().with("AK", "k2").with("SK", "k2");
+        let mut built = build(&here.join("larum.yaml"), &secrets, None).unwrap();
+        let error = built.prepare_within(Duration::from_millis(1), &Clock::wall()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "source `prod` cannot be prepared: no answer within 0 s; is `base_url` the right host?"
+        );
+    }
 }

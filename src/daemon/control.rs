@@ -104,6 +104,12 @@ pub enum NoReply {
     /// Nobody listens.
     #[error("no daemon runs on this store")]
     Stopped,
+    /// Whoever asks may not.
+    #[error("you may not open the control socket `{path}`; ask as the user that runs the daemon")]
+    Denied {
+        /// The socket.
+        path: PathBuf,
+    },
     /// Somebody listens and does not answer as a daemon does.
     #[error("the daemon at `{}` does not answer: {fault}", safe_path(path))]
     Broken {
@@ -114,11 +120,24 @@ pub enum NoReply {
     },
 }
 
+/// What it says of a daemon that its socket cannot be opened: where somebody may listen, not that nobody does.
+fn unheard(path: &Path, error: &io::Error) -> NoReply {
+    let path = path.to_owned();
+    match error.kind() {
+        // A socket that nobody listens on is left over from a daemon that was killed; nobody can listen at a
+        // path that is too long.
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput => {
+            NoReply::Stopped
+        }
+        io::ErrorKind::PermissionDenied => NoReply::Denied { path },
+        _ => NoReply::Broken { path, fault: error.to_string() },
+    }
+}
+
 /// Asks the daemon that listens at `path`.
 pub async fn ask(path: &Path, order: &Order) -> Result<Reply, NoReply> {
-    // A socket that nobody listens on is left over from a daemon that was killed.
-    if tokio::net::UnixStream::connect(path).await.is_err() {
-        return Err(NoReply::Stopped);
+    if let Err(error) = tokio::net::UnixStream::connect(path).await {
+        return Err(unheard(path, &error));
     }
     let broken = |fault: String| NoReply::Broken { path: path.to_owned(), fault };
     // A client wants to know how it would speak TLS, though it never does here.
@@ -139,4 +158,31 @@ pub async fn ask(path: &Path, order: &Order) -> Result<Reply, NoReply> {
         }
     }
     serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_opened_is_not_taken_for_a_daemon_that_has_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("larum.db.sock");
+        let said = async || ask(&path, &Order::Alive).await.unwrap_err().to_string();
+        assert_eq!(said().await, "no daemon runs on this store");
+        // Left over from one that was killed.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert_eq!(said().await, "no daemon runs on this store");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let place = path.display();
+        let said = said().await;
+        assert!(said.starts_with(&format!("the daemon at `{place}` does not answer: ")), "{said}");
+
+        let denied = unheard(&path, &io::Error::from(io::ErrorKind::PermissionDenied)).to_string();
+        assert_eq!(
+            denied,
+            format!("you may not open the control socket `{place}`; ask as the user that runs the daemon")
+        );
+    }
 }

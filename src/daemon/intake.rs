@@ -32,6 +32,7 @@ use super::poll::Work;
 use super::routing::Routing;
 use super::status::Board;
 use super::step::{Step, Steps, Stopped};
+use crate::config::Keep;
 use crate::config::geo::Geo;
 use crate::engine::{Generation, GenerationText, SourceId};
 use crate::record::geography::Places;
@@ -63,14 +64,12 @@ pub struct Surroundings {
     pub own: own::Voice,
     /// Told when messages are owed.
     pub wake: Arc<Notify>,
-    /// How many bytes the store may hold, where that is bounded.
-    pub keep_bytes: Option<u64>,
     /// What is measured.
     pub meters: Meters,
     /// Where a test stops it.
     pub steps: Steps,
-    /// How long the journal is kept.
-    pub keep: Millis,
+    /// How long the journal is kept, and how many bytes the store may hold.
+    pub keep: watch::Receiver<Keep>,
 }
 
 /// Why an intake ends.

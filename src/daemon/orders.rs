@@ -84,7 +84,45 @@ pub enum Order {
     },
 }
 
+/// Longest silence, and farthest beginning of one. Who wants less of a rule for longer changes the rule.
+pub const MAX_SILENCE: Millis = Millis::days(366);
+
 impl Order {
+    /// Why it cannot be carried out, whatever there is: commands guard against it, and others may order.
+    pub fn fault(&self, now: Timestamp) -> Option<String> {
+        match self {
+            Self::Silence { matches, from, length, because, .. } => {
+                let begins = from.map_or(now, |from| from.max(now));
+                if matches.is_empty() {
+                    Some(
+                        "a silence says which alerts, such as user=ana; without a word it would hold all"
+                            .to_owned(),
+                    )
+                } else if *length <= Millis::ZERO {
+                    Some("a silence lasts longer than nothing".to_owned())
+                } else if *length > MAX_SILENCE || begins - now > MAX_SILENCE {
+                    Some(format!("a silence lasts {MAX_SILENCE} at most, and begins within as long"))
+                } else if because.trim().is_empty() {
+                    Some("say why, for whoever wonders later".to_owned())
+                } else {
+                    None
+                }
+            }
+            Self::Backup { path } if path.is_relative() => {
+                Some(format!("`{}` is no whole path: the daemon may stand in another folder", path.display()))
+            }
+            Self::Alive
+            | Self::Status
+            | Self::Acknowledge { .. }
+            | Self::Redrive { .. }
+            | Self::Discard { .. }
+            | Self::Unsilence { .. }
+            | Self::SendTest { .. }
+            | Self::Reload
+            | Self::Backup { .. } => None,
+        }
+    }
+
     /// What is ordered, on one line of a log.
     pub fn in_words(&self) -> String {
         let which = |id: &Option<String>, receiver: &Option<String>| match (id, receiver) {
@@ -145,6 +183,9 @@ pub struct Clerk<'a, S: ?Sized> {
 impl<S: Store + ?Sized> Clerk<'_, S> {
     /// Carries out an order that concerns the store alone; none for the others.
     pub async fn carry_out(&self, order: &Order) -> Result<Option<Reply>, StoreError> {
+        if let Some(why) = order.fault(self.now) {
+            return Ok(Some(Reply::Refused(why)));
+        }
         Ok(Some(match order {
             Order::Acknowledge { alert, by } => self.acknowledge(alert, by).await?,
             Order::Redrive { delivery, receiver } => {
@@ -461,6 +502,42 @@ mod tests {
         assert_eq!(said(&clerk, &order).await, (true, words));
         let kept = store.alerts(AlertQuery { most: 1, ..AlertQuery::default() }).await.unwrap().remove(0);
         assert_eq!((kept.now.state, kept.acknowledged), (State::Closed, None));
+    }
+
+    #[tokio::test]
+    async fn an_order_that_no_command_would_give_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let clerk = clerk(&store).await;
+        let silence =
+            |matches: &[(&str, &str)], from: Option<i64>, length: Millis, because: &str| Order::Silence {
+                tenant: "default".to_owned(),
+                matches: matches
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+                from: from.map(Timestamp),
+                length,
+                by: "eve".to_owned(),
+                because: because.to_owned(),
+            };
+        let (ana, day) = (&[("user", "ana")][..], Millis::days(1));
+        let long = "a silence lasts 366d at most, and begins within as long";
+        let backup = Order::Backup { path: "copy.db".into() };
+        for (order, words) in [
+            (
+                silence(&[], None, day, "x"),
+                "a silence says which alerts, such as user=ana; without a word it would hold all",
+            ),
+            (silence(ana, None, Millis::ZERO, "x"), "a silence lasts longer than nothing"),
+            (silence(ana, None, Millis(i64::MAX), "x"), long),
+            (silence(ana, Some(i64::MAX), day, "x"), long),
+            (silence(ana, None, day, " "), "say why, for whoever wonders later"),
+            (backup, "`copy.db` is no whole path: the daemon may stand in another folder"),
+        ] {
+            assert_eq!(said(&clerk, &order).await, (false, words.to_owned()));
+        }
+        assert!(said(&clerk, &silence(ana, Some(i64::MIN), MAX_SILENCE, "x")).await.0);
     }
 
     #[tokio::test]

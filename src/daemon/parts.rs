@@ -27,6 +27,8 @@ pub struct Parts {
     pub admin: Option<admin::Settings>,
     /// Who is called while all is well.
     pub heartbeat: Option<Heartbeat>,
+    /// Of all that these parts are made of: the file's text, and the secrets that it names.
+    pub digest: [u8; 32],
 }
 
 /// A receiver, ready to be sent to.
@@ -59,7 +61,7 @@ pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, P
     };
     let (config, mut problems) = look(file, &text);
     let Some(config) = config else { return (None, problems) };
-    let secrets = &config.clients(secrets, &mut problems);
+    let secrets = &config.clients(&secrets.anew(), &mut problems);
     let receivers = build_receivers(&config, secrets, &mut problems);
     let sources = build_sources(&config, secrets, &mut problems);
     let admin = config.admin.as_ref();
@@ -69,7 +71,11 @@ pub fn build(file: &str, bytes: Vec<u8>, secrets: &Secrets) -> (Option<Parts>, P
     if problems.has_errors() {
         return (None, problems);
     }
-    (Some(Parts { config, receivers, sources, admin, heartbeat }), problems)
+    let secrets = secrets.digest();
+    let mut digest = blake3::Hasher::new();
+    digest.update(blake3::hash(text.as_bytes()).as_bytes()).update(secrets.as_bytes());
+    let digest = *digest.finalize().as_bytes();
+    (Some(Parts { config, receivers, sources, admin, heartbeat, digest }), problems)
 }
 
 /// Reads the configuration that `text` holds and builds nothing: good for looking things up in one

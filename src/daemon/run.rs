@@ -15,7 +15,7 @@ mod tests;
 pub use desk::try_out;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -39,7 +39,7 @@ use super::step::Steps;
 use super::watch::Watch;
 use crate::alert::Alert;
 use crate::config::geo::Geo;
-use crate::config::{Config, Secrets};
+use crate::config::{Config, Keep, Secrets};
 use crate::deliver::Receiver;
 use crate::engine::{GenerationText, SourceId};
 use crate::record::Millis;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub steps: Steps,
     /// Whether files are watched for changes.
     pub watch: bool,
+    /// Rung where the configuration is to be read again although no file that is watched has changed.
+    pub reload: Arc<Notify>,
     /// See [`STALL_AFTER`].
     pub stall_after: Millis,
 }
@@ -78,6 +80,7 @@ impl Settings {
             clock: Clock::wall(),
             steps: Steps::none(),
             watch: true,
+            reload: Arc::default(),
             stall_after: STALL_AFTER,
         }
     }
@@ -132,8 +135,7 @@ pub struct Daemon {
     fences: Arc<Fences>,
     board: Board,
     zone: chrono_tz::Tz,
-    keep: Millis,
-    keep_bytes: Option<u64>,
+    keep: watch::Sender<Keep>,
     generation: GenerationText,
     config_digest: [u8; 32],
     tenants: BTreeMap<Arc<str>, Tenant>,
@@ -156,6 +158,7 @@ pub struct Daemon {
     heartbeat: Option<Heartbeat>,
     meters: Meters,
     watch: Option<Watch>,
+    reloads: reload::Reloads,
 }
 
 impl std::fmt::Debug for Daemon {

@@ -1,13 +1,12 @@
-//! When to read the configuration and the rules again: SIGHUP, or a file that changed.
+//! When to read the configuration and the rules again: a file that changed.
 //!
 //! Files are watched by their folders, because editors replace files; a burst of changes is one
-//! reload. Where the system cannot watch, SIGHUP still works, and that is said.
+//! reload. Where the system cannot watch, SIGHUP still works ([`super::run::Settings::reload`]), and that is said.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -21,7 +20,7 @@ pub struct Watch {
     /// One for each time that something changed.
     pub changes: mpsc::Receiver<()>,
     watcher: Option<notify::RecommendedWatcher>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -32,37 +31,27 @@ impl std::fmt::Debug for Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.task.abort();
     }
 }
 
 impl Watch {
-    /// Watches `files` (by their folders) and `folders` (with all below), and waits for SIGHUP.
+    /// Watches `files` (by their folders) and `folders` (with all below).
     pub fn begin(files: &[PathBuf], folders: &[PathBuf]) -> Self {
         let (sender, changes) = mpsc::channel(1);
         let (raw, mut seen) = mpsc::channel::<()>(1);
-        let mut tasks = Vec::new();
-        let settled = sender.clone();
-        tasks.push(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while seen.recv().await.is_some() {
                 while let Ok(Some(())) = tokio::time::timeout(SETTLES, seen.recv()).await {}
                 info!("files changed");
                 // One reload that waits is as good as two.
-                let _ = settled.try_send(());
+                let _ = sender.try_send(());
             }
-        }));
-        match signal(SignalKind::hangup()) {
-            Ok(mut hangups) => tasks.push(tokio::spawn(async move {
-                while hangups.recv().await.is_some() {
-                    let _ = sender.try_send(());
-                }
-            })),
-            Err(error) => warn!(%error, "SIGHUP cannot be waited for; use the control socket to reload"),
-        }
+        });
         let watcher = watch(raw, files, folders)
             .inspect_err(|error| warn!(%error, "files cannot be watched; send SIGHUP after a change"))
             .ok();
-        Self { changes, watcher, tasks }
+        Self { changes, watcher, task }
     }
 }
 

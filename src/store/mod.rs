@@ -64,7 +64,9 @@ pub enum StoreError {
     #[error("the store is busy")]
     Busy,
     /// It cannot be trusted any more.
-    #[error("the store is damaged ({0}); restore a backup, or move it away to begin anew")]
+    #[error(
+        "the store is damaged ({0}); `larum restore FILE` puts a backup in its place; or move it away to begin anew"
+    )]
     Corrupt(String),
     /// A newer Larum wrote it.
     #[error("the store has format {found}, this version reads up to {known}; run the newer version")]

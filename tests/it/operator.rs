@@ -489,3 +489,33 @@ async fn what_was_being_sent_when_the_daemon_died_is_sent_again_at_once() {
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_survives_a_hangup_and_ends_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
+    // It takes the connection, and never answers.
+    let iam = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = format!(
+        "store: larum.db\nrules: [rules]\nsources:\n  - name: prod\n    kind: huawei\n    region: cn-north-4\n    \
+         credentials: {{ak: env:AK, sk: env:SK}}\n    base_url: {{iam: \"http://{}\"}}\nreceivers:\n  \
+         - {{name: kept, kind: file, path: kept.ndjson}}\nroutes:\n  - {{match: {{}}, to: [kept]}}\n",
+        iam.local_addr().unwrap()
+    );
+    std::fs::write(folder.path().join("larum.yaml"), config).unwrap();
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_larum"))
+        .args(["run", "--config"])
+        .arg(folder.path().join("larum.yaml"))
+        .env("AK", simulate::Options::AK)
+        .env("SK", simulate::Options::SK)
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut child = Killed(child);
+    let _asked = iam.accept().await.unwrap();
+    signal(&child, "HUP");
+    signal(&child, "TERM");
+    // Sooner than the host is given up, which is a failure.
+    let ended = until("its end", async || child.0.try_wait().unwrap()).await;
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::tell;
 use super::{Intake, IntakeError, Kind, Millis, Step, Timestamp, debug, info, own, warn};
 use crate::alert::{Alert, AlertId};
+use crate::config::Bytes;
 use crate::daemon::life::Outcome;
 use crate::daemon::status::{RuleStatus, Rules};
 use crate::engine::Note;
@@ -177,11 +178,13 @@ impl Intake {
     /// What is older than is kept.
     async fn forget(&mut self) -> Result<Option<Change>, IntakeError> {
         let now = self.around.clock.now();
-        if self.forgotten.is_some_and(|last| now < last + FORGET_EVERY) {
+        let other = self.around.keep.has_changed().unwrap_or_default();
+        if !other && self.forgotten.is_some_and(|last| now < last + FORGET_EVERY) {
             return Ok(None);
         }
         self.forgotten = Some(now);
-        let before = now - self.around.keep;
+        let keep = *self.around.keep.borrow_and_update();
+        let before = now - keep.lasts;
         let Some((mut low, mut high)) = self.around.store.span(self.tenant.clone()).await? else {
             return Ok(None);
         };
@@ -196,8 +199,8 @@ impl Intake {
                 high = middle;
             }
         }
-        let by_size = match self.around.keep_bytes {
-            Some(most) => beyond((first, last), self.around.store.holdings().await?.bytes, most),
+        let by_size = match keep.at_most {
+            Some(Bytes(most)) => beyond((first, last), self.around.store.holdings().await?.bytes, most),
             None => first,
         };
         if by_size > low {

@@ -46,12 +46,10 @@ impl Daemon {
                 Some(event) = self.dispatch_events.1.recv() => self.heard(event).await?,
                 Some(event) = self.own_events.1.recv() => self.say(event).await?,
                 Some(call) = self.control.calls.recv() => self.answer(call).await?,
-                Some(()) = changes(&mut self.watch) => {
-                    // What came of it is logged and told.
-                    if self.reload().await?.is_ok() {
-                        self.dispatch.ask_again();
-                    }
-                }
+                // What came of it is logged and told.
+                Some(()) = changes(&mut self.watch) => self.reload(None),
+                () = self.settings.reload.notified() => self.reload(None),
+                Some(built) = self.reloads.ready.join_next() => self.reloaded(built?).await?,
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
@@ -210,32 +208,12 @@ impl Daemon {
     /// Sends an own alert past a store that cannot keep it: once, at once, to whoever would hear of
     /// it. What comes of it is logged and nowhere else.
     fn last_resort(&self, alert: Alert) -> tokio::task::JoinHandle<()> {
-        let now = self.settings.clock.now();
         let heard = self.routing.borrow().receivers(&alert);
-        let mut id = [0; 16];
-        id.copy_from_slice(&blake3::hash(&alert.id.0).as_bytes()[..16]);
-        let content = Content::Alert(Arc::new(alert));
-        let message =
-            Message { id: DeliveryId(id), content, plain: false, thread: None, zone: self.zone, now };
-        let heard = heard.into_iter().filter_map(|name| Some((self.receivers.get(&name)?.clone(), name)));
-        let heard: Vec<_> = heard.collect();
-        tokio::spawn(async move {
-            for (receiver, name) in heard {
-                let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
-                let outcome = match sent {
-                    Ok(Attempt::Delivered) => "delivered".to_owned(),
-                    Ok(
-                        Attempt::TryAgain { reason, .. }
-                        | Attempt::Malformed { reason }
-                        | Attempt::Unwelcome { reason }
-                        | Attempt::Refused { reason }
-                        | Attempt::Unknown { reason },
-                    ) => reason,
-                    Err(_) => "no answer in time".to_owned(),
-                };
-                tracing::warn!(receiver = %name, outcome, "told past the store");
-            }
-        })
+        let heard = heard.into_iter().filter_map(|name| {
+            let receiver = self.receivers.get(&name)?.clone();
+            Some((name, receiver))
+        });
+        tokio::spawn(past_the_store(alert, heard.collect(), self.zone, self.settings.clock.now()))
     }
 
     /// Tells that the daemon cannot go on, past its store.
@@ -263,17 +241,19 @@ impl Daemon {
             | Order::Reload
             | Order::Backup { .. } => info!(order = call.order.in_words(), "order"),
         }
+        if let Some(why) = call.order.fault(self.settings.clock.now()) {
+            // Who asked may be gone.
+            let _ = call.reply.send(Reply::Refused(why));
+            return Ok(());
+        }
         let reply = match &call.order {
             Order::Alive => Reply::Done("here".to_owned()),
             Order::Status => Reply::Status(Box::new(self.status().await)),
-            Order::Reload => match self.reload().await? {
-                Ok(words) => {
-                    self.dispatch.ask_again();
-                    Reply::Done(words)
-                }
-                Err(why) => Reply::Refused(why),
-            },
             // What takes its time takes it beside the desk.
+            Order::Reload => {
+                self.reload(Some(call.reply));
+                return Ok(());
+            }
             Order::SendTest { receiver } => match self.receiver(receiver) {
                 Ok((name, receiver)) => {
                     let (zone, now) = (self.zone, self.settings.clock.now());
@@ -364,6 +344,34 @@ impl Daemon {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
             Reply::Refused(format!("there is no receiver `{name}`; known: {}", known.join(", ")))
         })
+    }
+}
+
+/// Sends an own alert to receivers, one after the other, each within its time, and logs what came of it.
+pub(super) async fn past_the_store(
+    alert: Alert,
+    heard: Vec<(ReceiverName, Arc<dyn Receiver>)>,
+    zone: chrono_tz::Tz,
+    now: crate::record::Timestamp,
+) {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(&alert.id.0).as_bytes()[..16]);
+    let content = Content::Alert(Arc::new(alert));
+    let message = Message { id: DeliveryId(id), content, plain: false, thread: None, zone, now };
+    for (name, receiver) in heard {
+        let sent = tokio::time::timeout(LAST_WORD, receiver.send(&message)).await;
+        let outcome = match sent {
+            Ok(Attempt::Delivered) => "delivered".to_owned(),
+            Ok(
+                Attempt::TryAgain { reason, .. }
+                | Attempt::Malformed { reason }
+                | Attempt::Unwelcome { reason }
+                | Attempt::Refused { reason }
+                | Attempt::Unknown { reason },
+            ) => reason,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(receiver = %name, outcome, "told past the store");
     }
 }
 

@@ -1,22 +1,84 @@
 //! Reloading: the configuration whole or not at all, rules one by one with the last good text.
 
-use super::{BTreeMap, Daemon, DaemonError, info, own};
+use tokio::sync::oneshot;
+
+use super::{BTreeMap, Daemon, DaemonError, JoinSet, info, own};
+use crate::daemon::alive;
+use crate::daemon::build::{self, BuildError, Built};
+use crate::daemon::orders::Reply;
 use crate::daemon::own::Kind;
-use crate::daemon::{alive, build};
 use crate::rule::problem::Problems;
 
+/// Who may wait for a reload; further ones are told to ask later.
+const MAX_ASKING: usize = 64;
+
+/// Reloads that are under way or wait. Sources are prepared beside the desk: a host may not answer.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    /// What was built, once it is prepared: one at a time.
+    pub(super) ready: JoinSet<Result<Built, BuildError>>,
+    /// Who hears what came of it.
+    asked: Vec<oneshot::Sender<Reply>>,
+    /// Asked for since it was read: files may have changed meanwhile, so that they are read once more.
+    again: bool,
+    /// Who hears of that.
+    asked_since: Vec<oneshot::Sender<Reply>>,
+}
+
 impl Daemon {
-    /// Reads configuration and rules again. What was refused is told, and everything stays as it was.
-    pub(super) async fn reload(&mut self) -> Result<Result<String, String>, DaemonError> {
+    /// Reads configuration and rules again, after the reload that is under way; `asks` hears what came of it.
+    pub(super) fn reload(&mut self, asks: Option<oneshot::Sender<Reply>>) {
+        match asks {
+            Some(asks) if self.reloads.asked_since.len() >= MAX_ASKING => {
+                // Who asked may be gone.
+                let _ = asks.send(Reply::Refused("a reload is under way; ask again later".to_owned()));
+            }
+            asks => self.reloads.asked_since.extend(asks),
+        }
+        self.reloads.again = true;
+        self.read_again();
+    }
+
+    /// Begins the reload that is asked for, unless another is under way.
+    fn read_again(&mut self) {
+        if !self.reloads.ready.is_empty() || !std::mem::take(&mut self.reloads.again) {
+            return;
+        }
+        self.reloads.asked = std::mem::take(&mut self.reloads.asked_since);
         alive::reloading();
         let last = self.geography.borrow().clone();
         let last = Some((&self.generation, &*last));
-        let mut built = build::build(&self.settings.config, &self.settings.secrets, last);
-        if let Ok(sound) = &mut built
-            && let Err(error) = sound.prepare(&self.settings.clock).await
-        {
-            built = Err(error);
+        let built = build::build(&self.settings.config, &self.settings.secrets, last);
+        let clock = self.settings.clock.clone();
+        self.reloads.ready.spawn(async move {
+            let mut built = built?;
+            built.prepare(&clock).await?;
+            Ok(built)
+        });
+    }
+
+    /// What was read again is ready, or cannot be.
+    pub(super) async fn reloaded(&mut self, built: Result<Built, BuildError>) -> Result<(), DaemonError> {
+        let reply = match self.take_over(built).await? {
+            Ok(words) => {
+                self.dispatch.ask_again();
+                Reply::Done(words)
+            }
+            Err(why) => Reply::Refused(why),
+        };
+        for asked in self.reloads.asked.drain(..) {
+            // Who asked may be gone.
+            let _ = asked.send(reply.clone());
         }
+        self.read_again();
+        Ok(())
+    }
+
+    /// Puts what was read in force. What is refused is told, and everything stays as it was.
+    async fn take_over(
+        &mut self,
+        built: Result<Built, BuildError>,
+    ) -> Result<Result<String, String>, DaemonError> {
         let refused = match built {
             Ok(built) if built.config.store != self.store_path => {
                 "`store` cannot change while the daemon runs; restart it".to_owned()

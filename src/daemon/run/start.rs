@@ -1,11 +1,13 @@
 //! Starting: the configuration, the store, what an earlier life left, and then everything that runs.
 
-use super::desk::DAEMON;
+use super::desk::{DAEMON, past_the_store};
+use super::reload::Reloads;
 use super::{
-    Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, JoinSet, Notify, Own, Pollers, READINGS,
-    Routing, Settings, Store, Tenant, Watch, Work, by_tenant, dispatch, info, mpsc, own, watch,
+    Arc, BTreeMap, Command, Daemon, DaemonError, Dispatch, Fences, IntakeError, JoinSet, Notify, Own, Path,
+    Pollers, READINGS, Routing, Settings, Store, StoreError, Tenant, Watch, Work, by_tenant, dispatch, error,
+    info, mpsc, own, watch,
 };
-use crate::alert::State;
+use crate::alert::{Alert, State};
 use crate::daemon::admin::{self, Admin, NoDoor, Rooms};
 use crate::daemon::build::{self, Built};
 use crate::daemon::control;
@@ -17,7 +19,7 @@ use crate::daemon::poll::{PolledLane, Poller};
 use crate::daemon::status::Board;
 use crate::deliver::Receiver;
 use crate::engine::SourceId;
-use crate::record::Timestamp;
+use crate::record::{Millis, Timestamp};
 use crate::route::Standing;
 use crate::source::LiveSource;
 use crate::store::sqlite::Sqlite;
@@ -25,16 +27,63 @@ use crate::store::{AlertQuery, Change, DeliveryQuery, Lane};
 
 /// Leases of an earlier life that are ended at the start, at most: there was one try a receiver.
 const LEASES: usize = 10_000;
+/// How often it is tried whether a disk that is full at the start has room again.
+const ROOM_EVERY: Millis = Millis::secs(30);
 /// Own alerts of an earlier life whose end is still to be told, at most.
 const OPEN_OWN: usize = 10_000;
 
 impl Daemon {
-    /// Starts everything. When this comes back, sources are read and messages go out.
+    /// Starts everything. When this comes back, sources are read and messages go out. A full disk is waited
+    /// out, and told of past the store, as it is by a daemon that runs.
     pub async fn start(settings: Settings) -> Result<Self, DaemonError> {
-        let mut built = build::build(&settings.config, &settings.secrets, None)?;
-        built.prepare(&settings.clock).await?;
-        let store = Arc::new(Sqlite::open(&built.config.store)?);
-        Self::start_on(settings, built, store).await
+        Self::start_with(settings, |path| Ok(Arc::new(Sqlite::open(path)?))).await
+    }
+
+    /// The same on the store that `open` opens.
+    pub(super) async fn start_with(
+        settings: Settings,
+        open: impl Fn(&Path) -> Result<Arc<dyn Store>, StoreError>,
+    ) -> Result<Self, DaemonError> {
+        let mut told = None;
+        loop {
+            let mut built = build::build(&settings.config, &settings.secrets, None)?;
+            built.prepare(&settings.clock).await?;
+            let started = match open(&built.config.store) {
+                Ok(store) => Self::start_on(settings.clone(), built, store).await,
+                Err(error) => Err(error.into()),
+            };
+            let failure = match (started, told.take()) {
+                (Ok(daemon), None) => return Ok(daemon),
+                (Ok(mut daemon), Some(alert)) => {
+                    daemon.has_room(alert).await?;
+                    return Ok(daemon);
+                }
+                (Err(failure), before) => {
+                    told = before;
+                    failure
+                }
+            };
+            let (DaemonError::Store(StoreError::Full)
+            | DaemonError::Intake(IntakeError::Store(StoreError::Full))) = &failure
+            else {
+                return Err(failure);
+            };
+            error!(%failure, "the daemon cannot start; it is tried again");
+            super::super::alive::waiting(&failure.to_string());
+            if told.is_none() {
+                told = no_room(&settings, &failure).await?;
+            }
+            settings.clock.sleep(ROOM_EVERY).await;
+        }
+    }
+
+    /// There is room again: `alert`, which told past the store that there is none, is over.
+    async fn has_room(&mut self, alert: Alert) -> Result<(), DaemonError> {
+        // An earlier life may have told the same, and kept it.
+        self.say(nothing_kept(None)).await?;
+        self.own.recall(alert.clone());
+        self.unkept.push(alert);
+        self.say(nothing_kept(None)).await
     }
 
     /// Starts everything on `store`, which is the one of the configuration.
@@ -74,9 +123,9 @@ impl Daemon {
         let mut daemon = Self {
             control: control::listen(&control::socket_of(&store_path))?,
             watch: None,
+            reloads: Reloads::default(),
             zone: built.config.zone,
-            keep: built.config.keep.lasts,
-            keep_bytes: built.config.keep.at_most.map(|bytes| bytes.0),
+            keep: watch::channel(built.config.keep).0,
             generation: built.generation.clone(),
             config_digest: [0; 32],
             tenants: BTreeMap::new(),
@@ -126,14 +175,15 @@ impl Daemon {
 
     /// Puts everything that was built in the place of what there was.
     pub(super) async fn put_in_force(&mut self, built: Built) -> Result<(), DaemonError> {
-        let digest = *blake3::hash(built.config.text().as_bytes()).as_bytes();
-        let changed = digest != self.config_digest;
+        let changed = built.digest != self.config_digest;
+        self.config_digest = built.digest;
         self.zone = built.config.zone;
         self.board.write(|status| self.zone.name().clone_into(&mut status.zone));
         self.generation = built.generation.clone();
         // Nobody listens while there is no tenant yet.
         let _ = self.routing.send_replace(Arc::new(built.routing));
         let _ = self.geography.send_replace(built.geography);
+        let _ = self.keep.send_replace(built.config.keep);
         Self::log_doubts(&built.problems);
         self.show_rules_off(&built.rules_off);
         if changed {
@@ -165,7 +215,6 @@ impl Daemon {
                 self.read(tenant, sources).await?;
             }
         }
-        self.config_digest = digest;
         for tenant in self.tenants.values() {
             // An intake that has ended is told of where it is waited for.
             let _ = tenant.commands.send(Command::Succeed(Box::new(self.generation.clone()))).await;
@@ -287,8 +336,7 @@ impl Daemon {
             own: self.own_events.0.clone(),
             wake: self.wake.clone(),
             steps: self.settings.steps.clone(),
-            keep: self.keep,
-            keep_bytes: self.keep_bytes,
+            keep: self.keep.subscribe(),
             meters: self.meters.clone(),
         };
         self.board.write(|status| status.rules_by_tenant.insert(name.to_string(), BTreeMap::new()));
@@ -299,6 +347,26 @@ impl Daemon {
         self.intakes.spawn(intake.run(readings, orders));
         Ok(Tenant { work, commands, numbers })
     }
+}
+
+/// What is said where nothing can be kept; without a text, that it is over.
+fn nothing_kept(text: Option<String>) -> own::Event {
+    own::Event { kind: own::Kind::StoreFailing, subject: "store".to_owned(), text }
+}
+
+/// Tells past the store, by a configuration that could not be put in force, that the daemon waits for room.
+async fn no_room(settings: &Settings, failure: &DaemonError) -> Result<Option<Alert>, DaemonError> {
+    let built = build::build(&settings.config, &settings.secrets, None)?;
+    let now = settings.clock.now();
+    let event = nothing_kept(Some(format!("nothing can be kept: {failure}; it is tried again")));
+    let alert = Own::default().tell(&event, now, env!("CARGO_PKG_VERSION"));
+    if let Some(alert) = &alert {
+        let heard = built.routing.receivers(alert);
+        let receivers = built.receivers.into_iter().filter(|receiver| heard.contains(&receiver.name));
+        let receivers = receivers.map(|built| (built.name, built.receiver.into())).collect();
+        past_the_store(alert.clone(), receivers, built.config.zone, now).await;
+    }
+    Ok(alert)
 }
 
 /// Ends the leases of an earlier life: the store's lock says that whoever sent is gone, and that nobody

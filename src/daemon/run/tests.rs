@@ -134,7 +134,7 @@ async fn what_rules_did_is_shown_of_all_tenants_and_of_each() {
 
     // A tenant that goes takes its figures and its sources along.
     config(&["alpha"]);
-    daemon.reload().await.unwrap().unwrap();
+    assert_eq!(reloaded(&mut daemon).await, None);
     assert_eq!((hits(None), hits(Some("alpha")), hits(Some("beta"))), (Some(3), Some(3), None));
     assert_eq!(board.read().lanes.keys().collect::<Vec<_>>(), ["alpha/alpha.ndjson"]);
     // Of one tenant alone the figures are told once.
@@ -462,4 +462,205 @@ async fn while_the_disk_is_full_the_daemon_waits_says_so_and_goes_on_when_there_
     assert_eq!(board.read().store_failed, None);
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
+}
+
+/// A whole daemon that waits for another reload, and what came of it.
+async fn reloaded(daemon: &mut Daemon) -> Option<String> {
+    daemon.reload(None);
+    let built = daemon.reloads.ready.join_next().await.unwrap().unwrap();
+    daemon.reloaded(built).await.unwrap();
+    daemon.board().read().reload_refused
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_is_asked_for_before_the_daemon_is_ready_is_done_when_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    settings.reload.notify_one();
+    let daemon = Daemon::start(settings).await.unwrap();
+    write(here, "larum.yaml", "store: 1");
+    let board = daemon.board();
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    until("the word of it", async || board.read().reload_refused).await;
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+/// The end of a webhook that counts its calls, and its address.
+async fn hook() -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+    let calls = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let counted = calls.clone();
+    let heard = move || {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        std::future::ready("ok")
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/hook", axum::routing::post(heard));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_secrets_that_have_changed_in_their_files_and_how_much_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let receiver = "kept.ndjson}\n  - {name: hook, kind: webhook, url: \"file:url\"}";
+    let config = CONFIG.replace("kept.ndjson}", receiver);
+    write(here, "larum.yaml", &config);
+    write(here, "rules/any.yaml", RULE);
+    let ((old, _), (new, calls)) = (hook().await, hook().await);
+    write(here, "url", &old);
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let mut daemon = Daemon::start(settings).await.unwrap();
+    let name: ReceiverName = "hook".parse().unwrap();
+    let before = daemon.receivers[&name].clone();
+    // What has not changed goes on.
+    assert_eq!(reloaded(&mut daemon).await, None);
+    assert!(Arc::ptr_eq(&before, &daemon.receivers[&name]));
+
+    write(here, "url", &new);
+    assert_eq!(reloaded(&mut daemon).await, None);
+    let receiver = daemon.receivers[&name].clone();
+    let reply = try_out(&name, &*receiver, daemon.zone, daemon.settings.clock.now()).await;
+    assert_eq!(reply, crate::daemon::orders::Reply::Done("hook took the test message".to_owned()));
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
+
+    let kept = daemon.keep.subscribe();
+    write(here, "larum.yaml", &format!("{config}keep: {{for: 30d, at_most: 1GB}}\n"));
+    assert_eq!(reloaded(&mut daemon).await, None);
+    let keep = Keep { lasts: Millis::days(30), at_most: Some(crate::config::Bytes(1_000_000_000)) };
+    assert_eq!(*kept.borrow(), keep);
+}
+
+/// A host that takes connections and never answers: its address, and word of each that it took.
+async fn mute() -> (String, mpsc::Receiver<tokio::net::TcpStream>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (taken, seen) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if taken.send(stream).await.is_err() {
+                return;
+            }
+        }
+    });
+    (url, seen)
+}
+
+/// A source whose project only `iam` knows.
+fn source_of(iam: &str) -> String {
+    format!(
+        "follow: true, every: 1s, settle: 1s}}\n  - name: prod\n    kind: huawei\n    region: cn-north-4\n    \
+         credentials: {{ak: env:AK, sk: env:SK}}\n    base_url: {{iam: \"{iam}\", workspace: \"{iam}\", \
+         workspaceapp: \"{iam}\"}}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_never_answers_holds_up_a_reload_and_nothing_else() {
+    use crate::daemon::orders::{Order, Reply};
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    let (iam, mut seen) = mute().await;
+    let secrets = Secrets::default().with("AK", "k2").with("SK", "k2");
+    let settings = Settings { secrets, watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let reload = settings.reload.clone();
+    let daemon = Daemon::start(settings).await.unwrap();
+    let socket = super::super::control::socket_of(&here.join("larum.db"));
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    let source = source_of(&iam);
+    write(here, "larum.yaml", &CONFIG.replace("follow: true, every: 1s, settle: 1s}", &source));
+    reload.notify_one();
+    let _held = seen.recv().await.unwrap();
+
+    // Far sooner than the host is given up.
+    let at_once = Duration::from_secs(20);
+    let status = super::super::control::ask(&socket, &Order::Status);
+    let status = tokio::time::timeout(at_once, status).await.expect("an answer meanwhile").unwrap();
+    assert!(matches!(status, Reply::Status(_)), "{status:?}");
+    stop.send(true).unwrap();
+    tokio::time::timeout(at_once, running).await.expect("the end meanwhile").unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_a_reload_while_one_is_under_way_hears_of_the_next() {
+    use crate::daemon::orders::Reply;
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    let settings = Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let mut daemon = Daemon::start(settings).await.unwrap();
+    let (asks, hears) = tokio::sync::oneshot::channel();
+    daemon.reload(Some(asks));
+    // It may have been read before this was written.
+    write(here, "larum.yaml", "store: 1");
+    let (asks, hears_later) = tokio::sync::oneshot::channel();
+    daemon.reload(Some(asks));
+    let ready = async |daemon: &mut Daemon| {
+        let built = daemon.reloads.ready.join_next().await.unwrap().unwrap();
+        daemon.reloaded(built).await.unwrap();
+    };
+    ready(&mut daemon).await;
+    assert!(matches!(hears.await.unwrap(), Reply::Done(_)));
+    ready(&mut daemon).await;
+    let refused = hears_later.await.unwrap();
+    assert!(
+        matches!(&refused, Reply::Refused(why) if why.starts_with("the configuration has faults")),
+        "{refused:?}"
+    );
+    assert!(daemon.reloads.ready.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_at_the_start_is_told_of_once_and_waited_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    let clock = super::super::clock::Clock::led(crate::record::Timestamp(1_767_604_080_000));
+    let settings = Settings { clock: clock.clone(), watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let store = Filling::over(Sqlite::open(&here.join("larum.db")).unwrap());
+    store.fill(true);
+    let tries = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let (counted, opened) = (tries.clone(), store.clone());
+    let open = move |_: &Path| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(opened.clone() as Arc<dyn Store>)
+    };
+    let starting = tokio::spawn(Daemon::start_with(settings, open));
+    let passes = || clock.set(clock.now() + Millis::secs(30));
+    until("three tries", async || {
+        passes();
+        (tries.load(std::sync::atomic::Ordering::SeqCst) >= 3).then_some(())
+    })
+    .await;
+    let titles = || -> Vec<String> {
+        let lines = told(here, "kept.ndjson");
+        let alerts = lines.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap());
+        alerts.map(|alert| format!("{} {}", alert.state.as_str(), alert.title)).collect()
+    };
+    let full = "nothing can be kept: the disk under the store is full; free some space, or lower `keep`; it is \
+                tried again";
+    assert_eq!(titles(), [format!("open {full}")]);
+
+    store.fill(false);
+    until("the start", async || {
+        passes();
+        starting.is_finished().then_some(())
+    })
+    .await;
+    let _daemon = starting.await.unwrap().unwrap();
+    let own = own(&*store).await;
+    assert_eq!((own.len(), own[0].now.state), (1, State::Resolved));
+    until("its end", async || (titles().len() == 2).then_some(())).await;
+    assert_eq!(titles()[1], format!("resolved {full}"));
 }

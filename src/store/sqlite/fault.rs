@@ -53,6 +53,14 @@ impl Fault {
         }
     }
 
+    /// True where a reader would have to make something beside the file, and may not.
+    pub(super) fn is_read_only(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        error.sqlite_error().is_some_and(|error| {
+            matches!(error.code, ErrorCode::ReadOnly | ErrorCode::CannotOpen) && !self.is_cut_off()
+        })
+    }
+
     /// True where something half written must be taken back before the file can be read, and who asked may not
     /// write.
     pub(super) fn is_cut_off(&self) -> bool {

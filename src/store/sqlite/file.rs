@@ -1,7 +1,8 @@
 //! The file: taken by one daemon, looked at before it is touched, copied whole.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::{Outcome, refused, unusable};
+use super::fault::{Fault, Outcome, refused, unusable};
 use super::schema;
 use crate::rule::problem::safe_path;
 use crate::store::StoreError;
@@ -18,6 +19,8 @@ use crate::store::StoreError;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A larger file is not read through at the start: what is broken in it is found when it is read.
 const MAX_CHECKED: u64 = 256 << 20;
+/// Stores that were replaced by backups and lie beside; whoever has more of them is to tidy up first.
+const MAX_REPLACED: usize = 1_000;
 /// Bytes to which the write-ahead log is cut back once it is copied into the file.
 const MAX_IDLE_LOG: u32 = 64 << 20;
 
@@ -30,14 +33,21 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// The file's own path, so that two names of one file take the same lock.
 pub(super) fn resolved(path: &Path) -> Outcome<PathBuf> {
-    path.canonicalize().map_err(|error| unusable(path, &error))
+    if path.canonicalize().is_err() && path.is_symlink() {
+        // What it leads to has a name of its own once it is made.
+        make(path)?;
+    }
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let name = path.file_name().ok_or_else(|| unusable(path, &"it names no file"))?;
+    Ok(folder_of(path).canonicalize().map_err(|error| unusable(path, &error))?.join(name))
 }
 
-/// The same of a file that may be none yet: a link may lead to it, so that it is made first.
-pub(super) fn made(path: &Path) -> Outcome<PathBuf> {
+fn make(path: &Path) -> Outcome<()> {
     private(OpenOptions::new().write(true).create(true).truncate(false), path)
         .map_err(|error| unusable(path, &error))?;
-    resolved(path)
+    Ok(())
 }
 
 /// Takes the store for this process, for as long as the file that is returned lives.
@@ -61,6 +71,7 @@ fn private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 /// A connection that writes, to a file of the newest format; it is made or brought forward.
 pub(super) fn writing(path: &Path, steps: &[&str]) -> Outcome<Connection> {
+    make(path)?;
     // A file that is not ours is only read.
     let (found, known) = (looked_at(path)?, schema::format(steps));
     if found > known {
@@ -83,8 +94,31 @@ pub(super) fn writing(path: &Path, steps: &[&str]) -> Outcome<Connection> {
 
 /// A connection that only reads a file of the newest format.
 pub(super) fn reading(path: &Path, steps: &[&str]) -> Outcome<Connection> {
-    let connection = connected(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let found = schema::found(&connection).map_err(|fault| {
+    let (connection, found) = opened(path, steps)?;
+    let known = schema::format(steps);
+    if found < known {
+        let words = format!("it has format {found}; the daemon brings it forward to {known} when it starts");
+        return Err(unusable(path, &words));
+    }
+    Ok(connection)
+}
+
+/// A connection that only reads a file of a format that is known, and its format.
+fn opened(path: &Path, steps: &[&str]) -> Outcome<(Connection, i64)> {
+    let mut connection = connected(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut found = schema::found(&connection);
+    if found.as_ref().is_err_and(Fault::is_read_only) {
+        // Nothing may be written beside it, not even what readers and writers agree by.
+        let is_there = |log| beside(path, log).metadata().is_ok_and(|log| log.len() > 0);
+        if ["-wal", "-journal"].into_iter().any(is_there) {
+            let words =
+                "its folder cannot be written, and a log lies beside it; copy both to where you may write";
+            return Err(unusable(path, &words));
+        }
+        connection = unchanging(path)?;
+        found = schema::found(&connection);
+    }
+    let found = found.map_err(|fault| {
         let words = "a writing of it was cut off; the daemon takes back what is half written when it starts";
         if fault.is_cut_off() { unusable(path, &words) } else { fault }
     })?;
@@ -92,11 +126,24 @@ pub(super) fn reading(path: &Path, steps: &[&str]) -> Outcome<Connection> {
     if found > known {
         return Err(StoreError::TooNew { found, known }.into());
     }
-    if found < known {
-        let words = format!("it has format {found}; the daemon brings it forward to {known} when it starts");
-        return Err(unusable(path, &words));
+    Ok((connection, found))
+}
+
+/// A connection to a file that nobody changes, and which so needs nothing beside it.
+fn unchanging(path: &Path) -> Outcome<Connection> {
+    let mut address = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                address.push(char::from(*byte))
+            }
+            other => {
+                let _ = write!(address, "%{other:02X}");
+            }
+        }
     }
-    Ok(connection)
+    address.push_str("?immutable=1");
+    connected(Path::new(&address), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
 }
 
 /// Looks at a file without changing it: its format. What a writing that was cut off has left is taken back
@@ -113,12 +160,15 @@ fn looked_at_by(path: &Path, how: OpenFlags) -> Outcome<i64> {
     let found = schema::found(&connection)?;
     let size = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     if size("page_count")?.saturating_mul(size("page_size")?) <= MAX_CHECKED {
-        let told: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if told != "ok" {
-            return Err(StoreError::Corrupt(told).into());
-        }
+        read_through(&connection)?;
     }
     Ok(found)
+}
+
+/// Reads the whole file: [`StoreError::Corrupt`] where it is damaged.
+fn read_through(connection: &Connection) -> Outcome<()> {
+    let told: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if told == "ok" { Ok(()) } else { Err(StoreError::Corrupt(told).into()) }
 }
 
 fn connected(path: &Path, how: OpenFlags) -> Outcome<Connection> {
@@ -130,6 +180,90 @@ fn connected(path: &Path, how: OpenFlags) -> Outcome<Connection> {
     Ok(connection)
 }
 
+/// A copy of the store at `from`, whole, that waits to take the place of the one at `path`.
+fn begun(path: &Path) -> PathBuf {
+    beside(path, ".restore-begun")
+}
+
+/// Puts a copy of the store at `from` in the place of the one at `path`, which this process has taken; gives
+/// the name under which that one is kept, if there was one.
+pub(super) fn restore(path: &Path, from: &Path, steps: &[&str]) -> Outcome<Option<PathBuf>> {
+    let failed = |why: String| refused(format!("cannot restore `{}`: {why}", from.display()));
+    let source = || -> Outcome<Connection> {
+        let (connection, found) = opened(from, steps)?;
+        if found == 0 {
+            return Err(StoreError::Corrupt("there is nothing in it".to_owned()).into());
+        }
+        read_through(&connection)?;
+        Ok(connection)
+    };
+    let is = from.canonicalize().map_err(|error| failed(error.to_string()))?;
+    if is == path {
+        return Err(failed("it is the store itself".to_owned()));
+    }
+    let source = source().map_err(|fault| {
+        failed(match StoreError::from(fault) {
+            StoreError::Corrupt(why) => format!("it is no whole store of Larum's ({why})"),
+            other @ (StoreError::Taken { .. }
+            | StoreError::Fenced { .. }
+            | StoreError::Full
+            | StoreError::Busy
+            | StoreError::TooNew { .. }
+            | StoreError::Failed(_)
+            | StoreError::Closed) => other.to_string(),
+        })
+    })?;
+    finish_restore(path)?;
+    copy(&source, &begun(path))?;
+    finish_restore(path)
+}
+
+/// Brings a restore to its end whose copy is whole; it may have been cut off anywhere after that. The store's log
+/// goes away with it, and first: it must not be played into another.
+pub(super) fn finish_restore(path: &Path) -> Outcome<Option<PathBuf>> {
+    let begun = begun(path);
+    if begun.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let failed =
+        |error: io::Error| refused(format!("cannot put `{}` in its place: {error}", begun.display()));
+    let mut names = (1..=MAX_REPLACED).map(|number| beside(path, &format!(".replaced-{number}")));
+    let kept = names.find(|name| name.symlink_metadata().is_err());
+    let kept = kept.ok_or_else(|| failed(io::Error::other("too many replaced stores lie beside it")))?;
+    for log in ["-wal", "-journal"] {
+        gone(fs::rename(beside(path, log), beside(&kept, log))).map_err(failed)?;
+    }
+    gone(fs::remove_file(beside(path, "-shm"))).map_err(failed)?;
+    #[cfg(unix)]
+    if let Ok(old) = path.metadata() {
+        // Whoever restores may be another than the daemon runs as.
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        chown(&begun, Some(old.uid()), Some(old.gid())).map_err(failed)?;
+    }
+    let was = gone(fs::rename(path, &kept)).map_err(failed)?;
+    fs::rename(&begun, path).map_err(failed)?;
+    flush_folder(path);
+    Ok(was.then_some(kept))
+}
+
+/// Whether there was something to do; that there was nothing is no failure.
+fn gone(done: io::Result<()>) -> io::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a folder cannot be opened or flushed, its names are durable a little later.
+fn flush_folder(path: &Path) {
+    let _ = OpenOptions::new().read(true).open(folder_of(path)).and_then(|folder| folder.sync_all());
+}
+
 /// Copies all that `connection` sees to `path`, which appears only once it is whole.
 pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
     let failed = |why: &dyn std::fmt::Display| {
@@ -138,8 +272,7 @@ pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
     if path.symlink_metadata().is_ok() {
         return Err(failed(&"something of this name is there already"));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let part = tempfile::Builder::new().prefix(".larum-backup-").tempfile_in(folder);
+    let part = tempfile::Builder::new().prefix(".larum-backup-").tempfile_in(folder_of(path));
     let part = part.map_err(|error| failed(&error))?;
     let copied = Connection::open_with_flags(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE);
     let mut copied = copied.map_err(|error| failed(&error))?;
@@ -152,7 +285,6 @@ pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
     copied.close().map_err(|(_, error)| failed(&error))?;
     part.as_file().sync_all().map_err(|error| failed(&error))?;
     part.persist_noclobber(path).map_err(|error| failed(&error.error))?;
-    // Where a folder cannot be opened or flushed, its name for the file is durable a little later.
-    let _ = OpenOptions::new().read(true).open(folder).and_then(|folder| folder.sync_all());
+    flush_folder(path);
     Ok(())
 }

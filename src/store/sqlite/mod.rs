@@ -85,9 +85,22 @@ impl Sqlite {
         Ok(Self::look_with(path, schema::STEPS)?)
     }
 
+    /// Puts a copy of the store at `from` in the place of the one at `path`, and gives the name under which
+    /// that one is kept, if there was one. The power may fail at any moment: what is whole by then comes to
+    /// its place with the next [`Sqlite::open`].
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] while a daemon has it; and where `from` is no whole store that this version reads.
+    pub fn restore(path: &Path, from: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let path = file::resolved(path)?;
+        let _lock = file::take(&path)?;
+        Ok(file::restore(&path, from, schema::STEPS)?)
+    }
+
     fn open_with(path: &Path, steps: &[&str]) -> Outcome<Self> {
-        let path = file::made(path)?;
+        let path = file::resolved(path)?;
         let lock = file::take(&path)?;
+        file::finish_restore(&path)?;
         let writer = Writer::start(file::writing(&path, steps)?)?;
         Self::with(Some(lock), Some(writer), path, steps)
     }
@@ -95,6 +108,9 @@ impl Sqlite {
     fn look_with(path: &Path, steps: &[&str]) -> Outcome<Self> {
         if !path.exists() {
             return Err(unusable(path, &"there is no such file"));
+        }
+        if path.is_dir() {
+            return Err(unusable(path, &"it is a folder; name the store's file in it"));
         }
         Self::with(None, None, file::resolved(path)?, steps)
     }

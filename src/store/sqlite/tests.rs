@@ -291,7 +291,10 @@ fn a_file_of_something_else_is_refused_and_left_as_it_is() {
     fs::write(folder.path(), &text).unwrap();
     let error = folder.error().to_string();
     assert!(error.starts_with("the store is damaged (file is not a database"), "{error}");
-    assert!(error.ends_with("; restore a backup, or move it away to begin anew"), "{error}");
+    assert!(
+        error.ends_with("; `larum restore FILE` puts a backup in its place; or move it away to begin anew"),
+        "{error}"
+    );
     assert_eq!(bytes(&folder), text.as_bytes());
 
     let folder = Folder::new();
@@ -687,4 +690,116 @@ fn commits_that_wait_share_one_flush() {
     });
     assert_eq!(wait(store.counters(tenant())).unwrap()["made"], 20);
     assert_eq!(transactions(&folder), before + 1);
+}
+
+/// Two entries in a backup, and a third in the store's log, beside which its daemon died.
+fn died() -> (Folder, PathBuf) {
+    let (alive, dead) = (Folder::new(), Folder::new());
+    let store = alive.store();
+    let fence = fence(&store);
+    commit(&store, &fence, two_entries()).unwrap();
+    let backup = dead.0.path().join("b.db");
+    wait(store.backup(backup.clone())).unwrap();
+    commit(&store, &fence, vec![read(3, "c\n")]).unwrap();
+    for part in ["", "-wal"] {
+        fs::copy(file::beside(&alive.path(), part), file::beside(&dead.path(), part)).unwrap();
+    }
+    (dead, backup)
+}
+
+#[test]
+fn a_backup_takes_the_place_of_a_store_and_its_log() {
+    let (folder, backup) = died();
+    for number in 1..=2 {
+        let kept = Sqlite::restore(&folder.path(), &backup).unwrap().unwrap();
+        assert_eq!(kept, file::beside(&folder.path(), &format!(".replaced-{number}")));
+        let store = folder.store();
+        assert_eq!(span(&store), Some((1, 2)));
+        // What was there is whole, with its log.
+        assert_eq!(span(&Sqlite::open_read_only(&kept).unwrap()), Some((1, 4 - number)));
+        // And the backup is as it was, to be taken again.
+        commit(&store, &fence(&store), vec![read(3, "d\n")]).unwrap();
+        drop(store);
+        Sqlite::open(&folder.path()).unwrap().tamper(|connection| {
+            connection.execute_batch("DELETE FROM journal WHERE seq = 3").unwrap();
+        });
+    }
+    let anew = Folder::new();
+    assert_eq!(Sqlite::restore(&anew.path(), &backup).unwrap(), None);
+    assert_eq!(span(&anew.store()), Some((1, 2)));
+}
+
+#[test]
+fn a_restore_that_was_cut_off_comes_to_its_end_at_the_next_start() {
+    // How many of its moves were made.
+    for moves in 0..=2 {
+        let (folder, backup) = died();
+        let path = folder.path();
+        fs::copy(&backup, file::beside(&path, ".restore-begun")).unwrap();
+        for part in ["-wal", ""].into_iter().take(moves) {
+            fs::rename(file::beside(&path, part), file::beside(&path, &format!(".replaced-1{part}")))
+                .unwrap();
+        }
+        assert_eq!(span(&folder.store()), Some((1, 2)), "after {moves} moves");
+        let kept = file::beside(&path, ".replaced-1");
+        assert_eq!(span(&Sqlite::open_read_only(&kept).unwrap()), Some((1, 3)), "after {moves} moves");
+        assert!(!file::beside(&path, ".restore-begun").exists());
+    }
+}
+
+#[test]
+fn what_is_no_whole_store_takes_no_place() {
+    let (folder, backup) = died();
+    let (path, name) = (folder.path(), |name: &str| folder.0.path().join(name));
+    fs::write(name("empty"), "").unwrap();
+    fs::write(name("other"), "rules:\n  - id: ".repeat(1_000)).unwrap();
+    Connection::open(name("songs")).unwrap().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
+    let whole = bytes_of(&backup);
+    fs::write(name("half"), &whole[..whole.len() / 2]).unwrap();
+    fs::copy(&backup, name("newer")).unwrap();
+    Connection::open(name("newer")).unwrap().execute_batch("PRAGMA user_version = 1000").unwrap();
+    let before = (bytes_of(&path), bytes_of(&file::beside(&path, "-wal")));
+    for (from, words) in [
+        ("gone", "No such file or directory (os error 2)"),
+        ("larum.db", "it is the store itself"),
+        ("empty", "it is no whole store of Larum's (there is nothing in it)"),
+        ("other", "it is no whole store of Larum's (file is not a database"),
+        ("songs", "it is no whole store of Larum's (the file is another program's)"),
+        ("half", "it is no whole store of Larum's ("),
+        ("newer", "the store has format 1000, "),
+    ] {
+        let error = Sqlite::restore(&path, &name(from)).unwrap_err().to_string();
+        let meant = format!("the store failed: cannot restore `{}`: {words}", name(from).display());
+        assert!(error.starts_with(&meant), "{error}");
+    }
+    assert_eq!((bytes_of(&path), bytes_of(&file::beside(&path, "-wal"))), before);
+    let store = folder.store();
+    assert_eq!(span(&store), Some((1, 3)));
+    // And none takes the place of one that is in use.
+    assert!(matches!(Sqlite::restore(&path, &backup), Err(StoreError::Taken { .. })));
+}
+
+#[test]
+fn a_store_beside_which_nothing_can_be_written_is_looked_at_as_it_lies() {
+    let folder = Folder::new();
+    let store = folder.store();
+    commit(&store, &fence(&store), two_entries()).unwrap();
+    let copy = folder.0.path().join("a copy?#%20.db");
+    wait(store.backup(copy.clone())).unwrap();
+    // What readers and writers agree by cannot be made.
+    std::os::unix::fs::symlink("/no/such/folder/x", file::beside(&copy, "-shm")).unwrap();
+    assert_eq!(span(&Sqlite::open_read_only(&copy).unwrap()), Some((1, 2)));
+
+    fs::write(file::beside(&copy, "-wal"), "a log").unwrap();
+    let error = Sqlite::open_read_only(&copy).unwrap_err().to_string();
+    let words = "its folder cannot be written, and a log lies beside it; copy both to where you may write";
+    assert!(error.ends_with(words), "{error}");
+}
+
+#[test]
+fn a_folder_is_told_from_a_store() {
+    let folder = Folder::new();
+    let error = Sqlite::open_read_only(folder.0.path()).unwrap_err().to_string();
+    let words = "it is a folder; name the store's file in it";
+    assert_eq!(error, format!("the store failed: cannot open `{}`: {words}", folder.0.path().display()));
 }
