@@ -34,6 +34,8 @@ pub enum Kind {
     SourceFailing,
     /// Rules no longer wait for a source.
     SourceStalled,
+    /// A source is taken to be complete beyond the clock: what comes until then is late.
+    SourceAhead,
     /// A source has nothing to read yet.
     SourceEmpty,
     /// A source has something to say: rows missing, a gap beyond what the service keeps.
@@ -60,9 +62,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::SourceFailing,
         Self::SourceStalled,
+        Self::SourceAhead,
         Self::SourceEmpty,
         Self::SourceRemark,
         Self::Quarantine,
@@ -81,6 +84,7 @@ impl Kind {
         match self {
             Self::SourceFailing => "larum-source-failing",
             Self::SourceStalled => "larum-source-stalled",
+            Self::SourceAhead => "larum-source-ahead",
             Self::SourceEmpty => "larum-source-empty",
             Self::SourceRemark => "larum-source-remark",
             Self::Quarantine => "larum-quarantine",
@@ -100,6 +104,7 @@ impl Kind {
         match self {
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceAhead
             | Self::ReceiverPaused
             | Self::ReceiverFailing
             | Self::DeadLetter
@@ -120,6 +125,7 @@ impl Kind {
             Self::SourceRemark | Self::Quarantine | Self::ScriptFault | Self::BoundHit => true,
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceAhead
             | Self::SourceEmpty
             | Self::ReceiverPaused
             | Self::ReceiverFailing
@@ -135,6 +141,7 @@ impl Kind {
         match self {
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceAhead
             | Self::SourceEmpty
             | Self::SourceRemark
             | Self::Quarantine => "source",

@@ -104,6 +104,8 @@ struct Known {
     causes: Causes,
     /// What is told of lanes that rules no longer wait for.
     stalls: Causes,
+    /// Up to when the source is complete ahead of the clock, as it was told last; none: nothing was.
+    ahead: Option<Option<Timestamp>>,
 }
 
 impl Poller {
@@ -121,6 +123,7 @@ impl Poller {
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
             let Some(step) = self.step(&mut stop).await else { break };
+            self.tell_ahead(&mut known);
             match step {
                 Step::Read(reading) => {
                     if !self.take(*reading, &mut known).await {
@@ -247,6 +250,30 @@ impl Poller {
         }
     }
 
+    /// Tells where the source is taken to be complete ahead of the clock, and when it no longer is.
+    fn tell_ahead(&self, known: &mut Known) {
+        let ahead = self.source.complete_ahead(self.clock.now());
+        if known.ahead.replace(ahead) == Some(ahead) {
+            return;
+        }
+        for lane in &self.lanes {
+            self.board.write(|status| {
+                status.lanes.entry(lane.name.clone()).or_default().complete_ahead = ahead;
+            });
+            let text = ahead.map(|to| {
+                format!(
+                    "{} is taken to be complete to {to}, ahead of the clock: until then its rows come late, and most \
+                     rules miss them; was the clock wrong for a while? `larum replay` of the files finds what is missed",
+                    lane.name
+                )
+            });
+            if let Some(text) = &text {
+                warn!(lane = lane.name, text, "complete ahead of the clock");
+            }
+            self.say(Kind::SourceAhead, &lane.name, text);
+        }
+    }
+
     async fn failed(&mut self, number: usize, trouble: &Trouble, known: &mut Known) {
         let Some(lane) = self.lanes.get(number).cloned() else { return };
         let now = self.clock.now();
@@ -321,6 +348,59 @@ mod tests {
         fn step(&mut self, _: Timestamp) -> Stepping<'_> {
             Box::pin(std::future::pending())
         }
+    }
+
+    /// Complete to the hour of noon of the first day, whatever the clock says.
+    #[derive(Debug)]
+    struct Ahead;
+
+    const NOON: Timestamp = Timestamp(12 * 3_600_000);
+
+    impl LiveSource for Ahead {
+        fn lanes(&self) -> Vec<LaneSpec> {
+            Vec::new()
+        }
+
+        fn resume(&mut self, _: usize, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Timestamp) -> Stepping<'_> {
+            Box::pin(std::future::ready(Step::Wait(Millis::mins(10))))
+        }
+
+        fn complete_ahead(&self, now: Timestamp) -> Option<Timestamp> {
+            Some(NOON).filter(|noon| *noon > now)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_complete_ahead_of_the_clock_makes_blind_and_is_told_of_until_it_is_not() {
+        let (intake, _work) = mpsc::channel(1);
+        let (own, mut said) = Voice::channel();
+        let ((ending, stop), board) = (watch::channel(false), Board::default());
+        let clock = Clock::at(NOON - Millis::hours(8));
+        let lanes = vec![PolledLane { id: SourceId(0), name: "gw/in".to_owned(), cursor: None }];
+        let (shown, stall_after) = (board.clone(), Millis::mins(15));
+        let poller = Poller { source: Box::new(Ahead), lanes, intake, board, own, clock, stall_after, stop };
+        let running = tokio::spawn(poller.run());
+        let first = said.recv().await.unwrap();
+        let text = "gw/in is taken to be complete to 1970-01-01T12:00:00.000Z, ahead of the clock: until then its rows \
+                    come late, and most rules miss them; was the clock wrong for a while? `larum replay` of the files \
+                    finds what is missed";
+        assert_eq!((first.kind, first.text.as_deref()), (Kind::SourceAhead, Some(text)));
+        assert_eq!(
+            shown.read().blind(),
+            [
+                "source gw/in is complete to 1970-01-01T12:00:00.000Z, ahead of the clock: until then its rows come late"
+            ]
+        );
+        let over = said.recv().await.unwrap();
+        assert_eq!((over.kind, over.subject.as_str(), over.text), (Kind::SourceAhead, "gw/in", None));
+        assert_eq!(shown.read().blind(), Vec::<String>::new());
+        ending.send(true).unwrap();
+        running.await.unwrap();
+        assert!(said.recv().await.is_none(), "told once");
     }
 
     #[tokio::test]
