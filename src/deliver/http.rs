@@ -252,7 +252,8 @@ impl Endpoint {
             408 | 425 | 500..=599 => {
                 Attempt::TryAgain { wait: answer.wait, everyone: answer.wait.is_some(), reason }
             }
-            _ => Attempt::Refused { reason },
+            // A redirect to a portal, a proxy's own words: a probe tells whether the body is meant.
+            _ => Attempt::Unwelcome { reason },
         }
     }
 
