@@ -17,6 +17,8 @@ use crate::store::StoreError;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A larger file is not read through at the start: what is broken in it is found when it is read.
 const MAX_CHECKED: u64 = 256 << 20;
+/// How the name of a backup that is not whole yet begins and ends.
+const PART: (&str, &str) = (".larum-backup-", ".part");
 /// Bytes to which the write-ahead log is cut back once it is copied into the file.
 const MAX_IDLE_LOG: u32 = 64 << 20;
 
@@ -129,6 +131,20 @@ fn connected(path: &Path, how: OpenFlags) -> Outcome<Connection> {
     Ok(connection)
 }
 
+/// Removes what backups into `folder` left that were killed. One that is under way holds its file locked, and
+/// one that has just begun has written nothing. What cannot be removed takes up room and harms nobody.
+fn forget_broken_off(folder: &Path) {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_part = |name: &[u8]| name.starts_with(PART.0.as_bytes()) && name.ends_with(PART.1.as_bytes());
+    for file in files.filter(|file| is_part(file.file_name().as_encoded_bytes())) {
+        let is_begun = file.metadata().is_ok_and(|known| known.is_file() && known.len() > 0);
+        let opened = is_begun.then(|| OpenOptions::new().write(true).open(file.path()));
+        if opened.is_some_and(|opened| opened.is_ok_and(|file| file.try_lock().is_ok())) {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+}
+
 /// Copies all that `connection` sees to `path`, which appears only once it is whole.
 pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
     let failed =
@@ -137,8 +153,10 @@ pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
         return Err(failed(&"something of this name is there already"));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let part = tempfile::Builder::new().prefix(".larum-backup-").tempfile_in(folder);
+    forget_broken_off(folder);
+    let part = tempfile::Builder::new().prefix(PART.0).suffix(PART.1).tempfile_in(folder);
     let part = part.map_err(|error| failed(&error))?;
+    part.as_file().try_lock().map_err(|error| failed(&error))?;
     let copied = Connection::open_with_flags(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE);
     let mut copied = copied.map_err(|error| failed(&error))?;
     // All pages in one step: the copy is of one moment, and nobody's writing begins it anew.
