@@ -250,7 +250,7 @@ impl Health {
         match &mut self.state {
             State::Open => {}
             State::Asked { until } | State::Resting { until } | State::Paused { until } => {
-                *until = *until - by
+                *until = *until - by;
             }
         }
         self.probed = self.probed.map(|probed| probed - by);
