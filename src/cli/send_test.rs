@@ -41,6 +41,13 @@ impl SendTest {
             let why = format!("there is no receiver `{}`; known: {}", self.receiver, known.join(", "));
             return Ok(Reply::Refused(why));
         };
-        Ok(try_out(&found.name, &*found.receiver, parts.config.zone, Clock::wall().now()).await)
+        let reply = try_out(&found.name, &*found.receiver, parts.config.zone, Clock::wall().now()).await;
+        Ok(match reply {
+            // A file of this user's may be one that the daemon cannot write to.
+            Reply::Done(words) => Reply::Done(format!(
+                "{words}; no daemon runs: this command sent it, and a file that it made for that is yours"
+            )),
+            Reply::Refused(_) | Reply::Status(_) => reply,
+        })
     }
 }

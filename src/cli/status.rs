@@ -133,7 +133,11 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
         None => words.push("not read yet".to_owned()),
     }
     if let (Some(read), Some(now)) = (lane.read_at, now) {
-        words.push(format!("read {} s ago", (now - read).0 / 1_000));
+        words.push(if read > now {
+            format!("read at {}, ahead of the clock", times.at(read))
+        } else {
+            format!("read {} s ago", (now - read).0 / 1_000)
+        });
     }
     if let Some(newest) = lane.newest {
         words.push(format!("newest row {}", times.at(newest)));
@@ -192,6 +196,18 @@ fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_of_a_clock_that_was_ahead_is_not_told_as_an_age() {
+        let at = |seconds: i64| Timestamp(1_767_603_600_000 + seconds * 1_000);
+        let lane = LaneStatus { read_at: Some(at(0)), ..LaneStatus::default() };
+        let words = |now: Timestamp| lane_words(&lane, Some(now), show::Times::UTC);
+        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows");
+        assert_eq!(
+            words(at(-17_950)),
+            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows"
+        );
+    }
 
     #[test]
     fn a_try_that_failed_is_said_until_the_receiver_is_told_of_as_failing() {

@@ -8,6 +8,7 @@
 mod attempt;
 mod desk;
 mod order;
+mod set_back;
 #[cfg(test)]
 mod tests;
 mod watchdog;

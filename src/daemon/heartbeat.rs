@@ -44,6 +44,10 @@ impl Heartbeat {
 
     /// True where a call is due at `now` and `status` shows a full cycle since the last; notes it.
     pub fn due(&mut self, status: &Status, now: Timestamp) -> bool {
+        if self.next > now + self.every {
+            // The clock was set back: what is known of the call before says nothing any more.
+            (self.read, self.next) = (BTreeMap::new(), now);
+        }
         if now < self.next || !status.blind().is_empty() {
             return false;
         }
@@ -86,6 +90,15 @@ mod tests {
         assert!(!heart.due(&read_at([Some(30), Some(31)]), now(32)), "too soon");
         assert!(!heart.due(&read_at([Some(70), Some(2)]), now(71)), "one was not read again");
         assert!(heart.due(&read_at([Some(70), Some(71)]), now(72)));
+    }
+
+    #[test]
+    fn it_beats_on_where_the_clock_was_ahead_and_is_set_right() {
+        let mut heart = heart();
+        let now = |seconds: i64| Timestamp(seconds * 1_000);
+        assert!(heart.due(&read_at([Some(18_001), Some(18_002)]), now(18_003)));
+        assert!(heart.due(&read_at([Some(5), Some(6)]), now(7)));
+        assert!(!heart.due(&read_at([Some(8), Some(9)]), now(10)), "too soon");
     }
 
     #[test]

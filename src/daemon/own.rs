@@ -34,6 +34,8 @@ pub enum Kind {
     SourceFailing,
     /// Rules no longer wait for a source.
     SourceStalled,
+    /// A source is taken to be complete beyond the clock: what comes until then is late.
+    SourceAhead,
     /// A source has nothing to read yet.
     SourceEmpty,
     /// A source has something to say: rows missing, a gap beyond what the service keeps.
@@ -60,9 +62,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::SourceFailing,
         Self::SourceStalled,
+        Self::SourceAhead,
         Self::SourceEmpty,
         Self::SourceRemark,
         Self::Quarantine,
@@ -81,6 +84,7 @@ impl Kind {
         match self {
             Self::SourceFailing => "larum-source-failing",
             Self::SourceStalled => "larum-source-stalled",
+            Self::SourceAhead => "larum-source-ahead",
             Self::SourceEmpty => "larum-source-empty",
             Self::SourceRemark => "larum-source-remark",
             Self::Quarantine => "larum-quarantine",
@@ -100,6 +104,7 @@ impl Kind {
         match self {
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceAhead
             | Self::ReceiverPaused
             | Self::ReceiverFailing
             | Self::DeadLetter
@@ -120,6 +125,7 @@ impl Kind {
             Self::SourceRemark | Self::Quarantine | Self::ScriptFault | Self::BoundHit => true,
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceAhead
             | Self::SourceEmpty
             | Self::ReceiverPaused
             | Self::ReceiverFailing
@@ -135,6 +141,7 @@ impl Kind {
         match self {
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceAhead
             | Self::SourceEmpty
             | Self::SourceRemark
             | Self::Quarantine => "source",
@@ -238,7 +245,7 @@ impl Told {
 
     /// A revision with the words that were said last, where there are others and its time has come.
     fn update(&mut self, now: Timestamp) -> Option<Alert> {
-        let (text, others) = self.untold.take_if(|_| now >= self.at + UPDATE_EVERY)?;
+        let (text, others) = self.untold.take_if(|_| is_past(self.at, UPDATE_EVERY, now))?;
         self.alert.title = match others {
             1 => cut(&text),
             _ => cut(&format!("{text} (the last of {others} since {})", self.at)),
@@ -282,7 +289,7 @@ impl Own {
         };
         // What merely happened an hour ago is another matter.
         if event.kind.passes()
-            && self.told.get(&key).is_some_and(|told| now >= told.said + QUIET)
+            && self.told.get(&key).is_some_and(|told| is_past(told.said, QUIET, now))
             && let Some(mut told) = self.told.remove(&key)
         {
             self.over.push(told.next(State::Closed, now));
@@ -291,7 +298,7 @@ impl Own {
             told.said = now;
             (told.alert.count, told.alert.repeats) = (told.alert.count + 1, told.alert.repeats + 1);
             let same = told.untold.as_ref().map_or(&told.alert.title, |(text, _)| text) == &cut(text);
-            if !same || now >= told.at + QUIET {
+            if !same || is_past(told.at, QUIET, now) {
                 let others = told.untold.as_ref().map_or(0, |(_, others)| *others);
                 told.untold = Some((text.clone(), others + 1));
             }
@@ -311,7 +318,8 @@ impl Own {
     pub fn due(&mut self, now: Timestamp) -> Vec<Alert> {
         let mut due = std::mem::take(&mut self.over);
         due.extend(self.told.values_mut().filter_map(|told| told.update(now)));
-        let over = |(kind, _): &(Kind, String), told: &mut Told| kind.passes() && now >= told.said + QUIET;
+        let over =
+            |(kind, _): &(Kind, String), told: &mut Told| kind.passes() && is_past(told.said, QUIET, now);
         let over = self.told.extract_if(.., |key, told| over(key, told));
         due.extend(over.map(|(_, mut told)| told.next(State::Closed, now)));
         due
@@ -363,6 +371,12 @@ fn alert(event: &Event, text: &str, now: Timestamp, version: &str) -> Option<Ale
     })
 }
 
+/// Whether `wait` is over since `at`; it is, too, where the clock was set back since: nobody knows how long
+/// ago that was.
+fn is_past(at: Timestamp, wait: Millis, now: Timestamp) -> bool {
+    now < at || now >= at + wait
+}
+
 /// One line of bounded length.
 fn cut(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
@@ -397,6 +411,19 @@ mod tests {
         assert_eq!((over.id, over.state, over.revision), (again.id, State::Resolved, 3));
         assert_eq!(own.tell(&failing(None), at(62), "x"), None);
         assert_eq!(own.due(at(1_000)), []);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_and_is_set_right_holds_no_words_back() {
+        let mut own = Own::default();
+        own.tell(&failing(Some("cannot reach it")), at(300), "x").unwrap();
+        let other = own.tell(&failing(Some("its key is refused")), at(1), "x").unwrap();
+        assert_eq!(
+            (other.state, other.title.as_str(), other.at),
+            (State::Updated, "its key is refused", at(1))
+        );
+        assert_eq!(own.tell(&failing(Some("its host is gone")), at(2), "x"), None, "told a moment ago");
+        assert_eq!(own.due(at(16)).pop().unwrap().title, "its host is gone");
     }
 
     #[test]

@@ -104,6 +104,8 @@ struct Known {
     causes: Causes,
     /// What is told of lanes that rules no longer wait for.
     stalls: Causes,
+    /// Up to when the source is complete ahead of the clock, as it was told last.
+    ahead: Option<Timestamp>,
 }
 
 impl Poller {
@@ -121,6 +123,7 @@ impl Poller {
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
             let Some(step) = self.step(&mut stop).await else { break };
+            self.tell_ahead(&mut known);
             match step {
                 Step::Read(reading) => {
                     if !self.take(*reading, &mut known).await {
@@ -231,6 +234,9 @@ impl Poller {
     fn over(&self, number: usize, known: &mut Known) {
         let first = known.read.insert(number);
         let whole = known.read.len() == self.lanes.len();
+        if first && known.ahead.is_none() {
+            self.say(Kind::SourceAhead, &self.lanes[number].name, None);
+        }
         for (kind, causes) in
             [(Kind::SourceFailing, &mut known.causes), (Kind::SourceStalled, &mut known.stalls)]
         {
@@ -247,11 +253,37 @@ impl Poller {
         }
     }
 
+    /// Tells where the source is taken to be complete ahead of the clock, and when it no longer is.
+    fn tell_ahead(&self, known: &mut Known) {
+        let ahead = self.source.complete_ahead(self.clock.now());
+        if std::mem::replace(&mut known.ahead, ahead) == ahead {
+            return;
+        }
+        for lane in &self.lanes {
+            self.board.write(|status| {
+                status.lanes.entry(lane.name.clone()).or_default().complete_ahead = ahead;
+            });
+            let text = ahead.map(|to| {
+                format!(
+                    "{} is taken to be complete to {to}, ahead of the clock: until then its rows come late, and most \
+                     rules miss them; was the clock wrong for a while? `larum replay` of the files finds what is missed",
+                    lane.name
+                )
+            });
+            if let Some(text) = &text {
+                warn!(lane = lane.name, text, "complete ahead of the clock");
+            }
+            self.say(Kind::SourceAhead, &lane.name, text);
+        }
+    }
+
     async fn failed(&mut self, number: usize, trouble: &Trouble, known: &mut Known) {
         let Some(lane) = self.lanes.get(number).cloned() else { return };
         let now = self.clock.now();
         let state = known.failing.entry(number).or_default();
-        let since = *state.since.get_or_insert(now);
+        // A clock that was set back must not make rules wait for as long as it was ahead.
+        let since = state.since.map_or(now, |since| since.min(now));
+        state.since = Some(since);
         state.times = state.times.saturating_add(1);
         let text = trouble.to_string();
         warn!(lane = lane.name, times = state.times, trouble = text, "cannot be read");
@@ -321,6 +353,103 @@ mod tests {
         fn step(&mut self, _: Timestamp) -> Stepping<'_> {
             Box::pin(std::future::pending())
         }
+    }
+
+    /// Complete to the hour of noon of the first day, whatever the clock says.
+    #[derive(Debug)]
+    struct Ahead;
+
+    const NOON: Timestamp = Timestamp(12 * 3_600_000);
+
+    impl LiveSource for Ahead {
+        fn lanes(&self) -> Vec<LaneSpec> {
+            Vec::new()
+        }
+
+        fn resume(&mut self, _: usize, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Timestamp) -> Stepping<'_> {
+            Box::pin(std::future::ready(Step::Wait(Millis::mins(10))))
+        }
+
+        fn complete_ahead(&self, now: Timestamp) -> Option<Timestamp> {
+            Some(NOON).filter(|noon| *noon > now)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_complete_ahead_of_the_clock_makes_blind_and_is_told_of_until_it_is_not() {
+        let (intake, _work) = mpsc::channel(1);
+        let (own, mut said) = Voice::channel();
+        let ((ending, stop), board) = (watch::channel(false), Board::default());
+        let clock = Clock::at(NOON - Millis::hours(8));
+        let lanes = vec![PolledLane { id: SourceId(0), name: "gw/in".to_owned(), cursor: None }];
+        let (shown, stall_after) = (board.clone(), Millis::mins(15));
+        let poller = Poller { source: Box::new(Ahead), lanes, intake, board, own, clock, stall_after, stop };
+        let running = tokio::spawn(poller.run());
+        let first = said.recv().await.unwrap();
+        let text = "gw/in is taken to be complete to 1970-01-01T12:00:00.000Z, ahead of the clock: until then its rows \
+                    come late, and most rules miss them; was the clock wrong for a while? `larum replay` of the files \
+                    finds what is missed";
+        assert_eq!((first.kind, first.text.as_deref()), (Kind::SourceAhead, Some(text)));
+        assert_eq!(
+            shown.read().blind(),
+            [
+                "source gw/in is complete to 1970-01-01T12:00:00.000Z, ahead of the clock: until then its rows come late"
+            ]
+        );
+        let over = said.recv().await.unwrap();
+        assert_eq!((over.kind, over.subject.as_str(), over.text), (Kind::SourceAhead, "gw/in", None));
+        assert_eq!(shown.read().blind(), Vec::<String>::new());
+        ending.send(true).unwrap();
+        running.await.unwrap();
+        assert!(said.recv().await.is_none(), "told once");
+    }
+
+    /// Fails every five minutes; at the second time the clock is set back by hours.
+    #[derive(Debug)]
+    struct Down {
+        clock: Clock,
+        steps: u32,
+    }
+
+    impl LiveSource for Down {
+        fn lanes(&self) -> Vec<LaneSpec> {
+            Vec::new()
+        }
+
+        fn resume(&mut self, _: usize, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn step(&mut self, now: Timestamp) -> Stepping<'_> {
+            self.steps += 1;
+            if self.steps == 3 {
+                self.clock.set(now - Millis::hours(8));
+            }
+            let failed = Step::Failed { lane: 0, trouble: Trouble::Passing("no answer".to_owned()) };
+            let step = if self.steps.is_multiple_of(2) { Step::Wait(Millis::mins(5)) } else { failed };
+            Box::pin(std::future::ready(step))
+        }
+    }
+
+    #[tokio::test]
+    async fn rules_wait_no_longer_for_a_source_that_fails_because_the_clock_was_set_back() {
+        let (intake, _work) = mpsc::channel(8);
+        let (own, mut said) = Voice::channel();
+        let ((ending, stop), board, clock) = (watch::channel(false), Board::default(), Clock::at(NOON));
+        let lanes = vec![PolledLane { id: SourceId(0), name: "gw/in".to_owned(), cursor: None }];
+        let (shown, stall_after) = (board.clone(), Millis::mins(15));
+        let source = Box::new(Down { clock: clock.clone(), steps: 0 });
+        let poller = Poller { source, lanes, intake, board, own, clock: clock.clone(), stall_after, stop };
+        let running = tokio::spawn(poller.run());
+        while said.recv().await.unwrap().kind != Kind::SourceStalled {}
+        let failing = shown.read().lanes["gw/in"].failing_since.unwrap();
+        assert!(failing < NOON && clock.now() < NOON - Millis::hours(7), "{failing}, {}", clock.now());
+        ending.send(true).unwrap();
+        running.await.unwrap();
     }
 
     #[tokio::test]

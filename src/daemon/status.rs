@@ -93,6 +93,9 @@ pub struct LaneStatus {
     /// Event time up to which its start records are complete.
     #[serde(default, with = "as_text")]
     pub complete_to: Option<Timestamp>,
+    /// The same, where the clock has not come near it: rows dated before that come late.
+    #[serde(default, with = "as_text")]
+    pub complete_ahead: Option<Timestamp>,
     /// Event time of its newest row.
     #[serde(default, with = "as_text")]
     pub newest: Option<Timestamp>,
@@ -253,6 +256,12 @@ impl Status {
         for (name, lane) in &self.lanes {
             if let (Some(since), Some(failure)) = (lane.failing_since, &lane.failure) {
                 blind.push(format!("source {name} cannot be read since {}: {failure}", spell(since)));
+            }
+            if let Some(to) = lane.complete_ahead {
+                blind.push(format!(
+                    "source {name} is complete to {}, ahead of the clock: until then its rows come late",
+                    spell(to)
+                ));
             }
         }
         for (name, receiver) in &self.receivers {

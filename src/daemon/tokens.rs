@@ -31,15 +31,29 @@ pub struct Tokens {
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Hand, NoOpMiddleware<Duration>>;
 
-/// A clock that shows what it was last set to, never going back; milliseconds since 1970.
+/// A clock that moves on as far as the times do that it is told, and stands while they go back: where the
+/// machine's clock is set back, tokens come as fast as before. Milliseconds since 1970, at first.
 #[derive(Debug, Clone)]
-struct Hand(Arc<AtomicI64>);
+struct Hand(Arc<[AtomicI64; 2]>);
+
+impl Hand {
+    fn at(start: i64) -> Self {
+        Self(Arc::new([start.into(), start.into()]))
+    }
+
+    fn tell(&self, now: Timestamp) {
+        let [shown, told] = &*self.0;
+        let before = told.swap(now.0, Ordering::Relaxed);
+        shown.fetch_add((now - Timestamp(before)).0.max(0), Ordering::Relaxed);
+    }
+}
 
 impl Clock for Hand {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed).max(0).unsigned_abs())
+        let [shown, _] = &*self.0;
+        Duration::from_millis(shown.load(Ordering::Relaxed).max(0).unsigned_abs())
     }
 }
 
@@ -47,7 +61,7 @@ impl Tokens {
     /// The tokens that are left of `transport` after what was `sent`, oldest first.
     pub fn new(transport: Transport, sent: &[(Timestamp, Level)]) -> Self {
         let start = sent.first().map_or(0, |(at, _)| at.0);
-        let hand = Hand(Arc::new(AtomicI64::new(start)));
+        let hand = Hand::at(start);
         let limiter = |per_minute: u32, burst: u32| {
             let whole = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
             let quota = Quota::per_minute(whole(per_minute)).allow_burst(whole(burst));
@@ -75,7 +89,7 @@ impl Tokens {
     /// Takes a token for a message of `level`, or tells when there is one. A critical message takes
     /// from the common share only if it `may_share`: not while milder ones have waited too long.
     pub fn take(&self, level: Level, may_share: bool, now: Timestamp) -> Result<(), Timestamp> {
-        self.hand.0.fetch_max(now.0, Ordering::Relaxed);
+        self.hand.tell(now);
         let mut soonest = Timestamp::MAX;
         let reserve = self.reserve.as_ref().filter(|_| level == Level::Critical);
         let common = Some(&self.common).filter(|_| may_share || reserve.is_none());
@@ -133,6 +147,15 @@ mod tests {
         let tokens = Tokens::new(SLACK, &sent);
         assert_eq!(burst(&tokens, Level::High, true, NOW), 0);
         assert_eq!(burst(&tokens, Level::High, true, NOW + Millis::mins(1)), 2);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_token_back() {
+        let tokens = Tokens::new(SLACK, &[]);
+        assert_eq!(burst(&tokens, Level::High, true, NOW + Millis::hours(5)), 2);
+        let until = tokens.take(Level::High, true, NOW).unwrap_err();
+        assert!(until - NOW < Millis::secs(5), "{until}");
+        assert_eq!(tokens.take(Level::High, true, until), Ok(()));
     }
 
     proptest! {

@@ -246,13 +246,13 @@ impl Endpoint {
         match code {
             200..=299 => Attempt::Delivered,
             400 | 413 | 414 | 422 | 431 => Attempt::Malformed { reason },
-            401 | 402 | 403 | 404 | 405 | 407 | 410 | 451 => Attempt::Unwelcome { reason },
             429 => Attempt::TryAgain { wait: answer.wait, everyone: true, reason },
             // Who says when to come back is overloaded, and not about this message.
             408 | 425 | 500..=599 => {
                 Attempt::TryAgain { wait: answer.wait, everyone: answer.wait.is_some(), reason }
             }
-            _ => Attempt::Refused { reason },
+            // Not allowed, gone, a redirect to a portal, a proxy's own words: a probe tells whether the body is meant.
+            _ => Attempt::Unwelcome { reason },
         }
     }
 

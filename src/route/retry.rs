@@ -245,6 +245,17 @@ impl Health {
         }
     }
 
+    /// The clock was set back by `by`: what it is left alone for lasts as long as it was to.
+    pub fn set_back(&mut self, by: Millis) {
+        match &mut self.state {
+            State::Open => {}
+            State::Asked { until } | State::Resting { until } | State::Paused { until } => {
+                *until = *until - by;
+            }
+        }
+        self.probed = self.probed.map(|probed| probed - by);
+    }
+
     /// True while it is told of as failing or paused.
     pub fn is_ill(&self) -> bool {
         self.told

@@ -9,7 +9,9 @@
 //! In followed files now is the daemon's clock. Rows dated more than five minutes ahead of it are held,
 //! in the cursor too, and told of, until their time has come. The watermark is the newest time less
 //! `settle`, and never within `settle` of the clock, so that no row can carry it past those to come;
-//! once nothing has come for so long, it moves on with the clock. In files that are read once, the rows
+//! once nothing has come for so long, it moves on with the clock, by what that went on from look to look:
+//! a clock that leaps carries it nowhere. Where it is ahead of the clock all the same, because rows were
+//! dated by a clock that was ahead, that is told. In files that are read once, the rows
 //! say what now is: one dated ahead of all others is held until another confirms its time. Reading
 //! blocks for as long as a few megabytes take, and waits for nobody.
 
@@ -29,6 +31,7 @@ use crate::rule::keys::{MapDoc, Open, Takes, may, need};
 use crate::rule::problem::Problems;
 
 use super::live::{Faulty, LaneSpec, LiveSource, Reading, Step, Stepping, Trouble};
+use super::now::AHEAD;
 use super::{Kind, NowGuard};
 use cursor::Cursor;
 use files::{Behind, Files, Taken};
@@ -80,6 +83,9 @@ const EVERY: Millis = Millis::secs(1);
 const SETTLE: Millis = Millis::secs(60);
 /// Rows of one reading.
 const MAX_ROWS: usize = 4 << 20;
+/// From one look to the next the clock goes on by `every` and this at most: what is more was no time that
+/// passed, but a clock that was set or a machine that slept.
+const LOOK_LATE: Millis = Millis::mins(1);
 /// Least time between two readings that only move the watermark on: each is kept.
 const IDLE_STEP: Millis = Millis::secs(10);
 /// Rows that are held, and their bytes: they stand in every cursor.
@@ -156,8 +162,10 @@ struct Follow {
     told: Option<Timestamp>,
     /// This life has given a reading: rules wait for the first one, rows or none.
     given: bool,
-    /// When rows came last, by the daemon's clock; none before the first look.
-    grew: Option<Timestamp>,
+    /// How long nothing has come, by what the daemon's clock went on from step to step.
+    quiet: Millis,
+    /// What the clock said at the last step.
+    clock_said: Option<Timestamp>,
     /// When the files were looked at last.
     looked: Option<Timestamp>,
     /// Where the next block's rows are, for the guard: counts bytes over all files.
@@ -201,7 +209,8 @@ impl Follow {
             scanner,
             told: None,
             given: false,
-            grew: None,
+            quiet: Millis::ZERO,
+            clock_said: None,
             looked: None,
             read: 0,
             again: Vec::new(),
@@ -217,7 +226,7 @@ impl Follow {
 
     /// The next thing, at once.
     fn next(&mut self, now: Timestamp) -> Step {
-        let grew = *self.grew.get_or_insert(now);
+        self.time_passes(now);
         let released = lines_of(self.guard.at(now).as_ref());
         self.pending.push_str(&released);
         if !self.again.is_empty() {
@@ -254,13 +263,13 @@ impl Follow {
             }
         }
         let Some(taken) = self.files.read(MAX_ROWS, now, &mut self.remarks) else {
-            return self.idle(now, grew);
+            return self.idle(now);
         };
         let taken = match taken {
             Ok(taken) => taken,
             Err(fault) => return self.failed(now, fault),
         };
-        self.grew = Some(now);
+        self.quiet = Millis::ZERO;
         let (rows, newest) = self.judge(&taken.rows, Some(&taken));
         self.files.has_read(taken.from, newest);
         let watermark = self.watermark(now);
@@ -328,9 +337,15 @@ impl Follow {
         self.guard.held_lines().map(str::len).sum()
     }
 
+    fn time_passes(&mut self, now: Timestamp) {
+        let went_on = self.clock_said.replace(now).map_or(Millis::ZERO, |said| now - said);
+        let most = self.settings.every + LOOK_LATE;
+        self.quiet = self.quiet + went_on.clamp(Millis::ZERO, most);
+    }
+
     /// Nothing more is there now.
-    fn idle(&mut self, now: Timestamp, grew: Timestamp) -> Step {
-        let (settle, since) = (self.settings.settle, now - grew);
+    fn idle(&mut self, now: Timestamp) -> Step {
+        let (settle, since) = (self.settings.settle, self.quiet);
         let quiet = since >= settle;
         let mut rows = std::mem::take(&mut self.pending);
         if !self.settings.follow && self.files.furthest_behind() == Behind::Nothing && !self.over {
@@ -480,5 +495,9 @@ impl LiveSource for Follow {
 
     fn step(&mut self, now: Timestamp) -> Stepping<'_> {
         Box::pin(async move { self.next(now) })
+    }
+
+    fn complete_ahead(&self, now: Timestamp) -> Option<Timestamp> {
+        self.told.filter(|told| self.settings.follow && *told > now + AHEAD)
     }
 }

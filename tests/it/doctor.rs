@@ -181,7 +181,9 @@ async fn a_test_message_is_sent_where_no_daemon_runs() {
         "  - {name: mail, kind: email, smtp: file:mail, from: larum@example.com, to: [soc@example.com]}\n";
     configuration(folder.path(), "http://127.0.0.1:1", mail);
     let (code, said) = larum(folder.path(), &["send-test", "mail"]).await;
-    assert_eq!((code, said.as_str()), (Some(0), "mail took the test message\n"));
+    let sent = "mail took the test message; no daemon runs: this command sent it, and a file that it made for that \
+                is yours\n";
+    assert_eq!((code, said.as_str()), (Some(0), sent));
     let letters: Vec<_> = std::fs::read_dir(folder.path().join("mail")).unwrap().collect();
     assert_eq!(letters.len(), 1);
     let (code, said) = larum(folder.path(), &["send-test", "pager"]).await;

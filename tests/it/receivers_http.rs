@@ -114,8 +114,8 @@ async fn an_answer_is_told_by_its_status() {
         ("403 Forbidden", "unwelcome"),
         ("404 Not Found", "unwelcome"),
         ("410 Gone", "unwelcome"),
-        ("409 Conflict", "refused"),
-        ("301 Moved Permanently", "refused"),
+        ("409 Conflict", "unwelcome"),
+        ("301 Moved Permanently", "unwelcome"),
     ] {
         for attempt in both(Play::status(status)).await {
             assert_eq!(word(&attempt), meant, "{attempt:?}");
@@ -203,7 +203,7 @@ async fn a_redirect_is_not_followed_and_its_host_is_named() {
     let to = format!("Location: {}", there.url("/hook/s3cret-path?token=s3cret"));
     let [webhook, slack] = both(Play::header("307 Temporary Redirect", &to)).await;
     let said = "HTTP 307 Temporary Redirect: it redirects to `127.0.0.1`; redirects are not followed";
-    assert_eq!(webhook, Attempt::Refused { reason: said.to_owned() });
+    assert_eq!(webhook, Attempt::Unwelcome { reason: said.to_owned() });
     assert_eq!(slack, webhook);
     assert!(there.requests().is_empty());
 }

@@ -77,7 +77,7 @@ async fn an_answer_is_told_by_its_code_and_where_it_came() {
         ("recipient", "451 4.3.0 later", "again"),
         ("recipient", "421 4.3.2 closing", "everyone"),
         ("recipient", "530 5.7.0 sign in first", "unwelcome"),
-        ("recipient", "553 5.1.3 no mailbox", "refused"),
+        ("recipient", "553 5.1.3 no mailbox", "unwelcome"),
         ("content", "452 4.3.1 no room", "again"),
         ("content", "552 5.3.4 too big", "malformed"),
         ("content", "554 5.6.0 we do not like it", "malformed"),

@@ -409,12 +409,13 @@ async fn no_service_makes_a_reason_tell_a_secret() {
 
 #[tokio::test]
 async fn every_trap_of_http_is_met_by_every_kind() {
-    let traps: [(Play, &[&str]); 7] = [
+    let traps: [(Play, &[&str]); 8] = [
         (Play::header("429 Too Many Requests", "Retry-After: 30"), &["everyone"]),
         (Play::status("401 Unauthorized"), &["unwelcome"]),
         (Play::status("410 Gone"), &["unwelcome"]),
         (Play::status("413 Payload Too Large"), &["malformed"]),
-        (Play::header("302 Found", "Location: https://evil.example/"), &["refused"]),
+        (Play::header("302 Found", "Location: https://evil.example/"), &["unwelcome"]),
+        (Play::status("423 Locked"), &["unwelcome"]),
         (Play::Reset, &["unknown"]),
         (Play::status("503 Service Unavailable"), &["again"]),
     ];

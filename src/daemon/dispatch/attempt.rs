@@ -17,13 +17,13 @@ use crate::store::{Change, DeliveryQuery};
 /// No receiver takes longer to answer: then nobody knows what it did.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// A try without an outcome is made again after this: longer than any answer and a probe after it.
-const LEASE: Millis = Millis::mins(3);
+pub(super) const LEASE: Millis = Millis::mins(3);
 /// Longest wait for a token for a probe while a try is under way.
 const PROBE_WAIT: Millis = Millis::secs(20);
 /// Times that noting an outcome is tried while the store cannot; then the lease ends, and it is sent again.
 const OUTCOME_TRIES: u32 = 30;
 /// Deliveries that are made due at once when a receiver takes messages again; others keep their time.
-const MAX_HASTENED: usize = 10_000;
+pub(super) const MAX_HASTENED: usize = 10_000;
 /// Characters of a reason that are kept.
 const MAX_REASON: usize = 512;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::step::Step;
 use super::super::tokens::Tokens;
+use super::set_back::SET_BACK;
 use super::{Ended, Office, Target};
 use crate::alert::{Alert, AlertId, State};
 use crate::record::{Level, Millis, RuleId, Timestamp};
@@ -52,9 +53,11 @@ pub(super) struct Desk {
     /// What was due at the last look and has not been dealt with.
     pub(super) queue: Vec<Item>,
     /// When each group of a route was told last, where that is known: the store can tell it again.
-    groups: BTreeMap<String, Timestamp>,
-    looked: Timestamp,
+    pub(super) groups: BTreeMap<String, Timestamp>,
+    pub(super) looked: Timestamp,
     rings: u64,
+    /// What the clock said last; at first, the last that the store knows of.
+    pub(super) clock_said: Timestamp,
     /// When the watchdog is due.
     pub(super) watched: Timestamp,
 }
@@ -90,6 +93,7 @@ impl Desk {
             groups: BTreeMap::new(),
             looked: Timestamp::MIN,
             rings: 0,
+            clock_said: Timestamp::MIN,
             watched,
         }
     }
@@ -103,6 +107,7 @@ impl Desk {
     async fn step(&mut self, rings: u64) -> Result<Next, Ended> {
         let now = self.office.clock.now();
         self.count_debt(now).await?;
+        self.look_at_clock(now).await?;
         let gate = self.health.gate(now);
         match gate {
             Gate::Closed { until } => return Ok(Next::Until(until)),
@@ -158,7 +163,10 @@ impl Desk {
             return Ok(());
         }
         let since = reach.min(now - TRANSPORT_REACH);
-        let sent = self.office.store.sent(self.target.name.clone(), since).await?;
+        let mut sent = self.office.store.sent(self.target.name.clone(), since).await?;
+        self.clock_said = self.last_known(sent.last().map(|sent| sent.at)).await?;
+        // What lies ahead was sent while the clock was wrong: nobody knows when.
+        sent.retain(|sent| sent.at <= now + SET_BACK);
         let lately = sent.partition_point(|sent| sent.at < now - TRANSPORT_REACH);
         let lately: Vec<(Timestamp, Level)> =
             sent[lately..].iter().map(|sent| (sent.at, sent.level)).collect();
@@ -334,6 +342,8 @@ impl Desk {
         } else {
             let told = self.office.store.group_told(self.target.name.clone(), group.key.clone()).await?;
             let told = told.unwrap_or(Timestamp::MIN);
+            // As in `count_debt`.
+            let told = if told > now + SET_BACK { Timestamp::MIN } else { told };
             self.remember_group(&group.key, told);
             told
         };

@@ -1,5 +1,6 @@
 //! A receiver that answers by a script, a store, a clock that the test moves, and the desk between.
 
+mod clock;
 mod crash;
 mod flood;
 mod order;

@@ -208,28 +208,26 @@ impl Taken {
         standings.filter(|(_, standing)| **standing == Standing::Owed).map(|(index, _)| index).collect()
     }
 
-    /// What is delivered is forgotten; what is a dead letter is owed again to those who refused it,
-    /// should an operator send it once more.
+    /// What is delivered is forgotten; what nobody takes, or is a dead letter, is owed again to those who
+    /// refused it, should it be sent once more.
     fn settle(&mut self, id: DeliveryId, whole: &Attempt) {
         match whole {
             Attempt::Delivered => self.0.retain(|(other, _)| *other != id),
-            Attempt::Refused { .. } => {
+            Attempt::Refused { .. } | Attempt::Unwelcome { .. } => {
                 for (_, standings) in self.0.iter_mut().filter(|(other, _)| *other == id) {
                     for standing in standings.iter_mut().filter(|one| matches!(one, Standing::Refused(_))) {
                         *standing = Standing::Owed;
                     }
                 }
             }
-            Attempt::TryAgain { .. }
-            | Attempt::Malformed { .. }
-            | Attempt::Unwelcome { .. }
-            | Attempt::Unknown { .. } => {}
+            Attempt::TryAgain { .. } | Attempt::Malformed { .. } | Attempt::Unknown { .. } => {}
         }
     }
 }
 
 /// What the tries of this time and the standings come to as one: what calls for another try comes
-/// before what is for good.
+/// before what is for good. Where every recipient is refused it is the server or the addresses, and no word of
+/// the letter: a probe is to show that.
 fn whole(standings: &[Standing], attempts: Vec<Attempt>) -> Attempt {
     let refusals: Vec<&str> = standings
         .iter()
@@ -243,7 +241,12 @@ fn whole(standings: &[Standing], attempts: Vec<Attempt>) -> Attempt {
         Attempt::Delivered
     } else {
         let text = format!("{taken} of {} recipients took it; {}", standings.len(), refusals.join("; "));
-        Attempt::Refused { reason: Secretive::default().reason(&text) }
+        let reason = Secretive::default().reason(&text);
+        if refusals.len() == standings.len() {
+            Attempt::Unwelcome { reason }
+        } else {
+            Attempt::Refused { reason }
+        }
     };
     for attempt in attempts {
         whole = match (whole, attempt) {
@@ -304,6 +307,16 @@ mod tests {
         assert_eq!(whole, Attempt::Refused { reason: "1 of 2 recipients took it; 550".to_owned() });
         taken.settle(ID, &whole);
         assert_eq!(taken.owed(ID, 2), [1]);
+    }
+
+    #[test]
+    fn what_every_recipient_refuses_is_for_a_probe_to_judge_and_is_asked_again() {
+        let mut taken = Taken::default();
+        *taken.of(ID, 2) = vec![Standing::Refused("550".to_owned()), Standing::Refused("553".to_owned())];
+        let whole = whole(&taken.0[0].1.clone(), Vec::new());
+        assert_eq!(whole, Attempt::Unwelcome { reason: "0 of 2 recipients took it; 550; 553".to_owned() });
+        taken.settle(ID, &whole);
+        assert_eq!(taken.owed(ID, 2), [0, 1]);
     }
 
     #[test]

@@ -150,6 +150,54 @@ fn the_watermark_is_the_newest_time_less_settle_and_moves_on_when_idle() {
 }
 
 #[test]
+fn a_clock_that_leaps_moves_no_watermark_and_rows_that_come_when_it_is_set_right_are_in_time() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.now = at(1_000);
+    scene.append("a.ndjson", &rows([990]));
+    let mut told = Vec::new();
+    let mut look = |scene: &mut Scene, seconds: i64| {
+        for _ in 0..seconds {
+            told.extend(scene.readings().into_iter().filter_map(|reading| reading.watermark));
+        }
+        told.last().map(|(start, _)| *start)
+    };
+    assert_eq!(look(&mut scene, 22), Some(at(990 - 60)));
+    scene.now = scene.now + Millis::hours(8);
+    look(&mut scene, 22);
+    scene.now = scene.now - Millis::hours(8);
+    let complete = look(&mut scene, 22);
+    assert!(complete < Some(scene.now), "{complete:?}");
+    // A night is as long as it is, look by look.
+    assert!(look(&mut scene, 8 * 3_600) > Some(scene.now - Millis::secs(90)));
+}
+
+#[test]
+fn rows_that_a_clock_dated_that_was_ahead_are_told_of_until_their_time_has_come() {
+    let mut scene = Scene::new("a.ndjson", true);
+    scene.now = at(30_000);
+    scene.append("a.ndjson", &rows([29_990]));
+    let cursor = scene.readings().pop().unwrap().cursor;
+    let ahead = |scene: &Scene| scene.source.complete_ahead(scene.now);
+    assert_eq!(ahead(&scene), None);
+    for restarts in [false, true] {
+        if restarts {
+            scene.restart(&cursor);
+        }
+        scene.now = at(1_200);
+        assert_eq!(
+            (scene.readings().pop().and_then(|reading| reading.watermark), ahead(&scene)).1,
+            Some(at(29_930))
+        );
+        scene.now = at(29_700);
+        assert_eq!(ahead(&scene), None, "clocks differ by some minutes");
+    }
+    let mut scene = Scene::new("a.ndjson", false);
+    scene.append("a.ndjson", &rows([29_990]));
+    scene.readings();
+    assert_eq!(scene.source.complete_ahead(at(0)), None, "a file that is read once has a time of its own");
+}
+
+#[test]
 fn the_watermark_never_comes_within_settle_of_the_clock() {
     let mut scene = Scene::new("a.ndjson", true);
     scene.now = at(1_000);

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_CHECKED: u64 = 256 << 20;
 /// Stores that were replaced by backups and lie beside; whoever has more of them is to tidy up first.
 const MAX_REPLACED: usize = 1_000;
+/// How the name of a backup that is not whole yet begins and ends.
+const PART: (&str, &str) = (".larum-backup-", ".part");
 /// Bytes to which the write-ahead log is cut back once it is copied into the file.
 const MAX_IDLE_LOG: u32 = 64 << 20;
 
@@ -188,7 +190,7 @@ fn begun(path: &Path) -> PathBuf {
 /// Puts a copy of the store at `from` in the place of the one at `path`, which this process has taken; gives
 /// the name under which that one is kept, if there was one.
 pub(super) fn restore(path: &Path, from: &Path, steps: &[&str]) -> Outcome<Option<PathBuf>> {
-    let failed = |why: String| refused(format!("cannot restore `{}`: {why}", from.display()));
+    let failed = |why: String| refused(format!("cannot restore `{}`: {why}", safe_path(from)));
     let source = || -> Outcome<Connection> {
         let (connection, found) = opened(from, steps)?;
         if found == 0 {
@@ -226,7 +228,7 @@ pub(super) fn finish_restore(path: &Path) -> Outcome<Option<PathBuf>> {
         return Ok(None);
     }
     let failed =
-        |error: io::Error| refused(format!("cannot put `{}` in its place: {error}", begun.display()));
+        |error: io::Error| refused(format!("cannot put `{}` in its place: {error}", safe_path(&begun)));
     let mut names = (1..=MAX_REPLACED).map(|number| beside(path, &format!(".replaced-{number}")));
     let kept = names.find(|name| name.symlink_metadata().is_err());
     let kept = kept.ok_or_else(|| failed(io::Error::other("too many replaced stores lie beside it")))?;
@@ -264,6 +266,20 @@ fn flush_folder(path: &Path) {
     let _ = OpenOptions::new().read(true).open(folder_of(path)).and_then(|folder| folder.sync_all());
 }
 
+/// Removes what backups into `folder` left that were killed. One that is under way holds its file locked, and
+/// one that has just begun has written nothing. What cannot be removed takes up room and harms nobody.
+fn forget_broken_off(folder: &Path) {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_part = |name: &[u8]| name.starts_with(PART.0.as_bytes()) && name.ends_with(PART.1.as_bytes());
+    for file in files.filter(|file| is_part(file.file_name().as_encoded_bytes())) {
+        let is_begun = file.metadata().is_ok_and(|known| known.is_file() && known.len() > 0);
+        let opened = is_begun.then(|| OpenOptions::new().write(true).open(file.path()));
+        if opened.is_some_and(|opened| opened.is_ok_and(|file| file.try_lock().is_ok())) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
+}
+
 /// Copies all that `connection` sees to `path`, which appears only once it is whole.
 pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
     let failed = |why: &dyn std::fmt::Display| {
@@ -272,8 +288,10 @@ pub(super) fn copy(connection: &Connection, path: &Path) -> Outcome<()> {
     if path.symlink_metadata().is_ok() {
         return Err(failed(&"something of this name is there already"));
     }
-    let part = tempfile::Builder::new().prefix(".larum-backup-").tempfile_in(folder_of(path));
+    forget_broken_off(folder_of(path));
+    let part = tempfile::Builder::new().prefix(PART.0).suffix(PART.1).tempfile_in(folder_of(path));
     let part = part.map_err(|error| failed(&error))?;
+    part.as_file().try_lock().map_err(|error| failed(&error))?;
     let copied = Connection::open_with_flags(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE);
     let mut copied = copied.map_err(|error| failed(&error))?;
     // All pages in one step: the copy is of one moment, and nobody's writing begins it anew.

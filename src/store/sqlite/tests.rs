@@ -475,6 +475,25 @@ fn a_backup_is_whole_and_never_overwrites() {
 }
 
 #[test]
+fn what_a_backup_left_that_was_killed_is_removed_by_the_next_and_another_that_is_under_way_is_not() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let part = |name: &str| folder.0.path().join(format!(".larum-backup-{name}.part"));
+    for name in ["killed", "busy"] {
+        fs::write(part(name), "half of a store").unwrap();
+    }
+    let busy = fs::OpenOptions::new().write(true).open(part("busy")).unwrap();
+    busy.lock().unwrap();
+    fs::write(part("begun"), "").unwrap();
+    let another = folder.0.path().join(".larum-backup-monday");
+    fs::write(&another, "a whole store").unwrap();
+    wait(store.backup(folder.0.path().join("copy.db"))).unwrap();
+    let left = ["killed", "busy", "begun"].map(|name| part(name).exists());
+    assert_eq!(left, [false, true, true]);
+    assert!(another.exists(), "whoever calls a backup so keeps it");
+}
+
+#[test]
 fn a_journal_of_a_hundred_megabytes_is_read_in_bounded_chunks() {
     let folder = Folder::new();
     let store = folder.store();
