@@ -229,7 +229,7 @@ mod tests {
     /// What a caller hears until the door closes; far later than any time that is given here it is asked in vain.
     async fn heard(mut caller: TcpStream) -> String {
         let mut text = String::new();
-        let read = tokio::time::timeout(Duration::from_secs(60), caller.read_to_string(&mut text)).await;
+        let read = tokio::time::timeout(Duration::from_mins(1), caller.read_to_string(&mut text)).await;
         // One that is turned away may find its connection reset.
         let _ = read.expect("the door closes");
         text

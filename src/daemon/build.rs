@@ -25,7 +25,7 @@ use crate::source::LiveSource;
 
 /// What sources may take in all to find out what the configuration leaves open: less than a service
 /// manager gives a start (90 s), so that it is told whose host does not answer.
-const PREPARED_WITHIN: Duration = Duration::from_secs(60);
+const PREPARED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Everything that runs, built from one configuration.
 #[derive(Debug)]

@@ -122,16 +122,17 @@ pub enum NoReply {
 
 /// What it says of a daemon that its socket cannot be opened: where somebody may listen, not that nobody does.
 fn unheard(path: &Path, error: &io::Error) -> NoReply {
-    let path = path.to_owned();
-    match error.kind() {
-        // A socket that nobody listens on is left over from a daemon that was killed; nobody can listen at a
-        // path that is too long.
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput => {
-            NoReply::Stopped
-        }
-        io::ErrorKind::PermissionDenied => NoReply::Denied { path },
-        _ => NoReply::Broken { path, fault: error.to_string() },
+    use io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound, PermissionDenied};
+    let (path, kind) = (path.to_owned(), error.kind());
+    // A socket that nobody listens on is left over from a daemon that was killed; nobody can listen at a path
+    // that is too long.
+    if matches!(kind, NotFound | ConnectionRefused | InvalidInput) {
+        return NoReply::Stopped;
     }
+    if kind == PermissionDenied {
+        return NoReply::Denied { path };
+    }
+    NoReply::Broken { path, fault: error.to_string() }
 }
 
 /// Asks the daemon that listens at `path`.

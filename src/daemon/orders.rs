@@ -84,15 +84,16 @@ pub enum Order {
     },
 }
 
-/// Longest silence, and farthest beginning of one. Who wants less of a rule for longer changes the rule.
+/// Longest silence. Who wants less of a rule for longer changes the rule.
 pub const MAX_SILENCE: Millis = Millis::days(366);
+/// Before then every silence begins: times after the year 9999 have no spelling.
+const LAST_BEGINNING: Timestamp = Timestamp(221_845_392_000_000);
 
 impl Order {
     /// Why it cannot be carried out, whatever there is: commands guard against it, and others may order.
-    pub fn fault(&self, now: Timestamp) -> Option<String> {
+    pub fn fault(&self) -> Option<String> {
         match self {
             Self::Silence { matches, from, length, because, .. } => {
-                let begins = from.map_or(now, |from| from.max(now));
                 if matches.is_empty() {
                     Some(
                         "a silence says which alerts, such as user=ana; without a word it would hold all"
@@ -100,8 +101,10 @@ impl Order {
                     )
                 } else if *length <= Millis::ZERO {
                     Some("a silence lasts longer than nothing".to_owned())
-                } else if *length > MAX_SILENCE || begins - now > MAX_SILENCE {
-                    Some(format!("a silence lasts {MAX_SILENCE} at most, and begins within as long"))
+                } else if *length > MAX_SILENCE {
+                    Some(format!("a silence lasts {MAX_SILENCE} at most"))
+                } else if from.is_some_and(|from| from >= LAST_BEGINNING) {
+                    Some("a silence begins before the year 9000".to_owned())
                 } else if because.trim().is_empty() {
                     Some("say why, for whoever wonders later".to_owned())
                 } else {
@@ -183,7 +186,7 @@ pub struct Clerk<'a, S: ?Sized> {
 impl<S: Store + ?Sized> Clerk<'_, S> {
     /// Carries out an order that concerns the store alone; none for the others.
     pub async fn carry_out(&self, order: &Order) -> Result<Option<Reply>, StoreError> {
-        if let Some(why) = order.fault(self.now) {
+        if let Some(why) = order.fault() {
             return Ok(Some(Reply::Refused(why)));
         }
         Ok(Some(match order {
@@ -522,7 +525,6 @@ mod tests {
                 because: because.to_owned(),
             };
         let (ana, day) = (&[("user", "ana")][..], Millis::days(1));
-        let long = "a silence lasts 366d at most, and begins within as long";
         let backup = Order::Backup { path: "copy.db".into() };
         for (order, words) in [
             (
@@ -530,8 +532,8 @@ mod tests {
                 "a silence says which alerts, such as user=ana; without a word it would hold all",
             ),
             (silence(ana, None, Millis::ZERO, "x"), "a silence lasts longer than nothing"),
-            (silence(ana, None, Millis(i64::MAX), "x"), long),
-            (silence(ana, Some(i64::MAX), day, "x"), long),
+            (silence(ana, None, Millis(i64::MAX), "x"), "a silence lasts 366d at most"),
+            (silence(ana, Some(i64::MAX), day, "x"), "a silence begins before the year 9000"),
             (silence(ana, None, day, " "), "say why, for whoever wonders later"),
             (backup, "`copy.db` is no whole path: the daemon may stand in another folder"),
         ] {

@@ -494,6 +494,11 @@ async fn what_was_being_sent_when_the_daemon_died_is_sent_again_at_once() {
 async fn a_start_that_waits_survives_a_hangup_and_ends_when_told_to() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();
+    std::fs::write(
+        folder.path().join("rules/any.yaml"),
+        "rule: any\ntitle: t\nlevel: low\nmatch: {outcome: failure}\n",
+    )
+    .unwrap();
     // It takes the connection, and never answers.
     let iam = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = format!(

@@ -272,11 +272,9 @@ fn many_files_are_one_and_few_of_them_are_open_at_once() {
     for (number, part) in lines.chunks(40).enumerate() {
         let mut text = part.join("\n");
         if number % 10 == 3 {
-            // A clock that is wrong: where the file begins is not known by this.
-            text.insert_str(
-                0,
-                &format!("{}\n", part[0].replace("2026-01-0", "2099-01-0").replace("\"t", "\"x")),
-            );
+            // A clock that is wrong, of another year in each: where the file begins is not known by this.
+            let year = format!("{}-01-0", 2090 + number / 10);
+            text.insert_str(0, &format!("{}\n", part[0].replace("2026-01-0", &year).replace("\"t", "\"x")));
         }
         // Their names have another order than their times.
         std::fs::write(folder.path().join(format!("{:02}.ndjson", number * 37 % FILES)), text).unwrap();

@@ -49,7 +49,7 @@ impl Daemon {
                 // What came of it is logged and told.
                 Some(()) = changes(&mut self.watch) => self.reload(None),
                 () = self.settings.reload.notified() => self.reload(None),
-                Some(built) = self.reloads.ready.join_next() => self.reloaded(built?).await?,
+                Some(built) = self.reloads.ready.join_next() => Box::pin(self.reloaded(built?)).await?,
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
@@ -241,7 +241,7 @@ impl Daemon {
             | Order::Reload
             | Order::Backup { .. } => info!(order = call.order.in_words(), "order"),
         }
-        if let Some(why) = call.order.fault(self.settings.clock.now()) {
+        if let Some(why) = call.order.fault() {
             // Who asked may be gone.
             let _ = call.reply.send(Reply::Refused(why));
             return Ok(());

@@ -49,7 +49,7 @@ impl Daemon {
             let mut built = build::build(&settings.config, &settings.secrets, None)?;
             built.prepare(&settings.clock).await?;
             let started = match open(&built.config.store) {
-                Ok(store) => Self::start_on(settings.clone(), built, store).await,
+                Ok(store) => Box::pin(Self::start_on(settings.clone(), built, store)).await,
                 Err(error) => Err(error.into()),
             };
             let failure = match (started, told.take()) {

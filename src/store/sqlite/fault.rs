@@ -95,6 +95,10 @@ fn told(error: &rusqlite::Error) -> StoreError {
     {
         return StoreError::Corrupt(error.to_string());
     }
+    // What readers and writers agree by could not be given its size.
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) {
+        return StoreError::Full;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,

@@ -137,7 +137,7 @@ fn unchanging(path: &Path) -> Outcome<Connection> {
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
-                address.push(char::from(*byte))
+                address.push(char::from(*byte));
             }
             other => {
                 let _ = write!(address, "%{other:02X}");

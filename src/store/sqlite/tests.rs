@@ -449,6 +449,13 @@ fn a_failed_flush_is_told_with_the_way_out() {
 }
 
 #[test]
+fn a_disk_without_room_for_what_lies_beside_the_file_is_full() {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    let failed = rusqlite::Error::SqliteFailure(code, Some("disk I/O error".to_owned()));
+    assert!(matches!(StoreError::from(fault::Fault::Sql(failed)), StoreError::Full));
+}
+
+#[test]
 fn a_backup_is_whole_and_never_overwrites() {
     let folder = Folder::new();
     let store = folder.store();
