@@ -370,7 +370,8 @@ mod tests {
             Ok(())
         }
 
-        fn step(&mut self, _: Timestamp) -> Stepping<'_> {
+        fn step(&mut self, now: Timestamp) -> Stepping<'_> {
+            assert!(now < NOON + Millis::days(366), "nobody was told");
             Box::pin(std::future::ready(Step::Wait(Millis::mins(10))))
         }
 
