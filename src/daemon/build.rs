@@ -219,7 +219,7 @@ fn lists(
 }
 
 impl Built {
-    /// Has every source find out what the configuration leaves open, within [`PREPARED_WITHIN`].
+    /// Has every source find out what the configuration leaves open, within a minute.
     pub async fn prepare(&mut self, clock: &Clock) -> Result<(), BuildError> {
         self.prepare_within(PREPARED_WITHIN, clock).await
     }
