@@ -425,6 +425,8 @@ struct Reader<'a> {
     settle: Millis,
     /// Of the other files that are not at their end the least of [`Judged::place`].
     others: Option<Timestamp>,
+    /// One of them has not been read to its end.
+    others_are_read: bool,
     /// Rows that may confirm those of other files: the newest of each, and those that wait.
     beside: BTreeSet<(Timestamp, RowId)>,
     /// The newest time that the rows of a file have confirmed.
@@ -501,6 +503,7 @@ impl FileArguments {
             shared: &shared,
             settle: self.settle,
             others: None,
+            others_are_read: false,
             beside: BTreeSet::new(),
             confirmed: None,
             watcher,
@@ -632,6 +635,7 @@ impl Reader<'_> {
             let _ = going.remove(&turn) || waiting.remove(&turn);
             let others = going.first().into_iter().chain(waiting.first()).map(|(place, _)| *place).min();
             self.others = others.unwrap_or(Some(Timestamp::MAX));
+            self.others_are_read = !going.is_empty();
             let (file, reading) = (&mut files[turn.1], &readings[turn.1]);
             let mut ended = false;
             for left in (1..=BLOCKS_AT_A_TIME).rev() {
@@ -778,10 +782,10 @@ impl Reader<'_> {
 
     /// All files are complete up to where the last of them is, which is this one or another.
     fn progress(&mut self, file: &Judged) {
+        // Where none is read any more, what waits may all be wrong dates; that all are at their end is the watermark.
+        let is_read = !file.done && file.waits.is_none();
         let newest = if file.done { self.others } else { file.place().min(self.others) };
-        // When all are at their end, that is the watermark; and what waits for nobody may be a wrong date.
-        let last = self.others == Some(Timestamp::MAX) && (file.done || file.waits.is_some());
-        if let Some(newest) = newest.filter(|_| !last) {
+        if let Some(newest) = newest.filter(|_| is_read || self.others_are_read) {
             let watermark = newest - self.settle;
             let outcome = self.engine.progress(FILES, watermark, watermark);
             self.watcher.outcome(outcome);

@@ -301,7 +301,10 @@ fn replayed_files(files: &[String], threads: &str) -> (String, Option<String>) {
     replay.args(["replay", "--rules", "rules/identity/failure-burst.yaml", "--rules"]);
     let all = "rule: each\ntitle: Each\nlevel: low\nmatch: {e2e_rtt|exists: true}\n";
     std::fs::write(folder.path().join("each.yaml"), all).unwrap();
-    replay.arg(folder.path().join("each.yaml")).args(["--output", "json", "--threads", threads]);
+    let gone = "rule: gone\ntitle: Gone\nlevel: low\nmatch: {e2e_rtt|exists: true}\nabsent: {for: 2h, by: [user_name]}\n";
+    std::fs::write(folder.path().join("gone.yaml"), gone).unwrap();
+    replay.arg(folder.path().join("each.yaml")).arg("--rules").arg(folder.path().join("gone.yaml"));
+    replay.args(["--output", "json", "--threads", threads]);
     for (number, file) in files.iter().enumerate() {
         let path = folder.path().join(format!("{number:02}.ndjson"));
         std::fs::write(&path, file).unwrap();
