@@ -103,7 +103,7 @@ impl Place {
         }
         let declared =
             self.configuration().map(|path| crate::daemon::build::declared_of(&path)).transpose()?;
-        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared };
+        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared, receivers: None };
         match clerk.carry_out(order).await? {
             Some(reply) => Ok(reply),
             None => Err(PlaceError::NotRunning(path).into()),

@@ -181,6 +181,8 @@ pub struct Clerk<'a, S: ?Sized> {
     pub now: Timestamp,
     /// Fields that sources declare; none where nobody knows them: then any name may be one.
     pub declared: Option<Vec<String>>,
+    /// Receivers that there are; none where nobody knows them.
+    pub receivers: Option<Vec<ReceiverName>>,
 }
 
 impl<S: Store + ?Sized> Clerk<'_, S> {
@@ -237,10 +239,19 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
 
     async fn redrive(&self, id: Option<&str>, receiver: Option<&str>) -> Result<Reply, StoreError> {
         let found = self.deliveries(id, receiver, &["dead", "discarded", "waiting"], &["dead"]).await?;
-        let found = match found {
+        let mut found = match found {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
         };
+        let is_gone =
+            |name: &ReceiverName| self.receivers.as_ref().is_some_and(|known| !known.contains(name));
+        if id.is_none() && receiver.is_none() {
+            // Of all, those that somebody would send.
+            found.retain(|delivery| !is_gone(&delivery.receiver));
+        } else if let Some(gone) = found.iter().find(|delivery| is_gone(&delivery.receiver)) {
+            let words = format!("receiver `{}` is not configured: nobody would send it", gone.receiver);
+            return Ok(Reply::Refused(words));
+        }
         if let Some(held) = found.iter().find_map(|delivery| Some((delivery.id, delivery.held_by?)))
             && found.iter().any(|delivery| delivery.standing == Standing::Waiting)
         {
@@ -478,7 +489,13 @@ mod tests {
     async fn clerk(store: &Sqlite) -> Clerk<'_, Sqlite> {
         let tenant: Arc<str> = "default".into();
         let fences = BTreeMap::from([(tenant.clone(), store.fence(tenant).await.unwrap())]);
-        Clerk { store, fences, now: Timestamp(1_000), declared: Some(vec!["badge".to_owned()]) }
+        Clerk {
+            store,
+            fences,
+            now: Timestamp(1_000),
+            declared: Some(vec!["badge".to_owned()]),
+            receivers: None,
+        }
     }
 
     async fn said(clerk: &Clerk<'_, Sqlite>, order: &Order) -> (bool, String) {
@@ -505,6 +522,26 @@ mod tests {
         assert_eq!(said(&clerk, &order).await, (true, words));
         let kept = store.alerts(AlertQuery { most: 1, ..AlertQuery::default() }).await.unwrap().remove(0);
         assert_eq!((kept.now.state, kept.acknowledged), (State::Closed, None));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_would_send_is_not_owed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let mut clerk = clerk(&store).await;
+        for (number, receiver) in [(1, "gone"), (2, "hook")] {
+            let waiting = crate::store::suite::delivery(number, receiver, 0);
+            let standing = Standing::Dead { at: Timestamp(0), reason: "x".to_owned() };
+            let dead = Delivery { standing, ..waiting.clone() };
+            let changes = vec![Change::Owed(Box::new(waiting)), Change::Delivery(Box::new(dead))];
+            store.commit(clerk.fences["default"].clone(), changes).await.unwrap();
+        }
+        clerk.receivers = Some(vec!["hook".parse().unwrap()]);
+        let redrive =
+            |receiver: Option<&str>| Order::Redrive { delivery: None, receiver: receiver.map(str::to_owned) };
+        let refused = (false, "receiver `gone` is not configured: nobody would send it".to_owned());
+        assert_eq!(said(&clerk, &redrive(Some("gone"))).await, refused);
+        assert_eq!(said(&clerk, &redrive(None)).await, (true, "1 delivery owed again".to_owned()));
     }
 
     #[tokio::test]

@@ -316,7 +316,7 @@ async fn a_dead_letter_that_is_redriven_is_sent_whole_first() {
         let tenant = world.deliveries().await[0].tenant.clone();
         let fences =
             BTreeMap::from([(tenant.clone(), world.office.fences.of(store, &tenant).await.unwrap())]);
-        let clerk = Clerk { store, fences, now: world.office.clock.now(), declared: None };
+        let clerk = Clerk { store, fences, now: world.office.clock.now(), declared: None, receivers: None };
         let reply = clerk.carry_out(&Order::Redrive { delivery: None, receiver: None }).await.unwrap();
         assert_eq!(reply, Some(Reply::Done("1 delivery owed again".to_owned())));
     };

@@ -306,7 +306,9 @@ impl Daemon {
             fences.insert(tenant.clone(), self.fences.of(&*self.store, &tenant).await?);
         }
         let declared = Some(self.generation.declared.clone());
-        let clerk = Clerk { store: &*self.store, fences, now: self.settings.clock.now(), declared };
+        let receivers = Some(self.receivers.keys().cloned().collect());
+        let clerk =
+            Clerk { store: &*self.store, fences, now: self.settings.clock.now(), declared, receivers };
         let nothing = || Reply::Refused("this is no order for the store".to_owned());
         Ok(clerk.carry_out(order).await?.unwrap_or_else(nothing))
     }
