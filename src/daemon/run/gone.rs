@@ -3,31 +3,35 @@
 use super::{Arc, BTreeMap, Daemon, DaemonError, own};
 use crate::daemon::own::Kind;
 use crate::route::{Delivery, ReceiverName, Standing};
-use crate::store::{Change, DeliveryQuery};
+use crate::store::{Change, DeliveryQuery, StoreError};
 
 /// Deliveries that are buried at a time.
 const AT_ONCE: usize = 1_000;
 
 impl Daemon {
     /// Makes dead letters of what waits for receivers that are gone, tells of it, and ends what was told of them.
-    /// A repeat of what was told is put aside.
+    /// A repeat of what was told is put aside. What the store cannot do now is left to the next start or reload.
     pub(super) async fn bury_gone(&mut self) -> Result<(), DaemonError> {
-        for (receiver, states) in self.store.holdings().await?.deliveries {
-            let open =
-                ["waiting", "sending"].iter().any(|state| states.get(*state).is_some_and(|many| *many > 0));
-            let Some(receiver) =
-                receiver.parse().ok().filter(|name| open && !self.receivers.contains_key(name))
-            else {
-                continue;
-            };
-            let dead = self.bury_all(&receiver).await?;
-            if dead > 0 {
-                let text = format!(
-                    "receiver {receiver} is not configured any more, and {dead} of its messages are dead; with a \
-                     receiver of that name `larum deliveries redrive --all --receiver {receiver}` sends them"
-                );
-                let subject = receiver.to_string();
-                self.say(own::Event { kind: Kind::DeadLetter, subject, text: Some(text) }).await?;
+        let deliveries = match self.store.holdings().await {
+            Ok(holdings) => holdings.deliveries,
+            Err(error) => {
+                tracing::error!(%error, "what waits for receivers that are gone is not known");
+                return Ok(());
+            }
+        };
+        for (receiver, states) in deliveries {
+            let open: u64 = ["waiting", "sending"].iter().filter_map(|state| states.get(*state)).sum();
+            let gone = receiver.parse().ok().filter(|name| open > 0 && !self.receivers.contains_key(name));
+            let Some(receiver) = gone else { continue };
+            // Told first: a crash in between tells it twice, and not never.
+            let text = format!(
+                "receiver {receiver} is not configured any more, and {open} of its messages are dead, or put aside as \
+                 repeats; with a receiver of that name `larum deliveries redrive --all --receiver {receiver}` sends them"
+            );
+            let subject = receiver.to_string();
+            self.say(own::Event { kind: Kind::DeadLetter, subject, text: Some(text) }).await?;
+            if let Err(error) = self.bury_all(&receiver).await {
+                tracing::error!(%receiver, %error, "what waits for a receiver that is gone is still to be buried");
             }
         }
         for kind in [Kind::ReceiverPaused, Kind::ReceiverFailing] {
@@ -41,10 +45,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// How many dead letters that makes.
-    async fn bury_all(&self, receiver: &ReceiverName) -> Result<usize, DaemonError> {
+    async fn bury_all(&self, receiver: &ReceiverName) -> Result<(), StoreError> {
         let now = self.settings.clock.now();
-        let mut dead = 0;
         loop {
             let query = DeliveryQuery {
                 receiver: Some(receiver.clone()),
@@ -54,7 +56,7 @@ impl Daemon {
             };
             let found = self.store.deliveries(query).await?;
             if found.is_empty() {
-                return Ok(dead);
+                return Ok(());
             }
             let mut by_tenant: BTreeMap<Arc<str>, Vec<Change>> = BTreeMap::new();
             for delivery in found {
@@ -62,7 +64,6 @@ impl Daemon {
                 let standing = if delivery.terms.again {
                     Standing::Discarded { at: now, reason }
                 } else {
-                    dead += 1;
                     Standing::Dead { at: now, reason }
                 };
                 let tenant = delivery.tenant.clone();

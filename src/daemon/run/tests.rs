@@ -311,10 +311,9 @@ async fn a_receiver_that_fails_is_told_of_and_shown_until_it_takes_messages_agai
     assert_eq!(daemon.status().await.receivers["hook"].failure, None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_try_that_failed_is_shown_at_once_and_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
+/// Makes `here` the folder of a daemon that tells `kept` and `hook`, of which `hook` takes no line; a row of now that
+/// its rule fires at.
+fn with_hook(here: &Path) -> String {
     let hook = "kept.ndjson}\n  - {name: hook, kind: file, path: hook.ndjson}";
     let config = CONFIG.replace("kept.ndjson}", hook).replace("to: [kept]", "to: [kept, hook]");
     write(here, "larum.yaml", &config);
@@ -322,15 +321,21 @@ async fn a_try_that_failed_is_shown_at_once_and_after_a_restart() {
     write(here, "in/a.ndjson", "");
     // A folder takes no lines.
     std::fs::create_dir(here.join("hook.ndjson")).unwrap();
+    let now = Clock::wall().now();
+    format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{now}\"}}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_try_that_failed_is_shown_at_once_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let row = with_hook(here);
     let settings = || Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
-    let now = settings().clock.now();
     let daemon = Daemon::start(settings()).await.unwrap();
     assert_eq!(daemon.status().await.receivers["hook"].last_failed, None);
     let store = daemon.store();
     let (stop, stopping) = watch::channel(false);
     let running = tokio::spawn(daemon.run(stopping));
-    let row =
-        format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{now}\"}}\n");
     write(here, "in/a.ndjson", &row);
     for receiver in ["hook", "kept"] {
         let tried = async || store.last_tried(receiver.parse().unwrap()).await.unwrap();
@@ -351,23 +356,14 @@ async fn a_try_that_failed_is_shown_at_once_and_after_a_restart() {
 async fn what_waits_for_a_receiver_that_is_gone_is_dead_and_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    let hook = "kept.ndjson}\n  - {name: hook, kind: file, path: hook.ndjson}";
-    let config = CONFIG.replace("kept.ndjson}", hook).replace("to: [kept]", "to: [kept, hook]");
-    write(here, "larum.yaml", &config);
-    write(here, "rules/any.yaml", RULE);
-    write(here, "in/a.ndjson", "");
-    // A folder takes no lines.
-    std::fs::create_dir(here.join("hook.ndjson")).unwrap();
+    let row = with_hook(here);
     let settings = || Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
-    let now = settings().clock.now();
     let mut daemon = Daemon::start(settings()).await.unwrap();
     let name: ReceiverName = "hook".parse().unwrap();
     daemon.heard(dispatch::Event::Paused { receiver: name.clone(), reason: "410".to_owned() }).await.unwrap();
     let store = daemon.store();
     let (stop, stopping) = watch::channel(false);
     let running = tokio::spawn(daemon.run(stopping));
-    let row =
-        format!("{{\"id\":\"1\",\"user_name\":\"ana\",\"failed_code\":\"X\",\"start_time\":\"{now}\"}}\n");
     write(here, "in/a.ndjson", &row);
     let tried = async || store.last_tried(name.clone()).await.unwrap();
     until("a try whose outcome is known", tried).await;
