@@ -122,14 +122,15 @@ impl Kind {
     /// True for what happened and is over; the others last until their end is said.
     fn passes(self) -> bool {
         match self {
-            Self::SourceRemark | Self::Quarantine | Self::ScriptFault | Self::BoundHit => true,
+            Self::SourceRemark | Self::Quarantine | Self::ScriptFault | Self::BoundHit | Self::DeadLetter => {
+                true
+            }
             Self::SourceFailing
             | Self::SourceStalled
             | Self::SourceAhead
             | Self::SourceEmpty
             | Self::ReceiverPaused
             | Self::ReceiverFailing
-            | Self::DeadLetter
             | Self::RuleOff
             | Self::ReloadRefused
             | Self::StoreFailing => false,
