@@ -139,7 +139,9 @@ impl List {
         if found.len() == self.most {
             show::note(&format!("the newest {}; --most shows more", show::many(self.most, "delivery")));
         } else if let (true, Some(receiver)) = (found.is_empty(), self.receiver) {
-            show::note(&format!("no deliveries to `{receiver}`; `larum status` lists the receivers"));
+            show::note(&format!(
+                "no such deliveries to `{receiver}`; `larum status` lists the receivers that are configured"
+            ));
         } else if found.is_empty() {
             show::note("no deliveries");
         }

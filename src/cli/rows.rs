@@ -51,6 +51,7 @@ impl Rows {
             if let Some(asked) = self.lane.clone().filter(|_| of_lanes.is_empty()) {
                 return Err(NoLane { asked, known: known.join(", ") }.into());
             }
+            let many = of_lanes.len();
             for (tenant, lanes) in of_lanes {
                 let mut after =
                     store.span(tenant.clone()).await?.map_or(0, |(first, _)| first.saturating_sub(1));
@@ -67,7 +68,12 @@ impl Rows {
                     }
                 }
             }
-            show::note(&show::many(printed, "row"));
+            let several = if printed > 0 && many > 1 {
+                "; of several tenants: --tenant prints those of one"
+            } else {
+                ""
+            };
+            show::note(&format!("{}{several}", show::many(printed, "row")));
             Ok(Exit::Fine)
         })
     }

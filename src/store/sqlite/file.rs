@@ -124,11 +124,20 @@ fn opened(path: &Path, steps: &[&str]) -> Outcome<(Connection, i64)> {
         let words = "a writing of it was cut off; the daemon takes back what is half written when it starts";
         if fault.is_cut_off() { unusable(path, &words) } else { fault }
     })?;
-    let known = schema::format(steps);
-    if found > known {
-        return Err(StoreError::TooNew { found, known }.into());
-    }
+    refuse_newer(found, steps)?;
     Ok((connection, found))
+}
+
+/// The format of a file, which is one that `steps` know.
+fn known(connection: &Connection, steps: &[&str]) -> Outcome<i64> {
+    let found = schema::found(connection)?;
+    refuse_newer(found, steps)?;
+    Ok(found)
+}
+
+fn refuse_newer(found: i64, steps: &[&str]) -> Outcome<()> {
+    let known = schema::format(steps);
+    if found > known { Err(StoreError::TooNew { found, known }.into()) } else { Ok(()) }
 }
 
 /// A connection to a file that nobody changes, and which so needs nothing beside it.
@@ -192,7 +201,15 @@ fn begun(path: &Path) -> PathBuf {
 pub(super) fn restore(path: &Path, from: &Path, steps: &[&str]) -> Outcome<Option<PathBuf>> {
     let failed = |why: String| refused(format!("cannot restore `{}`: {why}", safe_path(from)));
     let source = || -> Outcome<Connection> {
-        let (connection, found) = opened(from, steps)?;
+        // A backup that nobody has open is read as it lies, and nothing is made beside it.
+        let is_open = ["-wal", "-shm", "-journal"].into_iter().any(|other| beside(from, other).exists());
+        let (connection, found) = if is_open {
+            opened(from, steps)?
+        } else {
+            let connection = unchanging(from)?;
+            let found = known(&connection, steps)?;
+            (connection, found)
+        };
         if found == 0 {
             return Err(StoreError::Corrupt("there is nothing in it".to_owned()).into());
         }

@@ -752,6 +752,7 @@ fn a_backup_takes_the_place_of_a_store_and_its_log() {
     }
     let anew = Folder::new();
     assert_eq!(Sqlite::restore(&anew.path(), &backup).unwrap(), None);
+    assert!(["-wal", "-shm"].iter().all(|log| !file::beside(&backup, log).exists()));
     assert_eq!(span(&anew.store()), Some((1, 2)));
 }
 
