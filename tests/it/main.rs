@@ -15,6 +15,7 @@ mod demo;
 mod detections;
 mod doctor;
 mod examples;
+mod explained;
 mod export;
 mod flood;
 mod halves;
