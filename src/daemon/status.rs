@@ -27,6 +27,10 @@ pub struct Status {
     pub lanes: BTreeMap<String, LaneStatus>,
     /// Receivers by name.
     pub receivers: BTreeMap<String, ReceiverStatus>,
+    /// Receivers that are not configured any more, and what the store still has for them by state: dead letters
+    /// that nobody sends.
+    #[serde(default)]
+    pub receivers_gone: BTreeMap<String, BTreeMap<String, u64>>,
     /// Rules by id, of all tenants together: summed up where the board is read.
     pub rules: Rules,
     /// Rules of each tenant, where there are several.

@@ -321,9 +321,16 @@ impl Daemon {
         status.events_missed = self.own_events.0.missed() + self.dispatch_events.0.missed();
         match self.store.holdings().await {
             Ok(holdings) => {
-                for (receiver, states) in holdings.deliveries {
+                for (receiver, mut states) in holdings.deliveries {
                     if let Some(shown) = status.receivers.get_mut(&receiver) {
                         shown.deliveries = states;
+                        continue;
+                    }
+                    states.retain(|state, count| {
+                        *count > 0 && ["dead", "waiting", "sending"].contains(&&**state)
+                    });
+                    if !states.is_empty() {
+                        status.receivers_gone.insert(receiver, states);
                     }
                 }
             }

@@ -390,6 +390,8 @@ async fn what_waits_for_a_receiver_that_is_gone_is_dead_and_told_of() {
             "{}",
             dead[0].now.title
         );
+        let gone = daemon.status().await.receivers_gone;
+        assert_eq!(gone, BTreeMap::from([("hook".to_owned(), BTreeMap::from([("dead".to_owned(), 1)]))]));
         let paused = own_of(&*store, "larum-receiver-paused").await;
         assert_eq!(paused.iter().map(|kept| kept.now.state).collect::<Vec<_>>(), [State::Resolved]);
     }
