@@ -5,7 +5,7 @@ use crate::alert::Alert;
 use crate::daemon::alive;
 use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
-use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::orders::{Clerk, Order, Reply, no_receiver};
 use crate::daemon::own::Kind;
 use crate::daemon::status::FailedTry;
 use crate::deliver::{Content, Message, Receiver};
@@ -351,7 +351,7 @@ impl Daemon {
         let found = name.parse().ok().and_then(|name: ReceiverName| self.receivers.get_key_value(&name));
         found.map(|(name, receiver)| (name.clone(), receiver.clone())).ok_or_else(|| {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
-            Reply::Refused(format!("there is no receiver `{name}`; known: {}", known.join(", ")))
+            Reply::Refused(no_receiver(name, &known))
         })
     }
 }
