@@ -197,3 +197,17 @@ async fn commands_tell_tenants_apart_and_whose_a_lane_is() {
         (Some(2), "error: the store knows no lane `beta/out`; known: beta/in.ndjson\n".to_owned())
     );
 }
+
+#[test]
+fn a_restore_beside_a_daemon_says_which_runs_and_must_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let _daemon = Sqlite::open(&path).unwrap();
+    let done = done(&["restore", "backup.db", &format!("--store={}", path.display())]);
+    let words = format!(
+        "error: a daemon (process {}) runs on the store `{}`; stop it first, then restore and start it again\n",
+        std::process::id(),
+        path.display()
+    );
+    assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(2), words));
+}
