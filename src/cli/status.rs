@@ -146,7 +146,7 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
     if let Some(newest) = lane.newest {
         words.push(format!("newest row {}", times.at(newest)));
     }
-    words.push(many(lane.rows, "row"));
+    words.push(format!("{} since the start", many(lane.rows, "row")));
     if let Some(late) = lane.lateness {
         words.push(format!(
             "late by {}, at most {}, settles {}",
@@ -160,7 +160,7 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
     }
     if lane.quarantined > 0 {
         words.push(format!(
-            "{} set aside: no records (`larum quarantine` shows them)",
+            "{} set aside since the start: no records (`larum quarantine` shows them)",
             many(lane.quarantined, "row")
         ));
     }
@@ -234,10 +234,10 @@ mod tests {
         let at = |seconds: i64| Timestamp(1_767_603_600_000 + seconds * 1_000);
         let lane = LaneStatus { read_at: Some(at(0)), ..LaneStatus::default() };
         let words = |now: Timestamp| lane_words(&lane, Some(now), show::Times::UTC);
-        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows");
+        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows since the start");
         assert_eq!(
             words(at(-17_950)),
-            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows"
+            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows since the start"
         );
     }
 
