@@ -53,9 +53,13 @@ impl Daemon {
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
-                _ = own.tick() => for alert in self.own.due(self.settings.clock.now()) {
-                    self.tell(alert).await;
-                },
+                _ = own.tick() => {
+                    let now = self.settings.clock.now();
+                    self.given_up.others(now);
+                    for alert in self.own.due(now) {
+                        self.tell(alert).await;
+                    }
+                }
                 _ = heart.tick(), if self.heartbeat.is_some() => self.beat().await,
             }
         }
@@ -115,11 +119,11 @@ impl Daemon {
                 // An earlier life may have told that it was paused, or failed.
                 return self.receives(&receiver).await;
             }
-            Event::Dead { receiver, delivery, reason, .. } => Some((
-                Kind::DeadLetter,
-                receiver.clone(),
-                Some(format!("delivery {delivery} to {receiver} is dead: {reason}")),
-            )),
+            Event::Dead { receiver, delivery, tells, reason, .. } => {
+                self.given_up.one(&receiver, delivery, &tells, &reason, now);
+                let text = format!("delivery {delivery} to {receiver} is dead: {reason}");
+                Some((Kind::DeadLetter, receiver, Some(text)))
+            }
             Event::Failing { receiver, reason } => {
                 let text = format!("receiver {receiver} fails, and is tried again by itself: {reason}");
                 self.board.write(|status| {

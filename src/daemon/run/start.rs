@@ -139,6 +139,7 @@ impl Daemon {
             geography: watch::channel(Arc::default()).0,
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
+            given_up: super::given_up::GivenUp::default(),
             unkept: Vec::new(),
             own_events: own::Voice::channel(),
             admin: None,
