@@ -537,7 +537,7 @@ impl Known {
 
     /// Looks for the time of its first row.
     fn probe(&mut self, scanner: &Scanner) {
-        let blocks = Input::open(Path::new(&self.place.path)).and_then(|input| input.blocks());
+        let blocks = Input::open(Path::new(&self.place.path)).blocks();
         if let Some(Ok(block)) = blocks.ok().and_then(|mut blocks| blocks.next()) {
             self.first = block.scan(scanner, Locator(0)).rows.first().map(|row| row.start);
         }
@@ -649,7 +649,7 @@ impl Known {
     /// The next lines of a file that is read whole; at its end it is done.
     fn read_whole(&mut self, most: usize, remarks: &mut Vec<String>) -> io::Result<Lines> {
         if self.blocks.is_none() {
-            let blocks = Input::open(Path::new(&self.place.path)).and_then(|input| input.blocks());
+            let blocks = Input::open(Path::new(&self.place.path)).blocks();
             self.blocks = Some(Reader(blocks.map_err(|error| error.source)?));
         }
         let path = self.place.path.clone();
