@@ -33,10 +33,11 @@ struct InUse {
 impl Restore {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let store = self.place.store()?;
-        let kept = Sqlite::restore(&store, &self.from).map_err(|error| match error {
-            StoreError::Taken { path, by } => Failure::from(InUse { path, by }),
-            other => other.into(),
-        })?;
+        let restored = Sqlite::restore(&store, &self.from);
+        if let Err(StoreError::Taken { path, by }) = &restored {
+            return Err(InUse { path: path.clone(), by: *by }.into());
+        }
+        let kept = restored?;
         let safe = |path: &PathBuf| show::safe(&path.display().to_string());
         let kept = kept.as_ref().map(|kept| format!("; what was there is kept as {}", safe(kept)));
         show::note(&format!("{} is the backup now{}", safe(&store), kept.unwrap_or_default()));

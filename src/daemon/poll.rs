@@ -106,8 +106,10 @@ struct Known {
     stalls: Causes,
     /// Up to when the source is complete ahead of the clock, as it was told last.
     ahead: Option<Timestamp>,
-    /// What of it cannot be read, as it was told last; none: nothing was said of that in this life.
-    broken: Option<Option<String>>,
+    /// What of it cannot be read, as it was told last.
+    broken: Option<String>,
+    /// This life has said what of it cannot be read, or that all can.
+    broken_said: bool,
 }
 
 impl Poller {
@@ -284,14 +286,12 @@ impl Poller {
     fn tell_broken(&self, step: &Step, known: &mut Known) {
         let broken = self.source.broken();
         // What an earlier life told of is over when all is read and nothing is missing.
-        let tell = match &known.broken {
-            Some(told) => *told != broken,
-            None => broken.is_some() || !known.read.is_empty() && matches!(step, Step::Wait(_)),
-        };
-        if !tell {
+        let settled = !known.read.is_empty() && matches!(step, Step::Wait(_));
+        if known.broken == broken && (known.broken_said || !settled) {
             return;
         }
-        let was_told = known.broken.replace(broken.clone()).is_some();
+        let was_told = std::mem::replace(&mut known.broken, broken.clone()).is_some();
+        known.broken_said = true;
         for lane in &self.lanes {
             self.board.write(|status| {
                 status.lanes.entry(lane.name.clone()).or_default().broken.clone_from(&broken);

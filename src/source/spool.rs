@@ -96,7 +96,7 @@ fn told(error: io::Error) -> io::Error {
 
 /// True where `error` is of a temporary file.
 pub fn is_of_a_temporary_file(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<NoFile>())
+    error.get_ref().and_then(|error| error.downcast_ref::<NoFile>()).is_some()
 }
 
 /// A place in a temporary file.
