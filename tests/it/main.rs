@@ -50,6 +50,7 @@ mod semantics;
 mod sigma;
 mod simulate;
 mod slow;
+mod spool;
 mod tables;
 mod tale;
 mod told;
