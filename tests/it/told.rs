@@ -138,3 +138,47 @@ async fn an_alert_of_which_nobody_is_told_says_why() {
         assert!(shown.ends_with(&format!("    nobody is told{why}\n")), "{shown}");
     }
 }
+
+/// Rules that time makes fire; in between come records that are hits as well.
+const DEADLINES: [(&str, &str); 3] = [
+    ("silent", "match: {outcome: success}\nabsent: {for: 30m, by: [user]}\n"),
+    ("beside", "match: {outcome: success}\noverlap: {by: [user], for: 30m}\n"),
+    (
+        "unanswered",
+        "sequence: {by: [user], within: 30m, steps: [{match: {outcome: failure}}, {absent: {client_name: gate}}]}\n",
+    ),
+];
+
+#[test]
+fn an_alert_that_time_raised_is_explained_at_its_own_time_whatever_came_between() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, body) in DEADLINES {
+        let rule = format!("rule: {name}\ntitle: {name}\nlevel: low\n{body}");
+        std::fs::write(folder.path().join(format!("{name}.yaml")), rule).unwrap();
+    }
+    let mut minutes: Vec<(u32, &str)> = vec![(0, "success"), (1, "success"), (2, "failure")];
+    // More than are told beside the one that is asked for.
+    minutes.extend((3..20).map(|minute| (minute, "failure")));
+    minutes.extend([(21, "success"), (59, "success")]);
+    let rows = minutes.into_iter().map(|(minute, outcome)| {
+        format!(
+            r#"{{"id":"{minute}","kind":"login","user_name":"ana","outcome":"{outcome}","start_time":"2026-01-05T09:{minute:02}:00Z"}}"#
+        ) + "\n"
+    });
+    let file = folder.path().join("rows.ndjson");
+    std::fs::write(&file, rows.collect::<String>()).unwrap();
+    let (rules, file) = (format!("--rules={}", folder.path().display()), file.to_str().unwrap());
+    let alerts = larum(&["replay", &rules, "--output", "json", file]);
+    let alerts: Vec<Alert> = alerts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (name, _) in DEADLINES {
+        assert!(alerts.iter().any(|alert| alert.rule.as_str() == name), "{name} fired");
+    }
+    for alert in alerts {
+        let (id, at) = (alert.id.to_string(), alert.at.to_string());
+        let asked = ["explain", alert.rule.as_str(), &rules, "--group", "user=ana", "--at", &at, file];
+        for text in [larum(&asked), larum(&["explain", &id, &rules, file])] {
+            let head = format!("{} for user ana at {at}: fired\n  fired  alert {id} at {at}\n", alert.rule);
+            assert!(text.starts_with(&head), "{head}{text}");
+        }
+    }
+}

@@ -1,13 +1,14 @@
 //! What a run shows of one group: its records, what was decided of each, and the firings that the rule
 //! heard of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::{AlertId, Draft, Fired};
 use crate::cli::feed::Watcher;
 use crate::cli::reason;
-use crate::engine::{Fresh, Generation, Outcome, Step, Traced};
+use crate::engine::{Decision, Fresh, Generation, Outcome, Step, Traced};
 use crate::record::{Batch, Phase, RecordId, RuleId, Timestamp};
+use crate::rule::verb::Judge as _;
 use crate::rule::why::{Why, hit};
 
 use super::group::CutGroup;
@@ -15,6 +16,10 @@ use super::{Before, ExplainError, Explanation, show};
 
 /// What of the group is told besides the one that is asked for.
 const TOLD_BEFORE: usize = 10;
+
+/// The same, kept of a rule that time makes fire: what waits may have come long before what fires it, and
+/// the records of one day are as many as people can read.
+const KEPT_WAITING: usize = 1_000;
 
 /// Groups that are told from each other at most, where a value was cut: what is more is too many.
 const MAX_CUT: usize = 100;
@@ -63,6 +68,8 @@ pub(super) struct Gathering<'a> {
     without_group: u64,
     /// Alerts that were held back when they fired, and by whose.
     held: BTreeMap<AlertId, Vec<RuleId>>,
+    /// When the group's alerts fired: of those that time raised, later than the record that they are of.
+    fired: BTreeMap<AlertId, Timestamp>,
 }
 
 struct Looked {
@@ -156,8 +163,9 @@ impl<'a> Gathering<'a> {
         key: Option<Box<[u8]>>,
         until: Timestamp,
     ) -> Self {
-        let (records, traced, held) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Self { generation, number, key, until, records, traced, without_group: 0, held }
+        let (records, traced) = (BTreeMap::new(), Vec::new());
+        let (held, fired) = (BTreeMap::new(), BTreeMap::new());
+        Self { generation, number, key, until, records, traced, without_group: 0, held, fired }
     }
 }
 
@@ -178,7 +186,8 @@ impl Gathering<'_> {
             let matched = hit(asked, record, &mut columns, self.generation.lists());
             let order = (one.at, one.phase, record.id());
             self.records.insert(order, Looked { id: record.id(), matched });
-            if self.records.len() > TOLD_BEFORE + 1 {
+            let most = if program.verb.waits() { KEPT_WAITING } else { TOLD_BEFORE };
+            if self.records.len() > most + 1 {
                 self.forget_one();
             }
         }
@@ -199,8 +208,16 @@ impl Gathering<'_> {
         }
         let lacks = |traced: &&Traced| traced.at <= until && traced.step == Step::GroupFieldMissing;
         self.without_group += outcome.traced.iter().filter(lacks).count() as u64;
-        let traced = outcome.traced.iter().filter(|traced| traced.at <= until && ours(traced));
-        self.traced.extend(traced.cloned());
+        let traced = || outcome.traced.iter().filter(|traced| traced.at <= until && ours(traced));
+        let raised: BTreeSet<AlertId> = traced().filter_map(raised).collect();
+        for draft in &outcome.drafts {
+            if let Draft::Fired(fired) = draft
+                && raised.contains(&fired.id)
+            {
+                self.fired.insert(fired.id, fired.at);
+            }
+        }
+        self.traced.extend(traced().cloned());
     }
 }
 
@@ -245,6 +262,7 @@ impl Gathering<'_> {
             reason: "no_match",
             detail: "no record of this group up to then".to_owned(),
             at: None,
+            fired_at: None,
             record: None,
             matched: None,
             before: Vec::new(),
@@ -260,11 +278,16 @@ impl Gathering<'_> {
         };
         let told = self.all_told();
         let is_judged = |order: &&Order| judged(order.2).is_some();
-        // What was at that very time, a hit before what is none; else the last hit, else the last of all.
+        let fired_at = |id: RecordId| judged(id).and_then(raised).and_then(|alert| self.fired.get(&alert));
+        // What fired at that very time; else what was then, a hit before what is none; else the last hit,
+        // else the last of all.
         let subject = told
             .keys()
-            .filter(|order| order.0 == asked)
-            .max_by_key(|order| (is_judged(order), **order))
+            .rfind(|order| fired_at(order.2) == Some(&asked))
+            .or_else(|| {
+                let then = told.keys().filter(|order| order.0 == asked);
+                then.max_by_key(|order| (is_judged(order), **order))
+            })
             .or_else(|| told.keys().rev().find(is_judged))
             .or_else(|| told.keys().next_back());
         for (order, one) in &told {
@@ -281,6 +304,13 @@ impl Gathering<'_> {
                 (None, Some(matched)) => (false, "no_match", reason::no_match(matched)),
                 (None, None) => (false, "late", "it is still ahead of the watermark".to_owned()),
             };
+            let fired_at = fired_at(order.2).copied();
+            let detail = match judged(order.2).and_then(raised).zip(fired_at) {
+                Some((alert, at)) if at != order.0 => {
+                    detail.replacen(&alert.to_string(), &format!("{alert} at {at}"), 1)
+                }
+                Some(_) | None => detail,
+            };
             let detail = match one {
                 Told::Record(_) => detail,
                 Told::Firing(number) => {
@@ -291,12 +321,15 @@ impl Gathering<'_> {
             if Some(order) == subject {
                 (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
                 explanation.at = Some(order.0.to_string());
+                explanation.fired_at = fired_at;
                 explanation.record = matched.is_some().then(|| order.2.to_string());
                 explanation.matched = matched;
             } else {
                 explanation.before.push(Before { at: order.0.to_string(), reason, detail });
             }
         }
+        let others = explanation.before.len().saturating_sub(TOLD_BEFORE);
+        explanation.before.drain(..others);
         let last_hit = subject.map_or(Timestamp::MIN, |order| order.0);
         let evicted = |traced: &&Traced| traced.step == Step::Evicted && traced.at >= last_hit;
         if let Some(traced) = self.traced.iter().find(evicted) {
@@ -307,5 +340,22 @@ impl Gathering<'_> {
         let others = Some(self.without_group).filter(|many| *many > 0);
         explanation.without_group = others.filter(|_| self.key.is_some() && !explanation.fired);
         explanation
+    }
+}
+
+/// The alert that a step raised.
+fn raised(traced: &Traced) -> Option<AlertId> {
+    match traced.step {
+        Step::Decided(Decision::Fired { id, .. }) => Some(id),
+        Step::Decided(
+            Decision::Cooldown { .. } | Decision::Cleared | Decision::Late | Decision::Short(_),
+        )
+        | Step::Heard(_)
+        | Step::GroupFieldMissing
+        | Step::ValueMissing
+        | Step::Excepted(_)
+        | Step::TooLate
+        | Step::Evicted
+        | Step::Answered(_) => None,
     }
 }
