@@ -136,7 +136,8 @@ fn check_names(read: &mut [Read]) -> bool {
                 one.problems.error_hint(*span, format!("rule `{id}` does not load"), "mend its file first");
                 continue;
             }
-            let hint = match nearest(id.as_str(), known.keys().map(RuleId::as_str)) {
+            let others = known.keys().map(RuleId::as_str).filter(|other| one.id.as_deref() != Some(other));
+            let hint = match nearest(id.as_str(), others) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "name the id of a rule that is loaded with this one".to_owned(),
             };

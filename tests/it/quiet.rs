@@ -201,6 +201,12 @@ fn an_unknown_rule_is_told_with_the_nearest_one() {
 }
 
 #[test]
+fn a_rule_is_never_told_to_wait_for_itself() {
+    let told = faults(&[("outages.yaml", &rule("outages", &format!("{OUTAGE}quiet_while: [outage]\n")))]);
+    assert!(told[0].contains("name the id of a rule that is loaded with this one"), "{}", told[0]);
+}
+
+#[test]
 fn a_circle_is_told_at_each_of_its_places() {
     let circle = rule("outage", &format!("{OUTAGE}quiet_while: [burst]\n"));
     let told = faults(&[("burst.yaml", &burst("")), ("outage.yaml", &circle)]);
