@@ -182,3 +182,37 @@ fn an_alert_that_time_raised_is_explained_at_its_own_time_whatever_came_between(
         }
     }
 }
+
+#[test]
+fn the_silence_of_somebody_who_is_only_listed_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "rule: silent\ntitle: silent\nlevel: low\nmatch: {outcome: success}\nabsent: {for: 30m, by: [user], from: people}\n";
+    let row = |id: u32, hour: u32| {
+        format!(
+            r#"{{"id":"{id}","kind":"login","user_name":"ana","outcome":"success","start_time":"2026-01-05T{hour:02}:00:00Z"}}"#
+        ) + "\n"
+    };
+    let rows = [row(1, 9), row(2, 12)].concat();
+    for (name, text) in [("silent.yaml", rule), ("rows.ndjson", &rows), ("people.txt", "eve\n")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let file = folder.path().join("rows.ndjson");
+    let (rules, lists) = (
+        format!("--rules={}", folder.path().join("silent.yaml").display()),
+        format!("--lists=people={}", folder.path().join("people.txt").display()),
+    );
+    let asked = |at: &str| {
+        let asked = ["explain", "silent", &rules, &lists, "--group", "user=eve", "--at", at];
+        larum(&[&asked[..], &[file.to_str().unwrap()]].concat())
+    };
+    let at = "2026-01-05T09:30:00.000Z";
+    for when in [at, "2026-01-05T11:00:00.000Z"] {
+        let text = asked(when);
+        assert!(
+            text.starts_with(&format!("silent for user eve at {when}: fired\n  fired  alert ")),
+            "{text}"
+        );
+        assert!(text.trim_end().ends_with(&format!(" at {at}")), "{text}");
+    }
+    assert!(asked("2026-01-05T09:29:59Z").contains(": did not fire\n"));
+}

@@ -250,6 +250,17 @@ impl Gathering<'_> {
         told
     }
 
+    /// What fired at the time asked about without a record that is told: of a group that only the rule's
+    /// list names, or long after its record; and where nothing is told of the group, what fired last.
+    fn unseen(&self, asked: Timestamp, told: &BTreeMap<Order, Told<'_>>) -> Option<(&Traced, Timestamp)> {
+        let fired = self.traced.iter().rev().filter_map(|traced| {
+            let at = raised(traced).and_then(|alert| self.fired.get(&alert))?;
+            Some((traced, *at))
+        });
+        let is_told = |id: RecordId| told.keys().any(|order| order.2 == id);
+        fired.filter(|(_, at)| *at == asked || told.is_empty()).find(|(traced, _)| !is_told(traced.id))
+    }
+
     /// What the rule made of the group at the time asked about.
     pub(super) fn explain(&self, rule: &str, asked: Timestamp) -> Explanation {
         let program = &self.generation.programs.list[self.number];
@@ -279,6 +290,7 @@ impl Gathering<'_> {
         let told = self.all_told();
         let is_judged = |order: &&Order| judged(order.2).is_some();
         let fired_at = |id: RecordId| judged(id).and_then(raised).and_then(|alert| self.fired.get(&alert));
+        let unseen = self.unseen(asked, &told);
         // What fired at that very time; else what was then, a hit before what is none; else the last hit,
         // else the last of all.
         let subject = told
@@ -289,7 +301,8 @@ impl Gathering<'_> {
                 then.max_by_key(|order| (is_judged(order), **order))
             })
             .or_else(|| told.keys().rev().find(is_judged))
-            .or_else(|| told.keys().next_back());
+            .or_else(|| told.keys().next_back())
+            .filter(|_| unseen.is_none());
         for (order, one) in &told {
             let matched = match one {
                 Told::Record(looked) => {
@@ -305,10 +318,8 @@ impl Gathering<'_> {
                 (None, None) => (false, "late", "it is still ahead of the watermark".to_owned()),
             };
             let fired_at = fired_at(order.2).copied();
-            let detail = match judged(order.2).and_then(raised).zip(fired_at) {
-                Some((alert, at)) if at != order.0 => {
-                    detail.replacen(&alert.to_string(), &format!("{alert} at {at}"), 1)
-                }
+            let detail = match judged(order.2).zip(fired_at) {
+                Some((traced, at)) if at != order.0 => dated(detail, traced, at),
                 Some(_) | None => detail,
             };
             let detail = match one {
@@ -330,7 +341,12 @@ impl Gathering<'_> {
         }
         let others = explanation.before.len().saturating_sub(TOLD_BEFORE);
         explanation.before.drain(..others);
-        let last_hit = subject.map_or(Timestamp::MIN, |order| order.0);
+        if let Some((traced, at)) = unseen {
+            let (fired, reason, detail) = reason::told(program, &traced.step, &self.held);
+            explanation.detail = dated(detail, traced, at);
+            (explanation.fired, explanation.reason, explanation.fired_at) = (fired, reason, Some(at));
+        }
+        let last_hit = unseen.map(|(_, at)| at).or(subject.map(|order| order.0)).unwrap_or(Timestamp::MIN);
         let evicted = |traced: &&Traced| traced.step == Step::Evicted && traced.at >= last_hit;
         if let Some(traced) = self.traced.iter().find(evicted) {
             explanation.fired = false;
@@ -357,5 +373,13 @@ fn raised(traced: &Traced) -> Option<AlertId> {
         | Step::TooLate
         | Step::Evicted
         | Step::Answered(_) => None,
+    }
+}
+
+/// `detail` of a step that raised an alert, with when that fired.
+fn dated(detail: String, step: &Traced, at: Timestamp) -> String {
+    match raised(step).map(|alert| alert.to_string()) {
+        Some(alert) => detail.replacen(&alert, &format!("{alert} at {at}"), 1),
+        None => detail,
     }
 }
