@@ -133,6 +133,9 @@ struct Explanation {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
+    /// When it fired; of an alert that time raised, later than `at`.
+    #[serde(skip)]
+    fired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,7 +221,7 @@ impl Explain {
             explanation.group = self.asked_group();
         }
         if let Some(store) = self.store.as_ref().filter(|_| explanation.fired)
-            && let Some(at) = explanation.at.as_deref().and_then(Timestamp::parse)
+            && let Some(at) = explanation.fired_at
         {
             explanation.told = told::told(store, &rule, &explanation.group, at)?;
             if explanation.told.is_none() {
@@ -351,6 +354,7 @@ impl Explain {
             reason: "rule_disabled",
             detail: "the rule does not load; its faults are told above".to_owned(),
             at: None,
+            fired_at: None,
             record: None,
             matched: None,
             threshold: None,

@@ -211,3 +211,81 @@ fn a_restore_beside_a_daemon_says_which_runs_and_must_be_stopped() {
     );
     assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(2), words));
 }
+
+/// Rules that time makes fire; in between come records that are hits as well.
+const DEADLINES: [(&str, &str); 3] = [
+    ("silent", "match: {outcome: success}\nabsent: {for: 30m, by: [user]}\n"),
+    ("beside", "match: {outcome: success}\noverlap: {by: [user], for: 30m}\n"),
+    (
+        "unanswered",
+        "sequence: {by: [user], within: 30m, steps: [{match: {outcome: failure}}, {absent: {client_name: gate}}]}\n",
+    ),
+];
+
+#[test]
+fn an_alert_that_time_raised_is_explained_at_its_own_time_whatever_came_between() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, body) in DEADLINES {
+        let rule = format!("rule: {name}\ntitle: {name}\nlevel: low\n{body}");
+        std::fs::write(folder.path().join(format!("{name}.yaml")), rule).unwrap();
+    }
+    let mut minutes: Vec<(u32, &str)> = vec![(0, "success"), (1, "success"), (2, "failure")];
+    // More than are told beside the one that is asked for.
+    minutes.extend((3..20).map(|minute| (minute, "failure")));
+    minutes.extend([(21, "success"), (59, "success")]);
+    let rows = minutes.into_iter().map(|(minute, outcome)| {
+        format!(
+            r#"{{"id":"{minute}","kind":"login","user_name":"ana","outcome":"{outcome}","start_time":"2026-01-05T09:{minute:02}:00Z"}}"#
+        ) + "\n"
+    });
+    let file = folder.path().join("rows.ndjson");
+    std::fs::write(&file, rows.collect::<String>()).unwrap();
+    let (rules, file) = (format!("--rules={}", folder.path().display()), file.to_str().unwrap());
+    let alerts = larum(&["replay", &rules, "--output", "json", file]);
+    let alerts: Vec<Alert> = alerts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (name, _) in DEADLINES {
+        assert!(alerts.iter().any(|alert| alert.rule.as_str() == name), "{name} fired");
+    }
+    for alert in alerts {
+        let (id, at) = (alert.id.to_string(), alert.at.to_string());
+        let asked = ["explain", alert.rule.as_str(), &rules, "--group", "user=ana", "--at", &at, file];
+        for text in [larum(&asked), larum(&["explain", &id, &rules, file])] {
+            let head = format!("{} for user ana at {at}: fired\n  fired  alert {id} at {at}\n", alert.rule);
+            assert!(text.starts_with(&head), "{head}{text}");
+        }
+    }
+}
+
+#[test]
+fn the_silence_of_somebody_who_is_only_listed_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "rule: silent\ntitle: silent\nlevel: low\nmatch: {outcome: success}\nabsent: {for: 30m, by: [user], from: people}\n";
+    let row = |id: u32, hour: u32| {
+        format!(
+            r#"{{"id":"{id}","kind":"login","user_name":"ana","outcome":"success","start_time":"2026-01-05T{hour:02}:00:00Z"}}"#
+        ) + "\n"
+    };
+    let rows = [row(1, 9), row(2, 12)].concat();
+    for (name, text) in [("silent.yaml", rule), ("rows.ndjson", &rows), ("people.txt", "eve\n")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let file = folder.path().join("rows.ndjson");
+    let (rules, lists) = (
+        format!("--rules={}", folder.path().join("silent.yaml").display()),
+        format!("--lists=people={}", folder.path().join("people.txt").display()),
+    );
+    let asked = |at: &str| {
+        let asked = ["explain", "silent", &rules, &lists, "--group", "user=eve", "--at", at];
+        larum(&[&asked[..], &[file.to_str().unwrap()]].concat())
+    };
+    let at = "2026-01-05T09:30:00.000Z";
+    for when in [at, "2026-01-05T11:00:00.000Z"] {
+        let text = asked(when);
+        assert!(
+            text.starts_with(&format!("silent for user eve at {when}: fired\n  fired  alert ")),
+            "{text}"
+        );
+        assert!(text.contains(&format!(" at {at}\n")) && text.contains("found: silent 30m"), "{text}");
+    }
+    assert!(asked("2026-01-05T09:29:59Z").contains(": did not fire\n"));
+}

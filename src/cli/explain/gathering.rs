@@ -8,6 +8,7 @@ use crate::cli::feed::Watcher;
 use crate::cli::reason;
 use crate::engine::{Decision, Fresh, Generation, Outcome, Step, Traced};
 use crate::record::{Batch, Phase, RecordId, RuleId, Timestamp};
+use crate::rule::verb::Judge as _;
 use crate::rule::why::{Why, hit};
 
 use super::group::CutGroup;
@@ -71,8 +72,9 @@ pub(super) struct Gathering<'a> {
     without_group: u64,
     /// Alerts that were held back when they fired, and by whose.
     held: BTreeMap<AlertId, Vec<RuleId>>,
-    /// What the rule's last alerts found.
-    found: BTreeMap<(Timestamp, AlertId), Finding>,
+    /// When the group's alerts fired, and what they found: those that time raised did so later than the record that
+    /// they are of.
+    fired: BTreeMap<AlertId, (Timestamp, Finding)>,
 }
 
 /// What is asked about.
@@ -82,14 +84,6 @@ pub(super) struct Asked {
     pub at: Timestamp,
     /// The alert that is meant, and what tipped it.
     pub alert: Option<(AlertId, Sight)>,
-}
-
-impl Asked {
-    /// Whether it asks about this firing.
-    fn is_about(&self, traced: &Traced) -> bool {
-        let Step::Decided(Decision::Fired { id, .. }) = &traced.step else { return false };
-        traced.at == self.at && self.alert.is_none_or(|(meant, _)| meant == *id)
-    }
 }
 
 #[derive(Clone)]
@@ -195,7 +189,7 @@ impl<'a> Gathering<'a> {
             traced: Vec::new(),
             without_group: 0,
             held: BTreeMap::new(),
-            found: BTreeMap::new(),
+            fired: BTreeMap::new(),
         }
     }
 }
@@ -224,7 +218,9 @@ impl Gathering<'_> {
             let records = if looked.matched.held { &mut self.hits } else { &mut self.others };
             records.insert(order, looked);
             let then = records.range((at, Phase::Start, RecordId([0; 16]))..).count();
-            if records.len() > TOLD_BEFORE + 1 && (then < records.len() || then > MAX_THEN) {
+            // What waits may have come long before what fires it.
+            let most = if program.verb.waits() { MAX_THEN } else { TOLD_BEFORE };
+            if records.len() > most + 1 && (then < records.len() || then > MAX_THEN) {
                 records.pop_first();
             }
         }
@@ -236,23 +232,20 @@ impl Gathering<'_> {
             Some(key) => *traced.key == *key && traced.step != Step::GroupFieldMissing,
             None => traced.step == Step::GroupFieldMissing,
         };
-        let rule = self.generation.programs.list[self.number].rule.id();
+        let lacks = |traced: &&Traced| traced.at <= until && traced.step == Step::GroupFieldMissing;
+        self.without_group += outcome.traced.iter().filter(lacks).count() as u64;
+        let traced = || outcome.traced.iter().filter(|traced| traced.at <= until && ours(traced));
+        let raised: BTreeSet<AlertId> = traced().filter_map(raised).collect();
         for draft in &outcome.drafts {
             let Draft::Fired(fired) = draft else { continue };
             if !fired.held_by.is_empty() {
                 self.held.insert(fired.id, fired.held_by.clone());
             }
-            if fired.at <= until && fired.rule == *rule {
-                self.found.insert((fired.at, fired.id), fired.finding.clone());
-                if self.found.len() > MAX_THEN {
-                    self.found.pop_first();
-                }
+            if raised.contains(&fired.id) {
+                self.fired.insert(fired.id, (fired.at, fired.finding.clone()));
             }
         }
-        let lacks = |traced: &&Traced| traced.at <= until && traced.step == Step::GroupFieldMissing;
-        self.without_group += outcome.traced.iter().filter(lacks).count() as u64;
-        let traced = outcome.traced.iter().filter(|traced| traced.at <= until && ours(traced));
-        self.traced.extend(traced.cloned());
+        self.traced.extend(traced().cloned());
     }
 
     fn has_records(&self) -> bool {
@@ -279,6 +272,36 @@ impl Gathering<'_> {
         told
     }
 
+    /// The step that raised an alert, and when that fired.
+    fn fired_at(&self, traced: &Traced) -> Option<Timestamp> {
+        raised(traced).and_then(|alert| self.fired.get(&alert)).map(|(at, _)| *at)
+    }
+
+    /// What fired, if that is asked about: the alert that is meant, or what fired at that very time; where nothing
+    /// is told of the group, what fired last, as of somebody whom only the rule's list names.
+    fn firing(&self, nothing_told: bool) -> Option<&Traced> {
+        let fired = || self.traced.iter().rev().filter(|traced| self.fired_at(traced).is_some());
+        let is_meant = |traced: &&Traced| match self.asked.alert {
+            Some((meant, _)) => raised(traced) == Some(meant),
+            None => self.fired_at(traced) == Some(self.asked.at),
+        };
+        fired().find(is_meant).or_else(|| fired().next().filter(|_| nothing_told))
+    }
+
+    /// Tells of what fired, of a record of that time or of none that is told: when, what was asked, what was found.
+    fn tell_firing(&self, explanation: &mut Explanation, traced: &Traced, of: Option<Timestamp>) {
+        let Some((at, found)) = raised(traced).and_then(|alert| self.fired.get(&alert)) else { return };
+        explanation.threshold = Some(found.threshold.clone());
+        explanation.actual = Some(found.actual.clone());
+        explanation.fired_at = Some(*at);
+        if of.is_none() {
+            let program = &self.generation.programs.list[self.number];
+            let (fired, reason, detail) = reason::told(program, &traced.step, &self.held);
+            (explanation.fired, explanation.reason) = (fired, reason);
+            explanation.detail = dated(detail, traced, *at);
+        }
+    }
+
     /// What the rule made of the group at the time asked about.
     pub(super) fn explain(&self, rule: &str) -> Explanation {
         let asked = self.asked.at;
@@ -292,6 +315,7 @@ impl Gathering<'_> {
             reason: "no_match",
             detail: "no record of this group up to then".to_owned(),
             at: None,
+            fired_at: None,
             record: None,
             matched: None,
             threshold: None,
@@ -309,7 +333,7 @@ impl Gathering<'_> {
         };
         let told = self.all_told();
         let is_judged = |order: &&Order| judged(order.2).is_some();
-        let firing = self.traced.iter().rev().find(|traced| self.asked.is_about(traced));
+        let firing = self.firing(told.is_empty());
         // What fired then; what was at that very time, a hit before what is none; else the last hit, else the last.
         let subject = match firing {
             Some(firing) => told.keys().find(|order| order.2 == firing.id),
@@ -321,9 +345,7 @@ impl Gathering<'_> {
                 .or_else(|| told.keys().next_back()),
         };
         if let Some(firing) = firing {
-            (explanation.fired, explanation.reason, explanation.detail) =
-                reason::told(program, &firing.step, &self.held);
-            explanation.at = Some(firing.at.to_string());
+            self.tell_firing(&mut explanation, firing, None);
         }
         let besides = besides(&told, subject.copied(), explanation.fired);
         for (order, one) in &told {
@@ -345,6 +367,10 @@ impl Gathering<'_> {
                 (None, Some(matched)) => (false, "no_match", reason::no_match(matched)),
                 (None, None) => (false, "late", "it is still ahead of the watermark".to_owned()),
             };
+            let detail = match judged.zip(judged.and_then(|judged| self.fired_at(judged))) {
+                Some((traced, at)) if at != order.0 => dated(detail, traced, at),
+                Some(_) | None => detail,
+            };
             let detail = match one {
                 Told::Record(_) => detail,
                 Told::Firing(number) => {
@@ -353,10 +379,8 @@ impl Gathering<'_> {
                 }
             };
             if is_subject {
-                if let Some(Traced { step: Step::Decided(Decision::Fired { id, .. }), at, .. }) = judged {
-                    let found = self.found.get(&(*at, *id));
-                    explanation.threshold = found.map(|found| found.threshold.clone());
-                    explanation.actual = found.map(|found| found.actual.clone());
+                if let Some(judged) = judged {
+                    self.tell_firing(&mut explanation, judged, Some(order.0));
                 }
                 (explanation.fired, explanation.reason, explanation.detail) = (fired, reason, detail);
                 explanation.at = Some(order.0.to_string());
@@ -366,7 +390,8 @@ impl Gathering<'_> {
                 explanation.before.push(Before { at: order.0.to_string(), reason, detail });
             }
         }
-        let last_hit = subject.map_or(Timestamp::MIN, |order| order.0);
+        let last_hit = firing.and_then(|firing| self.fired_at(firing)).or(subject.map(|order| order.0));
+        let last_hit = last_hit.unwrap_or(Timestamp::MIN);
         let evicted = |traced: &&Traced| traced.step == Step::Evicted && traced.at >= last_hit;
         if let Some(traced) = self.traced.iter().find(evicted) {
             explanation.fired = false;
@@ -401,4 +426,29 @@ fn besides(told: &BTreeMap<Order, Told<'_>>, subject: Option<Order>, fired: bool
         besides.insert(hit);
     }
     besides
+}
+
+/// The alert that a step raised.
+fn raised(traced: &Traced) -> Option<AlertId> {
+    match traced.step {
+        Step::Decided(Decision::Fired { id, .. }) => Some(id),
+        Step::Decided(
+            Decision::Cooldown { .. } | Decision::Cleared | Decision::Late | Decision::Short(_),
+        )
+        | Step::Heard(_)
+        | Step::GroupFieldMissing
+        | Step::ValueMissing
+        | Step::Excepted(_)
+        | Step::TooLate
+        | Step::Evicted
+        | Step::Answered(_) => None,
+    }
+}
+
+/// `detail` of a step that raised an alert, with when that fired.
+fn dated(detail: String, step: &Traced, at: Timestamp) -> String {
+    match raised(step).map(|alert| alert.to_string()) {
+        Some(alert) => detail.replacen(&alert, &format!("{alert} at {at}"), 1),
+        None => detail,
+    }
 }

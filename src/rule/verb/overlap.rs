@@ -254,12 +254,11 @@ impl Sessions {
             let Some(first) = met.first().copied() else { continue };
             all.extend(met);
             all.insert(*number);
-            match &mut found {
-                Some(found) => found.more.push(second.start.clone()),
-                None => {
-                    let (first, second) = (self.0[first].start.clone(), second.start.clone());
-                    found = Some(Together { first, second, more: Vec::new(), count: 0 });
-                }
+            if let Some(found) = &mut found {
+                found.more.push(second.start.clone());
+            } else {
+                let (first, second) = (self.0[first].start.clone(), second.start.clone());
+                found = Some(Together { first, second, more: Vec::new(), count: 0 });
             }
         }
         found.map(|found| Together { count: all.len() as u64, ..found })
