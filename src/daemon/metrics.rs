@@ -192,6 +192,10 @@ impl Page {
             (vec![("receiver", name.clone())], f64::from(u8::from(receiver.failure.is_some())))
         });
         self.gauges("receiver_failing", "1 while the tries at a receiver fail, one after another", failing);
+        let asked = status.receivers.iter().map(|(name, receiver)| {
+            (vec![("receiver", name.clone())], f64::from(u8::from(receiver.asked.is_some())))
+        });
+        self.gauges("receiver_asked", "1 while a receiver is sent nothing because it asked for that", asked);
     }
 
     fn rules(&mut self, status: &Status) {
