@@ -195,6 +195,7 @@ impl Daemon {
                 let folders = [&*built.config.rules, &*built.config.sigma].concat();
                 self.watch = Some(Watch::begin(&files, &folders));
             }
+            self.meters.has_heartbeat(built.heartbeat.is_some());
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);
             self.bury_gone().await?;
