@@ -7,7 +7,7 @@ use crate::record::{Level, RuleId, Timestamp};
 use crate::store::{AlertQuery, DeliveryQuery, Store};
 
 use super::explain::parse_time;
-use super::place::{Place, operator, told, wait_for};
+use super::place::{Place, operator, parse_id, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum alerts`.
@@ -63,6 +63,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Show {
     /// The alert's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
@@ -74,6 +75,7 @@ struct Show {
 #[derive(Debug, clap::Args)]
 struct Ack {
     /// The alert's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     /// Who has taken it
     #[arg(long, value_name = "NAME", default_value_t = operator())]

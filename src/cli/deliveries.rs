@@ -9,7 +9,7 @@ use crate::record::Timestamp;
 use crate::route::{Body, Delivery, ReceiverName, Standing};
 use crate::store::{DeliveryQuery, Store};
 
-use super::place::{Place, told, wait_for};
+use super::place::{Place, parse_id, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Deliveries that are shown with the digest that is told in their place.
@@ -58,6 +58,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Show {
     /// The delivery's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
@@ -69,7 +70,7 @@ struct Show {
 #[derive(Debug, clap::Args)]
 struct Redrive {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present_any = ["all", "receiver"])]
+    #[arg(value_parser = parse_id, required_unless_present_any = ["all", "receiver"])]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]
@@ -84,7 +85,7 @@ struct Redrive {
 #[derive(Debug, clap::Args)]
 struct Discard {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present = "all")]
+    #[arg(value_parser = parse_id, required_unless_present = "all")]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]

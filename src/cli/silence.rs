@@ -8,7 +8,7 @@ use crate::record::{Millis, Timestamp};
 use crate::store::Store;
 
 use super::explain::parse_time;
-use super::place::{Place, operator, told, wait_for};
+use super::place::{Place, operator, parse_id, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum silence`.
@@ -37,7 +37,7 @@ struct Add {
     /// For how long: 30m, 2h, 7d
     #[arg(long = "for", value_name = "LENGTH", value_parser = parse_length)]
     length: Millis,
-    /// From when on, for work that is planned; now unless told
+    /// From when on, for work that is planned; now unless told. Where that is past, it ends so long after it
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     from: Option<Timestamp>,
     /// Why
@@ -65,6 +65,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct End {
     /// The silence's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
