@@ -289,7 +289,10 @@ mod tests {
     #[tokio::test]
     async fn a_heartbeat_that_nobody_asked_for_has_no_time() {
         let page = async |meters: &Meters| {
-            meters.page(&Status::default(), &Model::default(), Timestamp(0)).await.unwrap()
+            let rules = [("burst".to_owned(), RuleStatus::default())].into();
+            let status =
+                Status { rules_by_tenant: [("default".to_owned(), rules)].into(), ..Status::default() };
+            meters.page(&status, &Model::default(), Timestamp(0)).await.unwrap()
         };
         let meters = Meters::default();
         assert!(!page(&meters).await.contains("heartbeat"));
