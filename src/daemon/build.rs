@@ -281,8 +281,12 @@ fn rules(config: &Config, receivers: &[String], last: Option<&GenerationText>) -
     let (mut texts, mut told) = config::rules::texts(&config.rules)?;
     let (mut documents, unreadable) = config::rules::sigma(&config.sigma)?;
     if let Some(last) = last {
-        told.iter().for_each(|broken| put_back(&mut texts, &last.rules, broken));
-        unreadable.iter().for_each(|broken| put_back(&mut documents, &last.sigma, broken));
+        for broken in &told {
+            put_back(&mut texts, &last.rules, broken);
+        }
+        for broken in &unreadable {
+            put_back(&mut documents, &last.sigma, broken);
+        }
     }
     let no_texts: Vec<String> = told.iter().map(|broken| broken.file.clone()).collect();
     told.extend(unreadable);

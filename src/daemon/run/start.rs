@@ -264,6 +264,8 @@ impl Daemon {
             for built in &receivers {
                 let shown = status.receivers.entry(built.name.to_string()).or_default();
                 built.kind.name.clone_into(&mut shown.kind);
+                // The new task knows nothing of it, and tries.
+                shown.asked = None;
             }
         });
         self.receivers.clear();
