@@ -212,6 +212,9 @@ fn what(delivery: &Delivery) -> String {
     match &delivery.body {
         Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
         Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
+        Body::Digest(digest) if digest.repeated > 0 => {
+            format!("a digest of {}, {} told again", digest.count, digest.repeated)
+        }
         Body::Digest(digest) => format!("a digest of {}", digest.count),
     }
 }

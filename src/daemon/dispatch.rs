@@ -75,7 +75,7 @@ pub enum Event {
         delivery: DeliveryId,
         /// How grave.
         level: Level,
-        /// How many deliveries it stood for: 1, or those of a digest.
+        /// How many alerts it told of: 1, or those of a digest.
         count: u64,
     },
     /// A delivery became a dead letter.

@@ -164,7 +164,7 @@ fn message(tenant: usize) -> impl Strategy<Value = Delivery> {
         1 => (any::<u64>(), ".{0,9}").prop_map(|(count, because)| {
             let (from, to) = (Timestamp(1), Timestamp(2));
             let (lines, groups) = (Vec::new(), vec![(because.clone(), count)]);
-            Body::Digest(Box::new(Digest { count, lines, others: 0, groups, from, to, titles: Vec::new(), over: 0, because }))
+            Body::Digest(Box::new(Digest { count, repeated: 0, lines, others: 0, groups, from, to, titles: Vec::new(), over: 0, because }))
         }),
     ];
     let held_by = option::of((0..2_u8).prop_map(|id| SilenceId([id; 8])));

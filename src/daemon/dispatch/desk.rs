@@ -237,15 +237,28 @@ impl Desk {
 
     /// What a digest tells of `delivery`.
     async fn member(&self, delivery: &Delivery) -> Result<Member, Ended> {
+        let (alert, again) = match &delivery.body {
+            Body::Alert { id, .. } => (*id, delivery.terms.again),
+            Body::Digest(_) => (AlertId(delivery.id.0), false),
+        };
         let missing = || Member {
+            alert,
             rule: delivery.rule.clone(),
             level: delivery.level,
             group: String::new(),
             title: String::new(),
+            fired: delivery.created,
             at: delivery.created,
             over: false,
+            again,
         };
-        Ok(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)))
+        let Some(told) = self.told(delivery).await? else { return Ok(missing()) };
+        let member = Member { again, ..Member::of(&told) };
+        if told.revision == 1 {
+            return Ok(member);
+        }
+        let fired = self.kept(delivery, alert).await?.map_or(member.fired, |kept| kept.fired.at);
+        Ok(Member { fired, ..member })
     }
 
     /// What becomes of one delivery that is due, before any limit is asked.
@@ -559,6 +572,9 @@ fn next_repeat(delivery: &Delivery, alert: AlertId, every: Millis) -> Delivery {
         id: DeliveryId::of_repeat(&delivery.tenant, &delivery.receiver, alert, nth),
         created: due,
         due,
+        // What held this one back holds no longer.
+        held_by: None,
+        last_reason: None,
         terms: Terms { repeat: Some(every), again: true, ..delivery.terms.clone() },
         ..delivery.clone()
     }
@@ -570,9 +586,9 @@ impl Item {
     }
 
     fn waiting(&self) -> Waiting {
-        let Delivery { id, tenant, rule, level, body, created, .. } = &self.delivery;
+        let Delivery { id, tenant, rule, level, body, created, terms, .. } = &self.delivery;
         let (first, foldable) = match body {
-            Body::Alert { revision, .. } => (*revision == 1, true),
+            Body::Alert { revision, .. } => (*revision == 1 && !terms.again, true),
             Body::Digest(_) => (true, false),
         };
         Waiting {
