@@ -156,6 +156,8 @@ pub const BY_LIMIT: &str = "held back by the limit of ";
 pub const BY_GROUP: &str = "waits for others of its group";
 /// [`Delivery::last_reason`] of an end whose beginning is not told yet.
 pub const BY_ORDER: &str = "waits for what came before it of its alert";
+/// [`Delivery::last_reason`] of what waits for whether others take it.
+pub const BY_ESCALATION: &str = "waits for whether those take it who are told first";
 
 impl Delivery {
     /// Why its receiver was told, or not yet, or never.
@@ -235,6 +237,8 @@ pub struct Terms {
     pub again: bool,
     /// It is told only where none of these was taken when its time comes: an escalation.
     pub unless: Vec<DeliveryId>,
+    /// How long those have for it, from when they could have it.
+    pub after: Millis,
 }
 
 impl Terms {

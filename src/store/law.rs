@@ -129,6 +129,7 @@ fn terms(seed: u32) -> Terms {
         repeat: Some(Millis(i64::from(seed) + 1)),
         again: true,
         unless: vec![DeliveryId([1; 16]), DeliveryId([2; 16])],
+        after: Millis(i64::from(seed)),
     }
 }
 
