@@ -100,12 +100,11 @@ fn each_once(members: &[Member]) -> Vec<Member> {
     let mut places: BTreeMap<AlertId, usize> = BTreeMap::new();
     let mut once: Vec<Member> = Vec::new();
     for member in members {
-        match places.get(&member.alert) {
-            Some(place) => once[*place] = member.clone(),
-            None => {
-                places.insert(member.alert, once.len());
-                once.push(member.clone());
-            }
+        if let Some(place) = places.get(&member.alert) {
+            once[*place] = member.clone();
+        } else {
+            places.insert(member.alert, once.len());
+            once.push(member.clone());
         }
     }
     once

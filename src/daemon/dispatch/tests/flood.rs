@@ -461,14 +461,13 @@ async fn what_is_told_again_is_no_other_alert_and_goes_after_what_is_new() {
 
 /// `alert`, of which `soc` was told, and is to be told every four hours from now on.
 fn owed_again(alert: &Alert) -> Vec<Change> {
-    let again = |change| match change {
-        Change::Owed(first) => {
-            let terms = Terms { repeat: Some(Millis::hours(4)), again: true, ..Terms::default() };
-            Change::Owed(Box::new(Delivery { terms, ..*first }))
+    let mut changes = owed(alert, "soc", NOW);
+    for change in &mut changes {
+        if let Change::Owed(first) = change {
+            first.terms = Terms { repeat: Some(Millis::hours(4)), again: true, ..Terms::default() };
         }
-        other => other,
-    };
-    owed(alert, "soc", NOW).into_iter().map(again).collect()
+    }
+    changes
 }
 
 #[tokio::test]
