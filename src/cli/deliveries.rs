@@ -9,7 +9,7 @@ use crate::record::Timestamp;
 use crate::route::{Body, Delivery, ReceiverName, Standing};
 use crate::store::{DeliveryQuery, Store};
 
-use super::place::{Place, parse_id, told, wait_for};
+use super::place::{Place, parse_id, tenant, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Deliveries that are shown with the digest that is told in their place.
@@ -41,6 +41,9 @@ enum What {
 struct List {
     #[command(flatten)]
     place: Place,
+    /// Only those of this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
     /// Only those to this receiver
     #[arg(long, value_name = "NAME")]
     receiver: Option<ReceiverName>,
@@ -122,14 +125,17 @@ impl Deliveries {
 impl List {
     fn run(self) -> Result<Exit, Failure> {
         let (store, times) = (self.place.look()?, self.place.times()?);
-        let query = DeliveryQuery {
-            receiver: self.receiver.clone(),
-            states: self.state,
-            newest_first: true,
-            most: self.most,
-            ..DeliveryQuery::default()
-        };
-        let found = wait_for(async { Ok(store.deliveries(query).await?) })?;
+        let found = wait_for(async {
+            let query = DeliveryQuery {
+                tenant: tenant(&store, self.tenant.as_deref()).await?,
+                receiver: self.receiver.clone(),
+                states: self.state,
+                newest_first: true,
+                most: self.most,
+                ..DeliveryQuery::default()
+            };
+            Ok(store.deliveries(query).await?)
+        })?;
         let now = Clock::wall().now();
         for delivery in &found {
             match self.output {

@@ -27,7 +27,7 @@ use super::feed::{Fed, FileArguments};
 use super::load::{GeoArguments, Known, Loaded, RuleArguments};
 use super::when::When;
 use super::{Exit, Failure, Output, show};
-use gathering::{Cut, Gathered, Gathering, Sought};
+use gathering::{Asked, Cut, Gathered, Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
@@ -132,6 +132,12 @@ struct Explanation {
     record: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<Why>,
+    /// What was asked of the group when it fired, as its alert tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<serde_json::Map<String, Json>>,
+    /// And what was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual: Option<serde_json::Map<String, Json>>,
     before: Vec<Before>,
     /// Hits up to then that are of no group, where this one did not fire: they may have been expected in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +168,7 @@ impl Explain {
         }
         let mut ids = loaded.rules.iter().map(|rule| rule.rule().id());
         let mut rule = ids.find(|id| id.as_str() == self.asked).cloned();
+        let mut alert = None;
         if rule.is_none() && loaded.failed.contains(&self.asked) {
             loaded.complain();
             self.tell(&self.not_loaded())?;
@@ -180,7 +187,7 @@ impl Explain {
                     let (asked, rule) = (self.asked.clone(), fired.rule);
                     return Err(ExplainError::OfAlert { asked, given, rule }.into());
                 }
-                self.at = Some(fired.at);
+                (self.at, alert) = (Some(fired.at), Some((fired.id, fired.tip)));
                 self.group = fired
                     .group
                     .into_iter()
@@ -198,12 +205,13 @@ impl Explain {
         let keys = self.keys(&rule, &generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&rule);
-        let gather = |key| Gathering::new(&generation, number, key, at);
+        let asked = Asked { at, alert };
+        let gather = |key| Gathering::new(&generation, number, key, asked);
         let cut = self.cut(&generation.programs.list[number]).map(Cut::new);
         let mut gathered = Gathered { likely: keys.into_iter().map(gather).collect(), cut };
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathered)?;
         let Some(gathering) = gathered.meant()? else { return Err(ExplainError::NoGroups(rule).into()) };
-        let mut explanation = gathering.explain(rule.as_str(), at);
+        let mut explanation = gathering.explain(rule.as_str());
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
         }
@@ -343,6 +351,8 @@ impl Explain {
             at: None,
             record: None,
             matched: None,
+            threshold: None,
+            actual: None,
             before: Vec::new(),
             without_group: None,
             first_of_by: None,
@@ -377,6 +387,16 @@ impl Explanation {
         let verdict = if self.fired { "fired" } else { "did not fire" };
         let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);
         let _ = writeln!(text, "  {}  {}", self.reason, show::safe(&show::squeezed(&self.detail)));
+        for (what, values) in [("asked", &self.threshold), ("found", &self.actual)] {
+            let pairs = values
+                .iter()
+                .flatten()
+                .map(|(name, value)| format!("{} {}", show::safe(name), show::each(value)));
+            let pairs = pairs.collect::<Vec<_>>().join(", ");
+            if !pairs.is_empty() {
+                let _ = writeln!(text, "  {what}: {pairs}");
+            }
+        }
         if let (Some(at), Some(record)) = (&self.at, &self.record) {
             let _ = writeln!(text, "  record of {at}, {record}");
         }
@@ -384,7 +404,11 @@ impl Explanation {
             tree(&mut text, matched, 1);
         }
         if !self.before.is_empty() {
-            let _ = writeln!(text, "  other records of the group:");
+            let _ = writeln!(
+                text,
+                "  {}:",
+                if self.fired { "records of the group before" } else { "other records of the group" }
+            );
             for before in &self.before {
                 let detail = show::safe(&show::squeezed(&before.detail));
                 let _ = writeln!(text, "    {}  {}  {detail}", before.at, before.reason);

@@ -101,6 +101,7 @@ use crate::record::describe::Describer;
 use crate::record::scan::{Fault, Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Timestamp};
 use crate::source::sort::sort;
+use crate::source::spool::no_file_for;
 use crate::source::{Blocks, Input, NowGuard};
 
 use super::progress::Progress;
@@ -196,14 +197,20 @@ enum FeedError {
     BadFields(PathBuf),
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
-    #[error(
-        "lines of packed files that alerts show cannot be kept on disk; the files can be unpacked first, too"
-    )]
+    #[error("{}", kept_words(.0))]
     Kept(#[source] std::io::Error),
     #[error("lines of packed files that were kept on disk cannot be read")]
     KeptBefore(#[source] std::io::Error),
     #[error("no threads can be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+fn kept_words(error: &std::io::Error) -> String {
+    let what = "to show lines of packed files with their alerts";
+    match no_file_for(what, error) {
+        Some(words) => format!("{words}, or unpack the files first"),
+        None => "lines of packed files that alerts show cannot be kept on disk; the files can be unpacked first, too".to_owned(),
+    }
 }
 
 /// Somebody who looks on.
@@ -322,7 +329,7 @@ impl FileArguments {
             return Err(FeedError::TooManyFiles(paths_read.len()).into());
         }
         let (facts, origin) = (engine.generation().facts.clone(), origin.clone());
-        let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Vec<_>>();
         // What is remembered of rows ends with the process, so that marks of them will do.
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let columns = engine.generation().columns.clone();

@@ -103,11 +103,23 @@ impl Place {
         }
         let declared =
             self.configuration().map(|path| crate::daemon::build::declared_of(&path)).transpose()?;
-        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared, receivers: None };
+        let receivers =
+            self.configuration().map(|path| crate::daemon::build::receivers_of(&path)).transpose()?;
+        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared, receivers };
         match clerk.carry_out(order).await? {
             Some(reply) => Ok(reply),
             None => Err(PlaceError::NotRunning(path).into()),
         }
+    }
+}
+
+/// The tenant that is asked for, Larum itself too; none where none is.
+pub async fn tenant(store: &Sqlite, asked: Option<&str>) -> Result<Option<Arc<str>>, Failure> {
+    let Some(asked) = asked else { return Ok(None) };
+    let tenants = store.tenants().await?;
+    match tenants.iter().find(|tenant| &***tenant == asked) {
+        Some(tenant) => Ok(Some(tenant.clone())),
+        None => Err(NoTenant::new(asked, tenants.iter().map(|tenant| &**tenant)).into()),
     }
 }
 

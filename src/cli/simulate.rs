@@ -207,7 +207,7 @@ pub fn world_of(seed: u64, files: &[PathBuf]) -> Result<World, Failure> {
     let mut world = World::new(seed);
     for path in files {
         let mut bad = Vec::new();
-        for block in Input::open(path)?.blocks()? {
+        for block in Input::open(path).blocks()? {
             let block = block?;
             for line in block.bytes.split(|byte| *byte == b'\n') {
                 let line = String::from_utf8_lossy(line);

@@ -1,5 +1,6 @@
 //! `larum status`: whether the daemon sees and tells; exit 1 when it is blind.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::daemon::control::{self, NoReply};
@@ -87,6 +88,9 @@ fn text(status: &Status) -> String {
     for (name, receiver) in &status.receivers {
         let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver, times));
     }
+    for (name, states) in &status.receivers_gone {
+        let _ = writeln!(text, "  {}  {}", show::safe(name), gone_words(name, states));
+    }
     text.push_str("rules");
     if !status.rules_by_tenant.is_empty() {
         let tenants: Vec<&str> = status.rules_by_tenant.keys().map(String::as_str).collect();
@@ -142,7 +146,7 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
     if let Some(newest) = lane.newest {
         words.push(format!("newest row {}", times.at(newest)));
     }
-    words.push(many(lane.rows, "row"));
+    words.push(format!("{} since the start", many(lane.rows, "row")));
     if let Some(late) = lane.lateness {
         words.push(format!(
             "late by {}, at most {}, settles {}",
@@ -156,7 +160,7 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
     }
     if lane.quarantined > 0 {
         words.push(format!(
-            "{} set aside: no records (`larum quarantine` shows them)",
+            "{} set aside since the start: no records (`larum quarantine` shows them)",
             many(lane.quarantined, "row")
         ));
     }
@@ -200,19 +204,47 @@ fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
     words.join(" · ")
 }
 
+/// What is left for a receiver that the configuration has no more, and what to do about it.
+fn gone_words(name: &str, states: &BTreeMap<String, u64>) -> String {
+    let name = show::safe(name);
+    let mut words = vec!["not configured any more".to_owned()];
+    words.extend(states.iter().map(|(state, count)| format!("{count} {state}")));
+    format!(
+        "{}: `larum deliveries --receiver {name} --state dead` lists them; with a receiver of that name `larum \
+         deliveries redrive --receiver {name}` sends them, and `larum deliveries discard --all --receiver {name} \
+         --because TEXT` puts them aside",
+        words.join(" · ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dead_letters_of_a_receiver_that_is_gone_are_said_with_the_way_out() {
+        let states = BTreeMap::from([("dead".to_owned(), 3)]);
+        let receivers_gone = BTreeMap::from([("old".to_owned(), states)]);
+        let text = text(&Status { receivers_gone, ..Status::default() });
+        assert_eq!(
+            text.lines().find(|line| line.contains("old")),
+            Some(
+                "  old  not configured any more · 3 dead: `larum deliveries --receiver old --state dead` lists them; with a \
+                 receiver of that name `larum deliveries redrive --receiver old` sends them, and `larum deliveries discard \
+                 --all --receiver old --because TEXT` puts them aside"
+            )
+        );
+    }
 
     #[test]
     fn a_reading_of_a_clock_that_was_ahead_is_not_told_as_an_age() {
         let at = |seconds: i64| Timestamp(1_767_603_600_000 + seconds * 1_000);
         let lane = LaneStatus { read_at: Some(at(0)), ..LaneStatus::default() };
         let words = |now: Timestamp| lane_words(&lane, Some(now), show::Times::UTC);
-        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows");
+        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows since the start");
         assert_eq!(
             words(at(-17_950)),
-            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows"
+            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows since the start"
         );
     }
 

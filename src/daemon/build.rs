@@ -17,6 +17,7 @@ use crate::config::geo::{Geo, GeoFile, GeoKind};
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
 use crate::record::scan::Provenance;
+use crate::route::ReceiverName;
 use crate::rule::decode::Options;
 use crate::rule::lists::ListText;
 use crate::rule::problem::{Problems, safe_path};
@@ -99,6 +100,11 @@ pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
 /// The fields that its sources declare, whatever else is wrong with it.
 pub fn declared_of(path: &Path) -> Result<Vec<String>, BuildError> {
     Ok(look_at(path)?.declared)
+}
+
+/// The receivers that it names, whatever else is wrong with it.
+pub fn receivers_of(path: &Path) -> Result<Vec<ReceiverName>, BuildError> {
+    Ok(look_at(path)?.receivers.into_iter().map(|receiver| receiver.name).collect())
 }
 
 /// The zone of times that it has shown, whatever else is wrong with it.

@@ -84,6 +84,8 @@ pub enum Event {
         receiver: ReceiverName,
         /// Which.
         delivery: DeliveryId,
+        /// What it tells: an alert by its id, or a digest of so many.
+        tells: String,
         /// How grave.
         level: Level,
         /// Why.

@@ -254,20 +254,23 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
     }
 
     async fn redrive(&self, id: Option<&str>, receiver: Option<&str>) -> Result<Reply, StoreError> {
-        let found = self.deliveries(id, receiver, &["dead", "discarded", "waiting"], &["dead"]).await?;
-        let mut found = match found {
+        let (all, states) = (id.is_none() && receiver.is_none(), ["dead", "discarded", "waiting"]);
+        let found = match &self.receivers {
+            // Of all, those that somebody would send.
+            Some(known) if all => Ok(self.dead_of(known).await?),
+            Some(_) | None => self.deliveries(id, receiver, &states, &["dead"]).await?,
+        };
+        let found = match found {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
         };
         let is_gone =
             |name: &ReceiverName| self.receivers.as_ref().is_some_and(|known| !known.contains(name));
-        if id.is_none() && receiver.is_none() {
-            // Of all, those that somebody would send.
-            found.retain(|delivery| !is_gone(&delivery.receiver));
-        } else if let Some(gone) = found.iter().find(|delivery| is_gone(&delivery.receiver)) {
+        if let Some(gone) = found.iter().find(|delivery| is_gone(&delivery.receiver)) {
             let words = format!("receiver `{}` is not configured: nobody would send it", gone.receiver);
             return Ok(Reply::Refused(words));
         }
+        let left = if all { self.left_dead().await? } else { String::new() };
         if let Some(held) = found.iter().find_map(|delivery| Some((delivery.id, delivery.held_by?)))
             && found.iter().any(|delivery| delivery.standing == Standing::Waiting)
         {
@@ -292,7 +295,53 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             held_by: None,
             ..delivery
         };
-        self.change_all(found, again, "owed again").await
+        Ok(match self.change_all(found, again, "owed again").await? {
+            Reply::Done(words) => Reply::Done(format!("{words}{left}")),
+            other @ (Reply::Refused(_) | Reply::Status(_)) => other,
+        })
+    }
+
+    /// Dead deliveries to these receivers.
+    async fn dead_of(&self, receivers: &[ReceiverName]) -> Result<Vec<Delivery>, StoreError> {
+        let mut found = Vec::new();
+        for receiver in receivers {
+            let query = DeliveryQuery {
+                receiver: Some(receiver.clone()),
+                states: vec!["dead".to_owned()],
+                most: MAX_AT_ONCE - found.len(),
+                ..DeliveryQuery::default()
+            };
+            found.extend(self.store.deliveries(query).await?);
+        }
+        Ok(found)
+    }
+
+    /// What stays dead because its receiver is not configured any more, in words.
+    async fn left_dead(&self) -> Result<String, StoreError> {
+        let Some(known) = &self.receivers else { return Ok(String::new()) };
+        let deliveries = self.store.holdings().await?.deliveries;
+        let gone = deliveries.iter().filter(|(name, _)| !known.iter().any(|known| known.as_str() == *name));
+        let dead = gone.filter_map(|(name, states)| Some((name, *states.get("dead")?)));
+        let left: Vec<String> = dead
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} to `{name}`"))
+            .collect();
+        Ok(if left.is_empty() {
+            String::new()
+        } else {
+            format!("; left dead, for their receivers are not configured: {}", left.join(", "))
+        })
+    }
+
+    /// What is said where neither the configuration nor the store knows a receiver called so.
+    async fn no_such_receiver(&self, name: &ReceiverName) -> Result<Option<Reply>, StoreError> {
+        let kept = self.store.holdings().await?.deliveries;
+        let mut known: Vec<&str> = kept.keys().map(String::as_str).collect();
+        known.extend(self.receivers.iter().flatten().map(ReceiverName::as_str));
+        known.sort_unstable();
+        known.dedup();
+        let is_known = known.contains(&name.as_str());
+        Ok((!is_known).then(|| Reply::Refused(no_receiver(name.as_str(), &known))))
     }
 
     async fn discard(
@@ -324,6 +373,11 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             Ok(receiver) => receiver,
             Err(error) => return Ok(Err(Reply::Refused(error.to_string()))),
         };
+        if let Some(receiver) = &receiver
+            && let Some(refused) = self.no_such_receiver(receiver).await?
+        {
+            return Ok(Err(refused));
+        }
         let words = |states: &[&str]| states.iter().map(|state| (*state).to_owned()).collect();
         let query = DeliveryQuery {
             id: id.map(str::to_owned),
@@ -469,6 +523,13 @@ fn lasts(from: Option<Timestamp>, length: Millis, now: Timestamp) -> Result<(Tim
     Ok((begins, until))
 }
 
+/// What is said where none of `known` receivers is called `name`.
+pub fn no_receiver(name: &str, known: &[&str]) -> String {
+    let near = suggest::nearest(name, known.iter().copied());
+    let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    format!("there is no receiver `{name}`; {hint}known: {}", known.join(", "))
+}
+
 fn not_one(what: &str, id: &str, found: usize) -> Reply {
     Reply::Refused(match found {
         0 => format!("there is no {what} `{id}`"),
@@ -572,7 +633,34 @@ mod tests {
             |receiver: Option<&str>| Order::Redrive { delivery: None, receiver: receiver.map(str::to_owned) };
         let refused = (false, "receiver `gone` is not configured: nobody would send it".to_owned());
         assert_eq!(said(&clerk, &redrive(Some("gone"))).await, refused);
-        assert_eq!(said(&clerk, &redrive(None)).await, (true, "1 delivery owed again".to_owned()));
+        let words = "1 delivery owed again; left dead, for their receivers are not configured: 1 to `gone`";
+        assert_eq!(said(&clerk, &redrive(None)).await, (true, words.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_nobody_knows_is_refused_with_the_one_that_may_be_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let mut clerk = clerk(&store).await;
+        let waiting = crate::store::suite::delivery(1, "gone", 0);
+        store.commit(clerk.fences["default"].clone(), vec![Change::Owed(Box::new(waiting))]).await.unwrap();
+        clerk.receivers = Some(vec!["hook".parse().unwrap()]);
+        let (redrive, discard) = (
+            |receiver: &str| Order::Redrive { delivery: None, receiver: Some(receiver.to_owned()) },
+            |receiver: &str| Order::Discard {
+                delivery: None,
+                receiver: Some(receiver.to_owned()),
+                because: "x".to_owned(),
+            },
+        );
+        for order in [redrive("hok"), discard("hok")] {
+            let words = "there is no receiver `hok`; did you mean `hook`? known: gone, hook";
+            assert_eq!(said(&clerk, &order).await, (false, words.to_owned()));
+        }
+        let words = "there is no receiver `mail`; known: gone, hook";
+        assert_eq!(said(&clerk, &redrive("mail")).await, (false, words.to_owned()));
+        assert_eq!(said(&clerk, &redrive("hook")).await, (true, "0 deliveries owed again".to_owned()));
+        assert_eq!(said(&clerk, &discard("gone")).await, (true, "0 deliveries put aside".to_owned()));
     }
 
     #[tokio::test]

@@ -28,6 +28,10 @@ pub struct Status {
     pub lanes: BTreeMap<String, LaneStatus>,
     /// Receivers by name.
     pub receivers: BTreeMap<String, ReceiverStatus>,
+    /// Receivers that are not configured any more, and what the store still has for them by state: dead letters
+    /// that nobody sends.
+    #[serde(default)]
+    pub receivers_gone: BTreeMap<String, BTreeMap<String, u64>>,
     /// Rules by id, of all tenants together: summed up where the board is read.
     pub rules: Rules,
     /// Rules of each tenant, where there are several.
@@ -110,6 +114,9 @@ pub struct LaneStatus {
     /// Since when it fails.
     #[serde(default, with = "as_text")]
     pub failing_since: Option<Timestamp>,
+    /// What of it cannot be read while the rest is, and why.
+    #[serde(default)]
+    pub broken: Option<String>,
     /// How it failed last.
     pub failure: Option<String>,
     /// What the service said of its limit when it last asked for fewer requests, and when.
@@ -289,6 +296,7 @@ impl Status {
             if let (Some(since), Some(failure)) = (lane.failing_since, &lane.failure) {
                 blind.push(format!("source {name} cannot be read since {}: {failure}", spell(since)));
             }
+            blind.extend(lane.broken.iter().map(|why| format!("a part of source {name} is missing: {why}")));
             if let Some(to) = lane.complete_ahead {
                 blind.push(format!(
                     "source {name} is complete to {}, ahead of the clock: until then its rows come late",

@@ -1,22 +1,27 @@
 //! `larum explain --store`: who was told of an alert that fired, and who was not, and why.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use larum::alert::{Alert, AlertId};
 use larum::daemon::routing::Routing;
+use larum::engine::SourceId;
+use larum::record::scan::{Mapping, Origin};
 use larum::record::{Millis, Timestamp};
 use larum::route::{Delivery, ReceiverName, Route, Routes, SilenceId, Standing};
 use larum::store::sqlite::Sqlite;
-use larum::store::{Change, Store as _};
+use larum::store::{Change, Entry, Event, Lane, Store as _};
 use serde_json::Value as Json;
 
 const RULES: &str = "--rules=rules/failure-burst.yaml";
 
-fn larum(arguments: &[&str]) -> String {
+fn done(arguments: &[&str]) -> Output {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/explain.in");
-    let done =
-        Command::new(env!("CARGO_BIN_EXE_larum")).args(arguments).current_dir(folder).output().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_larum")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn larum(arguments: &[&str]) -> String {
+    let done = done(arguments);
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }
@@ -137,4 +142,72 @@ async fn an_alert_of_which_nobody_is_told_says_why() {
         let shown = larum(&["alerts", "show", &alert.id.to_string(), &store]);
         assert!(shown.ends_with(&format!("    nobody is told{why}\n")), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn commands_tell_tenants_apart_and_whose_a_lane_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let fired = larum(&["replay", RULES, "--output", "json", "logins.ndjson"]);
+    let fired: Alert = serde_json::from_str(fired.lines().next().unwrap()).unwrap();
+    {
+        let store = Sqlite::open(&path).unwrap();
+        for (number, tenant) in [(1, "alpha"), (2, "beta")] {
+            let alert = Alert { id: AlertId([number; 16]), tenant: tenant.into(), ..fired.clone() };
+            let fence = store.fence(alert.tenant.clone()).await.unwrap();
+            let routes =
+                Routes { routes: vec![Route { to: vec!["chat".parse().unwrap()], ..Route::default() }] };
+            let owed = Routing { routes, ..Routing::default() }.owed(&alert, Timestamp(0));
+            let origin = Origin::file(Mapping::default());
+            let lane = Lane { id: SourceId(0), name: format!("{tenant}/in.ndjson"), origin };
+            let known = Entry { seq: 1, at: Timestamp(0), event: Event::Known(lane) };
+            let changes = [Change::Journal(known), Change::Alert(Box::new(alert))];
+            store.commit(fence, changes.into_iter().chain(owed).collect()).await.unwrap();
+        }
+    }
+    let store = format!("--store={}", path.display());
+    let refused = |arguments: &[&str]| {
+        let done = done(&[arguments, &[&store]].concat());
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let of = |tenant: &[&str]| {
+        let deliveries = larum(&[&["deliveries", "--output", "json", &store], tenant].concat());
+        let lines = deliveries.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let mut tenants: Vec<String> =
+            lines.map(|line| line["tenant"].as_str().unwrap().to_owned()).collect();
+        tenants.sort();
+        tenants
+    };
+    assert_eq!(of(&[]), ["alpha", "beta"]);
+    assert_eq!(of(&["--tenant", "beta"]), ["beta"]);
+    assert_eq!(
+        refused(&["deliveries", "--tenant", "gamma"]),
+        (Some(2), "error: there is no tenant `gamma`; there are: alpha, beta\n".to_owned())
+    );
+    assert_eq!(
+        refused(&["rows", "--tenant", "beta", "--lane", "alpha/in.ndjson"]),
+        (
+            Some(2),
+            "error: lane `alpha/in.ndjson` is of tenant `alpha` and not of `beta`; `--tenant alpha` prints its rows\n"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        refused(&["rows", "--tenant", "beta", "--lane", "beta/out"]),
+        (Some(2), "error: the store knows no lane `beta/out`; known: beta/in.ndjson\n".to_owned())
+    );
+}
+
+#[test]
+fn a_restore_beside_a_daemon_says_which_runs_and_must_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("larum.db");
+    let _daemon = Sqlite::open(&path).unwrap();
+    let done = done(&["restore", "backup.db", &format!("--store={}", path.display())]);
+    let words = format!(
+        "error: a daemon (process {}) runs on the store `{}`; stop it first, then restore and start it again\n",
+        std::process::id(),
+        path.display()
+    );
+    assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(2), words));
 }

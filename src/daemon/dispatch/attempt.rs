@@ -313,6 +313,10 @@ impl Desk {
         self.office.events.tell(Event::Dead {
             receiver: delivery.receiver.clone(),
             delivery: delivery.id,
+            tells: match &delivery.body {
+                Body::Alert { id, .. } => format!("alert {id}"),
+                Body::Digest(digest) => format!("a digest of {} messages", digest.count),
+            },
             level: delivery.level,
             reason,
         });

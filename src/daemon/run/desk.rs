@@ -5,7 +5,7 @@ use crate::alert::Alert;
 use crate::daemon::alive;
 use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
-use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::orders::{Clerk, Order, Reply, no_receiver};
 use crate::daemon::own::Kind;
 use crate::daemon::status::{Asked, FailedTry, left_alone};
 use crate::deliver::{Content, Message, Receiver};
@@ -53,9 +53,13 @@ impl Daemon {
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
-                _ = own.tick() => for alert in self.own.due(self.settings.clock.now()) {
-                    self.tell(alert).await;
-                },
+                _ = own.tick() => {
+                    let now = self.settings.clock.now();
+                    self.given_up.others(now);
+                    for alert in self.own.due(now) {
+                        self.tell(alert).await;
+                    }
+                }
                 _ = heart.tick(), if self.heartbeat.is_some() => self.beat().await,
             }
         }
@@ -115,11 +119,11 @@ impl Daemon {
                 // An earlier life may have told that it was paused, or failed.
                 return self.receives(&receiver).await;
             }
-            Event::Dead { receiver, delivery, reason, .. } => Some((
-                Kind::DeadLetter,
-                receiver.clone(),
-                Some(format!("delivery {delivery} to {receiver} is dead: {reason}")),
-            )),
+            Event::Dead { receiver, delivery, tells, reason, .. } => {
+                self.given_up.one(&receiver, delivery, &tells, &reason, now);
+                let text = format!("delivery {delivery} to {receiver} is dead: {reason}");
+                Some((Kind::DeadLetter, receiver, Some(text)))
+            }
             Event::Failing { receiver, reason } => {
                 let text = format!("receiver {receiver} fails, and is tried again by itself: {reason}");
                 self.board.write(|status| {
@@ -347,9 +351,16 @@ impl Daemon {
         status.events_missed = self.own_events.0.missed() + self.dispatch_events.0.missed();
         match self.store.holdings().await {
             Ok(holdings) => {
-                for (receiver, states) in holdings.deliveries {
+                for (receiver, mut states) in holdings.deliveries {
                     if let Some(shown) = status.receivers.get_mut(&receiver) {
                         shown.deliveries = states;
+                        continue;
+                    }
+                    states.retain(|state, count| {
+                        *count > 0 && ["dead", "waiting", "sending"].contains(&&**state)
+                    });
+                    if !states.is_empty() {
+                        status.receivers_gone.insert(receiver, states);
                     }
                 }
             }
@@ -372,7 +383,7 @@ impl Daemon {
         let found = name.parse().ok().and_then(|name: ReceiverName| self.receivers.get_key_value(&name));
         found.map(|(name, receiver)| (name.clone(), receiver.clone())).ok_or_else(|| {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
-            Reply::Refused(format!("there is no receiver `{name}`; known: {}", known.join(", ")))
+            Reply::Refused(no_receiver(name, &known))
         })
     }
 }
