@@ -9,7 +9,7 @@ use crate::record::Timestamp;
 use crate::route::{Body, Delivery, ReceiverName, Standing};
 use crate::store::{DeliveryQuery, Store};
 
-use super::place::{Place, tenant, told, wait_for};
+use super::place::{Place, parse_id, tenant, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Deliveries that are shown with the digest that is told in their place.
@@ -61,6 +61,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Show {
     /// The delivery's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
@@ -72,7 +73,7 @@ struct Show {
 #[derive(Debug, clap::Args)]
 struct Redrive {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present_any = ["all", "receiver"])]
+    #[arg(value_parser = parse_id, required_unless_present_any = ["all", "receiver"])]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]
@@ -87,7 +88,7 @@ struct Redrive {
 #[derive(Debug, clap::Args)]
 struct Discard {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present = "all")]
+    #[arg(value_parser = parse_id, required_unless_present = "all")]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]
@@ -217,6 +218,9 @@ fn what(delivery: &Delivery) -> String {
     match &delivery.body {
         Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
         Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
+        Body::Digest(digest) if digest.repeated > 0 => {
+            format!("a digest of {}, {} told again", digest.count, digest.repeated)
+        }
         Body::Digest(digest) => format!("a digest of {}", digest.count),
     }
 }

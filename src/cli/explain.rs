@@ -25,6 +25,7 @@ use crate::rule::why::Why;
 
 use super::feed::{Fed, FileArguments};
 use super::load::{GeoArguments, Known, Loaded, RuleArguments};
+use super::when::When;
 use super::{Exit, Failure, Output, show};
 use gathering::{Asked, Cut, Gathered, Gathering, Sought};
 
@@ -53,7 +54,10 @@ pub struct Explain {
     group: Vec<(String, String)>,
     /// The time asked about: the last record of the group at or before it is explained. Only the id of
     /// an alert needs none
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long = "at", value_name = "TIME", value_parser = When::parse)]
+    when: Option<When>,
+    /// The moment that is meant
+    #[arg(skip)]
     at: Option<Timestamp>,
     /// A daemon's store: who was told of the alert there, and why not, is told too; no records are read of it
     #[arg(long, value_name = "FILE")]
@@ -74,15 +78,6 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or("write it as field=value, such as user=ana; user= for records without one")?;
     Ok((field.to_owned(), value.to_owned()))
-}
-
-/// A time of the command line.
-pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let day = || Timestamp::parse(&format!("{text}T00:00:00Z"));
-    let time = Timestamp::parse(text).or_else(day);
-    time.ok_or_else(|| {
-        "write it as 2026-01-05T09:08:00Z, or as 2026-01-05 for the begin of that day".to_owned()
-    })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +166,9 @@ impl Explain {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
         let loaded = self.rules.load(&[], &declared, Known::Given)?;
+        if let Some(when) = self.when {
+            self.at = Some(when.within(self.rules.zone()?));
+        }
         let mut ids = loaded.rules.iter().map(|rule| rule.rule().id());
         let mut rule = ids.find(|id| id.as_str() == self.asked).cloned();
         let mut alert = None;

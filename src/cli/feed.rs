@@ -104,8 +104,8 @@ use crate::source::sort::sort;
 use crate::source::spool::no_file_for;
 use crate::source::{Blocks, Input, NowGuard};
 
-use super::explain::parse_time;
 use super::progress::Progress;
+use super::when::When;
 use super::{Failure, show};
 pub use archive::Archive;
 use reader::{Ahead, Judged, Reader, Shared};
@@ -147,7 +147,7 @@ pub struct FileArguments {
     time_field: Option<String>,
     /// Now: records dated more than 5 minutes ahead of it are set aside [default: the newest time
     /// that a second record confirms within 24 hours]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_now)]
     now: Option<Timestamp>,
     /// How far records may be out of order and still be judged in order
     #[arg(long, value_name = "LENGTH", default_value = "60s", value_parser = parse_length)]
@@ -171,6 +171,11 @@ impl Default for FileArguments {
             threads: None,
         }
     }
+}
+
+/// Records of files know no zone: a day is one of UTC.
+fn parse_now(text: &str) -> Result<Timestamp, String> {
+    Ok(When::parse(text)?.within(chrono_tz::UTC))
 }
 
 fn parse_length(text: &str) -> Result<Millis, String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
-use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::orders::{Clerk, NO_ID, Order, Reply};
 use crate::daemon::own::TENANT;
 use crate::daemon::status::NoTenant;
 use crate::store::Store;
@@ -152,6 +152,11 @@ pub fn told(reply: Reply) -> Exit {
         }
         Reply::Status(_) => Exit::Fine,
     }
+}
+
+/// The beginning of an id, which is not empty.
+pub fn parse_id(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err(NO_ID.to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Who is at the keyboard, for what is noted down.

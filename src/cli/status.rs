@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Order, Reply};
-use crate::daemon::status::{FailedTry, LaneStatus, ReceiverStatus, Status, Throttled};
+use crate::daemon::status::{Asked, FailedTry, LaneStatus, ReceiverStatus, Status, Throttled};
 use crate::record::{Millis, Timestamp};
 
 use super::place::{Place, wait_for};
@@ -188,8 +188,15 @@ fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
     words.extend(receiver.delivered_at.iter().map(|at| format!("last delivered {}", times.at(*at))));
     words.extend(receiver.paused.iter().map(|why| format!("paused: {}", show::safe(why))));
     words.extend(receiver.failure.iter().map(|why| format!("failing: {}", show::safe(why))));
-    if let (None, None, Some(FailedTry { reason, next })) =
-        (&receiver.paused, &receiver.failure, &receiver.last_failed)
+    if let Some(Asked { until: Some(until), reason, .. }) = &receiver.asked {
+        words.push(format!(
+            "sent nothing until {}, because it asked for that: {}",
+            times.at(*until),
+            show::safe(reason)
+        ));
+    }
+    if let (None, None, None, Some(FailedTry { reason, next })) =
+        (&receiver.paused, &receiver.failure, &receiver.asked, &receiver.last_failed)
     {
         let next = next.map_or_else(String::new, |at| format!(", the next is at {}", times.at(at)));
         words.push(format!("the last try failed{next}: {}", show::safe(reason)));
@@ -239,6 +246,27 @@ mod tests {
             words(at(-17_950)),
             "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows since the start"
         );
+    }
+
+    #[test]
+    fn a_receiver_that_asked_to_be_left_alone_is_shown_so_and_tells_nobody_is_blind_for_minutes() {
+        let at = Timestamp(1_767_603_600_000);
+        let shown = |minutes: i64| {
+            let until = Some(at + Millis::mins(minutes));
+            let asked = Asked { at: Some(at), until, reason: "try again: 429".to_owned() };
+            ReceiverStatus { kind: "slack".to_owned(), asked: Some(asked), ..ReceiverStatus::default() }
+        };
+        assert_eq!(
+            receiver_words(&shown(20), show::Times::UTC),
+            "slack · sent nothing until 2026-01-05T09:20:00.000Z, because it asked for that: try again: 429"
+        );
+        let blind = |minutes: i64| {
+            let receivers = [("chat".to_owned(), shown(minutes))].into();
+            Status { receivers, ..Status::default() }.blind()
+        };
+        let words = "receiver chat is sent nothing until 2026-01-05T09:20:00.000Z, because it asked for that: try \
+                     again: 429; if it takes messages again, `larum send-test chat` resumes it";
+        assert_eq!((blind(15), blind(20)), (vec![], vec![words.to_owned()]));
     }
 
     #[test]

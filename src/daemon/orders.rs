@@ -55,7 +55,7 @@ pub enum Order {
         tenant: String,
         /// Which: all pairs must hold.
         matches: Vec<(String, String)>,
-        /// From when on; now where it is not told, or is past.
+        /// From when on; now where it is not told.
         #[serde(default)]
         from: Option<Timestamp>,
         /// For how long.
@@ -86,8 +86,13 @@ pub enum Order {
 
 /// Longest silence. Who wants less of a rule for longer changes the rule.
 pub const MAX_SILENCE: Millis = Millis::days(366);
+/// A beginning that is past by so little is now.
+const JUST_NOW: Millis = Millis::mins(1);
 /// Before then every silence begins: times after the year 9999 have no spelling.
 const LAST_BEGINNING: Timestamp = Timestamp(221_845_392_000_000);
+
+/// Why nothing is found by an id without a digit: of one thing alone, it would be the beginning.
+pub const NO_ID: &str = "an id, or the beginning of one, has a digit at least";
 
 impl Order {
     /// Why it cannot be carried out, whatever there is: commands guard against it, and others may order.
@@ -110,6 +115,14 @@ impl Order {
                 } else {
                     None
                 }
+            }
+            Self::Acknowledge { alert: id, .. }
+            | Self::Unsilence { silence: id }
+            | Self::Redrive { delivery: Some(id), .. }
+            | Self::Discard { delivery: Some(id), .. }
+                if id.trim().is_empty() =>
+            {
+                Some(NO_ID.to_owned())
             }
             Self::Backup { path } if path.is_relative() => {
                 Some(format!("`{}` is no whole path: the daemon may stand in another folder", path.display()))
@@ -200,8 +213,11 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
                 self.discard(delivery.as_deref(), receiver.as_deref(), because).await?
             }
             Order::Silence { tenant, matches, from, length, by, because } => {
-                let from = from.map_or(self.now, |from| from.max(self.now));
-                self.silence(tenant, matches, (from, *length), by, because).await?
+                let (from, until) = match lasts(*from, *length, self.now) {
+                    Ok(lasts) => lasts,
+                    Err(why) => return Ok(Some(Reply::Refused(why))),
+                };
+                self.silence(tenant, matches, (from, until), by, because).await?
             }
             Order::Unsilence { silence } => self.unsilence(silence).await?,
             Order::Backup { path } => {
@@ -405,7 +421,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         &self,
         tenant: &str,
         matches: &[(String, String)],
-        (from, length): (Timestamp, Millis),
+        (from, until): (Timestamp, Timestamp),
         by: &str,
         because: &str,
     ) -> Result<Reply, StoreError> {
@@ -417,7 +433,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             tenant: tenant.into(),
             matches: matches.to_vec(),
             from,
-            until: from + length,
+            until,
             by: by.to_owned(),
             because: because.to_owned(),
         };
@@ -490,6 +506,21 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         self.store.commit(fence.clone(), changes).await?;
         Ok(true)
     }
+}
+
+/// From when to when a silence lasts. One whose beginning is past ends when it says, and is refused where
+/// that is past, too.
+fn lasts(from: Option<Timestamp>, length: Millis, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
+    // As long as it takes to give the order.
+    let from = from.unwrap_or(now);
+    let begins = if now - from <= JUST_NOW { from.max(now) } else { from };
+    let until = begins + length;
+    if until <= now {
+        let words =
+            format!("a silence of {length} from {from} on ended at {until}; without `from` it begins now");
+        return Err(words);
+    }
+    Ok((begins, until))
 }
 
 /// What is said where none of `known` receivers is called `name`.
@@ -664,7 +695,8 @@ mod tests {
         ] {
             assert_eq!(said(&clerk, &order).await, (false, words.to_owned()));
         }
-        assert!(said(&clerk, &silence(ana, Some(i64::MIN), MAX_SILENCE, "x")).await.0);
+        assert!(!said(&clerk, &silence(ana, Some(i64::MIN), MAX_SILENCE, "x")).await.0);
+        assert!(said(&clerk, &silence(ana, Some(0), MAX_SILENCE, "x")).await.0);
     }
 
     #[tokio::test]
@@ -710,5 +742,44 @@ mod tests {
         assert_eq!(said(&clerk, &elsewhere).await, (false, words.to_owned()));
         clerk.declared = None;
         assert!(said(&clerk, &order("bagde", "7")).await.0, "nobody knows which fields there are");
+    }
+
+    #[tokio::test]
+    async fn a_silence_that_began_in_the_past_ends_when_it_says_or_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let mut clerk = clerk(&store).await;
+        clerk.now = Timestamp(0) + Millis::hours(100);
+        let order = |from: Timestamp| Order::Silence {
+            tenant: "default".to_owned(),
+            matches: vec![("user".to_owned(), "ana".to_owned())],
+            from: Some(from),
+            length: Millis::hours(2),
+            by: "eve".to_owned(),
+            because: "work".to_owned(),
+        };
+        let (done, words) = said(&clerk, &order(clerk.now - Millis::mins(69))).await;
+        let until = clerk.now + Millis::mins(51);
+        assert!(done && words.ends_with(&format!(" holds until {until}")), "{words}");
+        let words = "a silence of 2h from 1970-01-01T00:00:00.000Z on ended at 1970-01-01T02:00:00.000Z; without \
+                     `from` it begins now";
+        assert_eq!(said(&clerk, &order(Timestamp(0))).await, (false, words.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_an_id_is_not_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let clerk = clerk(&store).await;
+        let (nobody, because) = (String::new, || "x".to_owned());
+        for order in [
+            Order::Acknowledge { alert: nobody(), by: "eve".to_owned() },
+            Order::Redrive { delivery: Some(nobody()), receiver: None },
+            Order::Discard { delivery: Some(nobody()), receiver: None, because: because() },
+            Order::Unsilence { silence: " ".to_owned() },
+        ] {
+            let words = "an id, or the beginning of one, has a digit at least".to_owned();
+            assert_eq!(said(&clerk, &order).await, (false, words), "{order:?}");
+        }
     }
 }

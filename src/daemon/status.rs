@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::record::Timestamp;
+use crate::route::retry::ASKED_LONG;
 use crate::route::{Delivery, Standing};
 use crate::source::Lateness;
 
@@ -182,9 +183,32 @@ pub struct ReceiverStatus {
     pub paused: Option<String>,
     /// How it fails, once several tries in a row did, until one succeeds.
     pub failure: Option<String>,
+    /// Until when it asked to be left alone, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// How its last try failed, from the first one on and whoever made it: an earlier life of the daemon, too.
     #[serde(default)]
     pub last_failed: Option<FailedTry>,
+}
+
+/// A receiver asked to be left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// When it did.
+    #[serde(with = "as_text")]
+    pub at: Option<Timestamp>,
+    /// Until when.
+    #[serde(with = "as_text")]
+    pub until: Option<Timestamp>,
+    /// What it said.
+    pub reason: String,
+}
+
+impl Asked {
+    /// True where it asked for so long that somebody must hear of it.
+    pub fn is_long(&self) -> bool {
+        self.at.zip(self.until).is_some_and(|(at, until)| until - at > ASKED_LONG)
+    }
 }
 
 /// A try that failed.
@@ -237,6 +261,14 @@ impl RuleStatus {
     }
 }
 
+/// What is said of `receiver`, which asked to be left alone, and the way out.
+pub fn left_alone(receiver: &str, until: &str, reason: &str) -> String {
+    format!(
+        "is sent nothing until {until}, because it asked for that: {reason}; if it takes messages again, \
+         `larum send-test {receiver}` resumes it"
+    )
+}
+
 impl Status {
     /// What somebody must mend before the daemon can be trusted to see and to tell; empty when all is well.
     pub fn blind(&self) -> Vec<String> {
@@ -274,6 +306,11 @@ impl Status {
         }
         for (name, receiver) in &self.receivers {
             blind.extend(receiver.paused.iter().map(|why| format!("receiver {name} is paused: {why}")));
+            let asked = receiver.asked.iter().filter(|asked| asked.is_long());
+            blind.extend(asked.filter_map(|Asked { until, reason, .. }| {
+                let until = spell((*until)?);
+                Some(format!("receiver {name} {}", left_alone(name, &until, reason)))
+            }));
         }
         blind.extend(self.rules_off.iter().map(|(file, fault)| format!("{file} does not load: {fault}")));
         blind.extend(self.reload_refused.iter().map(|why| format!("the last reload was refused: {why}")));

@@ -200,6 +200,7 @@ impl Daemon {
                 let folders = [&*built.config.rules, &*built.config.sigma].concat();
                 self.watch = Some(Watch::begin(&files, &folders));
             }
+            self.meters.has_heartbeat(built.heartbeat.is_some());
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);
             self.bury_gone().await?;
@@ -268,6 +269,8 @@ impl Daemon {
             for built in &receivers {
                 let shown = status.receivers.entry(built.name.to_string()).or_default();
                 built.kind.name.clone_into(&mut shown.kind);
+                // The new task knows nothing of it, and tries.
+                shown.asked = None;
             }
         });
         self.receivers.clear();
