@@ -1206,3 +1206,37 @@ fn a_sequence_without_steps_is_told_beside_other_faults() {
         ]
     );
 }
+
+#[test]
+fn an_empty_selection_is_called_that() {
+    for empty in ["", " ''"] {
+        let text = format!("match:\n  failed:{empty}\n  condition: failed\n");
+        assert_eq!(messages(&text), ["the selection `failed` is empty"]);
+    }
+}
+
+#[test]
+fn comparisons_in_the_words_of_others_lead_to_ours() {
+    for (word, ours) in [("ge", "gte"), ("le", "lte")] {
+        let told = told(&format!("match: {{e2e_rtt|{word}: 5}}\n"));
+        assert!(told.contains(&format!("= help: did you mean `{ours}`?")), "{told}");
+    }
+}
+
+#[test]
+fn a_range_that_nothing_is_in_is_doubted() {
+    for (matches, both) in [
+        ("{e2e_rtt|gte: 3, e2e_rtt|lte: 2}", "`e2e_rtt|gte` and `e2e_rtt|lte`"),
+        ("{e2e_rtt|lt: 3, e2e_rtt|gte: 3}", "`e2e_rtt|lt` and `e2e_rtt|gte`"),
+        ("{duration|gt: 2h, duration|lt: 90m, phase: end}", "`duration|gt` and `duration|lt`"),
+    ] {
+        assert_eq!(
+            messages(&format!("match: {matches}\n")),
+            [format!("{both} never hold together")],
+            "{matches}"
+        );
+    }
+    for matches in ["{e2e_rtt|gte: 3, e2e_rtt|lte: 3}", "[{e2e_rtt|gte: 3}, {e2e_rtt|lt: 3}]"] {
+        assert!(messages(&format!("match: {matches}\n")).is_empty(), "{matches}");
+    }
+}
