@@ -1222,21 +1222,3 @@ fn comparisons_in_the_words_of_others_lead_to_ours() {
         assert!(told.contains(&format!("= help: did you mean `{ours}`?")), "{told}");
     }
 }
-
-#[test]
-fn a_range_that_nothing_is_in_is_doubted() {
-    for (matches, both) in [
-        ("{e2e_rtt|gte: 3, e2e_rtt|lte: 2}", "`e2e_rtt|gte` and `e2e_rtt|lte`"),
-        ("{e2e_rtt|lt: 3, e2e_rtt|gte: 3}", "`e2e_rtt|lt` and `e2e_rtt|gte`"),
-        ("{duration|gt: 2h, duration|lt: 90m, phase: end}", "`duration|gt` and `duration|lt`"),
-    ] {
-        assert_eq!(
-            messages(&format!("match: {matches}\n")),
-            [format!("{both} never hold together")],
-            "{matches}"
-        );
-    }
-    for matches in ["{e2e_rtt|gte: 3, e2e_rtt|lte: 3}", "[{e2e_rtt|gte: 3}, {e2e_rtt|lt: 3}]"] {
-        assert!(messages(&format!("match: {matches}\n")).is_empty(), "{matches}");
-    }
-}
