@@ -25,6 +25,7 @@ mod life;
 mod lists;
 mod mail_server;
 mod memory;
+mod mistaken;
 mod mmdb;
 mod models;
 mod operator;
