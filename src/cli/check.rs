@@ -100,7 +100,7 @@ impl Check {
 /// Tells of files of places that cannot be used.
 fn places_of(parts: &Parts, problems: &mut Problems) {
     for (kind, path, at) in &parts.config.geo {
-        if let Err(fault) = GeoFile::read(path, None) {
+        if let Err(fault) = GeoFile::read(*kind, path, None) {
             let message = format!("`{}` cannot be used: {fault}", kind.key());
             problems.error_hint(*at, message, "name a file in MaxMind's format, or take it out");
         }

@@ -372,7 +372,7 @@ fn tell_unread(fed: &Fed) {
         let lines = show::many_of(quarantined, "line");
         show::note(&format!("{lines} made no record; `larum replay` tells which and why"));
     }
-    for warning in [fed.untimed(), fed.empty()].into_iter().flatten() {
+    for warning in [fed.untimed(), fed.empty()].into_iter().flatten().chain(fed.mapped_wrong()) {
         show::note(&format!("warning: {warning}"));
     }
     for failure in &fed.broken {

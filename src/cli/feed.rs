@@ -94,12 +94,15 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::PathBuf;
 
 use crate::config::fields;
+use crate::daemon::clock::Clock;
 use crate::engine::seen::Tally;
 use crate::engine::{Engine, Fresh, Outcome, Scratch};
-use crate::record::batch::{BadRow, Timed};
+use crate::record::batch::{BadRow, Mapped, Timed};
 use crate::record::describe::Describer;
-use crate::record::scan::{Fault, Mapping, Origin, Scanner};
+use crate::record::scan::{Fault, FieldMap, Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Timestamp};
+use crate::rule::keys::one_of;
+use crate::rule::suggest;
 use crate::source::sort::sort;
 use crate::source::spool::no_file_for;
 use crate::source::{Blocks, Input, NowGuard};
@@ -141,8 +144,8 @@ pub struct FileArguments {
     /// How the records' keys are named: a YAML map of our field to theirs
     #[arg(long, value_name = "FILE")]
     fields: Option<PathBuf>,
-    /// The key of the records' event time; with dots, a path [default: the vendor's names, else the
-    /// usual ones of other audit records]
+    /// The key of the records' event time; with dots, a path. A time without a zone is in UTC [default:
+    /// the vendor's names, else the usual ones of other audit records]
     #[arg(long, value_name = "NAME", value_parser = parse_key)]
     time_field: Option<String>,
     /// Now: records dated more than 5 minutes ahead of it are set aside [default: the newest time
@@ -197,6 +200,8 @@ enum FeedError {
     BadFields(PathBuf),
     #[error("too many files: {0}; at most 65535 at a time")]
     TooManyFiles(usize),
+    #[error(transparent)]
+    Twice(#[from] super::Twice),
     #[error("{}", kept_words(.0))]
     Kept(#[source] std::io::Error),
     #[error("lines of packed files that were kept on disk cannot be read")]
@@ -236,6 +241,12 @@ pub struct Fed {
     pub read: u64,
     /// What `--time-field` names, and in how many lines it is the time.
     timed: Option<(String, Timed)>,
+    /// What the field map names, and what became of it.
+    mapped: Vec<(FieldMap, Mapped)>,
+    /// What `--now` says.
+    now: Option<Timestamp>,
+    /// The earliest and the latest time of records that are ahead of now.
+    ahead: Option<[Timestamp; 2]>,
     /// Lines that make no record, by reason: how many, and the first.
     pub quarantined: BTreeMap<String, (u64, BadRow)>,
     /// Records further behind than `settle`.
@@ -289,6 +300,76 @@ impl Fed {
         }
     }
 
+    /// What of the field map is in no line, and what it leaves in a field that has other words.
+    pub fn mapped_wrong(&self) -> impl Iterator<Item = String> {
+        let read_some = self.engine.rows() != Tally::default();
+        self.mapped.iter().filter(move |_| read_some).filter_map(|(map, mapped)| {
+            let (field, key) = (&map.field, show::safe(&map.key));
+            if mapped.there == 0 {
+                return Some(format!(
+                    "no line has `{key}`, which the field map reads `{field}` from; dots make a path"
+                ));
+            }
+            let word = show::safe(mapped.first.as_deref()?);
+            let lines = show::many_of(mapped.strange, "line");
+            let words = field.words();
+            let known = one_of(words);
+            let ours = suggest::nearest(&word, words.iter().copied()).or(words.last().copied())?;
+            Some(format!(
+                "`{field}` is `{word}` in {lines}, and rules know {known}: translate it ({field}: {{from: {key}, values: {{{word}: {ours}}}}})"
+            ))
+        })
+    }
+
+    /// What there is to do about records that are ahead of now.
+    pub fn to_now(&self) -> String {
+        let Some(now) = self.now else {
+            // Who runs this lives now: what is dated later is wrong.
+            let clock = Clock::wall().now();
+            let right = self.ahead.into_iter().flat_map(|[first, last]| [last, first]);
+            let confirmed = "now is the newest time that a second record confirms";
+            return match right.into_iter().find(|dated| *dated <= clock) {
+                Some(dated) => format!("{confirmed}; if the date is right, give --now {dated}"),
+                None => format!("{confirmed}, or --now"),
+            };
+        };
+        format!("now is {now}, as --now says")
+    }
+
+    /// Why no line made a record, if none did.
+    pub fn made_nothing(&self) -> Option<String> {
+        if self.read == 0 || self.engine.rows() != Tally::default() {
+            return None;
+        }
+        const LINES: &str = "one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
+        let faults: Vec<&Fault> = self.quarantined.values().map(|(_, bad)| &bad.fault).collect();
+        let why = match *faults.as_slice() {
+            // How those are told is told with them.
+            [Fault::NoTime] => String::new(),
+            [Fault::UnreadableTime(_)] => {
+                let way_out = self.without_time().map(|way_out| format!("; {way_out}"));
+                format!(": no time can be read{}", way_out.unwrap_or_default())
+            }
+            [Fault::Future { .. }] => match self.now {
+                Some(now) => format!(": all are dated ahead of --now, {now}"),
+                None => format!(": all are dated ahead of now; {}", self.to_now()),
+            },
+            [Fault::Page(key)] => {
+                format!(": each is a page of rows; `jq -c '.{key}[]'` makes lines of them")
+            }
+            [Fault::TooLong] => format!(": all are longer than 4 MiB; {LINES}"),
+            [Fault::NotJson { .. } | Fault::NotObject | Fault::NotUtf8]
+            | [
+                Fault::NotJson { .. } | Fault::NotObject | Fault::NotUtf8,
+                Fault::NotJson { .. } | Fault::NotObject | Fault::NotUtf8,
+            ] => {
+                format!("; {LINES}")
+            }
+            _ => ", for the reasons above".to_owned(),
+        };
+        Some(format!("no line made a record{why}"))
+    }
+
     /// That there was nothing to read.
     pub fn empty(&self) -> Option<String> {
         if self.read > 0 || !self.broken.is_empty() {
@@ -328,6 +409,7 @@ impl FileArguments {
         if paths_read.len() > usize::from(u16::MAX) {
             return Err(FeedError::TooManyFiles(paths_read.len()).into());
         }
+        super::once(paths_read).map_err(FeedError::Twice)?;
         let (facts, origin) = (engine.generation().facts.clone(), origin.clone());
         let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Vec<_>>();
         // What is remembered of rows ends with the process, so that marks of them will do.
@@ -371,12 +453,27 @@ impl FileArguments {
         pool.install(|| rayon::scope_fifo(|scope| reader.run(&readings, &mut files, scope, &mut progress)));
         progress.finish();
         drop(readings);
-        let Reader { engine, read, timed, quarantined, disordered, broken, .. } = reader;
+        let Reader { engine, read, timed, mapped, ahead, quarantined, disordered, broken, .. } = reader;
+        let mapped = origin.mapping.fields.iter().cloned().zip(mapped).collect();
         let timed = self.time_field.clone().map(|name| (name, timed));
         let sorted = sorted.is_some();
         let archive = Archive { inputs, describer: Describer::new(facts, origin), paths, kept: None, sorted };
         let files = paths_read.to_vec();
-        Ok(Fed { engine, archive, files, read, timed, quarantined, disordered, broken, pool })
+        let now = self.now;
+        Ok(Fed {
+            engine,
+            archive,
+            files,
+            read,
+            timed,
+            mapped,
+            now,
+            ahead,
+            quarantined,
+            disordered,
+            broken,
+            pool,
+        })
     }
 }
 

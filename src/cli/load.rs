@@ -137,7 +137,7 @@ impl RuleArguments {
         let file = |kind: GeoKind, given: Option<&PathBuf>| -> Result<Option<Arc<GeoFile>>, Failure> {
             let named = config.iter().flat_map(|config| &config.geo).find(|(other, ..)| *other == kind);
             let Some(path) = given.or(named.map(|(_, path, _)| path)) else { return Ok(None) };
-            let read = GeoFile::read(path, None);
+            let read = GeoFile::read(kind, path, None);
             Ok(Some(read.map_err(|fault| LoadError::Geo { path: path.clone(), fault })?))
         };
         let city = file(GeoKind::City, geo.geo_city.as_ref())?;

@@ -36,6 +36,7 @@ mod status;
 mod test;
 mod when;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -174,6 +175,17 @@ pub fn main() -> ExitCode {
             Exit::CouldNotRun.into()
         }
     }
+}
+
+/// Standard input is named more than once.
+#[derive(Debug, thiserror::Error)]
+#[error("`-` is given twice, and standard input can be read once: name it once")]
+struct Twice;
+
+/// Whether `paths` name standard input at most once.
+fn once<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Twice> {
+    let is_stdin = |path: &&PathBuf| matches!(path.to_str(), Some("-" | "/dev/stdin"));
+    if paths.into_iter().filter(is_stdin).count() > 1 { Err(Twice) } else { Ok(()) }
 }
 
 /// The arguments; where they have a fault, it is told and the process ends. What is told names them, and an

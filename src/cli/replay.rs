@@ -16,7 +16,7 @@ use crate::config::Secrets;
 use crate::daemon::build;
 
 use crate::alert::{Alert, AlertId, Draft};
-use crate::engine::{Counters, Engine, Generation, Note, Outcome, links, seen, tell};
+use crate::engine::{Counters, Engine, Generation, Note, Outcome, links, tell};
 use crate::record::RuleId;
 use crate::record::scan::{Fault, Origin, Provenance};
 
@@ -46,7 +46,7 @@ pub struct Replay {
     store: Option<PathBuf>,
     /// Feed the store's journal again as it was taken in, with the rules that were in force: gives the
     /// alerts that the daemon kept, byte for byte
-    #[arg(long, requires = "store")]
+    #[arg(long, requires = "store", conflicts_with = "files")]
     as_seen: bool,
     /// Lend the files' rows the identity of a lane of the daemon, `SOURCE/ENDPOINT`, so that ids are
     /// those that the daemon gives
@@ -157,11 +157,8 @@ impl Replay {
         let (drafts, threads) = (drafts.in_order()?, fed.pool.current_num_threads());
         let alerts = fed.pool.install(|| print(&teller, drafts, threads))?;
         summary(&fed, &notes, &alerts, begun.elapsed());
-        if fed.read > 0 && fed.engine.rows() == seen::Tally::default() {
-            // What has no time was read, and is told with the way out above.
-            let timeless = fed.quarantined.contains_key(Fault::NoTime.reason());
-            let wanted = "; one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
-            show::note(&format!("error: no line made a record{}", if timeless { "" } else { wanted }));
+        if let Some(why) = fed.made_nothing() {
+            show::note(&format!("error: {why}"));
             return Ok(Exit::CouldNotRun);
         }
         Ok(if fed.broken.is_empty() { exit } else { Exit::CouldNotRun })
@@ -375,10 +372,13 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         let mut detail = if fault == *reason { String::new() } else { format!(": {fault}") };
         match first.fault {
             Fault::Future { .. } => {
-                detail.push_str("; now is the newest time that a second record confirms, or --now");
+                let _ = write!(detail, "; {}", fed.to_now());
             }
             Fault::NoTime => {
                 detail.extend(fed.without_time().map(|way_out| format!("; {way_out}")));
+            }
+            Fault::Page(key) => {
+                let _ = write!(detail, "; `jq -c '.{key}[]'` makes lines of them");
             }
             Fault::NotJson { .. }
             | Fault::NotObject
@@ -392,7 +392,7 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
         show::note(&format!("quarantined: {lines}, {reason}; the first in {place}{detail}"));
         show::note(&format!("    {}", show::safe(&first.excerpt.chars().take(160).collect::<String>())));
     }
-    for warning in [fed.untimed(), fed.empty()].into_iter().flatten() {
+    for warning in [fed.untimed(), fed.empty()].into_iter().flatten().chain(fed.mapped_wrong()) {
         show::note(&format!("warning: {warning}"));
     }
     if fed.disordered > 0 {
@@ -412,7 +412,8 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
             .flat_map(|program| &program.heard_by)
             .map(|number| programs[*number].rule.id().as_str())
             .collect();
-        rule_summary(rule, &counters, alerts.get(rule).copied().unwrap_or(0), &heard);
+        let counts = program.is_some_and(|program| program.verb.only_counts());
+        rule_summary(rule, &counters, alerts.get(rule).copied().unwrap_or(0), &heard, counts);
     }
     let detections = links::only_read(generation.rules().map(|rule| &**rule));
     if !detections.is_empty() {
@@ -428,10 +429,13 @@ fn summary(fed: &Fed, notes: &[Note], alerts: &BTreeMap<RuleId, u64>, took: std:
     }
 }
 
-fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&str]) {
+fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&str], counts: bool) {
     let mut line =
         format!("{rule}: {}, {}", show::many_of(alerts, "alert"), show::many_of(counters.hits, "hit"));
     let hits = |count: u64| show::thousands(count);
+    // What only a late record would have looked back on is missed by nobody where none came.
+    let early = if counters.late == 0 { counters.dropped_early } else { 0 };
+    let missed = counters.records_dropped.saturating_sub(early);
     for (count, many, what) in [
         (counters.group_field_missing, hits(counters.group_field_missing), " without a group"),
         (counters.value_missing, hits(counters.value_missing), " without the value"),
@@ -440,9 +444,13 @@ fn rule_summary(rule: &RuleId, counters: &Counters, alerts: u64, heard_by: &[&st
         (counters.too_late, hits(counters.too_late), " too late"),
         (counters.groups_evicted, show::many_of(counters.groups_evicted, "group"), " evicted"),
         (
-            counters.records_dropped,
-            show::many_of(counters.records_dropped, "record"),
-            " dropped from full groups",
+            missed,
+            show::many_of(missed, "record"),
+            if counts {
+                " left windows that were full: it counts 10 000 and no more"
+            } else {
+                " left windows that were full: it may have missed or misjudged some"
+            },
         ),
         (
             counters.values_dropped,

@@ -19,6 +19,9 @@ use super::{Exit, Failure, Output, show};
 /// How long after its last act an alert by its group alone is still an attack's.
 const SOON: Millis = Millis::hours(1);
 
+/// What else a receiver keeps, by its first key.
+const OTHERS: [&str; 3] = ["digest", "probe", "watchdog"];
+
 /// Arguments of `larum score`.
 #[derive(Debug, clap::Args)]
 pub struct Score {
@@ -117,20 +120,32 @@ struct Truth {
 
 impl Score {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        super::once([&self.truth, &self.alerts])?;
         let mut truth = Truth::read(&self.truth)?;
-        let mut alerts = 0;
-        each_line(&self.alerts, |line| {
+        let (mut alerts, mut known, mut strange) = (0, false, None);
+        let read = each_line(&self.alerts, |line| {
             // Digests and the like stand among what a receiver keeps; they are no alerts.
-            let Ok(alert) = serde_json::from_str::<Alert>(line) else {
-                return serde_json::from_str::<Map<String, Value>>(line).map(drop);
+            let alert = match serde_json::from_str::<Alert>(line) {
+                Ok(alert) => alert,
+                Err(fault) => {
+                    let other = serde_json::from_str::<Map<String, Value>>(line)?;
+                    known |= OTHERS.iter().any(|key| other.contains_key(*key));
+                    strange.get_or_insert(fault);
+                    return Ok(());
+                }
             };
+            known = true;
             if alert.revision == 1 {
                 alerts += 1;
                 truth.judge(&alert);
             }
             Ok(())
-        })?
-        .map_err(|why| BadFile {
+        })?;
+        let read = read.and_then(|()| match strange.filter(|_| !known) {
+            Some(fault) => Err(format!("line 1 is no alert: {}", told(&fault))),
+            None => Ok(()),
+        });
+        read.map_err(|why| BadFile {
             path: self.alerts.clone(),
             what: "list of alerts",
             why,
@@ -158,9 +173,7 @@ fn each_line(
             if !line.trim().is_empty()
                 && let Err(error) = heed(line)
             {
-                let error = error.to_string();
-                let fault = error.split(" at line").next().unwrap_or_default();
-                return Ok(Err(format!("line {number} cannot be read: {}", show::safe(fault))));
+                return Ok(Err(format!("line {number} cannot be read: {}", told(&error))));
             }
         }
         if let Some(fault) = block.faults.first() {
@@ -168,6 +181,11 @@ fn each_line(
         }
     }
     Ok(Ok(()))
+}
+
+/// What is wrong with a line, without its place.
+fn told(fault: &serde_json::Error) -> String {
+    show::safe(fault.to_string().split(" at line").next().unwrap_or_default())
 }
 
 impl Truth {

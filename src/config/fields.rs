@@ -9,7 +9,7 @@ use crate::record::FieldName;
 use crate::record::field::VOCABULARY;
 use crate::record::scan::{FieldMap, Mapping};
 use crate::rule::keys::{Language, MapDoc, Open, Takes, may, need};
-use crate::rule::problem::Problems;
+use crate::rule::problem::{Problems, Span};
 use crate::rule::suggest;
 use crate::rule::yaml::{self, Entry, Kind, Node};
 
@@ -107,6 +107,8 @@ fn field(entry: &Entry, problems: &mut Problems) -> Option<FieldMap> {
     {
         let message = format!("`{name}` is no field that rules know; the map declares it");
         problems.warn(entry.key.span, message, format!("did you mean `{near}`?"));
+    } else {
+        tell_turned(entry, name, problems);
     }
     let (key, values) = match &entry.value.kind {
         Kind::Scalar(scalar) => {
@@ -125,18 +127,41 @@ fn field(entry: &Entry, problems: &mut Problems) -> Option<FieldMap> {
         problems.error_hint(entry.key.span, message, format!("write `{name}: account`"));
         return None;
     }
-    Some(FieldMap { field: FieldName::declared(name), key, values })
+    let field = FieldName::declared(name);
+    for (word, span) in &values {
+        if let Some((message, hint)) = suggest::never(&field, &word.1) {
+            problems.warn(*span, message, hint);
+        }
+    }
+    let values = values.into_iter().map(|(word, _)| word).collect();
+    Some(FieldMap { field, key, values })
 }
 
+/// Warns of an entry that names what rules know where theirs stands, and theirs where ours does.
+fn tell_turned(entry: &Entry, name: &str, problems: &mut Problems) {
+    let Some(key) = entry.value.scalar().map(|scalar| scalar.text.trim()) else { return };
+    if FieldName::resolve(name).is_none() && VOCABULARY.iter().any(|info| info.name == key) {
+        let message =
+            format!("`{name}` is no field that rules know, and `{key}`, which it is read from, is one");
+        let hint = format!("our field comes first: did you mean `{key}: {name}`?");
+        problems.warn(entry.key.span, message, hint);
+    }
+}
+
+/// Their word and ours, and where ours stands.
+type Word = ((String, String), Span);
+
 /// `{from: status, values: {failed: failure}}`
-fn full(entry: &Entry, problems: &mut Problems) -> Option<(String, Vec<(String, String)>)> {
+fn full(entry: &Entry, problems: &mut Problems) -> Option<(String, Vec<Word>)> {
     let map = Options::open(&entry.value, &FIELD, entry.key.span, problems)?;
     let from = map.text(problems, "from");
     let words = map.map(problems, "values", &VALUES);
     let mut values = Vec::new();
     for word in words.iter().flat_map(Options::rest) {
         match word.value.scalar() {
-            Some(ours) if !word.value.is_null() => values.push((word.key.text.clone(), ours.text.clone())),
+            Some(ours) if !word.value.is_null() => {
+                values.push(((word.key.text.clone(), ours.text.clone()), word.value.span));
+            }
             Some(_) | None => {
                 let message = format!("`{}` is translated to {}", word.key.text, word.value.what());
                 problems.error_hint(
@@ -198,6 +223,18 @@ mod tests {
             (
                 "user_nam: account",
                 "`user_nam` is no field that rules know; the map declares it; did you mean `user_name`?",
+            ),
+            (
+                "outcome: {from: a, values: {DENIED: fail}}",
+                "`outcome` is never `fail`; it is `success` or `failure`",
+            ),
+            (
+                "kind: {from: a, values: {b: signin}}",
+                "`kind` is never `signin`; it is `login`, `app_launch`, `session` or `user_event`",
+            ),
+            (
+                "account: user_name",
+                "`account` is no field that rules know, and `user_name`, which it is read from, is one; our field comes first: did you mean `user_name: account`?",
             ),
             (
                 "outcome: {from: a, value: {b: c}}",

@@ -44,6 +44,25 @@ impl GeoKind {
         }
     }
 
+    /// What such a file tells.
+    fn tells(self) -> &'static str {
+        match self {
+            Self::City => "places",
+            Self::Asn => "autonomous systems",
+        }
+    }
+
+    /// Which of the two a file of this type is; none where that does not say, or says both.
+    fn of_type(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        match (says(&["city", "country", "location", "enterprise"]), says(&["asn", "isp", "enterprise"])) {
+            (true, false) => Some(Self::City),
+            (false, true) => Some(Self::Asn),
+            (true, true) | (false, false) => None,
+        }
+    }
+
     /// What its version is called in an alert.
     fn version(self) -> &'static str {
         match self {
@@ -62,6 +81,20 @@ pub enum BadGeo {
     /// It is too large.
     #[error("it is larger than {} GiB", MAX_BYTES >> 30)]
     TooLarge,
+    /// It is the other of the two.
+    #[error(
+        "it tells {} (`{name}`), and {} are wanted: the files are swapped, or this is the wrong one",
+        is.tells(),
+        wanted.tells()
+    )]
+    Swapped {
+        /// Which it is.
+        is: GeoKind,
+        /// Which it should be.
+        wanted: GeoKind,
+        /// Its own type.
+        name: String,
+    },
     /// It is no such file.
     #[error("it is no file in MaxMind's format: {0}")]
     Format(#[from] maxminddb::MaxMindDbError),
@@ -87,7 +120,7 @@ impl std::fmt::Debug for GeoFile {
 
 impl GeoFile {
     /// Reads the file at `path`, or gives `last` again where that is the same file, unchanged.
-    pub fn read(path: &Path, last: Option<&Arc<Self>>) -> Result<Arc<Self>, BadGeo> {
+    pub fn read(wanted: GeoKind, path: &Path, last: Option<&Arc<Self>>) -> Result<Arc<Self>, BadGeo> {
         let about = path.metadata()?;
         let stamp = (about.len(), about.modified().ok());
         if let Some(same) = last.filter(|last| last.path == path && last.stamp == stamp) {
@@ -105,6 +138,9 @@ impl GeoFile {
         let built = Timestamp(built).to_string();
         let day = built.split('T').next().unwrap_or_default();
         let kind: String = about.database_type.chars().filter(char::is_ascii_graphic).take(64).collect();
+        if let Some(is) = GeoKind::of_type(&kind).filter(|is| *is != wanted) {
+            return Err(BadGeo::Swapped { is, wanted, name: kind });
+        }
         let version = format!("{kind} {day} {digest}");
         Ok(Arc::new(Self { path: path.to_owned(), stamp, version, reader }))
     }

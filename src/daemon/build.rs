@@ -171,7 +171,7 @@ fn geography(
     let (mut city, mut asn) = (None, None);
     for (kind, path, at) in &config.geo {
         let old = last.and_then(|last| last.file(*kind)).filter(|old| old.path() == path);
-        let file = match GeoFile::read(path, old) {
+        let file = match GeoFile::read(*kind, path, old) {
             Ok(file) => Some(file),
             Err(fault) => {
                 if old.is_some() {

@@ -79,6 +79,9 @@ pub struct Counters {
     pub groups_evicted: u64,
     /// Hits that left a group because it had too many.
     pub records_dropped: u64,
+    /// Of those, hits that only late ones would still have looked back on. Not kept over a restart.
+    #[serde(skip)]
+    pub dropped_early: u64,
     /// Values that a `first_seen` group forgot because it had too many, and hits that `times_others` did.
     pub values_dropped: u64,
     /// Scripts that broke.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::alert::{Alert, Bounds, Change, Evidence, Fired, State};
 use crate::record::describe::VERSIONS;
+use crate::record::field::RAW;
 use crate::record::{FieldName, Timestamp};
 use crate::rule::compile::Rule;
 use crate::rule::spec::Verb;
@@ -79,7 +80,7 @@ fn worded<R>(
     let plain = || rule.map_or_else(|| fired.rule.to_string(), |rule| rule.spec.title.clone());
     let title = text(rule.and_then(|rule| rule.title.as_deref())).unwrap_or_else(plain);
     let runbook = text(rule.and_then(|rule| rule.runbook.as_deref()));
-    let show = spec.map(|spec| spec.alert.show.iter().map(|field| shown(field.as_str(), rows)).collect());
+    let show = spec.map(|spec| spec.alert.show.iter().map(|field| shown(field, rows)).collect());
     let first = fired.sights.first().map_or(fired.at, |sight| sight.at);
     Alert {
         id: fired.id,
@@ -211,15 +212,28 @@ fn scope(fired: &Fired, tip: Option<&Told>) -> BTreeMap<String, Json> {
     scope
 }
 
-fn shown(field: &str, rows: &[Option<Told>]) -> (String, Json) {
+fn shown(field: &FieldName, rows: &[Option<Told>]) -> (String, Json) {
     let mut values: Vec<Json> = Vec::new();
     for row in rows.iter().flatten() {
-        let value = row.get(field).filter(|value| !value.is_null() && *value != "");
+        let value = if field.is_spelt() { as_spelt(row, field) } else { row.get(field.as_str()) };
+        let value = value.filter(|value| !value.is_null() && *value != "");
         if let Some(value) = value.filter(|value| values.len() < SHOWN_EACH && !values.contains(value)) {
             values.push(value.clone());
         }
     }
-    (field.to_owned(), values.into())
+    (field.to_string(), values.into())
+}
+
+/// The value of a field that is named as the line spells it: of the key itself, else of the path that its dots
+/// make, else of what it means here.
+fn as_spelt<'a>(row: &'a Told, field: &FieldName) -> Option<&'a Json> {
+    let name = field.as_str();
+    let path = |(outer, inner): (&str, &str)| {
+        let within = row.get(&format!("{RAW}{outer}"))?;
+        inner.split('.').try_fold(within, |value, key| value.get(key))
+    };
+    let meaning = || row.get(field.meaning()?.as_str());
+    row.get(&format!("{RAW}{name}")).or_else(|| name.split_once('.').and_then(path)).or_else(meaning)
 }
 
 /// A row as evidence shows it: `geo.country: NO` as `geo: {country: NO}`.

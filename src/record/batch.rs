@@ -146,6 +146,30 @@ pub struct Batch {
     pub read: u64,
     /// What became of the key which the mapping names for their time.
     pub timed: Timed,
+    /// What became of the fields of the mapping, in its order.
+    pub mapped: Vec<Mapped>,
+}
+
+/// Rows by the key which the mapping names for one field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mapped {
+    /// Rows that have the key, whatever it holds.
+    pub there: u64,
+    /// Those where it holds no word of a field that has few.
+    pub strange: u64,
+    /// The first such word.
+    pub first: Option<String>,
+}
+
+impl Mapped {
+    /// Adds what later rows show.
+    pub fn add(&mut self, later: &Self) {
+        self.there += later.there;
+        self.strange += later.strange;
+        if self.first.is_none() {
+            self.first.clone_from(&later.first);
+        }
+    }
 }
 
 /// Rows by the key which the mapping names for their time.
@@ -193,6 +217,7 @@ impl Batch {
             faults: Vec::new(),
             read: 0,
             timed: Timed::default(),
+            mapped: Vec::new(),
         }
     }
 

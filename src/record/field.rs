@@ -124,6 +124,16 @@ pub static VOCABULARY: &[FieldInfo] = &[
     read("resource_name", Text, &[], "resource of a user event"),
 ];
 
+/// Facts that have few values. Another one is legal, because a file source may give its own, but
+/// no producer makes it.
+pub const WORDS: &[(&str, &[&str])] = &[
+    ("kind", &["login", "app_launch", "session", "user_event"]),
+    ("service", &["desktop", "app"]),
+    ("phase", &["start", "end", "amended"]),
+    ("outcome", &["success", "failure"]),
+    ("failure_kind", &["credentials", "unknown_user", "locked", "policy", "network", "server", "unknown"]),
+];
+
 /// Prefix of vendor fields that have no name in the vocabulary.
 pub const RAW: &str = "raw.";
 
@@ -197,6 +207,12 @@ impl FieldName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.name
+    }
+
+    /// The few words that it has; none of a field that may hold anything.
+    pub fn words(&self) -> &'static [&'static str] {
+        let named = WORDS.iter().find(|(name, _)| self.is(name));
+        named.map_or(&[], |(_, words)| words)
     }
 
     /// What the field holds; anything, if it is as the line spells it.

@@ -1,7 +1,7 @@
 //! Rules that load and can hardly mean what they say: warnings, never faults.
 
 use super::problem::{Problems, Span};
-use super::spec::{Amount, Expr, HavingTest, Literal, Predicate, Spec, Test, Verb};
+use super::spec::{Amount, Bound, Expr, HavingTest, Literal, Ordering, Predicate, Spec, Test, Verb};
 use crate::record::FieldName;
 
 /// Fields that only application launches have.
@@ -18,6 +18,7 @@ const OF_LAUNCHES: [&str; 7] = [
 /// Notes what is doubtful about `spec`.
 pub fn note(spec: &Spec, problems: &mut Problems) {
     note_shares_of_all(spec, problems);
+    note_ranges(&spec.matches, problems);
     note_logins(&spec.matches, spec.verb.as_ref(), spec.id_span, problems);
 }
 
@@ -41,6 +42,46 @@ pub fn note_logins(matches: &Expr, verb: Option<&Verb>, at: Span, problems: &mut
         let message = format!("logins have no `{field}`: this rule looks at `kind: login`");
         problems.warn(at, message, "write `kind: app_launch` in `match`");
     }
+}
+
+/// Ranges that no value is in.
+fn note_ranges(expr: &Expr, problems: &mut Problems) {
+    match expr {
+        Expr::All(parts) => {
+            for (number, part) in parts.iter().enumerate() {
+                let other =
+                    parts[..number].iter().find(|other| are_apart(other, part) || are_apart(part, other));
+                if let (Some(Expr::Is(other)), Expr::Is(look)) = (other, part) {
+                    let message = format!("`{}` and `{}` never hold together", other.spelt, look.spelt);
+                    problems.warn(look.span, message, "mend one of them");
+                }
+                note_ranges(part, problems);
+            }
+        }
+        Expr::Any(parts) => parts.iter().for_each(|part| note_ranges(part, problems)),
+        Expr::Not(part) => note_ranges(part, problems),
+        Expr::Is(_) => {}
+    }
+}
+
+/// Whether all that `low` lets pass is beyond `high`. A field that is as the line spells it may be a list, of
+/// which one element is low and another high.
+fn are_apart(low: &Expr, high: &Expr) -> bool {
+    let (Expr::Is(low), Expr::Is(high)) = (low, high) else { return false };
+    let (Test::Compare(from, least), Test::Compare(to, most)) = (&low.test, &high.test) else { return false };
+    let beyond = match (least, most) {
+        (Bound::Number(least), Bound::Number(most)) => least.cmp(most),
+        (Bound::Time(least), Bound::Time(most)) => least.cmp(most),
+        (Bound::Length(least), Bound::Length(most)) => least.cmp(most),
+        (Bound::Number(_) | Bound::Time(_) | Bound::Length(_), _) => return false,
+    };
+    let is_range = matches!(from, Ordering::Above | Ordering::AtLeast)
+        && matches!(to, Ordering::Below | Ordering::AtMost);
+    let both = (*from, *to) == (Ordering::AtLeast, Ordering::AtMost);
+    low.field == high.field
+        && !low.field.is_spelt()
+        && is_range
+        && (beyond.is_gt() || beyond.is_eq() && !both)
 }
 
 /// Shares that are always all: the rule looks at nothing but what they count.

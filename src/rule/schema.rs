@@ -5,14 +5,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::decode::literal::WORDS;
 use super::decode::predicate::{MODIFIERS, Op};
 use super::keys::{
     EXPECTED, HAVING_LINE, KeyDoc, MAPS, MapDoc, Open, RULE, SAME_OR_DIFFERENT, TEST_LISTS, TEST_VALUE,
     Takes, WITHOUT_MATCH,
 };
 use crate::record::FieldKind;
-use crate::record::field::{FieldInfo, VOCABULARY};
+use crate::record::field::{FieldInfo, VOCABULARY, WORDS};
 
 /// Every kind of field.
 const KINDS: [FieldKind; 7] = [

@@ -290,6 +290,18 @@ impl ClockPart {
         Self::ALL.into_iter().find(|(_, part)| *part == self).map_or("", |(word, _)| word)
     }
 
+    /// Its least and its greatest number; a year has none.
+    pub fn range(self) -> Option<(i64, i64)> {
+        Some(match self {
+            Self::Minute => (0, 59),
+            Self::Hour => (0, 23),
+            Self::Day => (1, 31),
+            Self::Week => (1, 53),
+            Self::Month => (1, 12),
+            Self::Year => return None,
+        })
+    }
+
     /// What it is at that instant, in UTC.
     pub fn of(self, at: Timestamp) -> Option<i64> {
         use chrono::{Datelike, Timelike};

@@ -1,5 +1,9 @@
 //! What somebody may have meant by a word that is not known.
 
+use super::keys::one_of;
+use crate::record::FieldName;
+use crate::record::fold::fold;
+
 /// The candidate nearest to `word`, if one is near enough to be a slip of the fingers, or else one
 /// whose last part `word` is (`country` for `geo.country`).
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
@@ -24,6 +28,32 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         }
     }
     best.map(|(_, candidate)| candidate).or(part)
+}
+
+/// The word for a comparison that others spell so.
+pub fn comparison(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        ">" => "gt",
+        "ge" | ">=" | "=>" => "gte",
+        "<" => "lt",
+        "le" | "<=" | "=<" => "lte",
+        "=" | "==" => "eq",
+        "ne" | "!=" | "<>" => "neq",
+        _ => return None,
+    })
+}
+
+/// That a field which has few words is never `text`, and what may be meant.
+pub fn never(field: &FieldName, text: &str) -> Option<(String, String)> {
+    let words = field.words();
+    if words.is_empty() || words.iter().any(|word| *word == fold(text)) {
+        return None;
+    }
+    let hint = match nearest(text, words.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? it is {}", one_of(words)),
+        None => format!("it is {}", one_of(words)),
+    };
+    Some((format!("`{field}` is never `{text}`"), hint))
 }
 
 /// The time zone called `name`, or what to write instead.

@@ -161,7 +161,12 @@ impl Input {
             Whereabouts::Stream(spool) => Box::new(Spooled { from: self.file()?, spool: spool.clone() }),
             Whereabouts::Spool(spool) => Box::new(spool.reader()),
         };
-        let (form, raw) = told(raw).map_err(|source| self.error(source))?;
+        let (form, first, raw) = told(raw).map_err(|source| self.error(source))?;
+        if let Some(name) = utf16(first) {
+            let hint =
+                format!("it is in UTF-16: `iconv -f {name} -t UTF-8` makes text of it that can be read");
+            return Err(self.error(io::Error::new(io::ErrorKind::InvalidData, hint)));
+        }
         self.form.get_or_init(|| form);
         let unpacked = unpack(form, raw).map_err(|source| self.error(source))?;
         Ok(Blocks::new(self.path.clone(), unpacked, form != Form::Plain))
@@ -321,11 +326,22 @@ impl Form {
 }
 
 /// Tells a stream's form; gives the whole stream back.
-fn told(mut raw: Box<dyn Read + Send>) -> io::Result<(Form, Box<dyn Read + Send>)> {
+fn told(mut raw: Box<dyn Read + Send>) -> io::Result<(Form, [u8; 4], Box<dyn Read + Send>)> {
     let mut first = [0; 4];
     let len = fill(&mut raw, &mut first)?;
     let form = Form::of(&first[..len]);
-    Ok((form, Box::new(Cursor::new(first[..len].to_vec()).chain(raw))))
+    Ok((form, first, Box::new(Cursor::new(first[..len].to_vec()).chain(raw))))
+}
+
+/// What a text that begins so is called, if it is in UTF-16: it has the byte-order mark of that, or every other
+/// byte is zero, which none is in JSON.
+fn utf16(first: [u8; 4]) -> Option<&'static str> {
+    match first {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        [1..=255, 0, 1..=255, 0] => Some("UTF-16LE"),
+        [0, 1..=255, 0, 1..=255] => Some("UTF-16BE"),
+        _ => None,
+    }
 }
 
 /// Reads until `into` is full or the stream ends.

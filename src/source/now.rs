@@ -366,7 +366,7 @@ fn refuse(batch: &mut Batch, number: usize, ahead: Millis) {
 fn future(batch: &Batch, number: usize, ahead: Millis) -> BadRow {
     let row = &batch.rows[number];
     let excerpt = excerpt(batch.line(number));
-    BadRow { locator: row.locator, fault: Fault::Future { ahead }, excerpt }
+    BadRow { locator: row.locator, fault: Fault::Future { dated: row.start, ahead }, excerpt }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod life;
 mod lists;
 mod mail_server;
 mod memory;
+mod mistaken;
 mod mmdb;
 mod models;
 mod operator;

@@ -8,8 +8,8 @@ use super::super::progress::Progress;
 use super::archive::beginning_of;
 use super::{MAX_AHEAD, Watcher};
 use crate::engine::{Engine, Fresh, Generation, Guess, Hit, Scratch, SourceId};
-use crate::record::batch::{BadRow, Timed};
-use crate::record::scan::Scanner;
+use crate::record::batch::{BadRow, Mapped, Timed};
+use crate::record::scan::{Fault, Scanner};
 use crate::record::{Batch, Locator, Millis, Phase, RowId, Timestamp};
 use crate::source::now::MAX_HELD;
 use crate::source::{Block, Blocks, Input, NowGuard};
@@ -100,6 +100,9 @@ pub(super) struct Reader<'a> {
     watcher: &'a mut dyn Watcher,
     pub(super) read: u64,
     pub(super) timed: Timed,
+    pub(super) mapped: Vec<Mapped>,
+    /// The earliest and the latest time of rows that were set aside as ahead of now.
+    pub(super) ahead: Option<[Timestamp; 2]>,
     pub(super) quarantined: BTreeMap<String, (u64, BadRow)>,
     pub(super) disordered: u64,
     pub(super) broken: Vec<Failure>,
@@ -193,6 +196,8 @@ impl<'a> Reader<'a> {
             watcher,
             read: 0,
             timed: Timed::default(),
+            mapped: Vec::new(),
+            ahead: None,
             quarantined: BTreeMap::new(),
             disordered: 0,
             broken: Vec::new(),
@@ -408,6 +413,10 @@ impl<'a> Reader<'a> {
     fn count(&mut self, batch: &Batch) {
         self.read += batch.read;
         self.timed = self.timed + batch.timed;
+        self.mapped.resize(batch.mapped.len(), Mapped::default());
+        for (mapped, later) in self.mapped.iter_mut().zip(&batch.mapped) {
+            mapped.add(later);
+        }
         for fault in &batch.faults {
             self.quarantine(fault);
         }
@@ -415,6 +424,10 @@ impl<'a> Reader<'a> {
 
     /// Sets a line aside.
     pub(super) fn quarantine(&mut self, bad: &BadRow) {
+        if let Fault::Future { dated, .. } = bad.fault {
+            let [first, last] = self.ahead.unwrap_or([dated; 2]);
+            self.ahead = Some([first.min(dated), last.max(dated)]);
+        }
         let reason = bad.fault.reason().to_owned();
         let entry = self.quarantined.entry(reason).or_insert_with(|| (0, bad.clone()));
         entry.0 += 1;

@@ -161,8 +161,14 @@ impl Group {
     /// Keeps the group within [`MAX_RECORDS`].
     pub(super) fn bound(&mut self, around: &mut Surroundings<'_>) {
         while self.live().len() > MAX_RECORDS {
+            let is_early = match around.program.verb.reach() {
+                // What leaves is remembered in another way.
+                Reach::Bucket(_) | Reach::Folded | Reach::Learned | Reach::Alone => true,
+                Reach::Time(_) | Reach::Last(..) | Reach::Records(_) | Reach::Pair(_) => self.low > 0,
+            };
             self.pop_front(around);
             around.counters.records_dropped += 1;
+            around.counters.dropped_early += u64::from(is_early);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::slow::{Bad, Why};
 use super::{MAX_DEPTH, MAX_EXCERPT, MAX_FIELDS};
-use crate::record::Millis;
+use crate::record::{Millis, Timestamp};
 
 /// Why a line or row is no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,10 +36,15 @@ pub enum Fault {
     /// It has a time that cannot be read.
     #[error("time `{0}` cannot be read")]
     UnreadableTime(String),
+    /// It is a page of the vendor's: it holds rows, and is none.
+    #[error("its rows are in `{0}`")]
+    Page(&'static str),
     /// It is dated ahead of now.
     #[error("dated {ahead} ahead of now")]
     Future {
-        /// How far.
+        /// When it is dated.
+        dated: Timestamp,
+        /// How far that is.
         ahead: Millis,
     },
 }
@@ -56,6 +61,7 @@ impl Fault {
             Self::TooDeep => "nested too deep",
             Self::NoTime => "no time",
             Self::UnreadableTime(_) => "unreadable time",
+            Self::Page(_) => "a page of rows",
             Self::Future { .. } => "ahead of now",
         }
     }

@@ -56,8 +56,9 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     Timestamp::parse(text).or_else(|| since_epoch(text))
 }
 
-fn since_epoch(text: &str) -> Option<Timestamp> {
-    let number = Number::parse(text).filter(|number| *number >= Number::whole(LEAST))?;
+/// The time so many seconds, milliseconds, microseconds or nanoseconds since 1970.
+pub(super) fn since_epoch(text: &str) -> Option<Timestamp> {
+    let number = Number::parse(text.trim()).filter(|number| *number >= Number::whole(LEAST))?;
     let (mut divisor, mut limit) = (1_u32, SECONDS);
     while number >= Number::whole(limit) {
         divisor = divisor.checked_mul(1_000)?;

@@ -245,6 +245,7 @@ impl Scanner {
         let mut batch = spare.unwrap_or_else(|| Batch::new(Arc::clone(&self.columns)));
         batch.read = faults.len() as u64;
         batch.timed = Timed::default();
+        self.maker.begin(&mut batch.mapped);
         batch.faults = faults;
         if block.len() > MAX_BLOCK {
             batch.read += 1;

@@ -55,6 +55,10 @@ impl Plan {
         for name in needed {
             all.want_known(name);
         }
+        // Whoever reads a file is told of keys that no line has.
+        for map in &mapping.fields {
+            all.want(&map.field);
+        }
         let fields = all.names().to_vec();
         let mut plan = Self {
             spelt: spelt(&fields),

@@ -15,12 +15,12 @@ use super::sink::{Sink, Tail};
 use super::slow::span;
 use super::words::{Word, Words};
 use super::{Endpoint, Fault, Origin, Provenance};
-use crate::record::batch::{Slot, SlotKind, Whose};
+use crate::record::batch::{Mapped, Slot, SlotKind, Whose};
 use crate::record::fact::{Facts, FailureKind, Outcome};
 use crate::record::field::{Columns, FieldKind};
 use crate::record::fold::fold;
 use crate::record::geography::{FACTS, Geography};
-use crate::record::{Batch, FieldName, Locator, Phase, Row, RowId, Timestamp};
+use crate::record::{Batch, FieldName, Locator, Phase, Row, RowId, Timestamp, value_of};
 
 /// Fields that every row is read for.
 pub(super) const ALWAYS: [&str; 11] = [
@@ -74,6 +74,8 @@ const INPUTS: [(&str, &[&str]); 9] = [
 ];
 /// The field whose place is told.
 pub(super) const PLACED: &str = "public_ip";
+/// What holds the rows of a page (`reference/huawei-api.md`, 3).
+const PAGES: [&str; 2] = ["items", "records"];
 /// Longest spelling of a time that a fault quotes.
 const MAX_QUOTED: usize = 64;
 
@@ -118,6 +120,8 @@ pub(super) struct Maker {
     pub(super) round_trips: Vec<usize>,
     /// The fields of the identity of the vendor's rows that have no id.
     key: Vec<usize>,
+    /// The fields of the mapping, in its order: which number each has, and its words.
+    mapped: Vec<(usize, &'static [&'static str])>,
     /// Fields whose words the mapping translates; theirs are folded.
     translated: Vec<(usize, Vec<(String, Word)>)>,
     words: Words,
@@ -225,6 +229,12 @@ impl Maker {
             let values = map.values.iter().map(|(theirs, ours)| (fold(theirs).into_owned(), words.add(ours)));
             translated.extend(number(&map.field).map(|field| (field, values.collect())));
         }
+        let mapped = origin
+            .mapping
+            .fields
+            .iter()
+            .filter_map(|map| Some((number(&map.field)?, map.field.words())))
+            .collect();
         let numbered = |wanted: &dyn Fn(&FieldName) -> bool| -> Vec<usize> {
             (0..columns).filter(|number| wanted(&plan.fields()[*number])).collect()
         };
@@ -237,6 +247,7 @@ impl Maker {
             facts,
             origin,
             columns,
+            mapped,
             translated,
             words,
             outcomes,
@@ -244,6 +255,25 @@ impl Maker {
             kinds,
             services,
             seed: None,
+        }
+    }
+
+    /// Nothing yet of the fields of the mapping.
+    pub(super) fn begin(&self, mapped: &mut Vec<Mapped>) {
+        mapped.clear();
+        mapped.resize(self.mapped.len(), Mapped::default());
+    }
+
+    /// Counts what a row has of the fields of the mapping.
+    fn count_mapped(&self, block: &str, sink: &Sink, mapped: &mut [Mapped]) {
+        for ((number, words), mapped) in self.mapped.iter().zip(mapped) {
+            let number = *number;
+            mapped.there += u64::from(sink.values[number].kind != SlotKind::Absent);
+            let word = if words.is_empty() { None } else { is_given(block, sink, number) };
+            if let Some(word) = word.filter(|word| !words.iter().any(|known| *known == fold(word.trim()))) {
+                mapped.strange += 1;
+                mapped.first.get_or_insert_with(|| cut(word, MAX_QUOTED));
+            }
         }
     }
 
@@ -267,9 +297,10 @@ impl Maker {
     ) -> Result<(), Fault> {
         let block = found.block;
         self.merge(block, sink);
+        self.count_mapped(block, sink, &mut batch.mapped);
         let shape = self.shape(sink);
         let kind = self.kind(block, sink, shape);
-        let times = self.times(block, sink, batch)?;
+        let times = self.times(found, sink, batch)?;
         let kind = (!times.foreign).then_some(kind);
         let (id, whose) = self.identity(found, sink, shape, kind, &mut memo.parts);
         let outcome = self.outcome(block, sink, shape);
@@ -362,8 +393,17 @@ impl Maker {
         sink.values[self.at.kind]
     }
 
-    fn times(&self, block: &str, sink: &mut Sink, batch: &mut Batch) -> Result<Times, Fault> {
-        let read = |number: usize| text(block, sink, number).and_then(Timestamp::parse);
+    fn times(&self, found: Found<'_>, sink: &mut Sink, batch: &mut Batch) -> Result<Times, Fault> {
+        let block = found.block;
+        let read = |sink: &Sink, number: usize| Timestamp::parse(text(block, sink, number)?.trim());
+        let own = |sink: &Sink| self.at.times.into_iter().find_map(|number| read(sink, number));
+        let (mut own_start, mut end) = (own(sink), read(sink, self.at.end_time));
+        // A row whose times are mapped and numbers is not the vendor's.
+        let mut vendors = own_start.is_some() || end.is_some();
+        if (own_start.is_none() || end.is_none()) && self.spell_numbers(block, sink) {
+            (own_start, end) = (own(sink), read(sink, self.at.end_time));
+            vendors |= self.origin.mapping.fields.is_empty();
+        }
         let named = self.origin.mapping.time.is_some();
         let given = if named { self.foreign_time(block, sink) } else { None };
         if let Some(number) = self.at.foreign_time.filter(|_| named) {
@@ -373,19 +413,17 @@ impl Maker {
             // That of the field which is mapped may be `given` as well.
             timed.read += u64::from(text(block, sink, number).and_then(foreign::time).is_some());
         }
-        let own = self.at.times.into_iter().find_map(read);
-        let start = given.or(own).or_else(|| self.foreign_time(block, sink));
-        let end = read(self.at.end_time);
+        let start = given.or(own_start).or_else(|| self.foreign_time(block, sink));
         let only = is_given(block, sink, self.at.phase).and_then(phase_called);
         let time = match only {
             Some(Phase::End) => end.or(start),
             Some(Phase::Start | Phase::Amended) | None => start,
         };
-        let time = time.ok_or_else(|| self.no_time(block, sink))?;
+        let time = time.ok_or_else(|| self.no_time(found, sink))?;
         // The record tells its phase itself.
         sink.values[self.at.phase] = Slot::ABSENT;
         let end = end.filter(|end| *end >= start.unwrap_or(time));
-        let foreign = given.is_some() || (own.is_none() && end.is_none());
+        let foreign = given.is_some() || !vendors;
         Ok(Times { foreign, start: time, end, only })
     }
 
@@ -397,14 +435,33 @@ impl Maker {
         places.into_iter().flatten().find_map(|number| foreign::time(text(block, sink, number)?))
     }
 
-    fn no_time(&self, block: &str, sink: &Sink) -> Fault {
+    fn no_time(&self, found: Found<'_>, sink: &Sink) -> Fault {
+        let block = found.block;
         let says_something = |number: &usize| {
             let spelt = text(block, sink, *number)?.trim();
             // The vendor's word for "not yet" is a time of the year 1.
             (!spelt.is_empty() && !spelt.starts_with("000")).then_some(spelt)
         };
         let spelt = self.at.times.iter().chain(&self.at.foreign_time).find_map(says_something);
-        spelt.map_or(Fault::NoTime, |spelt| Fault::UnreadableTime(cut(spelt, MAX_QUOTED)))
+        let page = || page(&block[found.line.start..found.line.end]);
+        match spelt {
+            Some(spelt) => Fault::UnreadableTime(cut(spelt, MAX_QUOTED)),
+            None => page().map_or(Fault::NoTime, Fault::Page),
+        }
+    }
+
+    /// Spells times that are told as a number of seconds and the like since 1970 as times. True if there are any.
+    fn spell_numbers(&self, block: &str, sink: &mut Sink) -> bool {
+        let mut found = false;
+        for number in self.at.times.into_iter().chain([self.at.end_time]) {
+            if let Some(time) = text(block, sink, number).and_then(foreign::since_epoch) {
+                let tail = sink.tail.len();
+                sink.tail.push(&time.to_string());
+                sink.values[number] = sink.tail.since(tail);
+                found = true;
+            }
+        }
+        found
     }
 
     /// The identity of a row of this `kind`; none for a row that is not the vendor's, whose `id` may be
@@ -499,6 +556,12 @@ fn is_blank(slot: Slot) -> bool {
         SlotKind::Text => slot.len == 0,
         SlotKind::Number | SlotKind::True | SlotKind::False | SlotKind::Json => false,
     }
+}
+
+/// The key that holds rows, if `line` is a page of the vendor's and no row.
+fn page(line: &str) -> Option<&'static str> {
+    let page = value_of(line)?;
+    PAGES.into_iter().find(|key| page.get(key).is_some_and(serde_json::Value::is_array))
 }
 
 fn phase_called(word: &str) -> Option<Phase> {

@@ -113,6 +113,11 @@ fn selection_of(cx: &mut Cx<'_>, entry: &Entry) -> Option<Expr> {
     match &entry.value.kind {
         Kind::Map(entries) => of_map(cx, &entries.iter().collect::<Vec<_>>(), &[]),
         Kind::List(nodes) if holds_maps(&entry.value) => any_of(cx, nodes, entry.value.span, name),
+        Kind::Scalar(scalar) if scalar.text.is_empty() => {
+            let hint = "name a field and a value below it, or take it out";
+            cx.fault(entry.key.span, format!("the selection `{name}` is empty"), hint);
+            None
+        }
         Kind::List(_) | Kind::Scalar(_) => {
             let message = format!(
                 "beside a `condition` every key is a named selection, and `{name}` holds {}",

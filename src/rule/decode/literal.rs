@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::super::keys::one_of;
 use super::super::pattern::Pattern;
 use super::super::problem::Span;
 use super::super::spec::{Bound, Literal, Past, Test};
@@ -14,16 +13,6 @@ use super::{Cx, suggest, values};
 use crate::record::fact;
 use crate::record::fold::fold;
 use crate::record::{FieldKind, FieldName, Millis, Number};
-
-/// Facts that have few values. Another one is legal, because a file source may give its own, but
-/// no producer makes it.
-pub(in crate::rule) const WORDS: &[(&str, &[&str])] = &[
-    ("kind", &["login", "app_launch", "session", "user_event"]),
-    ("service", &["desktop", "app"]),
-    ("phase", &["start", "end", "amended"]),
-    ("outcome", &["success", "failure"]),
-    ("failure_kind", &["credentials", "unknown_user", "locked", "policy", "network", "server", "unknown"]),
-];
 
 /// The values, typed by what is asked of the field; true where the contrary is asked.
 pub(super) fn test(cx: &mut Cx<'_>, asked: &Asked, scalars: &[(&Scalar, &Node)]) -> Option<(Test, bool)> {
@@ -236,13 +225,10 @@ fn text_literal(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, span: Span) -> 
             hint,
         );
     }
-    let words = WORDS.iter().find(|(name, _)| *name == field.as_str()).map_or(&[][..], |(_, words)| words);
-    if !words.is_empty() && !text.contains('*') && !words.iter().any(|word| *word == fold(text)) {
-        let hint = match suggest::nearest(text, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`? it is {}", one_of(words)),
-            None => format!("it is {}", one_of(words)),
-        };
-        cx.warn(span, format!("`{field}` is never `{text}`"), hint);
+    if !text.contains('*')
+        && let Some((message, hint)) = suggest::never(field, text)
+    {
+        cx.warn(span, message, hint);
     }
     Some(Literal::Text(folded(asked, text)))
 }

@@ -257,7 +257,8 @@ fn unknown_modifier(cx: &mut Cx<'_>, word: &str, span: Span) {
         return;
     }
     let known: Vec<&str> = MODIFIERS.iter().filter(|(_, built)| *built).map(|(known, _)| *known).collect();
-    let hint = match suggest::nearest(word, MODIFIERS.iter().map(|(known, _)| *known)) {
+    let meant = suggest::comparison(word).filter(|ours| known.contains(ours));
+    let hint = match meant.or_else(|| suggest::nearest(word, MODIFIERS.iter().map(|(known, _)| *known))) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known: {}", known.join(", ")),
     };

@@ -204,9 +204,9 @@ impl<'a> Parser<'a, '_, '_> {
         if word == "(" {
             return self.parentheses();
         }
-        let of = self.words.get(self.at + 1).map(|(_, word)| *word) == Some("of");
-        if of {
-            return self.quantified(word);
+        let of = self.words.get(self.at + 1).map_or("", |(_, word)| *word);
+        if of.eq_ignore_ascii_case("of") {
+            return self.quantified(word, of);
         }
         if matches!(word, ")" | "|" | "and" | "or" | "of") {
             self.unexpected();
@@ -243,12 +243,19 @@ impl<'a> Parser<'a, '_, '_> {
     }
 
     /// `1 of sel_*`, `all of them`.
-    fn quantified(&mut self, word: &'a str) -> Option<Tree> {
+    fn quantified(&mut self, word: &'a str, of: &str) -> Option<Tree> {
+        let lower = word.to_ascii_lowercase();
+        if matches!(lower.as_str(), "all" | "1" | "any") && (lower != word || of != "of") {
+            let pattern = self.words.get(self.at + 2).map_or("them", |(_, pattern)| *pattern);
+            let hint = format!("the words are in lower case: `{lower} of {pattern}`");
+            self.fault(self.at, format!("`{word} {of}` is not understood"), hint);
+            return None;
+        }
         let every = match word {
             "all" => true,
             "1" | "any" => false,
             _ => {
-                self.fault(self.at, format!("`{word} of` is not understood"), "write `1 of` or `all of`");
+                self.fault(self.at, format!("`{word} {of}` is not understood"), "write `1 of` or `all of`");
                 return None;
             }
         };

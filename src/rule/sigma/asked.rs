@@ -239,7 +239,8 @@ fn word_span(cx: &Cx<'_>, key: &Key, at: usize, word: &str) -> Span {
 }
 
 fn unknown(cx: &mut Cx<'_>, word: &str, span: Span) {
-    let hint = match suggest::nearest(word, MODIFIERS) {
+    let meant = suggest::comparison(word).filter(|ours| MODIFIERS.contains(ours));
+    let hint = match meant.or_else(|| suggest::nearest(word, MODIFIERS)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known: {}", MODIFIERS.join(", ")),
     };

@@ -28,7 +28,7 @@ use super::super::keys::one_of;
 use super::super::problem::{Problems, Span};
 use super::super::spec::correlate::{Aggregate, CorrelateSpec, Correlated, What};
 use super::super::spec::{Cooldown, Expr, Grouping, Literal, Mode, Predicate, Spec, Test, Verb};
-use super::super::suggest::nearest;
+use super::super::suggest::{comparison, nearest};
 use super::super::yaml::{Entry, Kind, Node};
 use super::set::{Member, Set};
 use super::{Body, Section, Word};
@@ -157,7 +157,8 @@ impl<'s> Reading<'s> {
             if known.contains(&word) {
                 continue;
             }
-            let hint = match (word, nearest(word, known.iter().copied())) {
+            let meant = comparison(word).filter(|ours| known.contains(ours));
+            let hint = match (word, meant.or_else(|| nearest(word, known.iter().copied()))) {
                 ("timeframe", _) if known.contains(&"timespan") => "did you mean `timespan`?".to_owned(),
                 (_, Some(near)) => format!("did you mean `{near}`?"),
                 (_, None) => format!("known: {}", known.join(", ")),

@@ -7,7 +7,7 @@ use super::super::condition::address;
 use super::super::decode::{Cx, selection, values};
 use super::super::pattern::Pattern;
 use super::super::problem::Span;
-use super::super::spec::{Bound, Expr, Filling, Literal, Part, Predicate, Test};
+use super::super::spec::{Bound, ClockPart, Expr, Filling, Literal, Ordering, Part, Predicate, Test};
 use super::super::yaml::{Entry, Kind, Node, Scalar, Style};
 use super::asked::{Asked, Op};
 use super::transform;
@@ -108,6 +108,7 @@ fn of_selection(cx: &mut Cx<'_>, node: &Node, at: Span) -> Option<Expr> {
             parts.extend(others.map(|node| of_selection(cx, node, node.span)));
             Some(join(parts.into_iter().collect::<Option<Vec<_>>>()?, Expr::Any))
         }
+        Kind::Scalar(scalar) if scalar.text.is_empty() => nothing(cx, at),
         Kind::Scalar(_) => values(cx, &Asked::keyword(at), &[node]),
     }
 }
@@ -239,6 +240,7 @@ fn of_value(cx: &mut Cx<'_>, asked: &Asked, node: &Node, scalar: &Scalar) -> Opt
             Op::Text(_) | Op::Regex | Op::Cidr | Op::Exists => None,
         };
         let number = number(cx, asked, text, span)?;
+        tell_no_time(cx, asked, (part, ordering, number), span);
         return Some(vec![Test::Clock(part, ordering, vec![number])]);
     }
     match asked.op {
@@ -298,6 +300,11 @@ fn of_text(cx: &mut Cx<'_>, asked: &Asked, part: Part, (scalar, span): (&Scalar,
             return Some(vec![Test::Equals(vec![Literal::Number(number)])]);
         }
     }
+    if scalar.is_null() && !text.is_empty() && !plain && !asked.field.is_line() {
+        let message = format!("`{}` looks for the text `{text}`: what is null has no text", asked.spelt);
+        let hint = format!("write `{}: null`, or put it in quotes if the text is meant", asked.field);
+        cx.warn(span, message, hint);
+    }
     if asked.field.is_line() && text.is_empty() {
         cx.fault(span, "an empty keyword is in every record", "take it out");
         return None;
@@ -317,6 +324,33 @@ fn of_text(cx: &mut Cx<'_>, asked: &Asked, part: Part, (scalar, span): (&Scalar,
         cx.fault(span, "this pattern is too large to compile", "split it, or use fewer wildcards");
     }
     tests.ok()
+}
+
+/// Warns of a part of an instant that is never so.
+fn tell_no_time(
+    cx: &mut Cx<'_>,
+    asked: &Asked,
+    (part, ordering, number): (ClockPart, Option<Ordering>, Number),
+    span: Span,
+) {
+    let Some((least, most)) = part.range().filter(|_| !asked.neq) else { return };
+    let (low, high) = (Number::whole(least), Number::whole(most));
+    let (never, what) = match ordering {
+        Some(Ordering::Above) => (number >= high, format!("more than {number}")),
+        Some(Ordering::AtLeast) => (number > high, format!("{number} or more")),
+        Some(Ordering::Below) => (number <= low, format!("less than {number}")),
+        Some(Ordering::AtMost) => (number < low, format!("{number} or less")),
+        None => (number < low || number > high || number.to_i64().is_none(), number.to_string()),
+    };
+    if never {
+        let is = if (low..=high).contains(&number) && ordering.is_none() {
+            "a whole number".to_owned()
+        } else {
+            format!("from {least} to {most}")
+        };
+        let message = format!("`{}` is never {what}: it is {is}", asked.spelt);
+        cx.warn(span, message, format!("write a number from {least} to {most}, or take it out"));
+    }
 }
 
 fn number(cx: &mut Cx<'_>, asked: &Asked, text: &str, span: Span) -> Option<Number> {

@@ -53,6 +53,9 @@ const KEYS: [&str; 22] = [
     "larum",
 ];
 
+/// Fields that alerts of a document show; further ones are left out.
+const MAX_SHOWN: usize = 32;
+
 /// What became of one document.
 #[derive(Debug)]
 pub struct Read {
@@ -231,6 +234,7 @@ fn head(cx: &mut Cx<'_>, map: &Map<'_>, at: Span) -> Head {
         date: text(cx, map, "date"),
         tags: texts(cx, map, "tags"),
         falsepositives: texts(cx, map, "falsepositives"),
+        fields: fields(cx, map),
         logsource: logsource(cx, map),
     }
 }
@@ -290,6 +294,18 @@ fn texts(cx: &mut Cx<'_>, map: &Map<'_>, name: &str) -> Vec<String> {
         .into_iter()
         .map(|word| word.text)
         .collect()
+}
+
+/// The fields that an analyst wants to see, as the document spells them, none twice.
+fn fields(cx: &mut Cx<'_>, map: &Map<'_>) -> Vec<String> {
+    let mut fields: Vec<String> = Vec::new();
+    for field in texts(cx, map, "fields") {
+        if !field.is_empty() && !fields.contains(&field) {
+            fields.push(field);
+        }
+    }
+    fields.truncate(MAX_SHOWN);
+    fields
 }
 
 /// The same with their places.

@@ -90,6 +90,8 @@ pub struct Head {
     pub tags: Vec<String>,
     /// Known harmless causes.
     pub falsepositives: Vec<String>,
+    /// Fields that its alerts show.
+    pub fields: Vec<String>,
     /// Whose records it is about.
     pub logsource: LogSource,
 }

@@ -309,7 +309,10 @@ impl Set {
             quiet_while: Vec::new(),
             mode: Mode::Live,
             notify: Vec::new(),
-            alert: AlertText::default(),
+            alert: AlertText {
+                show: head.fields.iter().map(|name| FieldName::spelt(name)).collect(),
+                ..AlertText::default()
+            },
             about: About {
                 why: None,
                 attack,

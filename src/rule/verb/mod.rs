@@ -34,6 +34,7 @@ use serde_json::{Map, Value as Json};
 use crate::alert::Finding;
 use crate::record::{Datum, Locator, Millis, Number, Phase, RecordId, Timestamp};
 
+use super::spec::correlate::Asks;
 use super::spec::{Limit, Stat};
 
 /// Records a group keeps; past this the oldest leaves the window and is counted.
@@ -615,6 +616,15 @@ impl Verb {
     /// Whether an entry is a hit; the others clear their group, or are what a sequence says is absent.
     pub fn is_hit(&self, entry: &Entry) -> bool {
         !entry.clears && self.is_step(entry)
+    }
+
+    /// Whether a window that lost its oldest hits to [`MAX_RECORDS`] is judged as the whole one would be: nothing
+    /// is asked but how many there are, and no rule may ask for more than are kept.
+    pub fn only_counts(&self) -> bool {
+        if let Self::Count(count) = self {
+            return count.having.is_empty();
+        }
+        matches!(self, Self::Correlate(correlate) if matches!(correlate.asks, Asks::Events(_)))
     }
 
     /// Whether an entry is the end of a session.

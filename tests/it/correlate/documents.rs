@@ -168,6 +168,74 @@ fn faults_of_a_condition_are_told_at_their_places() {
 }
 
 #[test]
+fn a_condition_beyond_what_a_group_keeps_is_refused() {
+    let kept = "10000 is the most that is kept; ask for fewer, in a shorter `timespan`";
+    for (condition, right) in [
+        ("gte: 10000", true),
+        ("gte: 10001", false),
+        ("gt: 9999", true),
+        ("gt: 10000", false),
+        ("lt: 10000", true),
+        ("lt: 10001", false),
+        ("lte: 9999", true),
+        ("lte: 10000", false),
+        ("eq: 9999", true),
+        ("eq: 10000", false),
+        ("neq: 9999", true),
+        ("neq: 10000", false),
+    ] {
+        let word = condition.split(':').next().unwrap();
+        let number = condition.split(' ').nth(1).unwrap();
+        let least = if matches!(word, "gte" | "lt") { 10_000 } else { 9_999 };
+        for (kind, field, things) in
+            [("event_count", "", "events"), ("value_count", ", field: user_name", "values")]
+        {
+            let told = measured(kind, "1m", &format!("{{{condition}{field}}}"));
+            let at = 15 + word.len() + 2;
+            let fault = format!(
+                "8:{at} `{word}: {number}` cannot be judged: a group that is full counts 10000 {things} and no more, so \
+                 that `{word}` takes {least} at most -> {kept}"
+            );
+            assert_eq!(told, if right { String::new() } else { fault }, "{kind} {condition}");
+        }
+    }
+    assert_eq!(measured("value_sum", "1m", "{gte: 20000, field: e2e_rtt}"), "", "a sum may be of few");
+    assert_eq!(measured("event_count", "1m", "{gte: 5, lt: 20000}").lines().count(), 1);
+}
+
+#[test]
+fn a_range_that_nothing_is_in_is_doubted() {
+    for (kind, condition, range) in [
+        ("event_count", "{gte: 3, lte: 2}", "`gte: 3` and `lte: 2`"),
+        ("event_count", "{gt: 3, lt: 3}", "`gt: 3` and `lt: 3`"),
+        ("event_count", "{gt: 3, lt: 4}", "`gt: 3` and `lt: 4`"),
+        ("event_count", "{eq: 3, neq: 3}", "`eq: 3` and `neq: 3`"),
+        ("event_count", "{eq: 3, gte: 4}", "`gte: 4` and `eq: 3`"),
+        ("value_sum", "{gte: 3, lt: 3, field: e2e_rtt}", "`gte: 3` and `lt: 3`"),
+    ] {
+        let told = measured(kind, "1m", condition);
+        assert_eq!(
+            told,
+            format!("8:3 warning: {range} never hold together -> mend one of them"),
+            "{condition}"
+        );
+    }
+    for condition in ["{gte: 3, lte: 3, field: e2e_rtt}", "{gt: 3, lt: 4, field: e2e_rtt}"] {
+        assert_eq!(measured("value_sum", "1m", condition), "", "{condition}");
+    }
+}
+
+#[test]
+fn comparisons_in_the_words_of_others_lead_to_ours() {
+    for (word, ours) in
+        [("ge", "gte"), ("le", "lte"), ("ne", "neq"), ("'>='", "gte"), ("'<'", "lt"), ("'=='", "eq")]
+    {
+        let told = counted(&format!("condition: {{{word}: 2}}"));
+        assert!(told.contains(&format!("-> did you mean `{ours}`?")), "{word}: {told}");
+    }
+}
+
+#[test]
 fn faults_of_numbers_and_timespans_are_told_at_their_places() {
     for (kind, timespan, condition, fault) in [
         (

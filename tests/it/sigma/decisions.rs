@@ -243,3 +243,54 @@ fn what_cannot_be_read_is_told_with_its_place() {
        = help: write the `name` or the `id` of a document in the same folders
     ");
 }
+
+#[test]
+fn an_empty_selection_is_called_that() {
+    for selection in ["selection:", "selection: ''", "selection: {}", "selection: []"] {
+        let told = faults(&document(&format!("{selection}\ncondition: selection")));
+        assert!(told.contains("error: this selection is empty"), "{selection}: {told}");
+        assert!(!told.contains("keyword"), "{selection}: {told}");
+    }
+}
+
+#[test]
+fn words_of_a_condition_are_in_lower_case() {
+    for (condition, hint) in [
+        ("1 OF sel_*", "the words are in lower case: `1 of sel_*`"),
+        ("ALL OF them", "the words are in lower case: `all of them`"),
+        ("1 Of them", "the words are in lower case: `1 of them`"),
+        ("All of them", "the words are in lower case: `all of them`"),
+    ] {
+        let told = faults(&document(&format!("sel_a: {{a: b}}\nsel_b: {{a: c}}\ncondition: {condition}")));
+        assert!(told.contains(&format!("= help: {hint}")), "{condition}: {told}");
+    }
+}
+
+#[test]
+fn what_can_never_be_is_doubted() {
+    for (item, doubt) in [
+        ("t|minute: 70", "`t|minute` is never 70: it is from 0 to 59"),
+        ("t|hour|gte: 24", "`t|hour|gte` is never 24 or more: it is from 0 to 23"),
+        ("t|month: [0, 13]", "`t|month` is never 0: it is from 1 to 12"),
+        ("t|day|lt: 1", "`t|day|lt` is never less than 1: it is from 1 to 31"),
+        ("t|week|gt: 53", "`t|week|gt` is never more than 53: it is from 1 to 53"),
+        ("t|hour: 9.5", "`t|hour` is never 9.5: it is a whole number"),
+        ("a|contains: null", "`a|contains` looks for the text `null`: what is null has no text"),
+    ] {
+        let told = faults(&document(&asked(item)));
+        assert!(told.contains(&format!("warning: {doubt}")), "{item}: {told}");
+    }
+    for item in
+        ["t|minute: 59", "t|hour|gt: 22", "t|day|lte: 1", "a|contains: 'null'", "a: null", "t|year: 2026"]
+    {
+        assert_eq!(faults(&document(&asked(item))), "", "{item}");
+    }
+}
+
+#[test]
+fn comparisons_in_the_words_of_others_lead_to_ours() {
+    for (word, ours) in [("ge", "gte"), ("le", "lte"), ("ne", "neq")] {
+        let told = faults(&document(&asked(&format!("n|{word}: 5"))));
+        assert!(told.contains(&format!("did you mean `{ours}`?")), "{word}: {told}");
+    }
+}

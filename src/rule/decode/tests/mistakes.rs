@@ -1255,3 +1255,19 @@ fn a_rules_title_that_looks_like_a_template_is_warned_of() {
       = help: put it under `alert: {title: …}`, and say here what the rule is for
     ");
 }
+
+#[test]
+fn an_empty_selection_is_called_that() {
+    for empty in ["", " ''"] {
+        let text = format!("match:\n  failed:{empty}\n  condition: failed\n");
+        assert_eq!(messages(&text), ["the selection `failed` is empty"]);
+    }
+}
+
+#[test]
+fn comparisons_in_the_words_of_others_lead_to_ours() {
+    for (word, ours) in [("ge", "gte"), ("le", "lte")] {
+        let told = told(&format!("match: {{e2e_rtt|{word}: 5}}\n"));
+        assert!(told.contains(&format!("= help: did you mean `{ours}`?")), "{told}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::super::super::decode::values;
 use super::super::super::keys::one_of;
 use super::super::super::spec::correlate::{Aggregate, Asks, Comparator, Comparison, Occurrence};
+use super::super::super::verb::MAX_RECORDS;
 use super::super::super::yaml::Entry;
 use super::super::Word;
 use super::{Reading, Type, place};
@@ -96,7 +97,7 @@ impl Reading<'_> {
         for one in entry.value.map().unwrap_or_default() {
             let word = one.key.text.as_str();
             match Comparator::ALL.into_iter().find(|is| is.as_str() == word) {
-                Some(is) => condition.bounds.extend(self.comparison(is, one)),
+                Some(is) => condition.bounds.extend(self.comparison(kind, is, one)),
                 None if word == "field" => condition.fields = self.fields("field", Some(one)),
                 None if word == "percentile" => condition.percentile = self.percentile(one),
                 None => {}
@@ -132,10 +133,11 @@ impl Reading<'_> {
         if matches!(kind, Type::Events | Type::Values | Type::Rules) {
             self.tell_silence(entry, &condition.bounds);
         }
+        self.tell_empty(kind, entry, &condition.bounds);
         Some(condition)
     }
 
-    fn comparison(&mut self, is: Comparator, entry: &Entry) -> Option<Comparison> {
+    fn comparison(&mut self, kind: Type, is: Comparator, entry: &Entry) -> Option<Comparison> {
         let text = entry.value.scalar().map_or("", |scalar| scalar.text.trim());
         let bound = Number::parse(text);
         if let Some((message, hint)) = values::out_of_range(text) {
@@ -149,7 +151,33 @@ impl Reading<'_> {
                 format!("write `{word}: 10`"),
             );
         }
-        Some(Comparison { is, bound: bound? })
+        let comparison = Comparison { is, bound: bound? };
+        self.tell_full(kind, comparison, entry);
+        Some(comparison)
+    }
+
+    /// Tells of a number that a full group cannot be held against: it counts what it keeps, and no more.
+    fn tell_full(&mut self, kind: Type, Comparison { is, bound }: Comparison, entry: &Entry) {
+        let things = match kind {
+            Type::Events => "events",
+            Type::Values => "values",
+            // Of few events a number may be as large as one likes.
+            Type::Rules | Type::Ordered | Type::Number(_) => return,
+        };
+        // At so many a group stands still, however many more there are.
+        let most = match is {
+            Comparator::Gte | Comparator::Lt => MAX_RECORDS,
+            Comparator::Gt | Comparator::Lte | Comparator::Eq | Comparator::Neq => MAX_RECORDS - 1,
+        };
+        if bound > Number::whole(i64::try_from(most).unwrap_or(i64::MAX)) {
+            let word = is.as_str();
+            let message = format!(
+                "`{word}: {bound}` cannot be judged: a group that is full counts {MAX_RECORDS} {things} and no more, so that `{word}` takes {most} at most"
+            );
+            let hint =
+                format!("{MAX_RECORDS} is the most that is kept; ask for fewer, in a shorter `timespan`");
+            self.fault(place(entry), message, hint);
+        }
     }
 
     fn percentile(&mut self, entry: &Entry) -> Option<u8> {
@@ -178,6 +206,39 @@ impl Reading<'_> {
             );
             let hint = "to hear of silence, write a rule of Larum's own with `absent`";
             self.problems.warn(entry.key.span, message, hint);
+        }
+    }
+
+    /// Warns of a range that no number is in.
+    fn tell_empty(&mut self, kind: Type, entry: &Entry, bounds: &[Comparison]) {
+        let counts = !matches!(kind, Type::Number(_));
+        let apart = |one: &Comparison, other: &Comparison| {
+            let (low, high) = (one.bound, other.bound);
+            let strict = (one.is == Comparator::Gt, other.is == Comparator::Lt);
+            match (one.is, other.is) {
+                (Comparator::Eq, Comparator::Neq) => low == high,
+                (
+                    Comparator::Gt | Comparator::Gte | Comparator::Eq,
+                    Comparator::Lt | Comparator::Lte | Comparator::Eq,
+                ) if one.is != other.is => match strict {
+                    (false, false) => low > high,
+                    // Between two whole numbers in a row there is no third.
+                    (true, true) if counts && low.to_i64().is_some() => low + Number::whole(1) >= high,
+                    (true, _) | (_, true) => low >= high,
+                },
+                _ => false,
+            }
+        };
+        let pairs = bounds.iter().flat_map(|one| bounds.iter().map(move |other| (one, other)));
+        if let Some((one, other)) = pairs.into_iter().find(|(one, other)| apart(one, other)) {
+            let message = format!(
+                "`{}: {}` and `{}: {}` never hold together",
+                one.is.as_str(),
+                one.bound,
+                other.is.as_str(),
+                other.bound
+            );
+            self.problems.warn(entry.key.span, message, "mend one of them");
         }
     }
 }
