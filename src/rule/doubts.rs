@@ -162,7 +162,6 @@ fn collect<'a>(expr: &'a Expr, looks: &mut Vec<&'a Predicate>) {
 mod tests {
     use super::super::compile::rule;
     use super::super::decode::{Options, decode};
-    use super::*;
 
     /// The warnings of a rule with this body, and where they are.
     fn doubts(body: &str) -> Vec<String> {
