@@ -113,6 +113,8 @@ use super::{Failure, show};
 pub use archive::Archive;
 use reader::{Ahead, Judged, Reader, Shared};
 
+/// What a file of records is.
+const WANTED_LINES: &str = "one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
 /// More files than these are not read ahead of their turn: what was read ahead takes memory.
 const MAX_AHEAD: usize = 8;
 
@@ -341,7 +343,6 @@ impl Fed {
         if self.read == 0 || self.engine.rows() != Tally::default() {
             return None;
         }
-        const LINES: &str = "one JSON object a line is wanted (of an array, `jq -c '.[]'` makes that)";
         let faults: Vec<&Fault> = self.quarantined.values().map(|(_, bad)| &bad.fault).collect();
         let why = match *faults.as_slice() {
             // How those are told is told with them.
@@ -357,13 +358,13 @@ impl Fed {
             [Fault::Page(key)] => {
                 format!(": each is a page of rows; `jq -c '.{key}[]'` makes lines of them")
             }
-            [Fault::TooLong] => format!(": all are longer than 4 MiB; {LINES}"),
+            [Fault::TooLong] => format!(": all are longer than 4 MiB; {WANTED_LINES}"),
             [Fault::NotJson { .. } | Fault::NotObject | Fault::NotUtf8]
             | [
                 Fault::NotJson { .. } | Fault::NotObject | Fault::NotUtf8,
                 Fault::NotJson { .. } | Fault::NotObject | Fault::NotUtf8,
             ] => {
-                format!("; {LINES}")
+                format!("; {WANTED_LINES}")
             }
             _ => ", for the reasons above".to_owned(),
         };
