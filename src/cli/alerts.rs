@@ -3,11 +3,11 @@
 use crate::alert::{Alert, State};
 use crate::daemon::orders::Order;
 use crate::daemon::shown;
-use crate::record::{Level, RuleId, Timestamp};
+use crate::record::{Level, RuleId};
 use crate::store::{AlertQuery, DeliveryQuery, Store};
 
-use super::explain::parse_time;
-use super::place::{Place, operator, told, wait_for};
+use super::place::{Place, operator, parse_id, told, wait_for};
+use super::when::When;
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum alerts`.
@@ -46,9 +46,9 @@ struct List {
     /// Only those of this tenant
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
-    /// Only those that fired at or after this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
+    /// Only those that fired at or after this time, or on this day of the configuration's zone
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    since: Option<When>,
     /// At most so many
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     most: usize,
@@ -63,6 +63,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Show {
     /// The alert's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
@@ -74,6 +75,7 @@ struct Show {
 #[derive(Debug, clap::Args)]
 struct Ack {
     /// The alert's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     /// Who has taken it
     #[arg(long, value_name = "NAME", default_value_t = operator())]
@@ -119,7 +121,7 @@ impl List {
             rule: self.rule.clone(),
             states: self.state,
             level: self.level,
-            since: self.since,
+            since: self.since.map(|since| since.within(times.0)),
             most: self.most,
         };
         let mut found = wait_for(async { Ok(store.alerts(query).await?) })?;

@@ -9,7 +9,7 @@ use crate::record::Timestamp;
 use crate::route::{Body, Delivery, ReceiverName, Standing};
 use crate::store::{DeliveryQuery, Store};
 
-use super::place::{Place, told, wait_for};
+use super::place::{Place, parse_id, tenant, told, wait_for};
 use super::{Exit, Failure, Output, show};
 
 /// Deliveries that are shown with the digest that is told in their place.
@@ -41,6 +41,9 @@ enum What {
 struct List {
     #[command(flatten)]
     place: Place,
+    /// Only those of this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
     /// Only those to this receiver
     #[arg(long, value_name = "NAME")]
     receiver: Option<ReceiverName>,
@@ -58,6 +61,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct Show {
     /// The delivery's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
@@ -69,7 +73,7 @@ struct Show {
 #[derive(Debug, clap::Args)]
 struct Redrive {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present_any = ["all", "receiver"])]
+    #[arg(value_parser = parse_id, required_unless_present_any = ["all", "receiver"])]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]
@@ -84,7 +88,7 @@ struct Redrive {
 #[derive(Debug, clap::Args)]
 struct Discard {
     /// The delivery's id, or the beginning of it
-    #[arg(required_unless_present = "all")]
+    #[arg(value_parser = parse_id, required_unless_present = "all")]
     id: Option<String>,
     /// All that are dead
     #[arg(long, conflicts_with = "id")]
@@ -121,14 +125,17 @@ impl Deliveries {
 impl List {
     fn run(self) -> Result<Exit, Failure> {
         let (store, times) = (self.place.look()?, self.place.times()?);
-        let query = DeliveryQuery {
-            receiver: self.receiver.clone(),
-            states: self.state,
-            newest_first: true,
-            most: self.most,
-            ..DeliveryQuery::default()
-        };
-        let found = wait_for(async { Ok(store.deliveries(query).await?) })?;
+        let found = wait_for(async {
+            let query = DeliveryQuery {
+                tenant: tenant(&store, self.tenant.as_deref()).await?,
+                receiver: self.receiver.clone(),
+                states: self.state,
+                newest_first: true,
+                most: self.most,
+                ..DeliveryQuery::default()
+            };
+            Ok(store.deliveries(query).await?)
+        })?;
         let now = Clock::wall().now();
         for delivery in &found {
             match self.output {
@@ -211,6 +218,9 @@ fn what(delivery: &Delivery) -> String {
     match &delivery.body {
         Body::Alert { id, revision: 1 } => format!("alert {}", &id.to_string()[..8]),
         Body::Alert { id, revision } => format!("alert {}, revision {revision}", &id.to_string()[..8]),
+        Body::Digest(digest) if digest.repeated > 0 => {
+            format!("a digest of {}, {} told again", digest.count, digest.repeated)
+        }
         Body::Digest(digest) => format!("a digest of {}", digest.count),
     }
 }

@@ -25,8 +25,9 @@ use crate::rule::why::Why;
 
 use super::feed::{Fed, FileArguments};
 use super::load::{GeoArguments, Known, Loaded, RuleArguments};
+use super::when::When;
 use super::{Exit, Failure, Output, show};
-use gathering::{Cut, Gathered, Gathering, Sought};
+use gathering::{Asked, Cut, Gathered, Gathering, Sought};
 
 /// Digits of an alert's id that are enough to mean one.
 const LEAST_DIGITS: usize = 6;
@@ -53,7 +54,10 @@ pub struct Explain {
     group: Vec<(String, String)>,
     /// The time asked about: the last record of the group at or before it is explained. Only the id of
     /// an alert needs none
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long = "at", value_name = "TIME", value_parser = When::parse)]
+    when: Option<When>,
+    /// The moment that is meant
+    #[arg(skip)]
     at: Option<Timestamp>,
     /// A daemon's store: who was told of the alert there, and why not, is told too; no records are read of it
     #[arg(long, value_name = "FILE")]
@@ -74,15 +78,6 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or("write it as field=value, such as user=ana; user= for records without one")?;
     Ok((field.to_owned(), value.to_owned()))
-}
-
-/// A time of the command line.
-pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let day = || Timestamp::parse(&format!("{text}T00:00:00Z"));
-    let time = Timestamp::parse(text).or_else(day);
-    time.ok_or_else(|| {
-        "write it as 2026-01-05T09:08:00Z, or as 2026-01-05 for the begin of that day".to_owned()
-    })
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,10 +128,19 @@ struct Explanation {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
+    /// When it fired; of an alert that time raised, later than `at`.
+    #[serde(skip)]
+    fired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     matched: Option<Why>,
+    /// What was asked of the group when it fired, as its alert tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<serde_json::Map<String, Json>>,
+    /// And what was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual: Option<serde_json::Map<String, Json>>,
     before: Vec<Before>,
     /// Hits up to then that are of no group, where this one did not fire: they may have been expected in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,8 +166,12 @@ impl Explain {
         let mapping = self.reading.mapping()?;
         let declared = mapping.fields.iter().map(|map| map.field.to_string()).collect::<Vec<_>>();
         let loaded = self.rules.load(&[], &declared, Known::Given)?;
+        if let Some(when) = self.when {
+            self.at = Some(when.within(self.rules.zone()?));
+        }
         let mut ids = loaded.rules.iter().map(|rule| rule.rule().id());
         let mut rule = ids.find(|id| id.as_str() == self.asked).cloned();
+        let mut alert = None;
         if rule.is_none() && loaded.failed.contains(&self.asked) {
             loaded.complain();
             self.tell(&self.not_loaded())?;
@@ -182,7 +190,7 @@ impl Explain {
                     let (asked, rule) = (self.asked.clone(), fired.rule);
                     return Err(ExplainError::OfAlert { asked, given, rule }.into());
                 }
-                self.at = Some(fired.at);
+                (self.at, alert) = (Some(fired.at), Some((fired.id, fired.tip)));
                 self.group = fired
                     .group
                     .into_iter()
@@ -200,17 +208,18 @@ impl Explain {
         let keys = self.keys(&rule, &generation.programs.list[number])?;
         let mut engine = Engine::new(generation.clone(), "default");
         engine.watch(&rule);
-        let gather = |key| Gathering::new(&generation, number, key, at);
+        let asked = Asked { at, alert };
+        let gather = |key| Gathering::new(&generation, number, key, asked);
         let cut = self.cut(&generation.programs.list[number]).map(Cut::new);
         let mut gathered = Gathered { likely: keys.into_iter().map(gather).collect(), cut };
         let fed = self.reading.feed(&self.files, &Origin::file(mapping), engine, &mut gathered)?;
         let Some(gathering) = gathered.meant()? else { return Err(ExplainError::NoGroups(rule).into()) };
-        let mut explanation = gathering.explain(rule.as_str(), at);
+        let mut explanation = gathering.explain(rule.as_str());
         if explanation.group.is_empty() {
             explanation.group = self.asked_group();
         }
         if let Some(store) = self.store.as_ref().filter(|_| explanation.fired)
-            && let Some(at) = explanation.at.as_deref().and_then(Timestamp::parse)
+            && let Some(at) = explanation.fired_at
         {
             explanation.told = told::told(store, &rule, &explanation.group, at)?;
             if explanation.told.is_none() {
@@ -343,8 +352,11 @@ impl Explain {
             reason: "rule_disabled",
             detail: "the rule does not load; its faults are told above".to_owned(),
             at: None,
+            fired_at: None,
             record: None,
             matched: None,
+            threshold: None,
+            actual: None,
             before: Vec::new(),
             without_group: None,
             first_of_by: None,
@@ -379,6 +391,16 @@ impl Explanation {
         let verdict = if self.fired { "fired" } else { "did not fire" };
         let mut text = format!("{} for {whom} at {}: {verdict}\n", self.rule, self.asked);
         let _ = writeln!(text, "  {}  {}", self.reason, show::safe(&show::squeezed(&self.detail)));
+        for (what, values) in [("asked", &self.threshold), ("found", &self.actual)] {
+            let pairs = values
+                .iter()
+                .flatten()
+                .map(|(name, value)| format!("{} {}", show::safe(name), show::each(value)));
+            let pairs = pairs.collect::<Vec<_>>().join(", ");
+            if !pairs.is_empty() {
+                let _ = writeln!(text, "  {what}: {pairs}");
+            }
+        }
         if let (Some(at), Some(record)) = (&self.at, &self.record) {
             let _ = writeln!(text, "  record of {at}, {record}");
         }
@@ -386,7 +408,11 @@ impl Explanation {
             tree(&mut text, matched, 1);
         }
         if !self.before.is_empty() {
-            let _ = writeln!(text, "  other records of the group:");
+            let _ = writeln!(
+                text,
+                "  {}:",
+                if self.fired { "records of the group before" } else { "other records of the group" }
+            );
             for before in &self.before {
                 let detail = show::safe(&show::squeezed(&before.detail));
                 let _ = writeln!(text, "    {}  {}  {detail}", before.at, before.reason);

@@ -18,6 +18,7 @@ use crate::record::{Millis, Timestamp};
 use crate::source::huawei::export::{ExportError, Exporter, Stage, Task, Wanted, What, kind_of};
 
 use super::place::{CONFIGURATION, operator, wait_for};
+use super::when::When;
 use super::{Exit, Failure, show};
 
 /// Time between the first two looks at a task; each further wait is twice as long, up to the last.
@@ -37,12 +38,12 @@ pub struct Export {
     /// Only rows with these values, in the vendor's words: `user_name=ana`, `failed_code=500`
     #[arg(value_name = "NAME=VALUE", value_parser = parse_pair)]
     filters: Vec<(String, String)>,
-    /// From this moment on, 2026-01-05T09:00:00Z or a day
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    from: Timestamp,
-    /// To this moment [default: now]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    to: Option<Timestamp>,
+    /// From this moment on, 2026-01-05T09:00:00Z or a day of the configuration's zone
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    from: When,
+    /// To this moment, or the begin of this day [default: now]
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    to: Option<When>,
     /// Where to write; without an ending, the file's own is added
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -124,12 +125,21 @@ impl Manifest {
 }
 
 impl Export {
+    /// What is meant by a time of the command line.
+    fn moment(&self, when: When) -> Result<Timestamp, Failure> {
+        match when {
+            When::At(at) => Ok(at),
+            When::Day(_) => Ok(when.within(build::zone_of(&self.config)?)),
+        }
+    }
+
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let clock = Clock::wall();
         let now = clock.now();
         // A whole minute, so that the same command asks for the same rows for a while.
-        let to = self.to.unwrap_or(Timestamp(now.0 - now.0.rem_euclid(60_000)));
-        let wanted = Wanted { what: self.what, from: self.from, to, filters: self.filters.clone() };
+        let to = self.to.unwrap_or(When::At(Timestamp(now.0 - now.0.rem_euclid(60_000))));
+        let (from, to) = (self.moment(self.from)?, self.moment(to)?);
+        let wanted = Wanted { what: self.what, from, to, filters: self.filters.clone() };
         // What the service keeps goes by its own clock, which it is asked for where ours says no.
         let old = wanted.fault(now);
         if let Some(fault) = old.as_ref().and_then(|_| wanted.fault(wanted.from)) {
@@ -347,9 +357,4 @@ fn parse_what(word: &str) -> Result<What, String> {
 fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.trim().to_owned(), value.to_owned()))
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let day = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    day.parse::<Timestamp>().map_err(|error| error.to_string())
 }

@@ -101,10 +101,11 @@ use crate::record::describe::Describer;
 use crate::record::scan::{FieldMap, Mapping, Origin, Scanner};
 use crate::record::{Batch, Locator, Millis, Timestamp};
 use crate::source::sort::sort;
+use crate::source::spool::no_file_for;
 use crate::source::{Blocks, Input, NowGuard};
 
-use super::explain::parse_time;
 use super::progress::Progress;
+use super::when::When;
 use super::{Failure, show};
 pub use archive::Archive;
 use reader::{Ahead, Judged, Reader, Shared};
@@ -146,7 +147,7 @@ pub struct FileArguments {
     time_field: Option<String>,
     /// Now: records dated more than 5 minutes ahead of it are set aside [default: the newest time
     /// that a second record confirms within 24 hours]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_now)]
     now: Option<Timestamp>,
     /// How far records may be out of order and still be judged in order
     #[arg(long, value_name = "LENGTH", default_value = "60s", value_parser = parse_length)]
@@ -172,6 +173,11 @@ impl Default for FileArguments {
     }
 }
 
+/// Records of files know no zone: a day is one of UTC.
+fn parse_now(text: &str) -> Result<Timestamp, String> {
+    Ok(When::parse(text)?.within(chrono_tz::UTC))
+}
+
 fn parse_length(text: &str) -> Result<Millis, String> {
     Millis::parse(text).map_err(|error| error.to_string())
 }
@@ -193,14 +199,20 @@ enum FeedError {
     TooManyFiles(usize),
     #[error(transparent)]
     Twice(#[from] super::Twice),
-    #[error(
-        "lines of packed files that alerts show cannot be kept on disk; the files can be unpacked first, too"
-    )]
+    #[error("{}", kept_words(.0))]
     Kept(#[source] std::io::Error),
     #[error("lines of packed files that were kept on disk cannot be read")]
     KeptBefore(#[source] std::io::Error),
     #[error("no threads can be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+fn kept_words(error: &std::io::Error) -> String {
+    let what = "to show lines of packed files with their alerts";
+    match no_file_for(what, error) {
+        Some(words) => format!("{words}, or unpack the files first"),
+        None => "lines of packed files that alerts show cannot be kept on disk; the files can be unpacked first, too".to_owned(),
+    }
 }
 
 /// Somebody who looks on.
@@ -271,7 +283,7 @@ impl FileArguments {
         }
         super::once(paths_read).map_err(FeedError::Twice)?;
         let (facts, origin) = (engine.generation().facts.clone(), origin.clone());
-        let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut inputs = paths_read.iter().map(|path| Input::open(path)).collect::<Vec<_>>();
         // What is remembered of rows ends with the process, so that marks of them will do.
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let columns = engine.generation().columns.clone();

@@ -150,6 +150,14 @@ impl RuleArguments {
         Ok(Tables { facts: Arc::new(facts), ..tables })
     }
 
+    /// The zone of days: its own, or that of the configuration.
+    pub fn zone(&self) -> Result<Tz, Failure> {
+        if let Some(zone) = self.zone {
+            return Ok(zone);
+        }
+        Ok(self.config.as_deref().map(config).transpose()?.map_or(Tz::UTC, |config| config.zone))
+    }
+
     /// Reads the rules at `paths`, or where there is none those that the arguments name. `declared`
     /// are fields that the records' source declares.
     pub fn load(&self, paths: &[PathBuf], declared: &[String], known: Known) -> Result<Loaded, Failure> {

@@ -34,6 +34,7 @@ mod silence;
 mod simulate;
 mod status;
 mod test;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

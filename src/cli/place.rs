@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::daemon::clock::Clock;
 use crate::daemon::control::{self, NoReply};
-use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::orders::{Clerk, NO_ID, Order, Reply};
 use crate::daemon::own::TENANT;
 use crate::daemon::status::NoTenant;
 use crate::store::Store;
@@ -103,11 +103,23 @@ impl Place {
         }
         let declared =
             self.configuration().map(|path| crate::daemon::build::declared_of(&path)).transpose()?;
-        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared, receivers: None };
+        let receivers =
+            self.configuration().map(|path| crate::daemon::build::receivers_of(&path)).transpose()?;
+        let clerk = Clerk { store: &store, fences, now: Clock::wall().now(), declared, receivers };
         match clerk.carry_out(order).await? {
             Some(reply) => Ok(reply),
             None => Err(PlaceError::NotRunning(path).into()),
         }
+    }
+}
+
+/// The tenant that is asked for, Larum itself too; none where none is.
+pub async fn tenant(store: &Sqlite, asked: Option<&str>) -> Result<Option<Arc<str>>, Failure> {
+    let Some(asked) = asked else { return Ok(None) };
+    let tenants = store.tenants().await?;
+    match tenants.iter().find(|tenant| &***tenant == asked) {
+        Some(tenant) => Ok(Some(tenant.clone())),
+        None => Err(NoTenant::new(asked, tenants.iter().map(|tenant| &**tenant)).into()),
     }
 }
 
@@ -140,6 +152,11 @@ pub fn told(reply: Reply) -> Exit {
         }
         Reply::Status(_) => Exit::Fine,
     }
+}
+
+/// The beginning of an id, which is not empty.
+pub fn parse_id(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err(NO_ID.to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Who is at the keyboard, for what is noted down.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::store::StoreError;
 use crate::store::sqlite::Sqlite;
 
 use super::place::Place;
@@ -18,10 +19,25 @@ pub struct Restore {
     place: Place,
 }
 
+/// A daemon that runs would go on with what it had open.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a daemon{} runs on the store `{}`; stop it first, then restore and start it again",
+    by.map(|by| format!(" (process {by})")).unwrap_or_default(), show::path(path)
+)]
+struct InUse {
+    path: PathBuf,
+    by: Option<u32>,
+}
+
 impl Restore {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let store = self.place.store()?;
-        let kept = Sqlite::restore(&store, &self.from)?;
+        let restored = Sqlite::restore(&store, &self.from);
+        if let Err(StoreError::Taken { path, by }) = &restored {
+            return Err(InUse { path: path.clone(), by: *by }.into());
+        }
+        let kept = restored?;
         let safe = |path: &PathBuf| show::safe(&path.display().to_string());
         let kept = kept.as_ref().map(|kept| format!("; what was there is kept as {}", safe(kept)));
         show::note(&format!("{} is the backup now{}", safe(&store), kept.unwrap_or_default()));

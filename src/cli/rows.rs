@@ -2,7 +2,10 @@
 //!
 //! A daemon's records are in its store alone; `explain` and other tools read files.
 
+use std::sync::Arc;
+
 use crate::deliver::render;
+use crate::store::sqlite::Sqlite;
 use crate::store::{Entry, Event, Store};
 
 use super::place::{Place, tenants, wait_for};
@@ -35,6 +38,24 @@ struct NoLane {
     known: String,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("lane `{asked}` is of tenant `{other}` and not of `{tenant}`; `--tenant {other}` prints its rows")]
+struct AnothersLane {
+    asked: String,
+    tenant: String,
+    other: Arc<str>,
+}
+
+/// Whose lane it is, whatever tenant was asked for.
+async fn others(store: &Sqlite, lane: &str) -> Result<Option<Arc<str>>, Failure> {
+    for tenant in tenants(store, None).await? {
+        if store.lanes(tenant.clone()).await?.iter().any(|known| known.name == lane) {
+            return Ok(Some(tenant));
+        }
+    }
+    Ok(None)
+}
+
 impl Rows {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let store = self.place.look()?;
@@ -49,6 +70,10 @@ impl Rows {
                 of_lanes.extend((!ids.is_empty()).then_some((tenant, ids)));
             }
             if let Some(asked) = self.lane.clone().filter(|_| of_lanes.is_empty()) {
+                if let Some(other) = others(&store, &asked).await? {
+                    let tenant = self.tenant.unwrap_or_default();
+                    return Err(AnothersLane { asked, tenant, other }.into());
+                }
                 return Err(NoLane { asked, known: known.join(", ") }.into());
             }
             let many = of_lanes.len();

@@ -166,7 +166,7 @@ fn each_line(
     mut heed: impl FnMut(&str) -> Result<(), serde_json::Error>,
 ) -> Result<Result<(), String>, Failure> {
     let mut number = 0_u64;
-    for block in Input::open(path)?.blocks()? {
+    for block in Input::open(path).blocks()? {
         let block = block?;
         for line in String::from_utf8_lossy(&block.bytes).lines() {
             number += 1;

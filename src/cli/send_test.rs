@@ -4,7 +4,7 @@
 use crate::config::Secrets;
 use crate::daemon::build::{self, BuildError};
 use crate::daemon::clock::Clock;
-use crate::daemon::orders::{Order, Reply};
+use crate::daemon::orders::{Order, Reply, no_receiver};
 use crate::daemon::run::try_out;
 
 use super::place::{Place, told, wait_for};
@@ -38,7 +38,7 @@ impl SendTest {
         let Some(parts) = parts else { return Err(BuildError::Faults(problems.render(false)).into()) };
         let Some(found) = parts.receivers.iter().find(|built| built.name.as_str() == self.receiver) else {
             let known: Vec<&str> = parts.receivers.iter().map(|built| built.name.as_str()).collect();
-            let why = format!("there is no receiver `{}`; known: {}", self.receiver, known.join(", "));
+            let why = no_receiver(&self.receiver, &known);
             return Ok(Reply::Refused(why));
         };
         let reply = try_out(&found.name, &*found.receiver, parts.config.zone, Clock::wall().now()).await;

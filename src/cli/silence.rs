@@ -4,11 +4,11 @@
 use crate::daemon::clock::Clock;
 use crate::daemon::orders::Order;
 use crate::daemon::shown;
-use crate::record::{Millis, Timestamp};
+use crate::record::Millis;
 use crate::store::Store;
 
-use super::explain::parse_time;
-use super::place::{Place, operator, told, wait_for};
+use super::place::{Place, operator, parse_id, told, wait_for};
+use super::when::When;
 use super::{Exit, Failure, Output, show};
 
 /// Arguments of `larum silence`.
@@ -37,9 +37,9 @@ struct Add {
     /// For how long: 30m, 2h, 7d
     #[arg(long = "for", value_name = "LENGTH", value_parser = parse_length)]
     length: Millis,
-    /// From when on, for work that is planned; now unless told
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    from: Option<Timestamp>,
+    /// From when on, for work that is planned; now unless told. Where that is past, it ends so long after it
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    from: Option<When>,
     /// Why
     #[arg(long, value_name = "TEXT", value_parser = parse_why)]
     because: String,
@@ -65,6 +65,7 @@ struct List {
 #[derive(Debug, clap::Args)]
 struct End {
     /// The silence's id, or the beginning of it
+    #[arg(value_parser = parse_id)]
     id: String,
     #[command(flatten)]
     place: Place,
@@ -98,6 +99,7 @@ impl Silence {
         match self.what {
             What::Add(add) => {
                 let Add { matches, length, from, because, by, tenant, place } = add;
+                let from = from.map(|from| Ok::<_, Failure>(from.within(place.times()?.0))).transpose()?;
                 let order = Order::Silence { tenant, matches, from, length, by, because };
                 wait_for(async { Ok(told(place.order(&order).await?)) })
             }

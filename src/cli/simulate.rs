@@ -17,6 +17,14 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Arguments of `larum simulate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "While it plays it is steered from this machine, without credentials:
+  GET /simulate/state       virtual now, rows, requests, answers
+  POST /simulate/clock      {\"now\": \"2026-01-05T09:00:00Z\"}, {\"advance\": \"10m\"} or {\"speed\": 60}
+  POST /simulate/trouble    one trouble or a list of them, as --trouble takes it; GET tells those that wait, DELETE
+                            calls all off
+A trouble has a `kind` and what that wants (`by`, `retry_after`, …), and may have `times` (a number or \"always\"; else
+once), `endpoint`, `from`, `until`, `skip` and `every`. A kind that there is not is answered with all that there are;
+examples/scenario.yaml shows some with their values.")]
 pub struct Simulate {
     /// Where to listen; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -207,7 +215,7 @@ pub fn world_of(seed: u64, files: &[PathBuf]) -> Result<World, Failure> {
     let mut world = World::new(seed);
     for path in files {
         let mut bad = Vec::new();
-        for block in Input::open(path)?.blocks()? {
+        for block in Input::open(path).blocks()? {
             let block = block?;
             for line in block.bytes.split(|byte| *byte == b'\n') {
                 let line = String::from_utf8_lossy(line);

@@ -1,10 +1,11 @@
 //! `larum status`: whether the daemon sees and tells; exit 1 when it is blind.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::daemon::control::{self, NoReply};
 use crate::daemon::orders::{Order, Reply};
-use crate::daemon::status::{FailedTry, LaneStatus, ReceiverStatus, Status, Throttled};
+use crate::daemon::status::{Asked, FailedTry, LaneStatus, ReceiverStatus, Status, Throttled};
 use crate::record::{Millis, Timestamp};
 
 use super::place::{Place, wait_for};
@@ -87,6 +88,9 @@ fn text(status: &Status) -> String {
     for (name, receiver) in &status.receivers {
         let _ = writeln!(text, "  {}  {}", show::safe(name), receiver_words(receiver, times));
     }
+    for (name, states) in &status.receivers_gone {
+        let _ = writeln!(text, "  {}  {}", show::safe(name), gone_words(name, states));
+    }
     text.push_str("rules");
     if !status.rules_by_tenant.is_empty() {
         let tenants: Vec<&str> = status.rules_by_tenant.keys().map(String::as_str).collect();
@@ -142,7 +146,7 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
     if let Some(newest) = lane.newest {
         words.push(format!("newest row {}", times.at(newest)));
     }
-    words.push(many(lane.rows, "row"));
+    words.push(format!("{} since the start", many(lane.rows, "row")));
     if let Some(late) = lane.lateness {
         words.push(format!(
             "late by {}, at most {}, settles {}",
@@ -156,7 +160,7 @@ fn lane_words(lane: &LaneStatus, now: Option<Timestamp>, times: show::Times) -> 
     }
     if lane.quarantined > 0 {
         words.push(format!(
-            "{} set aside: no records (`larum quarantine` shows them)",
+            "{} set aside since the start: no records (`larum quarantine` shows them)",
             many(lane.quarantined, "row")
         ));
     }
@@ -184,8 +188,15 @@ fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
     words.extend(receiver.delivered_at.iter().map(|at| format!("last delivered {}", times.at(*at))));
     words.extend(receiver.paused.iter().map(|why| format!("paused: {}", show::safe(why))));
     words.extend(receiver.failure.iter().map(|why| format!("failing: {}", show::safe(why))));
-    if let (None, None, Some(FailedTry { reason, next })) =
-        (&receiver.paused, &receiver.failure, &receiver.last_failed)
+    if let Some(Asked { until: Some(until), reason, .. }) = &receiver.asked {
+        words.push(format!(
+            "sent nothing until {}, because it asked for that: {}",
+            times.at(*until),
+            show::safe(reason)
+        ));
+    }
+    if let (None, None, None, Some(FailedTry { reason, next })) =
+        (&receiver.paused, &receiver.failure, &receiver.asked, &receiver.last_failed)
     {
         let next = next.map_or_else(String::new, |at| format!(", the next is at {}", times.at(at)));
         words.push(format!("the last try failed{next}: {}", show::safe(reason)));
@@ -193,20 +204,69 @@ fn receiver_words(receiver: &ReceiverStatus, times: show::Times) -> String {
     words.join(" · ")
 }
 
+/// What is left for a receiver that the configuration has no more, and what to do about it.
+fn gone_words(name: &str, states: &BTreeMap<String, u64>) -> String {
+    let name = show::safe(name);
+    let mut words = vec!["not configured any more".to_owned()];
+    words.extend(states.iter().map(|(state, count)| format!("{count} {state}")));
+    format!(
+        "{}: `larum deliveries --receiver {name} --state dead` lists them; with a receiver of that name `larum \
+         deliveries redrive --receiver {name}` sends them, and `larum deliveries discard --all --receiver {name} \
+         --because TEXT` puts them aside",
+        words.join(" · ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dead_letters_of_a_receiver_that_is_gone_are_said_with_the_way_out() {
+        let states = BTreeMap::from([("dead".to_owned(), 3)]);
+        let receivers_gone = BTreeMap::from([("old".to_owned(), states)]);
+        let text = text(&Status { receivers_gone, ..Status::default() });
+        assert_eq!(
+            text.lines().find(|line| line.contains("old")),
+            Some(
+                "  old  not configured any more · 3 dead: `larum deliveries --receiver old --state dead` lists them; with a \
+                 receiver of that name `larum deliveries redrive --receiver old` sends them, and `larum deliveries discard \
+                 --all --receiver old --because TEXT` puts them aside"
+            )
+        );
+    }
 
     #[test]
     fn a_reading_of_a_clock_that_was_ahead_is_not_told_as_an_age() {
         let at = |seconds: i64| Timestamp(1_767_603_600_000 + seconds * 1_000);
         let lane = LaneStatus { read_at: Some(at(0)), ..LaneStatus::default() };
         let words = |now: Timestamp| lane_words(&lane, Some(now), show::Times::UTC);
-        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows");
+        assert_eq!(words(at(3)), "not read yet · read 3 s ago · 0 rows since the start");
         assert_eq!(
             words(at(-17_950)),
-            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows"
+            "not read yet · read at 2026-01-05T09:00:00.000Z, ahead of the clock · 0 rows since the start"
         );
+    }
+
+    #[test]
+    fn a_receiver_that_asked_to_be_left_alone_is_shown_so_and_tells_nobody_is_blind_for_minutes() {
+        let at = Timestamp(1_767_603_600_000);
+        let shown = |minutes: i64| {
+            let until = Some(at + Millis::mins(minutes));
+            let asked = Asked { at: Some(at), until, reason: "try again: 429".to_owned() };
+            ReceiverStatus { kind: "slack".to_owned(), asked: Some(asked), ..ReceiverStatus::default() }
+        };
+        assert_eq!(
+            receiver_words(&shown(20), show::Times::UTC),
+            "slack · sent nothing until 2026-01-05T09:20:00.000Z, because it asked for that: try again: 429"
+        );
+        let blind = |minutes: i64| {
+            let receivers = [("chat".to_owned(), shown(minutes))].into();
+            Status { receivers, ..Status::default() }.blind()
+        };
+        let words = "receiver chat is sent nothing until 2026-01-05T09:20:00.000Z, because it asked for that: try \
+                     again: 429; if it takes messages again, `larum send-test chat` resumes it";
+        assert_eq!((blind(15), blind(20)), (vec![], vec![words.to_owned()]));
     }
 
     #[test]

@@ -288,8 +288,9 @@ fn raise(
                 let Some(alert) = alerts.iter_mut().find(|alert| alert.id == change.id) else { continue };
                 alert.repeats = alert.repeats.max(change.repeats);
                 if change.state == State::Resolved && change.at >= events_at {
-                    let resolved = tell::changed(alert, change);
-                    alerts.push(resolved);
+                    // Its count is that of the firing, whatever was folded in since.
+                    let fired = Alert { repeats: 0, ..alert.clone() };
+                    alerts.push(tell::changed(&fired, change));
                 }
             }
         }

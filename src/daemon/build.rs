@@ -17,6 +17,7 @@ use crate::config::geo::{Geo, GeoFile, GeoKind};
 use crate::config::{self, Config, Secrets};
 use crate::engine::{GenerationText, RuleText};
 use crate::record::scan::Provenance;
+use crate::route::ReceiverName;
 use crate::rule::decode::Options;
 use crate::rule::lists::ListText;
 use crate::rule::problem::{Problems, safe_path};
@@ -99,6 +100,11 @@ pub fn store_of(path: &Path) -> Result<PathBuf, BuildError> {
 /// The fields that its sources declare, whatever else is wrong with it.
 pub fn declared_of(path: &Path) -> Result<Vec<String>, BuildError> {
     Ok(look_at(path)?.declared)
+}
+
+/// The receivers that it names, whatever else is wrong with it.
+pub fn receivers_of(path: &Path) -> Result<Vec<ReceiverName>, BuildError> {
+    Ok(look_at(path)?.receivers.into_iter().map(|receiver| receiver.name).collect())
 }
 
 /// The zone of times that it has shown, whatever else is wrong with it.
@@ -268,10 +274,27 @@ fn is_whole(file: &RuleText, lists: &[String]) -> bool {
     read.iter().all(|one| !one.problems.has_errors())
 }
 
+/// Puts the text in its place with which a file last loaded that is no text any more.
+fn put_back(texts: &mut Vec<(String, String)>, last: &[RuleText], broken: &Problems) {
+    let Some(place) = last.iter().position(|old| old.file == broken.file) else { return };
+    let (before, old) = (&last[..place], &last[place]);
+    let at = texts.iter().rposition(|(file, _)| before.iter().any(|other| other.file == *file));
+    texts.insert(at.map_or(0, |at| at + 1), (old.file.clone(), old.text.clone()));
+}
+
 /// The rules as they can be put in force, beside receivers of these names.
 fn rules(config: &Config, receivers: &[String], last: Option<&GenerationText>) -> Result<Rules, BuildError> {
-    let (texts, mut told) = config::rules::texts(&config.rules)?;
-    let (documents, unreadable) = config::rules::sigma(&config.sigma)?;
+    let (mut texts, mut told) = config::rules::texts(&config.rules)?;
+    let (mut documents, unreadable) = config::rules::sigma(&config.sigma)?;
+    if let Some(last) = last {
+        for broken in &told {
+            put_back(&mut texts, &last.rules, broken);
+        }
+        for broken in &unreadable {
+            put_back(&mut documents, &last.sigma, broken);
+        }
+    }
+    let no_texts: Vec<String> = told.iter().map(|broken| broken.file.clone()).collect();
     told.extend(unreadable);
     let (lists, lists_off) = lists(config, last, &mut told)?;
     let script = |(file, text): (String, String)| RuleText { file, text };
@@ -325,6 +348,9 @@ fn rules(config: &Config, receivers: &[String], last: Option<&GenerationText>) -
             true
         })
     });
+    for file in no_texts.iter().filter(|file| generation.rules.iter().all(|rule| rule.file != **file)) {
+        off.entry(file.clone()).or_default().push_str(OFF);
+    }
     // Its script goes on with it.
     for script in last.iter().flat_map(|last| &last.scripts) {
         let name = script.file.rsplit('/').next().unwrap_or_default();
@@ -380,5 +406,37 @@ mod tests {
             error.to_string(),
             "source `prod` cannot be prepared: no answer within 0 s; is `base_url` the right host?"
         );
+    }
+
+    #[test]
+    fn a_rule_file_that_is_no_text_any_more_keeps_its_last_good_version_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        std::fs::create_dir(here.join("rules")).unwrap();
+        let burst = "rule: burst\ntitle: t\nlevel: low\nmatch: {outcome: failure}\n";
+        std::fs::write(here.join("rules/burst.yaml"), burst).unwrap();
+        let risk = "rule: sum\ntitle: t\nlevel: low\nmatch: {outcome: success}\nquiet_while: [burst]\n";
+        std::fs::write(here.join("rules/sum.yaml"), risk).unwrap();
+        let config = "store: a.db\nrules: [rules]\nsources: [{name: f, kind: file, path: a.ndjson}]\nreceivers:\n  \
+                      - {name: kept, kind: stdout}\nroutes: [{match: {}, to: [kept]}]\n";
+        let path = here.join("larum.yaml");
+        std::fs::write(&path, config).unwrap();
+        let good = build(&path, &Secrets::default(), None).unwrap();
+        assert_eq!(good.rules_off, BTreeMap::new());
+        let file = here.join("rules/burst.yaml");
+        std::fs::write(&file, [burst.as_bytes(), b"# gepr\xfcft\n"].concat()).unwrap();
+        let name = file.display().to_string();
+        let told = |last: Option<&Built>| {
+            let last = last.map(|last| (&last.generation, &*last.geography));
+            let built = build(&path, &Secrets::default(), last).unwrap();
+            let texts = built.generation.rules.iter().map(|rule| (rule.file == name, rule.text.clone()));
+            (texts.collect::<Vec<_>>(), built.rules_off)
+        };
+        let (texts, off) = told(Some(&good));
+        assert_eq!(texts, [(true, burst.to_owned()), (false, risk.to_owned())]);
+        let fault = "line 5: byte 0xfc is not UTF-8; its last good version stays in force";
+        assert_eq!(off, [(name.clone(), fault.to_owned())].into());
+        let (_, off) = told(None);
+        assert_eq!(off[&name], "line 5: byte 0xfc is not UTF-8; no rule of it is in force");
     }
 }

@@ -14,8 +14,8 @@ mod tests;
 mod watchdog;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ use super::fences::Fences;
 use super::metrics::Meters;
 use super::step::{Steps, Stopped};
 use crate::deliver::{Receiver, Transport};
-use crate::record::{Level, Millis};
+use crate::record::{Level, Millis, Timestamp};
 use crate::route::{DeliveryId, Limits, ReceiverName};
 use crate::store::{Store, StoreError};
 use desk::{Desk, Next};
@@ -75,7 +75,7 @@ pub enum Event {
         delivery: DeliveryId,
         /// How grave.
         level: Level,
-        /// How many deliveries it stood for: 1, or those of a digest.
+        /// How many alerts it told of: 1, or those of a digest.
         count: u64,
     },
     /// A delivery became a dead letter.
@@ -84,6 +84,8 @@ pub enum Event {
         receiver: ReceiverName,
         /// Which.
         delivery: DeliveryId,
+        /// What it tells: an alert by its id, or a digest of so many.
+        tells: String,
         /// How grave.
         level: Level,
         /// Why.
@@ -101,6 +103,17 @@ pub enum Event {
         /// Which.
         receiver: ReceiverName,
         /// What it said to the probe.
+        reason: String,
+    },
+    /// A receiver asked to be left alone for a while, by whatever else it is told of.
+    Asked {
+        /// Which.
+        receiver: ReceiverName,
+        /// Since when.
+        at: Timestamp,
+        /// Until when; not after `at` once somebody had it tried all the same.
+        until: Timestamp,
+        /// What it said.
         reason: String,
     },
     /// A receiver that failed or was paused takes messages again.
@@ -182,8 +195,19 @@ impl Ended {
 struct Bell {
     notify: Notify,
     rings: AtomicU64,
-    /// Somebody may have mended the receiver.
-    again: AtomicBool,
+    /// Why it is to be asked again before its time, if it is.
+    again: Mutex<Option<Again>>,
+}
+
+/// Why a receiver is asked again before its time; the later one asks for all that the earlier does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Again {
+    /// Somebody may have mended it. What it asked for itself stands.
+    Mended,
+    /// Somebody wants something tried now, whatever it asked for.
+    Wanted,
+    /// It took a test message.
+    TookTest,
 }
 
 impl Bell {
@@ -192,9 +216,18 @@ impl Bell {
         self.notify.notify_one();
     }
 
-    fn ask_again(&self) {
-        self.again.store(true, Ordering::SeqCst);
+    fn ask(&self, again: Again) {
+        self.note(Some(again));
         self.ring();
+    }
+
+    fn note(&self, again: Option<Again>) {
+        let mut noted = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        *noted = again.max(*noted);
+    }
+
+    fn take(&self) -> Option<Again> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -234,15 +267,21 @@ impl Dispatch {
     /// To be called when somebody may have mended receivers: none is left alone any longer, and what
     /// waits for another try is due.
     pub fn ask_again(&self) {
-        self.bells.values().for_each(|bell| bell.ask_again());
+        self.bells.values().for_each(|bell| bell.ask(Again::Mended));
     }
 
-    /// The same for one receiver, to be called from anywhere.
-    pub fn asker(&self, receiver: &ReceiverName) -> impl FnOnce() + Send + 'static {
+    /// To be called when a person wants what `receiver` is owed tried now; none: of all.
+    pub fn try_now(&self, receiver: Option<&ReceiverName>) {
+        let wanted = self.bells.iter().filter(|(name, _)| receiver.is_none_or(|wanted| wanted == *name));
+        wanted.for_each(|(_, bell)| bell.ask(Again::Wanted));
+    }
+
+    /// To be called, from anywhere, when `receiver` took a test message.
+    pub fn tested(&self, receiver: &ReceiverName) -> impl FnOnce() + Send + 'static {
         let bell = self.bells.get(receiver).cloned();
         move || {
             if let Some(bell) = bell {
-                bell.ask_again();
+                bell.ask(Again::TookTest);
             }
         }
     }
@@ -284,10 +323,10 @@ async fn run(
     let mut desk = Desk::new(office, target);
     let mut trouble = Millis::ZERO;
     while !*stopping.borrow_and_update() {
-        let again = bell.again.swap(false, Ordering::SeqCst);
+        let again = bell.take();
         let turn = async {
-            if again {
-                desk.ask_again().await?;
+            if let Some(again) = again {
+                desk.ask(again).await?;
             }
             desk.turn(bell.rings.load(Ordering::SeqCst)).await
         };
@@ -297,7 +336,7 @@ async fn run(
                 next
             }
             Err(ended) if ended.will_pass() => {
-                bell.again.fetch_or(again, Ordering::SeqCst);
+                bell.note(again);
                 if trouble == Millis::ZERO {
                     events.tell(Event::StoreTrouble { receiver: name.clone(), reason: ended.to_string() });
                 }

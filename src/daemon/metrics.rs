@@ -12,7 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::status::{LaneStatus, RuleStatus, Status};
 use crate::config::DEFAULT_TENANT;
@@ -31,6 +32,8 @@ pub struct Meters {
     end_to_end: Lengths,
     commits: Histogram,
     heartbeat: Gauge<f64, AtomicU64>,
+    /// One is configured.
+    beats: Arc<AtomicBool>,
 }
 
 impl Default for Meters {
@@ -41,6 +44,7 @@ impl Default for Meters {
             end_to_end: Family::new_with_constructor(|| lengths(0.5)),
             commits: lengths(0.001),
             heartbeat: Gauge::default(),
+            beats: Arc::default(),
         }
     }
 }
@@ -90,6 +94,11 @@ impl Meters {
         self.commits.observe(seconds(took).max(0.0));
     }
 
+    /// Whether there is a heartbeat: without one, it has no time.
+    pub fn has_heartbeat(&self, has: bool) {
+        self.beats.store(has, Ordering::Relaxed);
+    }
+
     /// The heartbeat was heard.
     pub fn beat(&self, at: Timestamp) {
         self.heartbeat.set(seconds(at - Timestamp(0)));
@@ -125,11 +134,13 @@ impl Meters {
             "How long commits of readings took",
             self.commits.clone(),
         );
-        registry.register(
-            "heartbeat_last_success_timestamp_seconds",
-            "When the heartbeat was heard last; 0: never",
-            self.heartbeat.clone(),
-        );
+        if self.beats.load(Ordering::Relaxed) {
+            registry.register(
+                "heartbeat_last_success_timestamp_seconds",
+                "When the heartbeat was heard last; 0: never",
+                self.heartbeat.clone(),
+            );
+        }
         let mut text = String::new();
         encode(&mut text, registry).map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(text)
@@ -192,6 +203,10 @@ impl Page {
             (vec![("receiver", name.clone())], f64::from(u8::from(receiver.failure.is_some())))
         });
         self.gauges("receiver_failing", "1 while the tries at a receiver fail, one after another", failing);
+        let asked = status.receivers.iter().map(|(name, receiver)| {
+            (vec![("receiver", name.clone())], f64::from(u8::from(receiver.asked.is_some())))
+        });
+        self.gauges("receiver_asked", "1 while a receiver is sent nothing because it asked for that", asked);
     }
 
     fn rules(&mut self, status: &Status) {
@@ -204,7 +219,7 @@ impl Page {
             rules.iter().map(move |(labels, counts)| (labels.clone(), value(counts)))
         };
         self.counters("rule_matches", "Records that matched and had a group", each(|rule| rule.hits));
-        self.counters("alerts", "Alerts raised", each(|rule| rule.alerts));
+        self.counters("alerts", "Alerts raised by rules, without Larum's own", each(|rule| rule.alerts));
         let groups = each(|rule| rule.groups).map(|(labels, count)| (labels, number(count)));
         self.gauges("rule_groups", "Groups that a rule holds", groups);
         self.gauge("rules_off", "Rule files that do not load", number(status.rules_off.len() as u64));
@@ -264,4 +279,30 @@ fn source(name: &str) -> Labels {
 fn rule(tenant: &str, id: &str) -> Labels {
     let tenant = (tenant != DEFAULT_TENANT).then(|| ("tenant", tenant.to_owned()));
     [("rule", id.to_owned())].into_iter().chain(tenant).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::model::Model;
+
+    #[tokio::test]
+    async fn a_heartbeat_that_nobody_asked_for_has_no_time() {
+        let page = async |meters: &Meters| {
+            let rules = [("burst".to_owned(), RuleStatus::default())].into();
+            let status =
+                Status { rules_by_tenant: [("default".to_owned(), rules)].into(), ..Status::default() };
+            meters.page(&status, &Model::default(), Timestamp(0)).await.unwrap()
+        };
+        let meters = Meters::default();
+        assert!(!page(&meters).await.contains("heartbeat"));
+        meters.has_heartbeat(true);
+        meters.beat(Timestamp(7_000));
+        assert!(page(&meters).await.contains("larum_heartbeat_last_success_timestamp_seconds 7.0\n"));
+        assert!(
+            page(&meters)
+                .await
+                .contains("# HELP larum_alerts Alerts raised by rules, without Larum's own.\n")
+        );
+    }
 }

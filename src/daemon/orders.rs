@@ -55,7 +55,7 @@ pub enum Order {
         tenant: String,
         /// Which: all pairs must hold.
         matches: Vec<(String, String)>,
-        /// From when on; now where it is not told, or is past.
+        /// From when on; now where it is not told.
         #[serde(default)]
         from: Option<Timestamp>,
         /// For how long.
@@ -86,8 +86,13 @@ pub enum Order {
 
 /// Longest silence. Who wants less of a rule for longer changes the rule.
 pub const MAX_SILENCE: Millis = Millis::days(366);
+/// A beginning that is past by so little is now.
+const JUST_NOW: Millis = Millis::mins(1);
 /// Before then every silence begins: times after the year 9999 have no spelling.
 const LAST_BEGINNING: Timestamp = Timestamp(221_845_392_000_000);
+
+/// Why nothing is found by an id without a digit: of one thing alone, it would be the beginning.
+pub const NO_ID: &str = "an id, or the beginning of one, has a digit at least";
 
 impl Order {
     /// Why it cannot be carried out, whatever there is: commands guard against it, and others may order.
@@ -110,6 +115,14 @@ impl Order {
                 } else {
                     None
                 }
+            }
+            Self::Acknowledge { alert: id, .. }
+            | Self::Unsilence { silence: id }
+            | Self::Redrive { delivery: Some(id), .. }
+            | Self::Discard { delivery: Some(id), .. }
+                if id.trim().is_empty() =>
+            {
+                Some(NO_ID.to_owned())
             }
             Self::Backup { path } if path.is_relative() => {
                 Some(format!("`{}` is no whole path: the daemon may stand in another folder", path.display()))
@@ -200,8 +213,11 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
                 self.discard(delivery.as_deref(), receiver.as_deref(), because).await?
             }
             Order::Silence { tenant, matches, from, length, by, because } => {
-                let from = from.map_or(self.now, |from| from.max(self.now));
-                self.silence(tenant, matches, (from, *length), by, because).await?
+                let (from, until) = match lasts(*from, *length, self.now) {
+                    Ok(lasts) => lasts,
+                    Err(why) => return Ok(Some(Reply::Refused(why))),
+                };
+                self.silence(tenant, matches, (from, until), by, because).await?
             }
             Order::Unsilence { silence } => self.unsilence(silence).await?,
             Order::Backup { path } => {
@@ -238,20 +254,23 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
     }
 
     async fn redrive(&self, id: Option<&str>, receiver: Option<&str>) -> Result<Reply, StoreError> {
-        let found = self.deliveries(id, receiver, &["dead", "discarded", "waiting"], &["dead"]).await?;
-        let mut found = match found {
+        let (all, states) = (id.is_none() && receiver.is_none(), ["dead", "discarded", "waiting"]);
+        let found = match &self.receivers {
+            // Of all, those that somebody would send.
+            Some(known) if all => Ok(self.dead_of(known).await?),
+            Some(_) | None => self.deliveries(id, receiver, &states, &["dead"]).await?,
+        };
+        let found = match found {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
         };
         let is_gone =
             |name: &ReceiverName| self.receivers.as_ref().is_some_and(|known| !known.contains(name));
-        if id.is_none() && receiver.is_none() {
-            // Of all, those that somebody would send.
-            found.retain(|delivery| !is_gone(&delivery.receiver));
-        } else if let Some(gone) = found.iter().find(|delivery| is_gone(&delivery.receiver)) {
+        if let Some(gone) = found.iter().find(|delivery| is_gone(&delivery.receiver)) {
             let words = format!("receiver `{}` is not configured: nobody would send it", gone.receiver);
             return Ok(Reply::Refused(words));
         }
+        let left = if all { self.left_dead().await? } else { String::new() };
         if let Some(held) = found.iter().find_map(|delivery| Some((delivery.id, delivery.held_by?)))
             && found.iter().any(|delivery| delivery.standing == Standing::Waiting)
         {
@@ -276,7 +295,53 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             held_by: None,
             ..delivery
         };
-        self.change_all(found, again, "owed again").await
+        Ok(match self.change_all(found, again, "owed again").await? {
+            Reply::Done(words) => Reply::Done(format!("{words}{left}")),
+            other @ (Reply::Refused(_) | Reply::Status(_)) => other,
+        })
+    }
+
+    /// Dead deliveries to these receivers.
+    async fn dead_of(&self, receivers: &[ReceiverName]) -> Result<Vec<Delivery>, StoreError> {
+        let mut found = Vec::new();
+        for receiver in receivers {
+            let query = DeliveryQuery {
+                receiver: Some(receiver.clone()),
+                states: vec!["dead".to_owned()],
+                most: MAX_AT_ONCE - found.len(),
+                ..DeliveryQuery::default()
+            };
+            found.extend(self.store.deliveries(query).await?);
+        }
+        Ok(found)
+    }
+
+    /// What stays dead because its receiver is not configured any more, in words.
+    async fn left_dead(&self) -> Result<String, StoreError> {
+        let Some(known) = &self.receivers else { return Ok(String::new()) };
+        let deliveries = self.store.holdings().await?.deliveries;
+        let gone = deliveries.iter().filter(|(name, _)| !known.iter().any(|known| known.as_str() == *name));
+        let dead = gone.filter_map(|(name, states)| Some((name, *states.get("dead")?)));
+        let left: Vec<String> = dead
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} to `{name}`"))
+            .collect();
+        Ok(if left.is_empty() {
+            String::new()
+        } else {
+            format!("; left dead, for their receivers are not configured: {}", left.join(", "))
+        })
+    }
+
+    /// What is said where neither the configuration nor the store knows a receiver called so.
+    async fn no_such_receiver(&self, name: &ReceiverName) -> Result<Option<Reply>, StoreError> {
+        let kept = self.store.holdings().await?.deliveries;
+        let mut known: Vec<&str> = kept.keys().map(String::as_str).collect();
+        known.extend(self.receivers.iter().flatten().map(ReceiverName::as_str));
+        known.sort_unstable();
+        known.dedup();
+        let is_known = known.contains(&name.as_str());
+        Ok((!is_known).then(|| Reply::Refused(no_receiver(name.as_str(), &known))))
     }
 
     async fn discard(
@@ -308,6 +373,11 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             Ok(receiver) => receiver,
             Err(error) => return Ok(Err(Reply::Refused(error.to_string()))),
         };
+        if let Some(receiver) = &receiver
+            && let Some(refused) = self.no_such_receiver(receiver).await?
+        {
+            return Ok(Err(refused));
+        }
         let words = |states: &[&str]| states.iter().map(|state| (*state).to_owned()).collect();
         let query = DeliveryQuery {
             id: id.map(str::to_owned),
@@ -351,7 +421,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         &self,
         tenant: &str,
         matches: &[(String, String)],
-        (from, length): (Timestamp, Millis),
+        (from, until): (Timestamp, Timestamp),
         by: &str,
         because: &str,
     ) -> Result<Reply, StoreError> {
@@ -363,7 +433,7 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
             tenant: tenant.into(),
             matches: matches.to_vec(),
             from,
-            until: from + length,
+            until,
             by: by.to_owned(),
             because: because.to_owned(),
         };
@@ -436,6 +506,28 @@ impl<S: Store + ?Sized> Clerk<'_, S> {
         self.store.commit(fence.clone(), changes).await?;
         Ok(true)
     }
+}
+
+/// From when to when a silence lasts. One whose beginning is past ends when it says, and is refused where
+/// that is past, too.
+fn lasts(from: Option<Timestamp>, length: Millis, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
+    // As long as it takes to give the order.
+    let from = from.unwrap_or(now);
+    let begins = if now - from <= JUST_NOW { from.max(now) } else { from };
+    let until = begins + length;
+    if until <= now {
+        let words =
+            format!("a silence of {length} from {from} on ended at {until}; without `from` it begins now");
+        return Err(words);
+    }
+    Ok((begins, until))
+}
+
+/// What is said where none of `known` receivers is called `name`.
+pub fn no_receiver(name: &str, known: &[&str]) -> String {
+    let near = suggest::nearest(name, known.iter().copied());
+    let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    format!("there is no receiver `{name}`; {hint}known: {}", known.join(", "))
 }
 
 fn not_one(what: &str, id: &str, found: usize) -> Reply {
@@ -541,7 +633,34 @@ mod tests {
             |receiver: Option<&str>| Order::Redrive { delivery: None, receiver: receiver.map(str::to_owned) };
         let refused = (false, "receiver `gone` is not configured: nobody would send it".to_owned());
         assert_eq!(said(&clerk, &redrive(Some("gone"))).await, refused);
-        assert_eq!(said(&clerk, &redrive(None)).await, (true, "1 delivery owed again".to_owned()));
+        let words = "1 delivery owed again; left dead, for their receivers are not configured: 1 to `gone`";
+        assert_eq!(said(&clerk, &redrive(None)).await, (true, words.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_nobody_knows_is_refused_with_the_one_that_may_be_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let mut clerk = clerk(&store).await;
+        let waiting = crate::store::suite::delivery(1, "gone", 0);
+        store.commit(clerk.fences["default"].clone(), vec![Change::Owed(Box::new(waiting))]).await.unwrap();
+        clerk.receivers = Some(vec!["hook".parse().unwrap()]);
+        let (redrive, discard) = (
+            |receiver: &str| Order::Redrive { delivery: None, receiver: Some(receiver.to_owned()) },
+            |receiver: &str| Order::Discard {
+                delivery: None,
+                receiver: Some(receiver.to_owned()),
+                because: "x".to_owned(),
+            },
+        );
+        for order in [redrive("hok"), discard("hok")] {
+            let words = "there is no receiver `hok`; did you mean `hook`? known: gone, hook";
+            assert_eq!(said(&clerk, &order).await, (false, words.to_owned()));
+        }
+        let words = "there is no receiver `mail`; known: gone, hook";
+        assert_eq!(said(&clerk, &redrive("mail")).await, (false, words.to_owned()));
+        assert_eq!(said(&clerk, &redrive("hook")).await, (true, "0 deliveries owed again".to_owned()));
+        assert_eq!(said(&clerk, &discard("gone")).await, (true, "0 deliveries put aside".to_owned()));
     }
 
     #[tokio::test]
@@ -576,7 +695,8 @@ mod tests {
         ] {
             assert_eq!(said(&clerk, &order).await, (false, words.to_owned()));
         }
-        assert!(said(&clerk, &silence(ana, Some(i64::MIN), MAX_SILENCE, "x")).await.0);
+        assert!(!said(&clerk, &silence(ana, Some(i64::MIN), MAX_SILENCE, "x")).await.0);
+        assert!(said(&clerk, &silence(ana, Some(0), MAX_SILENCE, "x")).await.0);
     }
 
     #[tokio::test]
@@ -622,5 +742,44 @@ mod tests {
         assert_eq!(said(&clerk, &elsewhere).await, (false, words.to_owned()));
         clerk.declared = None;
         assert!(said(&clerk, &order("bagde", "7")).await.0, "nobody knows which fields there are");
+    }
+
+    #[tokio::test]
+    async fn a_silence_that_began_in_the_past_ends_when_it_says_or_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let mut clerk = clerk(&store).await;
+        clerk.now = Timestamp(0) + Millis::hours(100);
+        let order = |from: Timestamp| Order::Silence {
+            tenant: "default".to_owned(),
+            matches: vec![("user".to_owned(), "ana".to_owned())],
+            from: Some(from),
+            length: Millis::hours(2),
+            by: "eve".to_owned(),
+            because: "work".to_owned(),
+        };
+        let (done, words) = said(&clerk, &order(clerk.now - Millis::mins(69))).await;
+        let until = clerk.now + Millis::mins(51);
+        assert!(done && words.ends_with(&format!(" holds until {until}")), "{words}");
+        let words = "a silence of 2h from 1970-01-01T00:00:00.000Z on ended at 1970-01-01T02:00:00.000Z; without \
+                     `from` it begins now";
+        assert_eq!(said(&clerk, &order(Timestamp(0))).await, (false, words.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_an_id_is_not_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("a.db")).unwrap();
+        let clerk = clerk(&store).await;
+        let (nobody, because) = (String::new, || "x".to_owned());
+        for order in [
+            Order::Acknowledge { alert: nobody(), by: "eve".to_owned() },
+            Order::Redrive { delivery: Some(nobody()), receiver: None },
+            Order::Discard { delivery: Some(nobody()), receiver: None, because: because() },
+            Order::Unsilence { silence: " ".to_owned() },
+        ] {
+            let words = "an id, or the beginning of one, has a digit at least".to_owned();
+            assert_eq!(said(&clerk, &order).await, (false, words), "{order:?}");
+        }
     }
 }

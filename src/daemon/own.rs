@@ -34,6 +34,8 @@ pub enum Kind {
     SourceFailing,
     /// Rules no longer wait for a source.
     SourceStalled,
+    /// A part of a source cannot be read, while the rest is.
+    SourceBroken,
     /// A source is taken to be complete beyond the clock: what comes until then is late.
     SourceAhead,
     /// A source has nothing to read yet.
@@ -62,9 +64,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SourceFailing,
         Self::SourceStalled,
+        Self::SourceBroken,
         Self::SourceAhead,
         Self::SourceEmpty,
         Self::SourceRemark,
@@ -84,6 +87,7 @@ impl Kind {
         match self {
             Self::SourceFailing => "larum-source-failing",
             Self::SourceStalled => "larum-source-stalled",
+            Self::SourceBroken => "larum-source-broken",
             Self::SourceAhead => "larum-source-ahead",
             Self::SourceEmpty => "larum-source-empty",
             Self::SourceRemark => "larum-source-remark",
@@ -104,6 +108,7 @@ impl Kind {
         match self {
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceBroken
             | Self::SourceAhead
             | Self::ReceiverPaused
             | Self::ReceiverFailing
@@ -127,6 +132,7 @@ impl Kind {
             }
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceBroken
             | Self::SourceAhead
             | Self::SourceEmpty
             | Self::ReceiverPaused
@@ -142,6 +148,7 @@ impl Kind {
         match self {
             Self::SourceFailing
             | Self::SourceStalled
+            | Self::SourceBroken
             | Self::SourceAhead
             | Self::SourceEmpty
             | Self::SourceRemark

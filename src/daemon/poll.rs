@@ -106,6 +106,10 @@ struct Known {
     stalls: Causes,
     /// Up to when the source is complete ahead of the clock, as it was told last.
     ahead: Option<Timestamp>,
+    /// What of it cannot be read, as it was told last.
+    broken: Option<String>,
+    /// This life has said what of it cannot be read, or that all can.
+    broken_said: bool,
 }
 
 impl Poller {
@@ -124,6 +128,7 @@ impl Poller {
         while !*stop.borrow() {
             let Some(step) = self.step(&mut stop).await else { break };
             self.tell_ahead(&mut known);
+            self.tell_broken(&step, &mut known);
             match step {
                 Step::Read(reading) => {
                     if !self.take(*reading, &mut known).await {
@@ -277,6 +282,30 @@ impl Poller {
         }
     }
 
+    /// Tells what of the source cannot be read while the rest is, and when all of it is again.
+    fn tell_broken(&self, step: &Step, known: &mut Known) {
+        let broken = self.source.broken();
+        // What an earlier life told of is over when all is read and nothing is missing.
+        let settled = !known.read.is_empty() && matches!(step, Step::Wait(_));
+        if known.broken == broken && (known.broken_said || !settled) {
+            return;
+        }
+        let was_told = std::mem::replace(&mut known.broken, broken.clone()).is_some();
+        known.broken_said = true;
+        for lane in &self.lanes {
+            self.board.write(|status| {
+                status.lanes.entry(lane.name.clone()).or_default().broken.clone_from(&broken);
+            });
+            match &broken {
+                Some(why) => warn!(lane = lane.name, why, "a part of it cannot be read"),
+                None if was_told => info!(lane = lane.name, "all of it is read again"),
+                None => {}
+            }
+            let text = broken.as_ref().map(|why| format!("a part of {} is missing: {why}", lane.name));
+            self.say(Kind::SourceBroken, &lane.name, text);
+        }
+    }
+
     async fn failed(&mut self, number: usize, trouble: &Trouble, known: &mut Known) {
         let Some(lane) = self.lanes.get(number).cloned() else { return };
         let now = self.clock.now();
@@ -407,6 +436,58 @@ mod tests {
         ending.send(true).unwrap();
         running.await.unwrap();
         assert!(said.recv().await.is_none(), "told once");
+    }
+
+    /// Reads on, while a file of it is broken in the second and the third of four steps.
+    #[derive(Debug)]
+    struct Torn(u32);
+
+    impl LiveSource for Torn {
+        fn lanes(&self) -> Vec<LaneSpec> {
+            Vec::new()
+        }
+
+        fn resume(&mut self, _: usize, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Timestamp) -> Stepping<'_> {
+            self.0 += 1;
+            let read = Step::Read(Box::default());
+            Box::pin(std::future::ready(if self.0 <= 4 { read } else { Step::Wait(Millis::hours(1)) }))
+        }
+
+        fn broken(&self) -> Option<String> {
+            matches!(self.0, 2 | 3).then(|| "cannot read `a.gz`: it breaks off".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_breaks_off_makes_blind_and_is_told_of_until_it_is_whole_while_others_are_read() {
+        let (intake, mut work) = mpsc::channel(1);
+        let (own, mut said) = Voice::channel();
+        let ((ending, stop), board, clock) = (watch::channel(false), Board::default(), Clock::at(NOON));
+        let lanes = vec![PolledLane { id: SourceId(0), name: "gw/in".to_owned(), cursor: None }];
+        let (shown, stall_after) = (board.clone(), Millis::mins(15));
+        let poller =
+            Poller { source: Box::new(Torn(0)), lanes, intake, board, own, clock, stall_after, stop };
+        let running = tokio::spawn(poller.run());
+        let mut blind = Vec::new();
+        for _ in 0..4 {
+            let Some(Work::Take { kept, .. }) = work.recv().await else { panic!("it is read on") };
+            blind.push(shown.read().blind());
+            kept.send(true).unwrap();
+        }
+        let why = "a part of source gw/in is missing: cannot read `a.gz`: it breaks off";
+        assert_eq!(blind, [vec![], vec![why.to_owned()], vec![why.to_owned()], vec![]]);
+        ending.send(true).unwrap();
+        running.await.unwrap();
+        let mut told = Vec::new();
+        while let Some(event) = said.recv().await {
+            told.extend(Some(event.text).filter(|_| event.kind == Kind::SourceBroken));
+        }
+        let why = "a part of gw/in is missing: cannot read `a.gz`: it breaks off".to_owned();
+        assert_eq!(told, [Some(why), None]);
     }
 
     /// Fails every five minutes; at the second time the clock is set back by hours.

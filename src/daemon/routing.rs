@@ -85,7 +85,7 @@ impl Routing {
                 }
                 let body = Body::Alert { id: alert.id, revision: alert.revision };
                 let first = waiting(id(receiver), receiver.clone(), alert, body, now + escalate.after);
-                let terms = Terms { unless: unless.clone(), ..Terms::default() };
+                let terms = Terms { unless: unless.clone(), after: escalate.after, ..Terms::default() };
                 owed.push(Delivery { terms, ..first });
             }
         }

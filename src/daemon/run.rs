@@ -4,6 +4,7 @@
 //! what is around: orders, reloads, Larum's own alerts, the status, the service manager.
 
 mod desk;
+mod given_up;
 mod gone;
 mod parting;
 mod reload;
@@ -42,7 +43,7 @@ use crate::config::geo::Geo;
 use crate::config::{Config, Keep, Secrets};
 use crate::deliver::Receiver;
 use crate::engine::{GenerationText, SourceId};
-use crate::record::Millis;
+use crate::record::{Millis, Timestamp};
 use crate::route::ReceiverName;
 use crate::source::LiveSource;
 use crate::store::{Store, StoreError};
@@ -150,6 +151,7 @@ pub struct Daemon {
     geography: watch::Sender<Arc<Geo>>,
     wake: Arc<Notify>,
     own: Own,
+    given_up: given_up::GivenUp,
     /// Own alerts that the store had no room for.
     unkept: Vec<Alert>,
     own_events: (own::Voice, mpsc::Receiver<own::Event>),
@@ -209,6 +211,7 @@ impl Daemon {
             result =
                 result.and(sent.map_err(DaemonError::from).and_then(|sent| sent.map_err(DaemonError::from)));
         }
+        self.given_up.others(Timestamp::MAX);
         info!("ended");
         result
     }

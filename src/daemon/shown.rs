@@ -11,6 +11,7 @@ pub fn delivery(delivery: &Delivery) -> Json {
         Body::Alert { id, revision } => json!({"alert": id.to_string(), "revision": revision}),
         Body::Digest(digest) => json!({"digest": {
             "count": digest.count,
+            "repeated": digest.repeated,
             "lines": digest.lines.iter().map(|line| {
                 json!({"rule": line.rule, "level": line.level, "count": line.count})
             }).collect::<Vec<_>>(),

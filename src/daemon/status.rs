@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::record::Timestamp;
+use crate::route::retry::ASKED_LONG;
 use crate::route::{Delivery, Standing};
 use crate::source::Lateness;
 
@@ -27,6 +28,10 @@ pub struct Status {
     pub lanes: BTreeMap<String, LaneStatus>,
     /// Receivers by name.
     pub receivers: BTreeMap<String, ReceiverStatus>,
+    /// Receivers that are not configured any more, and what the store still has for them by state: dead letters
+    /// that nobody sends.
+    #[serde(default)]
+    pub receivers_gone: BTreeMap<String, BTreeMap<String, u64>>,
     /// Rules by id, of all tenants together: summed up where the board is read.
     pub rules: Rules,
     /// Rules of each tenant, where there are several.
@@ -109,6 +114,9 @@ pub struct LaneStatus {
     /// Since when it fails.
     #[serde(default, with = "as_text")]
     pub failing_since: Option<Timestamp>,
+    /// What of it cannot be read while the rest is, and why.
+    #[serde(default)]
+    pub broken: Option<String>,
     /// How it failed last.
     pub failure: Option<String>,
     /// What the service said of its limit when it last asked for fewer requests, and when.
@@ -175,9 +183,32 @@ pub struct ReceiverStatus {
     pub paused: Option<String>,
     /// How it fails, once several tries in a row did, until one succeeds.
     pub failure: Option<String>,
+    /// Until when it asked to be left alone, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// How its last try failed, from the first one on and whoever made it: an earlier life of the daemon, too.
     #[serde(default)]
     pub last_failed: Option<FailedTry>,
+}
+
+/// A receiver asked to be left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// When it did.
+    #[serde(with = "as_text")]
+    pub at: Option<Timestamp>,
+    /// Until when.
+    #[serde(with = "as_text")]
+    pub until: Option<Timestamp>,
+    /// What it said.
+    pub reason: String,
+}
+
+impl Asked {
+    /// True where it asked for so long that somebody must hear of it.
+    pub fn is_long(&self) -> bool {
+        self.at.zip(self.until).is_some_and(|(at, until)| until - at > ASKED_LONG)
+    }
 }
 
 /// A try that failed.
@@ -230,6 +261,14 @@ impl RuleStatus {
     }
 }
 
+/// What is said of `receiver`, which asked to be left alone, and the way out.
+pub fn left_alone(receiver: &str, until: &str, reason: &str) -> String {
+    format!(
+        "is sent nothing until {until}, because it asked for that: {reason}; if it takes messages again, \
+         `larum send-test {receiver}` resumes it"
+    )
+}
+
 impl Status {
     /// What somebody must mend before the daemon can be trusted to see and to tell; empty when all is well.
     pub fn blind(&self) -> Vec<String> {
@@ -257,6 +296,7 @@ impl Status {
             if let (Some(since), Some(failure)) = (lane.failing_since, &lane.failure) {
                 blind.push(format!("source {name} cannot be read since {}: {failure}", spell(since)));
             }
+            blind.extend(lane.broken.iter().map(|why| format!("a part of source {name} is missing: {why}")));
             if let Some(to) = lane.complete_ahead {
                 blind.push(format!(
                     "source {name} is complete to {}, ahead of the clock: until then its rows come late",
@@ -266,6 +306,11 @@ impl Status {
         }
         for (name, receiver) in &self.receivers {
             blind.extend(receiver.paused.iter().map(|why| format!("receiver {name} is paused: {why}")));
+            let asked = receiver.asked.iter().filter(|asked| asked.is_long());
+            blind.extend(asked.filter_map(|Asked { until, reason, .. }| {
+                let until = spell((*until)?);
+                Some(format!("receiver {name} {}", left_alone(name, &until, reason)))
+            }));
         }
         blind.extend(self.rules_off.iter().map(|(file, fault)| format!("{file} does not load: {fault}")));
         blind.extend(self.reload_refused.iter().map(|why| format!("the last reload was refused: {why}")));

@@ -256,7 +256,7 @@ fn digest_told(digest: &Digest, message: &Message) -> Telling {
     if digest.over > 0 {
         let all = digest.over == digest.count;
         let over = if all { Shown::ours("all of them") } else { Shown::ours(digest.over).and(" of them") };
-        facts.push(Fact::new("over", over.and(" tell that an alert is over")));
+        facts.push(Fact::new("over", over));
     }
     facts.push(Fact::new("between", span(digest.from, digest.to, message.zone)));
     Telling {
@@ -273,8 +273,13 @@ fn digest_told(digest: &Digest, message: &Message) -> Telling {
 fn digest_headline(digest: &Digest) -> Shown {
     let level = digest.lines.iter().map(|line| line.level).max();
     let level = level.map_or_else(Shown::default, |level| Shown::ours("[").and(level).and("] "));
-    let alerts = if digest.count == 1 { " alert in one message" } else { " alerts in one message" };
-    level.and(digest.count).and(alerts)
+    let alerts = level.and(digest.count).and(if digest.count == 1 { " alert" } else { " alerts" });
+    let alerts = match digest.repeated {
+        0 => alerts,
+        1 => alerts.and(", 1 repetition"),
+        many => alerts.and(", ").and(many).and(" repetitions"),
+    };
+    alerts.and(" in one message")
 }
 
 fn because(word: &str) -> Shown {
@@ -431,6 +436,7 @@ fn digest_json(digest: &Digest, message: &Message) -> Json {
     json!({"digest": {
         "id": message.id.to_string(),
         "count": digest.count,
+        "repeated": digest.repeated,
         "because": digest.because,
         "from": digest.from.to_string(),
         "to": digest.to.to_string(),
@@ -578,7 +584,7 @@ mod tests {
         - see more: larum alerts --since 2026-01-05T09:08:00.000Z
         ");
         insta::assert_snapshot!(one_line(&samples::digest()).literal(), @"[medium] 40 alerts in one message · 30× failure-burst medium · 7× new-address low · larum alerts --since 2026-01-05T09:08:00.000Z");
-        insta::assert_snapshot!(json(&samples::digest()), @r#"{"digest":{"id":"07070707070707070707070707070707","count":40,"because":"limit","from":"2026-01-05T09:08:00.000Z","to":"2026-01-05T09:20:00.000Z","lines":[{"rule":"failure-burst","level":"medium","count":30},{"rule":"new-address","level":"low","count":7}],"others":3,"over":0,"groups":[{"group":"user=ana","count":20},{"group":"user=<!channel>","count":4}]}}"#);
+        insta::assert_snapshot!(json(&samples::digest()), @r#"{"digest":{"id":"07070707070707070707070707070707","count":40,"repeated":0,"because":"limit","from":"2026-01-05T09:08:00.000Z","to":"2026-01-05T09:20:00.000Z","lines":[{"rule":"failure-burst","level":"medium","count":30},{"rule":"new-address","level":"low","count":7}],"others":3,"over":0,"groups":[{"group":"user=ana","count":20},{"group":"user=<!channel>","count":4}]}}"#);
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub fn digest() -> Message {
     let line = |rule: &str, level, count| DigestLine { rule: rule.parse().unwrap(), level, count };
     message(Content::Digest(Arc::new(Digest {
         count: 40,
+        repeated: 0,
         lines: vec![line("failure-burst", Level::Medium, 30), line("new-address", Level::Low, 7)],
         others: 3,
         groups: vec![("user=ana".to_owned(), 20), ("user=<!channel>".to_owned(), 4)],

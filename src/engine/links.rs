@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CheckedRule;
-use crate::record::RuleId;
+use crate::record::{Level, RuleId};
 use crate::rule::compile::Rule;
 use crate::rule::problem::{Problems, Span};
-use crate::rule::spec::Verb;
 use crate::rule::spec::correlate::What;
+use crate::rule::spec::{Mode, Verb};
 use crate::rule::suggest::nearest;
 
 /// A rule file that was read.
@@ -25,6 +25,36 @@ pub struct Read {
 /// Notes what rules name that is not there, and circles; such rules do not load.
 pub fn check(read: &mut [Read]) {
     while check_names(read) || check_risks(read) || check_circles(read) || check_correlations(read) {}
+    doubt_quiet(read);
+}
+
+/// Warns of a `quiet_while` that holds nothing back, or does it without anybody being told why.
+fn doubt_quiet(read: &mut [Read]) {
+    let specs = || read.iter().filter_map(|one| one.rule.as_ref()).map(|rule| &rule.rule().spec);
+    let brief: BTreeSet<RuleId> =
+        specs().filter(|spec| !spec.stays_open()).map(|spec| spec.id.clone()).collect();
+    let observed: BTreeSet<RuleId> =
+        specs().filter(|spec| spec.mode == Mode::Observe).map(|spec| spec.id.clone()).collect();
+    for one in read.iter_mut() {
+        let Some(rule) = one.rule.as_ref() else { continue };
+        let spec = &rule.rule().spec;
+        let is_grave = |level: Level| level >= Level::High;
+        let all_grave = is_grave(spec.level) && spec.levels.iter().all(|line| is_grave(line.level));
+        for (number, (id, span)) in names(rule).iter().enumerate() {
+            if number == 0 && all_grave {
+                let message = "this rule's alerts are high or critical, which are never held back";
+                one.problems.warn(*span, message, "take `quiet_while` out");
+            }
+            if brief.contains(id) {
+                let message = format!("alerts of `{id}` are over at once, and hold nothing back");
+                one.problems.warn(*span, message, format!("give `{id}` a `cooldown`"));
+            }
+            if observed.contains(id) {
+                let message = format!("`{id}` only observes: nobody is told of what holds these alerts back");
+                one.problems.warn(*span, message, format!("make `{id}` live, or take it out here"));
+            }
+        }
+    }
 }
 
 /// The rules that load, by id.
@@ -136,7 +166,8 @@ fn check_names(read: &mut [Read]) -> bool {
                 one.problems.error_hint(*span, format!("rule `{id}` does not load"), "mend its file first");
                 continue;
             }
-            let hint = match nearest(id.as_str(), known.keys().map(RuleId::as_str)) {
+            let others = known.keys().map(RuleId::as_str).filter(|other| one.id.as_deref() != Some(other));
+            let hint = match nearest(id.as_str(), others) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "name the id of a rule that is loaded with this one".to_owned(),
             };
@@ -255,6 +286,45 @@ impl<'a> Hearing<'a> {
 mod tests {
     use super::*;
     use crate::engine::{GenerationText, RuleText};
+
+    /// What is said of a rule is what the engine does.
+    #[test]
+    fn alerts_stay_open_where_the_engine_keeps_them_open() {
+        let verbs = [
+            "",
+            "count: {at_least: 2, within: 1m}",
+            "count: {at_least: 2, within: 1m, restart: true}",
+            "distinct: {field: device, at_least: 2, within: 1m}",
+            "first_seen: {value: device, by: [user]}",
+            "measure: {field: e2e_rtt, stat: max, above: 3, within: 1m}",
+            "measure: {field: e2e_rtt, stat: max, above: 3, within: 1m, recover: {below: 2}}",
+            "rate: {at_least: 2, drains_every: 1s}",
+            "absent: {for: 1m}",
+            "script: {when: 'true'}",
+            "travel: {by: [user], at_least: 500km, faster_than: 800km/h}",
+            "overlap: {by: [user], for: 1m}",
+            "usual: {field: e2e_rtt, by: [user], above: {times: 3}, learn: {days: 3}}",
+            "sequence: {within: 1m, steps: [{match: {outcome: failure}}, {match: {outcome: success}}]}",
+            "risk: {by: [user], within: 1h, at_least: 20}",
+        ];
+        let (mut rules, mut number) = (Vec::new(), 0);
+        for verb in verbs {
+            for cooldown in ["", "cooldown: off", "cooldown: 1h"] {
+                number += 1;
+                let needs_match = !verb.starts_with("sequence") && !verb.starts_with("risk");
+                let matches = if needs_match { "match: {outcome: failure}" } else { "" };
+                let text = format!("rule: r{number}\ntitle: r\nlevel: low\n{matches}\n{verb}\n{cooldown}\n");
+                rules.push(RuleText { file: format!("r{number}.yaml"), text });
+            }
+        }
+        let generation = GenerationText { rules, ..GenerationText::default() }.compile().generation;
+        let programs = &generation.programs.list;
+        assert!(programs.len() > 35, "{}", programs.len());
+        for program in programs {
+            let spec = &program.rule.spec;
+            assert_eq!(spec.stays_open(), super::super::group::stays_open(program), "{spec:?}");
+        }
+    }
 
     #[test]
     fn a_detection_that_only_correlations_read_is_known_by_every_name() {

@@ -162,8 +162,8 @@ pub enum Step {
     Evicted,
     /// What the past answered; what came of it, if anything, is told next.
     Answered(Vec<Answered>),
-    /// It is no record but the firing of a correlation, the program of this number; what came of it is
-    /// told next.
+    /// It is no record but the firing of another program, of this number, which a correlation or a risk hears
+    /// of; what came of it is told next.
     Heard(usize),
 }
 

@@ -514,17 +514,15 @@ impl ProgramState {
         let mut more = true;
         while more {
             let (mut waiting, due, others) = self.waiting.take(watermark);
-            let (mut due, mut number) = (waiting.drain(..due), 0_usize);
-            // Rules that ask of the past judge step by step; here nothing is open.
-            while let Some(Waiting { key, entry, .. }) = due.next() {
+            for number in 0..due {
                 if number.is_multiple_of(AHEAD) {
-                    self.look_ahead(due.as_slice());
+                    self.look_ahead(waiting.range(..AHEAD.min(due - number)));
                 }
-                number += 1;
+                // Rules that ask of the past judge step by step; here nothing is open.
+                let Some(Waiting { key, entry, .. }) = waiting.pop_front() else { break };
                 self.timers_before(entry.at, place, out);
                 self.take((&key, entry), false, place, out);
             }
-            drop(due);
             self.waiting.put_back(waiting);
             more = others;
         }
@@ -540,8 +538,8 @@ impl ProgramState {
     }
 
     /// Brings the groups of the next hits near. It decides nothing.
-    fn look_ahead(&self, hits: &[Waiting]) {
-        for hit in hits.iter().take(AHEAD) {
+    fn look_ahead<'a>(&self, hits: impl Iterator<Item = &'a Waiting>) {
+        for hit in hits {
             std::hint::black_box((
                 self.groups.glance(&hit.key),
                 matches!(hit.entry.values.first(), Some(Datum::Absent)),

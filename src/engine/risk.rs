@@ -4,10 +4,9 @@
 //! verb for what its record says. Alerts of rules that only observe count for nobody, and neither do
 //! those of rules that are about risk themselves. Whether it is held back or told late matters not.
 
-use super::Engine;
-use super::Outcome;
 use super::key::GroupKey;
 use super::program::Place;
+use super::{Engine, Outcome, Step, Traced};
 use crate::alert::{Draft, Fired};
 use crate::record::{Datum, FieldName, RecordId};
 use crate::rule::compile::{Program, Programs};
@@ -29,9 +28,8 @@ impl Engine {
             })
             .collect();
         for fired in fired {
-            let Some(source) = generation.position(&fired.rule).map(|number| &programs.list[number]) else {
-                continue;
-            };
+            let Some(of) = generation.position(&fired.rule) else { continue };
+            let source = &programs.list[of];
             if source.is_risk() {
                 continue;
             }
@@ -65,6 +63,10 @@ impl Engine {
                     watched: self.watched == Some(number),
                 };
                 self.states[number].counters.hits += 1;
+                if place.watched {
+                    let (id, at, step) = (entry.id, entry.at, Step::Heard(of));
+                    out.traced.push(Traced { id, at, key: (*key).into(), step });
+                }
                 self.states[number].admit(key, entry, &place, out);
             }
         }

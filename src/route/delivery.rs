@@ -156,6 +156,8 @@ pub const BY_LIMIT: &str = "held back by the limit of ";
 pub const BY_GROUP: &str = "waits for others of its group";
 /// [`Delivery::last_reason`] of an end whose beginning is not told yet.
 pub const BY_ORDER: &str = "waits for what came before it of its alert";
+/// [`Delivery::last_reason`] of what waits for whether others take it.
+pub const BY_ESCALATION: &str = "waits for whether those take it who are told first";
 
 impl Delivery {
     /// Why its receiver was told, or not yet, or never.
@@ -235,6 +237,8 @@ pub struct Terms {
     pub again: bool,
     /// It is told only where none of these was taken when its time comes: an escalation.
     pub unless: Vec<DeliveryId>,
+    /// How long those have for it, from when they could have it.
+    pub after: Millis,
 }
 
 impl Terms {
@@ -272,23 +276,26 @@ pub enum Body {
 /// One message in place of many that a limit held back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Digest {
-    /// Deliveries it stands for.
+    /// Alerts it tells of, each once.
     pub count: u64,
+    /// Messages it stands for that would have told again of what is open.
+    #[serde(default)]
+    pub repeated: u64,
     /// How many by rule and level, most first; at most [`Digest::MAX_LINES`].
     pub lines: Vec<DigestLine>,
     /// How many stand in no line because there are too many rules.
     pub others: u64,
     /// Groups met most, as text (`user=ana`), most first; at most [`Digest::MAX_LINES`]. Hostile.
     pub groups: Vec<(String, u64)>,
-    /// Event time of its first alert.
+    /// Event time at which the first of its alerts fired.
     pub from: Timestamp,
-    /// Event time of its last.
+    /// Event time of the last that it tells.
     pub to: Timestamp,
     /// Titles of the first alerts, where they are told together because their route says so; at most
     /// [`Digest::MAX_LINES`]. Hostile.
     #[serde(default)]
     pub titles: Vec<String>,
-    /// How many of its deliveries tell that an alert is over.
+    /// How many of its alerts it tells to be over.
     #[serde(default)]
     pub over: u64,
     /// Why there is a digest: `limit`, `standing`, `stale`, `group` or `silence`.

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::delivery::{Digest, DigestLine};
-use crate::alert::{Alert, State};
+use crate::alert::{Alert, AlertId, State};
 use crate::record::{Level, RuleId, Timestamp};
 
 /// Characters of a group's text that are kept.
 const MAX_GROUP: usize = 512;
 
-/// One alert that a digest stands for.
+/// One message that a digest stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// Which alert it tells of.
+    pub alert: AlertId,
     /// The rule.
     pub rule: RuleId,
     /// How grave.
@@ -20,22 +22,30 @@ pub struct Member {
     pub group: String,
     /// Its title. Hostile.
     pub title: String,
-    /// Event time.
+    /// Event time at which the alert fired.
+    pub fired: Timestamp,
+    /// Event time of what is told.
     pub at: Timestamp,
     /// It is told that the alert is over.
     pub over: bool,
+    /// It tells again of what is open.
+    pub again: bool,
 }
 
 impl Member {
-    /// What a digest tells of `alert`.
+    /// What a digest tells of `alert`. Of a change it is not known when it fired, but not before its window
+    /// ended.
     pub fn of(alert: &Alert) -> Self {
         Self {
+            alert: alert.id,
+            fired: if alert.revision == 1 { alert.at } else { alert.at.min(alert.window.to) },
             rule: alert.rule.clone(),
             level: alert.level,
             group: group_line(alert),
             title: alert.title.clone(),
             at: alert.at,
             over: matches!(alert.state, State::Closed | State::Resolved),
+            again: false,
         }
     }
 }
@@ -57,12 +67,18 @@ pub fn group_line(alert: &Alert) -> String {
 
 impl Digest {
     /// The digest that stands for `members`; `because` is `limit`, `standing`, `stale`, [`GROUP`] or [`SILENCE`].
+    /// What tells of an alert again counts no other alert; what was told last is what it tells.
     pub fn of(members: &[Member], because: &str) -> Self {
+        let repeated = members.iter().filter(|member| member.again).count() as u64;
+        let from = members.iter().map(|member| member.fired).min().unwrap_or(Timestamp(0));
+        let to = members.iter().map(|member| member.at).max().unwrap_or(Timestamp(0));
+        let members = &each_once(members);
         let lines = most_first(members.iter().map(|member| (&member.rule, member.level)));
         let groups = most_first(members.iter().map(|member| &member.group).filter(|group| !group.is_empty()));
         let others = lines.iter().skip(Self::MAX_LINES).map(|(_, count)| count).sum();
         Self {
             count: members.len() as u64,
+            repeated,
             lines: lines
                 .into_iter()
                 .take(Self::MAX_LINES)
@@ -70,13 +86,28 @@ impl Digest {
                 .collect(),
             others,
             groups: groups.into_iter().take(Self::MAX_LINES).map(|(group, n)| (group.clone(), n)).collect(),
-            from: members.iter().map(|member| member.at).min().unwrap_or(Timestamp(0)),
-            to: members.iter().map(|member| member.at).max().unwrap_or(Timestamp(0)),
+            from,
+            to,
             titles: if because == GROUP { titles(members) } else { Vec::new() },
             over: members.iter().filter(|member| member.over).count() as u64,
             because: because.to_owned(),
         }
     }
+}
+
+/// Of each alert, what was told of it last, in the order in which the alerts were told first.
+fn each_once(members: &[Member]) -> Vec<Member> {
+    let mut places: BTreeMap<AlertId, usize> = BTreeMap::new();
+    let mut once: Vec<Member> = Vec::new();
+    for member in members {
+        if let Some(place) = places.get(&member.alert) {
+            once[*place] = member.clone();
+        } else {
+            places.insert(member.alert, once.len());
+            once.push(member.clone());
+        }
+    }
+    once
 }
 
 /// Why a route's group is told in one message.
@@ -107,13 +138,18 @@ mod tests {
 
     fn member(rule: &str, level: Level, group: &str, at: i64) -> Member {
         let title = format!("{rule} at {at}");
+        let mut alert = [0; 16];
+        alert[..8].copy_from_slice(&at.to_be_bytes());
         Member {
+            alert: AlertId(alert),
             rule: rule.parse().unwrap(),
             level,
             group: group.to_owned(),
             title,
+            fired: Timestamp(at),
             at: Timestamp(at),
             over: false,
+            again: false,
         }
     }
 
@@ -134,6 +170,18 @@ mod tests {
         assert_eq!(lines, ["burst high 2", "burst medium 1", "slow high 1"]);
         assert_eq!(digest.groups, [("user=ana".to_owned(), 2), ("user=bob".to_owned(), 1)]);
         assert_eq!((digest.from, digest.to, digest.others), (Timestamp(10), Timestamp(40), 0));
+    }
+
+    #[test]
+    fn repetitions_and_ends_are_no_further_alerts() {
+        let first = member("burst", Level::High, "user=ana", 10);
+        let again = Member { again: true, ..first.clone() };
+        let end = Member { at: Timestamp(70), over: true, ..first.clone() };
+        let other = Member { again: true, ..member("burst", Level::High, "user=bob", 20) };
+        let digest = Digest::of(&[first, again.clone(), again, other, end], "limit");
+        assert_eq!((digest.count, digest.repeated, digest.over, digest.lines[0].count), (2, 3, 1, 2));
+        assert_eq!(digest.groups, [("user=ana".to_owned(), 1), ("user=bob".to_owned(), 1)]);
+        assert_eq!((digest.from, digest.to), (Timestamp(10), Timestamp(70)));
     }
 
     #[test]

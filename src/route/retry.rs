@@ -29,6 +29,8 @@ pub const LONG: [Millis; 9] = [
 ];
 /// Longest time that a receiver may ask to be left alone.
 pub const LONGEST_ASKED: Millis = Millis::hours(24);
+/// Somebody hears of a receiver that asks for more than this.
+pub const ASKED_LONG: Millis = Millis::mins(15);
 
 /// How long a delivery of this level is tried, from when it was owed.
 pub fn deadline(level: Level) -> Millis {
@@ -245,6 +247,34 @@ impl Health {
         }
     }
 
+    /// Somebody wants it tried at once, whatever it asked for.
+    pub fn try_now(&mut self, now: Timestamp) {
+        match &mut self.state {
+            State::Open => {}
+            State::Asked { until } | State::Resting { until } | State::Paused { until } => {
+                *until = now.min(*until);
+            }
+        }
+    }
+
+    /// It took a test message: what it asked for is over, and what else it is left alone for is looked at.
+    pub fn took_test(&mut self, now: Timestamp) -> Option<Turn> {
+        if let State::Asked { .. } = self.state {
+            self.told = true;
+            return self.recover();
+        }
+        self.ask_again(now);
+        None
+    }
+
+    /// Until when it asked to be left alone, if it did.
+    pub fn asked_until(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Asked { until } => Some(until),
+            State::Open | State::Resting { .. } | State::Paused { .. } => None,
+        }
+    }
+
     /// The clock was set back by `by`: what it is left alone for lasts as long as it was to.
     pub fn set_back(&mut self, by: Millis) {
         match &mut self.state {
@@ -276,6 +306,7 @@ impl Health {
             Attempt::TryAgain { wait, everyone: true, .. } => {
                 let wait = wait.unwrap_or(REST).clamp(BASE, LONGEST_ASKED);
                 let turn = self.fail(delivery);
+                self.told |= wait > ASKED_LONG;
                 self.state = State::Asked { until: now + wait };
                 turn
             }

@@ -50,7 +50,7 @@ pub struct Together {
 /// Who else is told, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escalate {
-    /// So long after the route's receivers were owed it.
+    /// So long after the route's receivers could have it.
     pub after: Millis,
     /// Whom.
     pub to: Vec<ReceiverName>,

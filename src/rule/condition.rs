@@ -177,8 +177,8 @@ impl Predicates {
     /// Makes `expr` ready, wanting its fields.
     pub fn ready(&mut self, expr: &Expr, columns: &mut Columns) -> Condition {
         match expr {
-            Expr::All(parts) => Condition::All(self.ready_parts(parts, columns)),
-            Expr::Any(parts) => Condition::Any(self.ready_parts(parts, columns)),
+            Expr::All(parts) => self.joined(true, parts, columns),
+            Expr::Any(parts) => self.joined(false, parts, columns),
             Expr::Not(part) => Condition::Not(Box::new(self.ready(part, columns))),
             Expr::Is(Predicate { field, test: Test::Past(past, by), .. }) => {
                 columns.want(field);
@@ -188,11 +188,31 @@ impl Predicates {
         }
     }
 
-    /// All of `parts`, what is sooner looked at first.
-    fn ready_parts(&mut self, parts: &[Expr], columns: &mut Columns) -> Vec<Condition> {
-        let mut ready: Vec<Condition> = parts.iter().map(|part| self.ready(part, columns)).collect();
+    /// All of `parts`, or any: what is sooner looked at first. Parts that are joined the same way are parts of the
+    /// whole, and one part is all there is.
+    fn joined(&mut self, all: bool, parts: &[Expr], columns: &mut Columns) -> Condition {
+        let mut ready = Vec::with_capacity(parts.len());
+        for part in parts {
+            match self.ready(part, columns) {
+                Condition::All(parts) if all => ready.extend(parts),
+                Condition::Any(parts) if !all => ready.extend(parts),
+                part @ (Condition::All(_)
+                | Condition::Any(_)
+                | Condition::Not(_)
+                | Condition::Is(_)
+                | Condition::Asks(_)) => {
+                    ready.push(part);
+                }
+            }
+        }
+        if ready.len() == 1
+            && let Some(part) = ready.pop()
+        {
+            return part;
+        }
         ready.sort_by_key(|part| self.cost(part));
-        ready
+        ready.shrink_to_fit();
+        if all { Condition::All(ready) } else { Condition::Any(ready) }
     }
 
     /// How long a look takes, in no unit.

@@ -229,11 +229,16 @@ impl List {
             self.values += 1;
             return;
         }
-        if let Ok(net) = value.parse::<IpNet>()
-            && net.trunc() != net
-        {
-            let message = format!("`{value}` has bits set behind its prefix");
-            problems.warn(at, message, format!("it is read as `{}`", net.trunc()));
+        match value.parse::<IpNet>() {
+            Ok(net) if net.trunc() != net => {
+                let message = format!("`{value}` has bits set behind its prefix");
+                problems.warn(at, message, format!("it is read as `{}`", net.trunc()));
+            }
+            Err(_) if is_meant_as_network(value) => {
+                let message = format!("`{value}` is no network, and no address is in it");
+                problems.warn(at, message, "write it as `203.0.113.0/24` or `2001:db8::/32`");
+            }
+            Ok(_) | Err(_) => {}
         }
         if self.with_domain.is_none() && fact::user(value) != fold(value) {
             self.with_domain = Some(value.to_owned());
@@ -345,6 +350,14 @@ fn longest<K>(entry: std::collections::hash_map::Entry<'_, K, Until>, until: Unt
 
 fn later(one: Until, other: Until) -> Until {
     Some(one?.max(other?))
+}
+
+/// Whether somebody wrote this for a network, which it is not: `10.0.0.0/40`, `10.0.0/8`.
+fn is_meant_as_network(value: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((net, bits)) = value.split_once('/') else { return false };
+    let short = || net.contains('.') && net.split('.').all(digits);
+    digits(bits) && (address(net).is_some() || short())
 }
 
 /// An IPv4-mapped IPv6 network is the IPv4 network.
@@ -524,6 +537,21 @@ mod tests {
         assert!(told("a.csv", "ana\nbob\n").contains("names no column `value`"));
         let long = format!("{}\n", "x".repeat(MAX_VALUE + 1));
         assert!(told("a.txt", &long).contains("longer than 4096 bytes"));
+    }
+
+    #[test]
+    fn what_was_meant_as_a_network_and_is_none_is_warned_of() {
+        for line in ["10.0.0.0/40", "10.0.0/8", "2001:db8::/129"] {
+            let text = told("egress.txt", &format!("198.51.100.7\n{line}\n"));
+            assert!(
+                text.contains(&format!("warning: `{line}` is no network, and no address is in it")),
+                "{text}"
+            );
+            assert!(text.contains("egress.txt:2"), "{text}");
+        }
+        for line in ["10.0.0.0/8", "team/42", "a.b/8", "10.0.0.0/x", "1/2"] {
+            assert_eq!(told("names.txt", &format!("{line}\n")), "", "{line}");
+        }
     }
 
     #[test]

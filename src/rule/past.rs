@@ -173,7 +173,7 @@ impl Memory {
         let deaf = deaf(heard);
         let learns = learns(&field, &deaf);
         let kind = FieldName::resolve("kind");
-        let part = |field: &FieldName| KeyPart { field: field.clone(), column: columns.want(field) };
+        let part = |field: &FieldName| KeyPart::of(field, columns);
         let parts = kind.iter().chain(&by).map(part).collect();
         let columns = vec![(columns.want(&field), field.kind())];
         let value = Carry { columns, form: Form::Key, required: true };
@@ -199,7 +199,7 @@ impl Memory {
     /// Writes the key of the record's group, its kind being part of it; false if it has none.
     pub fn write_key(&self, record: Record<'_>, key: &mut Vec<u8>) -> bool {
         for (number, part) in self.parts.iter().enumerate() {
-            let text = key_text(record.get(part.column), part.field.kind());
+            let text = key_text(record.get(part.column), part.kind);
             if text.is_none() && number > 0 {
                 return false;
             }

@@ -74,6 +74,40 @@ pub struct Spec {
     pub tests: Vec<Case>,
 }
 
+impl Spec {
+    /// Whether its alerts are open for some time: until a cooldown ends, or what they tell of is over.
+    pub fn stays_open(&self) -> bool {
+        match (&self.cooldown, &self.verb) {
+            (_, Some(Verb::Absent(_))) | (Some(Cooldown::For { .. }), _) => true,
+            (_, Some(Verb::Measure(measure))) if measure.recover.is_some() => true,
+            (None, Some(Verb::Count(count))) => !count.restart,
+            (
+                None,
+                Some(
+                    Verb::Distinct(_)
+                    | Verb::Measure(_)
+                    | Verb::Risk(_)
+                    | Verb::Rate(_)
+                    | Verb::Sequence(_)
+                    | Verb::Usual(_),
+                ),
+            ) => true,
+            (
+                None,
+                Some(
+                    Verb::FirstSeen(_)
+                    | Verb::Script(_)
+                    | Verb::Travel(_)
+                    | Verb::Overlap(_)
+                    | Verb::Correlate(_),
+                )
+                | None,
+            )
+            | (Some(Cooldown::Off), _) => false,
+        }
+    }
+}
+
 /// Lists by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListNames {

@@ -30,7 +30,11 @@ pub fn answer(simulation: &mut Simulation, request: &Request<'_>, wall: Timestam
             simulation.troubles().clear();
             Ok(waiting(simulation))
         }
-        _ => return Some(Answer::json(404, &json!({"error": "no such control path"}))),
+        _ => {
+            let paths = "there are GET /simulate/state, POST /simulate/clock, and POST, GET and DELETE of /simulate/trouble";
+            let error = format!("no such control path; {paths}");
+            return Some(Answer::json(404, &json!({ "error": error })));
+        }
     };
     Some(match done {
         Ok(body) => Answer::json(200, &body),

@@ -16,7 +16,7 @@ use crate::record::{Batch, Locator};
 use crate::rule::problem::safe_path;
 
 use super::gzip::{Behind, Members};
-use super::spool::Spool;
+use super::spool::{self, Spool};
 
 /// Bytes of a block: enough lines to make a batch worth its overhead, few enough for the caches.
 const BLOCK: usize = 128 << 10;
@@ -37,12 +37,21 @@ pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A file that cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read `{}`", safe_path(path))]
+#[error("{}", self.words())]
 pub struct ReadError {
     /// Which file.
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+impl ReadError {
+    fn words(&self) -> String {
+        let path = safe_path(&self.path);
+        // The file itself may be well.
+        spool::no_file_for(&format!("to read `{path}`"), &self.source)
+            .unwrap_or_else(|| format!("cannot read `{path}`"))
+    }
 }
 
 /// How far a file was read that could not be read on.
@@ -117,14 +126,14 @@ impl Block {
 
 impl Input {
     /// The file at `path`; `-` is standard input.
-    pub fn open(path: &Path) -> Result<Self, ReadError> {
+    pub fn open(path: &Path) -> Self {
         let given_once = |path: &Path| path.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir());
         let at = if path == Path::new(STDIN) || given_once(path) {
-            Whereabouts::Stream(Spool::new().map_err(|source| ReadError { path: path.to_owned(), source })?)
+            Whereabouts::Stream(Spool::default())
         } else {
             Whereabouts::Path
         };
-        Ok(Self { path: path.to_owned(), at, form: OnceLock::new() })
+        Self { path: path.to_owned(), at, form: OnceLock::new() }
     }
 
     /// What is in `spool`; what is told of it calls it `path`.
@@ -568,6 +577,7 @@ impl Iterator for Blocks {
         let source = self.error.take()?;
         let source = match source.downcast::<Behind>() {
             Ok(behind) => io::Error::new(io::ErrorKind::InvalidData, behind),
+            Err(source) if spool::is_of_a_temporary_file(&source) => source,
             Err(source) => {
                 io::Error::new(source.kind(), BrokeOff { at: self.offset, packed: self.packed, source })
             }
@@ -628,7 +638,7 @@ mod tests {
         let text = text(3_000);
         let (first, second) = text.as_bytes().split_at(text.len() / 2);
         let plain = file_of(text.as_bytes());
-        let input = Input::open(plain.path()).unwrap();
+        let input = Input::open(plain.path());
         let (lines, error) = read(&input);
         assert_eq!((lines.len(), error), (3_000, None));
         let some: Vec<u64> = lines.iter().step_by(317).map(|(offset, _)| *offset).collect();
@@ -641,7 +651,7 @@ mod tests {
             [zstd(first), zstd(second)].concat(),
         ] {
             let file = file_of(&packed);
-            let input = Input::open(file.path()).unwrap();
+            let input = Input::open(file.path());
             assert_eq!(read(&input), (lines.clone(), None));
             assert_eq!(input.fetch(&some).unwrap().iter().collect::<Vec<_>>(), fetched);
         }
@@ -651,7 +661,7 @@ mod tests {
     fn lines_that_are_kept_are_unpacked_once() {
         let text = text(3_000);
         let plain = file_of(text.as_bytes());
-        let (lines, _) = read(&Input::open(plain.path()).unwrap());
+        let (lines, _) = read(&Input::open(plain.path()));
         let some: Vec<u64> = lines.iter().step_by(317).map(|(offset, _)| *offset).collect();
         let other = [lines[1].0, lines[2].0];
         let cut = |mut packed: Vec<u8>| {
@@ -667,16 +677,16 @@ mod tests {
         ]
         .map(|bytes| file_of(&bytes));
         let inputs = || {
-            let inputs = files.each_ref().map(|file| Input::open(file.path()).unwrap());
+            let inputs = files.each_ref().map(|file| Input::open(file.path()));
             let read = inputs.each_ref().map(|input| read(input).0);
             // One that nobody has read.
-            (inputs.into_iter().chain([Input::open(files[0].path()).unwrap()]).collect::<Vec<_>>(), read)
+            (inputs.into_iter().chain([Input::open(files[0].path())]).collect::<Vec<_>>(), read)
         };
         let ((inputs, read), (others, _)) = (inputs(), inputs());
         let none = Kept::of(&inputs, |_| Some(Vec::new())).unwrap();
         let these = Kept::of(&inputs, |_| Some([some.as_slice(), &[u64::MAX]].concat())).unwrap();
         let whole = Kept::of(&others, |_| None).unwrap();
-        let gone = Input::open(files[0].path()).unwrap();
+        let gone = Input::open(files[0].path());
         // There is nothing to unpack any more.
         drop(files);
         let fetched = |kept: &Kept, number, offsets: &[u64]| kept.fetch(number, offsets).map(Result::unwrap);
@@ -714,7 +724,7 @@ mod tests {
         let path = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
-        let input = Input::open(&path).unwrap();
+        let input = Input::open(&path);
         assert!(!input.is_file());
         let packed = zstd(b"one\ntwo\nthree");
         let to = path.clone();
@@ -730,12 +740,12 @@ mod tests {
     #[test]
     fn a_last_line_needs_no_newline_and_a_byte_order_mark_is_passed_over() {
         let file = file_of(b"\xef\xbb\xbfone\r\n\ntwo");
-        let input = Input::open(file.path()).unwrap();
+        let input = Input::open(file.path());
         let meant = [(3, "one".to_owned()), (8, String::new()), (9, "two".to_owned())];
         assert_eq!(read(&input), (meant.to_vec(), None));
         assert_eq!(input.fetch(&[3, 9, 9, 900]).unwrap(), ["one", "two", "two", ""]);
         let empty = file_of(b"");
-        assert_eq!(read(&Input::open(empty.path()).unwrap()), (vec![], None));
+        assert_eq!(read(&Input::open(empty.path())), (vec![], None));
     }
 
     #[test]
@@ -744,7 +754,7 @@ mod tests {
         for mut packed in [gzip(text.as_bytes()), zstd(text.as_bytes())] {
             packed.truncate(packed.len() * 2 / 3);
             let file = file_of(&packed);
-            let (lines, error) = read(&Input::open(file.path()).unwrap());
+            let (lines, error) = read(&Input::open(file.path()));
             assert_eq!(error.unwrap(), format!("cannot read `{}`", file.path().display()));
             assert!(lines.len() > 100, "{}", lines.len());
             assert!(lines.iter().map(|(_, line)| line.as_str()).eq(text.lines().take(lines.len())));
@@ -757,7 +767,7 @@ mod tests {
         let text = format!("before\n{huge}\nafter\n{huge}");
         let file = file_of(&zstd(text.as_bytes()));
         let (mut lines, mut faults) = (String::new(), Vec::new());
-        for block in Input::open(file.path()).unwrap().blocks().unwrap() {
+        for block in Input::open(file.path()).blocks().unwrap() {
             let block = block.unwrap();
             assert!(block.bytes.capacity() < MAX_LINE + 4 * BLOCK);
             lines.push_str(std::str::from_utf8(&block.bytes).unwrap());
@@ -773,24 +783,24 @@ mod tests {
     fn a_line_of_a_plain_file_has_a_number() {
         let text = text(3_000);
         let (plain, packed) = (file_of(text.as_bytes()), file_of(&zstd(text.as_bytes())));
-        let (plain, packed) = (Input::open(plain.path()).unwrap(), Input::open(packed.path()).unwrap());
+        let (plain, packed) = (Input::open(plain.path()), Input::open(packed.path()));
         for (number, (offset, _)) in (1..).zip(read(&plain).0).step_by(371) {
             assert_eq!(plain.line_number(offset), Some(number));
             assert_eq!(packed.line_number(offset), None);
         }
         assert_eq!(plain.line_number(text.len() as u64 + 1), None);
-        assert_eq!(Input::open(Path::new("no/such/file")).unwrap().line_number(0), None);
+        assert_eq!(Input::open(Path::new("no/such/file")).line_number(0), None);
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Input::open(Path::new("no/such/file")).unwrap().blocks().err().unwrap();
+        let error = Input::open(Path::new("no/such/file")).blocks().err().unwrap();
         assert_eq!(error.to_string(), "cannot read `no/such/file`");
     }
 
     #[test]
     fn a_spooled_stream_is_fetched_again() {
-        let spool = Spool::new().unwrap();
+        let spool = Spool::default();
         let packed = gzip(b"one\ntwo\n");
         let mut stream = Spooled { from: packed.as_slice(), spool: spool.clone() };
         io::copy(&mut stream, &mut io::sink()).unwrap();

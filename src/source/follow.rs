@@ -4,7 +4,9 @@
 //! a half-written last line waits. Packed files are read whole, once. A file is known by its place
 //! on the disk (device and inode) and its first bytes, not by its name: one that was renamed goes on
 //! where it was, one that was cut short or replaced begins anew. The file that is furthest behind is
-//! read first, so that what several files hold comes nearly by time.
+//! read first, so that what several files hold comes nearly by time. One that cannot be read on, because it
+//! is packed and breaks off, holds up no other: it is told of and read on once it changes. For some minutes,
+//! in which it may still be copied, the watermark waits for it.
 //!
 //! In followed files now is the daemon's clock. Rows dated more than five minutes ahead of it are held,
 //! in the cursor too, and told of, until their time has come. The watermark is the newest time less
@@ -265,10 +267,6 @@ impl Follow {
         let Some(taken) = self.files.read(MAX_ROWS, now, &mut self.remarks) else {
             return self.idle(now);
         };
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(fault) => return self.failed(now, fault),
-        };
         self.quiet = Millis::ZERO;
         let (rows, newest) = self.judge(&taken.rows, Some(&taken));
         self.files.has_read(taken.from, newest);
@@ -387,10 +385,10 @@ impl Follow {
     /// How long it is until the files are looked at again; none: now.
     fn wait_until_looking(&self, now: Timestamp) -> Option<Millis> {
         let looked = self.looked?;
-        if self.over {
+        if self.over && !self.files.any_stuck() {
             return Some(DONE);
         }
-        if !self.settings.follow {
+        if !self.settings.follow && !self.over {
             return None;
         }
         let next = looked + self.settings.every;
@@ -495,6 +493,10 @@ impl LiveSource for Follow {
 
     fn step(&mut self, now: Timestamp) -> Stepping<'_> {
         Box::pin(async move { self.next(now) })
+    }
+
+    fn broken(&self) -> Option<String> {
+        self.files.broken()
     }
 
     fn complete_ahead(&self, now: Timestamp) -> Option<Timestamp> {

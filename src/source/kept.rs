@@ -30,7 +30,7 @@ impl Kept {
     /// The lines of `inputs` at what `offsets` gives for the number of each, sorted; where it gives none, all.
     /// Of those that were read. An error is one of the temporary file.
     pub fn of(inputs: &[Input], offsets: impl Fn(usize) -> Option<Vec<u64>>) -> io::Result<Self> {
-        let spool = Spool::new()?;
+        let spool = Spool::default();
         let mut file = Written { file: BufWriter::new(spool.clone()), len: 0 };
         let keep = |(number, input): (usize, &Input)| {
             let offsets = offsets(number);

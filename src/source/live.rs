@@ -137,6 +137,10 @@ pub trait LiveSource: Send + std::fmt::Debug {
     /// The next thing. `now` is the daemon's clock, for pacing and signatures only. A step that is
     /// dropped half-way has read nothing.
     fn step(&mut self, now: Timestamp) -> Stepping<'_>;
+    /// What of it cannot be read while the rest is, why, and the way out.
+    fn broken(&self) -> Option<String> {
+        None
+    }
     /// Up to when it is taken to be complete though the daemon's clock, which says `now`, has not come near:
     /// rows dated before that come late. Never of a service, which has a clock of its own.
     fn complete_ahead(&self, _now: Timestamp) -> Option<Timestamp> {

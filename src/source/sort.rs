@@ -12,7 +12,7 @@ use crate::record::scan::Scanner;
 use crate::record::{Locator, Timestamp};
 
 use super::file::{Input, ReadError};
-use super::spool::{Reader, Spool};
+use super::spool::{self, Reader, Spool};
 
 /// Bytes of lines that are sorted at a time in memory.
 const RUN: usize = 64 << 20;
@@ -35,7 +35,7 @@ pub enum SortError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// What is sorted cannot be written or read back.
-    #[error("lines cannot be sorted on disk")]
+    #[error("{}", spool::no_file_for("to sort lines", .0).unwrap_or_else(|| "lines cannot be sorted on disk".to_owned()))]
     Spool(#[from] io::Error),
 }
 
@@ -97,7 +97,7 @@ impl Pending {
     fn write(&mut self) -> io::Result<BufReader<Reader>> {
         // Stable: equal times stay as they came.
         self.lines.sort_by_key(|(time, _, _)| *time);
-        let spool = Spool::new()?;
+        let spool = Spool::default();
         let mut run = BufWriter::new(spool.clone());
         for (time, start, len) in &self.lines {
             run.write_all(&time.0.to_le_bytes())?;
@@ -117,7 +117,7 @@ fn merge(mut runs: Vec<BufReader<Reader>>) -> io::Result<Spool> {
     for (number, run) in runs.iter_mut().enumerate() {
         next.extend(head(run)?.map(|(time, len)| Reverse((time, number, len))));
     }
-    let sorted = Spool::new()?;
+    let sorted = Spool::default();
     let mut out = BufWriter::new(sorted.clone());
     while let Some(Reverse((_, number, len))) = next.pop() {
         let run = &mut runs[number];
@@ -173,7 +173,7 @@ mod tests {
     fn lines_are_sorted_by_time_and_bad_ones_go_first() {
         let one = file(&[row("c", 3), "no JSON\n".to_owned(), row("a", 1), row("e", 5)].concat());
         let two = file([row("b", 2), row("a2", 1), row("d", 4)].concat().trim_end());
-        let inputs = [Input::open(one.path()).unwrap(), Input::open(two.path()).unwrap()];
+        let inputs = [Input::open(one.path()), Input::open(two.path())];
         let sorted = sort(&inputs, &scanner()).unwrap();
         assert!(sorted.broken.is_empty() && sorted.left_out.is_empty());
         let meant = [
@@ -198,7 +198,7 @@ mod tests {
             })
             .collect();
         let files: Vec<NamedTempFile> = texts.iter().map(|text| file(text)).collect();
-        let inputs: Vec<Input> = files.iter().map(|file| Input::open(file.path()).unwrap()).collect();
+        let inputs: Vec<Input> = files.iter().map(|file| Input::open(file.path())).collect();
         let one = text_of(&sort(&inputs, &scanner()).unwrap());
         let (mut lines, mut meant): (Vec<&str>, Vec<&str>) =
             (one.lines().collect(), texts.iter().flat_map(|text| text.lines()).collect());
@@ -216,7 +216,7 @@ mod tests {
         let huge = "x".repeat(MAX_LINE * 2);
         let one = file(&row("b", 2));
         let two = file(&format!("{}{huge}\n{}", row("c", 3), row("a", 1)));
-        let inputs = [Input::open(one.path()).unwrap(), Input::open(two.path()).unwrap()];
+        let inputs = [Input::open(one.path()), Input::open(two.path())];
         for run in [1, RUN] {
             let sorted = sort_in_runs(&inputs, &scanner(), run).unwrap();
             assert_eq!(text_of(&sorted), [row("a", 1), row("b", 2), row("c", 3)].concat());
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn no_line_at_all_sorts_to_an_empty_file() {
         let empty = file("");
-        let sorted = sort(&[Input::open(empty.path()).unwrap()], &scanner()).unwrap();
+        let sorted = sort(&[Input::open(empty.path())], &scanner()).unwrap();
         assert_eq!(text_of(&sorted), "");
     }
 }

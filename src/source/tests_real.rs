@@ -57,7 +57,7 @@ fn read(file: &Path, wanted: &[&str]) -> (u64, Vec<Batch>, BTreeMap<String, usiz
     let scanner = Scanner::new(columns.freeze(), Arc::new(Facts::default()), Origin::default());
     let mut guard = NowGuard::new(None);
     let (mut lines, mut batches, mut faults) = (0, Vec::new(), BTreeMap::new());
-    for block in Input::open(file).unwrap().blocks().unwrap() {
+    for block in Input::open(file).blocks().unwrap() {
         let mut batch = block.unwrap().scan(&scanner, Locator(0));
         lines += batch.read;
         batches.extend(guard.admit(&mut batch));

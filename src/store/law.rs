@@ -129,6 +129,7 @@ fn terms(seed: u32) -> Terms {
         repeat: Some(Millis(i64::from(seed) + 1)),
         again: true,
         unless: vec![DeliveryId([1; 16]), DeliveryId([2; 16])],
+        after: Millis(i64::from(seed)),
     }
 }
 
@@ -164,7 +165,7 @@ fn message(tenant: usize) -> impl Strategy<Value = Delivery> {
         1 => (any::<u64>(), ".{0,9}").prop_map(|(count, because)| {
             let (from, to) = (Timestamp(1), Timestamp(2));
             let (lines, groups) = (Vec::new(), vec![(because.clone(), count)]);
-            Body::Digest(Box::new(Digest { count, lines, others: 0, groups, from, to, titles: Vec::new(), over: 0, because }))
+            Body::Digest(Box::new(Digest { count, repeated: 0, lines, others: 0, groups, from, to, titles: Vec::new(), over: 0, because }))
         }),
     ];
     let held_by = option::of((0..2_u8).prop_map(|id| SilenceId([id; 8])));

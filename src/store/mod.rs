@@ -40,12 +40,14 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>
 pub enum StoreError {
     /// Another daemon holds the store.
     #[error(
-        "the store `{}` is in use by another daemon; stop it, or give this one a store of its own",
-        safe_path(path)
+        "the store `{}` is in use by another daemon{}; stop it, or give this one a store of its own",
+        safe_path(path), by.map(|by| format!(" (process {by})")).unwrap_or_default()
     )]
     Taken {
         /// The store.
         path: PathBuf,
+        /// The process that has it, where it has said so.
+        by: Option<u32>,
     },
     /// Another daemon has taken the tenant over since: nothing was changed.
     #[error("tenant `{tenant}` has been taken over by another daemon (epoch {ours}, now {now})")]

@@ -771,6 +771,7 @@ pub(crate) fn deliveries_are_found_by_each_of_their_marks(place: Place<'_>) {
     let theirs = wait(store.fence("other".into())).unwrap();
     let digest = Digest {
         count: u64::MAX,
+        repeated: 0,
         lines: vec![DigestLine { rule: "quiet".parse().unwrap(), level: Level::Low, count: 7 }],
         others: 2,
         groups: vec![("user=\"ana\"\u{202e}".to_owned(), 3)],

@@ -1086,6 +1086,18 @@ fn a_late_alert_older_than_the_open_one_is_over_as_it_is_told() {
 }
 
 #[test]
+fn without_a_cooldown_an_alert_is_open_until_it_recovers_or_another_takes_its_place() {
+    let body = "match: {e2e_rtt|exists: true}\nmeasure: {field: e2e_rtt, stat: max, above: 300, last: 1, within: 1h, by: [user_name], recover: {below: 200}}\ncooldown: off\n";
+    let world = World::new(&[rule("r", body)]);
+    let rtts = [400, 500, 250, 100, 100, 600];
+    let logins: Vec<Login> =
+        (0..).zip(rtts).map(|(id, rtt)| Login::success(id, i64::from(id), "ana").rtt(rtt)).collect();
+    let told = world.told(&logins);
+    assert_eq!(told.times(), [0, 1, 5]);
+    assert_eq!(changes(&told), [(State::Closed, 1, 0), (State::Resolved, 3, 0)]);
+}
+
+#[test]
 fn a_late_alert_is_resolved_by_the_next_sample_that_says_so() {
     let body = "match: {e2e_rtt|exists: true}\nmeasure: {field: e2e_rtt, stat: median, above: 300, last: 1, within: 1h, by: [user_name], recover: {below: 200}}\n";
     let mut logins = on_time([Login::success(0, 10 * SECOND, "ana").rtt(100)]);

@@ -177,7 +177,7 @@ async fn orders_are_carried_out_while_the_daemon_runs() {
     let sent = place.done(Order::SendTest { receiver: "hook".to_owned() }).await;
     assert_eq!(sent, "hook took the test message");
     let nobody = place.refused(Order::SendTest { receiver: "hok".to_owned() }).await;
-    assert_eq!(nobody, "there is no receiver `hok`; known: hook, kept");
+    assert_eq!(nobody, "there is no receiver `hok`; did you mean `hook`? known: hook, kept");
 
     let silence = Order::Silence {
         tenant: "default".to_owned(),

@@ -201,6 +201,39 @@ fn an_unknown_rule_is_told_with_the_nearest_one() {
 }
 
 #[test]
+fn a_rule_is_never_told_to_wait_for_itself() {
+    let told = faults(&[("outages.yaml", &rule("outages", &format!("{OUTAGE}quiet_while: [outage]\n")))]);
+    assert!(told[0].contains("name the id of a rule that is loaded with this one"), "{}", told[0]);
+}
+
+#[test]
+fn a_wait_that_holds_nothing_back_or_in_secret_is_warned_of() {
+    let warned = |outage: &str, more: &str| {
+        let files = [("burst.yaml", burst(more)), ("outage.yaml", rule("outage", outage))];
+        let told = faults(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        assert!(told.iter().all(|told| !told.contains("error: ")), "{told:?}");
+        told.concat()
+    };
+    assert_eq!(warned(OUTAGE, ""), "");
+    let brief = "alerts of `outage` are over at once, and hold nothing back";
+    for outage in [
+        "match: {outcome: failure}\n",
+        "match: {outcome: failure}\nfirst_seen: {value: device, by: [user]}\n",
+        "match: {outcome: failure}\ncount: {at_least: 2, within: 1m, restart: true}\n",
+        "match: {outcome: failure}\ncount: {at_least: 2, within: 1m}\ncooldown: off\n",
+    ] {
+        assert!(warned(outage, "").contains(brief), "{outage}");
+    }
+    let observed = warned(&format!("{OUTAGE}mode: observe\n"), "");
+    assert!(
+        observed.contains("`outage` only observes: nobody is told of what holds these alerts back"),
+        "{observed}"
+    );
+    let grave = warned(OUTAGE, "levels: [{level: critical, when: {client_name: x}}]\n");
+    assert_eq!(grave, "", "its own level is below high");
+}
+
+#[test]
 fn a_circle_is_told_at_each_of_its_places() {
     let circle = rule("outage", &format!("{OUTAGE}quiet_while: [burst]\n"));
     let told = faults(&[("burst.yaml", &burst("")), ("outage.yaml", &circle)]);

@@ -174,6 +174,7 @@ pub fn usual_messages() -> Vec<(&'static str, Message)> {
     let line = |rule: &str, level, count| DigestLine { rule: rule.parse().unwrap(), level, count };
     let digest = Digest {
         count: 40,
+        repeated: 0,
         lines: vec![line("failure-burst", Level::Medium, 30), line("new-address", Level::Low, 7)],
         others: 3,
         groups: vec![("user=ana".to_owned(), 20), ("user=bob".to_owned(), 4)],
@@ -221,6 +222,7 @@ pub fn digest_message(text: &str) -> Message {
         8,
         Content::Digest(Arc::new(Digest {
             count: 30,
+            repeated: 0,
             lines: vec![DigestLine { rule: "failure-burst".parse().unwrap(), level: Level::Low, count: 30 }],
             others: 0,
             groups: vec![(text.to_owned(), 30)],

@@ -174,3 +174,29 @@ fn every_rule_in_the_reference_passes_its_tests() {
     let (good, told) = larum(&["test", folder.path().to_str().unwrap()]);
     assert!(good, "{told}");
 }
+
+/// A rule that is slow three times and then is well again, which its default cooldown folds together.
+const SLOW_THEN_WELL: &str = "rule: slow
+title: slow
+level: low
+match: {e2e_rtt|exists: true}
+measure: {field: e2e_rtt, stat: median, above: 300, within: 1d, at_least: 1, last: 1, by: [user], recover: {below: 200}}
+levels: [{level: high, when: {client_name: pc2}}]
+tests:
+  - name: the end of it has what was folded in
+    events:
+      - {every: 1m, times: 3, user_name: ana, e2e_rtt: 400}
+      - {after: 1m, user_name: ana, e2e_rtt: 400, client_name: pc2}
+      - {after: 1m, user_name: ana, e2e_rtt: 100}
+    alerts:
+      - {user: ana, count: 1, repeats: 4}
+      - {user: ana, state: resolved, repeats: 4, level: high}
+";
+
+#[test]
+fn a_test_counts_as_a_replay_does_when_an_alert_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slow.yaml"), SLOW_THEN_WELL).unwrap();
+    let (good, told) = larum(&["test", folder.path().to_str().unwrap()]);
+    assert!(good, "{told}");
+}

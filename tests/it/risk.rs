@@ -86,6 +86,24 @@ fn techniques_that_differ_fire_as_well_and_a_rule_without_a_verb_counts_for_its_
 }
 
 #[test]
+fn a_technique_beside_its_own_sub_technique_is_no_other() {
+    let mut rules = rules();
+    rules[1] = rules[1].replace("T1078", "T1110");
+    let mut logins = bursts(0, 0, "ana").to_vec();
+    logins.push(Login::success(5, HOUR, "ana").rtt(500));
+    let told = |rules: &[String], logins: &[Login]| {
+        let world = World::new(rules);
+        let mut run = world.run();
+        run.take(logins);
+        run.finish();
+        risks(&run).len()
+    };
+    assert_eq!(told(&rules, &logins), 0, "T1110 and T1110.001 are one, 25 points too few");
+    rules[1] = rules[1].replace("T1110", "T1110.004");
+    assert_eq!(told(&rules, &logins), 1, "two sub-techniques are two");
+}
+
+#[test]
 fn an_alert_that_names_no_user_and_one_that_is_only_observed_count_for_nobody() {
     let spray: Vec<Login> = ["ana", "bob", "eve"]
         .iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::step::Step;
 use super::desk::{Desk, Item, Next};
 use super::order::Ready;
-use super::{Ended, Event, STORE_WAIT};
+use super::{Again, Ended, Event, STORE_WAIT};
 use crate::deliver::{Content, Message, Thread};
 use crate::record::{Level, Millis, Timestamp};
 use crate::route::plan::Unit;
@@ -58,14 +58,34 @@ impl Desk {
         }
         self.settle(delivery, step, &attempt, outcome.clone()).await?;
         self.tell(turn, &outcome);
+        self.tell_asked(now, &outcome);
         self.hasten_after(turn).await?;
         Ok(Next::Again)
     }
 
-    /// Somebody may have mended the receiver: it is left alone no longer, and what waits is due.
-    pub(super) async fn ask_again(&mut self) -> Result<(), Ended> {
-        self.health.ask_again(self.office.clock.now());
+    /// The receiver is left alone no longer, and what waits is due.
+    pub(super) async fn ask(&mut self, again: Again) -> Result<(), Ended> {
+        let now = self.office.clock.now();
+        match again {
+            Again::Mended => self.health.ask_again(now),
+            Again::Wanted => {
+                self.health.try_now(now);
+                self.tell_asked(now, "");
+            }
+            Again::TookTest => {
+                let turn = self.health.took_test(now);
+                self.tell(turn, "");
+            }
+        }
         self.hasten().await
+    }
+
+    /// Tells until when the receiver asked to be left alone, if it did.
+    fn tell_asked(&self, at: Timestamp, reason: &str) {
+        if let Some(until) = self.health.asked_until() {
+            let (receiver, reason) = (self.target.name.clone(), reason.to_owned());
+            self.office.events.tell(Event::Asked { receiver, at, until, reason });
+        }
     }
 
     async fn hasten_after(&mut self, turn: Option<Turn>) -> Result<(), Ended> {
@@ -293,6 +313,10 @@ impl Desk {
         self.office.events.tell(Event::Dead {
             receiver: delivery.receiver.clone(),
             delivery: delivery.id,
+            tells: match &delivery.body {
+                Body::Alert { id, .. } => format!("alert {id}"),
+                Body::Digest(digest) => format!("a digest of {} messages", digest.count),
+            },
             level: delivery.level,
             reason,
         });

@@ -10,7 +10,7 @@ use super::set_back::SET_BACK;
 use super::{Ended, Office, Target};
 use crate::alert::{Alert, AlertId, State};
 use crate::record::{Level, Millis, RuleId, Timestamp};
-use crate::route::delivery::{BY_GROUP, BY_LIMIT};
+use crate::route::delivery::{BY_ESCALATION, BY_GROUP, BY_LIMIT};
 use crate::route::digest::{self, Member, group_line};
 use crate::route::plan::{self, Held, Plan, Tried, Turns, Unit, Waiting, plan};
 use crate::route::retry::{Gate, Health};
@@ -237,15 +237,28 @@ impl Desk {
 
     /// What a digest tells of `delivery`.
     async fn member(&self, delivery: &Delivery) -> Result<Member, Ended> {
+        let (alert, again) = match &delivery.body {
+            Body::Alert { id, .. } => (*id, delivery.terms.again),
+            Body::Digest(_) => (AlertId(delivery.id.0), false),
+        };
         let missing = || Member {
+            alert,
             rule: delivery.rule.clone(),
             level: delivery.level,
             group: String::new(),
             title: String::new(),
+            fired: delivery.created,
             at: delivery.created,
             over: false,
+            again,
         };
-        Ok(self.told(delivery).await?.map_or_else(missing, |alert| Member::of(&alert)))
+        let Some(told) = self.told(delivery).await? else { return Ok(missing()) };
+        let member = Member { again, ..Member::of(&told) };
+        if told.revision == 1 {
+            return Ok(member);
+        }
+        let fired = self.kept(delivery, alert).await?.map_or(member.fired, |kept| kept.fired.at);
+        Ok(Member { fired, ..member })
     }
 
     /// What becomes of one delivery that is due, before any limit is asked.
@@ -264,8 +277,12 @@ impl Desk {
         let conditional = delivery.terms.again || !delivery.terms.unless.is_empty();
         let asked = grouped || silenced || conditional || revision > 1;
         let kept = if asked { self.kept(&delivery, id).await? } else { None };
+        let escalates = !delivery.terms.unless.is_empty();
         let told = match &kept {
-            Some(kept) if revision > 1 && (kept.acknowledged.is_some() || delivery.held_by.is_some()) => {
+            Some(kept)
+                if revision > 1
+                    && (kept.acknowledged.is_some() || delivery.held_by.is_some() || escalates) =>
+            {
                 self.told(&delivery).await?
             }
             Some(_) | None => None,
@@ -279,9 +296,17 @@ impl Desk {
                 return Ok(Admitted::over(delivery));
             }
         }
-        if let Some(by) = self.taken(&delivery).await? {
-            let standing = Standing::Discarded { at: now, reason: format!("{by} took it") };
-            return Ok(Admitted::aside(Delivery { standing, ..delivery }));
+        match self.before_it(&delivery, now).await? {
+            Before::Taken { by } => {
+                let standing = Standing::Discarded { at: now, reason: format!("{by} took it") };
+                return Ok(Admitted::aside(Delivery { standing, held_by: None, ..delivery }));
+            }
+            Before::NotTaken { since: Some(since) } if since + delivery.terms.after > now => {
+                let due = since + delivery.terms.after;
+                let last_reason = Some(BY_ESCALATION.to_owned());
+                return Ok(Admitted::aside(Delivery { due, held_by: None, last_reason, ..delivery }));
+            }
+            Before::NotTaken { .. } => {}
         }
         if let Some(until) = self.group_rests(&delivery, now).await? {
             let last_reason = Some(BY_GROUP.to_owned());
@@ -310,8 +335,9 @@ impl Desk {
         Ok(!self.office.store.deliveries(query).await?.is_empty())
     }
 
-    /// Who took what `delivery` is to tell only where nobody did.
-    async fn taken(&self, delivery: &Delivery) -> Result<Option<String>, Ended> {
+    /// What became of those messages that `delivery` is to be told in the place of, where nobody takes them.
+    async fn before_it(&self, delivery: &Delivery, now: Timestamp) -> Result<Before, Ended> {
+        let mut since: Option<Timestamp> = None;
         for first in &delivery.terms.unless {
             let mut next = Some(*first);
             // A digest may stand for it.
@@ -324,14 +350,27 @@ impl Desk {
                 };
                 let Some(other) = self.office.store.deliveries(query).await?.pop() else { continue };
                 match other.standing {
-                    Standing::Delivered { .. } => return Ok(Some(other.receiver.to_string())),
-                    Standing::Discarded { .. } => return Ok(Some("an operator".to_owned())),
+                    Standing::Delivered { .. } => {
+                        return Ok(Before::Taken { by: other.receiver.to_string() });
+                    }
+                    Standing::Discarded { .. } => return Ok(Before::Taken { by: "an operator".to_owned() }),
                     Standing::Folded { into } => next = Some(into),
-                    Standing::Waiting | Standing::Sending { .. } | Standing::Dead { .. } => {}
+                    Standing::Waiting | Standing::Sending { .. } | Standing::Dead { .. } => {
+                        let could = match self.office.store.tries(other.id).await?.first() {
+                            // It was tried while the clock was wrong: nobody knows when.
+                            Some(first) if first.at > now => Timestamp::MIN,
+                            Some(first) => first.at,
+                            // Until now a silence held it, too, whether or not that was seen.
+                            None if delivery.held_by.is_some() => other.due.max(now),
+                            // What a group or a limit of ours holds back cannot be taken before it is due.
+                            None => other.due,
+                        };
+                        since = Some(since.map_or(could, |since| since.min(could)));
+                    }
                 }
             }
         }
-        Ok(None)
+        Ok(Before::NotTaken { since })
     }
 
     /// Until when the group of `delivery` rests after its last message.
@@ -527,6 +566,20 @@ impl Desk {
     }
 }
 
+/// What became of the messages of which an escalation is to tell where nobody took them.
+enum Before {
+    /// One was taken.
+    Taken {
+        /// By whom.
+        by: String,
+    },
+    /// None was.
+    NotTaken {
+        /// Since when the first of them could have been; none where there are none any more.
+        since: Option<Timestamp>,
+    },
+}
+
 /// What becomes of a delivery that is due.
 struct Admitted {
     /// It goes on the desk.
@@ -559,6 +612,9 @@ fn next_repeat(delivery: &Delivery, alert: AlertId, every: Millis) -> Delivery {
         id: DeliveryId::of_repeat(&delivery.tenant, &delivery.receiver, alert, nth),
         created: due,
         due,
+        // What held this one back holds no longer.
+        held_by: None,
+        last_reason: None,
         terms: Terms { repeat: Some(every), again: true, ..delivery.terms.clone() },
         ..delivery.clone()
     }
@@ -570,9 +626,9 @@ impl Item {
     }
 
     fn waiting(&self) -> Waiting {
-        let Delivery { id, tenant, rule, level, body, created, .. } = &self.delivery;
+        let Delivery { id, tenant, rule, level, body, created, terms, .. } = &self.delivery;
         let (first, foldable) = match body {
-            Body::Alert { revision, .. } => (*revision == 1, true),
+            Body::Alert { revision, .. } => (*revision == 1 && !terms.again, true),
             Body::Digest(_) => (true, false),
         };
         Waiting {
@@ -617,8 +673,15 @@ fn set_aside(
             ..delivery.clone()
         });
     }
-    if delivery.held_by.is_some() && !delivery.terms.unless.is_empty() && !is_open(kept.now.state) {
-        return discarded(format!("the alert was {} before its silence ended", kept.now.state.as_str()));
+    // Its end goes further where what began it did.
+    let tells_open = told.is_none_or(|told| is_open(told.state));
+    if !delivery.terms.unless.is_empty() && tells_open && !is_open(kept.now.state) {
+        let state = kept.now.state.as_str();
+        return discarded(if delivery.held_by.is_some() {
+            format!("the alert was {state} before its silence ended")
+        } else {
+            format!("the alert was {state} before it was to go further")
+        });
     }
     if let (Some((by, _)), Some(told)) = (&kept.acknowledged, told)
         && is_open(told.state)

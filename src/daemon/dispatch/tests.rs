@@ -158,6 +158,9 @@ impl World {
                 Event::Dead { reason, .. } => format!("dead: {reason}"),
                 Event::Failing { reason, .. } => format!("failing: {reason}"),
                 Event::Paused { reason, .. } => format!("paused: {reason}"),
+                Event::Asked { at, until, .. } => {
+                    format!("asked at {} until {}", clock_face(at), clock_face(until))
+                }
                 Event::Recovered { .. } => "recovered".to_owned(),
                 Event::StoreTrouble { reason, .. } => format!("store: {reason}"),
             });
@@ -291,6 +294,29 @@ async fn a_receiver_that_asks_for_time_is_given_it() {
     assert_eq!(tries[0].outcome.as_deref(), Some("try again: 503busy"), "no control characters");
 }
 
+/// A receiver that asked for hours and is asked again meanwhile, as `again` says.
+async fn asked_for_hours(again: Again) -> (Vec<String>, Vec<String>) {
+    let (mut world, fake) = (World::new(), Fake::new(|_| try_again(Some(Millis::hours(20)), true)));
+    world.owe(&alerts(0..2, Level::High)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 10).await.unwrap();
+    fake.answers(|_| Attempt::Delivered);
+    desk.ask(again).await.unwrap();
+    until(&mut desk, 11).await.unwrap();
+    (fake.taken(), world.events())
+}
+
+#[tokio::test]
+async fn what_a_receiver_asked_for_is_told_and_over_when_it_takes_a_test_or_somebody_wants_a_try() {
+    let told = "asked at 0:00 until 1200:00";
+    assert_eq!(asked_for_hours(Again::Mended).await, (vec![], vec![told.to_owned()]));
+    let both = ["10:00 ana0", "10:00 ana1"].map(str::to_owned).to_vec();
+    let events = [told, "asked at 10:00 until 10:00", "recovered"].map(str::to_owned).to_vec();
+    assert_eq!(asked_for_hours(Again::Wanted).await, (both.clone(), events));
+    let events = [told, "recovered"].map(str::to_owned).to_vec();
+    assert_eq!(asked_for_hours(Again::TookTest).await, (both, events));
+}
+
 #[tokio::test]
 async fn a_body_that_is_refused_by_its_form_is_sent_plain_once() {
     let (mut world, fake) =
@@ -391,7 +417,7 @@ async fn what_met_a_paused_receiver_goes_out_as_soon_as_it_is_asked_again() {
     fake.answers(|_| Attempt::Delivered);
     until(&mut desk, 3).await.unwrap();
     assert_eq!(fake.taken(), [""; 0], "nobody asks before its time");
-    desk.ask_again().await.unwrap();
+    desk.ask(Again::Mended).await.unwrap();
     until(&mut desk, 4).await.unwrap();
     assert_eq!(fake.taken(), ["3:00 probe", "3:00 ana0", "3:00 ana1"]);
     assert_eq!(world.events(), ["recovered"]);

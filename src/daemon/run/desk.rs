@@ -5,13 +5,13 @@ use crate::alert::Alert;
 use crate::daemon::alive;
 use crate::daemon::control::Call;
 use crate::daemon::intake::Command;
-use crate::daemon::orders::{Clerk, Order, Reply};
+use crate::daemon::orders::{Clerk, Order, Reply, no_receiver};
 use crate::daemon::own::Kind;
-use crate::daemon::status::FailedTry;
+use crate::daemon::status::{Asked, FailedTry, left_alone};
 use crate::deliver::{Content, Message, Receiver};
 use crate::route::retry::PROBE_EVERY;
 use crate::route::{Attempt, DeliveryId, ReceiverName};
-use crate::store::Change;
+use crate::store::{Change, DeliveryQuery};
 
 /// What the alert of the daemon's own end is about.
 pub(super) const DAEMON: &str = "daemon";
@@ -53,9 +53,13 @@ impl Daemon {
                 Some(ended) = self.intakes.join_next() => ended??,
                 ended = self.dispatch.ended() => return Err(ended.into()),
                 _ = beat.tick(), if pulse.is_some() => if self.beats().await { alive::pulse() },
-                _ = own.tick() => for alert in self.own.due(self.settings.clock.now()) {
-                    self.tell(alert).await;
-                },
+                _ = own.tick() => {
+                    let now = self.settings.clock.now();
+                    self.given_up.others(now);
+                    for alert in self.own.due(now) {
+                        self.tell(alert).await;
+                    }
+                }
                 _ = heart.tick(), if self.heartbeat.is_some() => self.beat().await,
             }
         }
@@ -110,16 +114,16 @@ impl Daemon {
                 self.board.write(|status| {
                     let shown = status.receivers.entry(receiver.to_string()).or_default();
                     shown.delivered_at = Some(now);
-                    (shown.paused, shown.failure) = (None, None);
+                    (shown.paused, shown.failure, shown.asked) = (None, None, None);
                 });
                 // An earlier life may have told that it was paused, or failed.
                 return self.receives(&receiver).await;
             }
-            Event::Dead { receiver, delivery, reason, .. } => Some((
-                Kind::DeadLetter,
-                receiver.clone(),
-                Some(format!("delivery {delivery} to {receiver} is dead: {reason}")),
-            )),
+            Event::Dead { receiver, delivery, tells, reason, .. } => {
+                self.given_up.one(&receiver, delivery, &tells, &reason, now);
+                let text = format!("delivery {delivery} to {receiver} is dead: {reason}");
+                Some((Kind::DeadLetter, receiver, Some(text)))
+            }
             Event::Failing { receiver, reason } => {
                 let text = format!("receiver {receiver} fails, and is tried again by itself: {reason}");
                 self.board.write(|status| {
@@ -137,10 +141,23 @@ impl Daemon {
                 });
                 Some((Kind::ReceiverPaused, receiver, Some(text)))
             }
+            Event::Asked { receiver, at, until, reason } => {
+                let asked = Asked { at: Some(at), until: Some(until), reason };
+                let text = asked.is_long().then(|| {
+                    let until = until.to_string();
+                    let words = left_alone(receiver.as_str(), &until, &asked.reason);
+                    format!("receiver {receiver} {words}")
+                });
+                self.board.write(|status| {
+                    let shown = status.receivers.entry(receiver.to_string()).or_default();
+                    shown.asked = (until > at).then_some(asked);
+                });
+                text.map(|text| (Kind::ReceiverFailing, receiver, Some(text)))
+            }
             Event::Recovered { receiver } => {
                 self.board.write(|status| {
                     let shown = status.receivers.entry(receiver.to_string()).or_default();
-                    (shown.paused, shown.failure) = (None, None);
+                    (shown.paused, shown.failure, shown.asked) = (None, None, None);
                 });
                 info!(%receiver, "the receiver takes messages again");
                 return self.receives(&receiver).await;
@@ -257,11 +274,11 @@ impl Daemon {
             Order::SendTest { receiver } => match self.receiver(receiver) {
                 Ok((name, receiver)) => {
                     let (zone, now) = (self.zone, self.settings.clock.now());
-                    let ask_again = self.dispatch.asker(&name);
+                    let tested = self.dispatch.tested(&name);
                     tokio::spawn(async move {
                         let reply = try_out(&name, &*receiver, zone, now).await;
                         if let Reply::Done(_) = reply {
-                            ask_again();
+                            tested();
                         }
                         let _ = call.reply.send(reply);
                     });
@@ -286,8 +303,8 @@ impl Daemon {
             | Order::Silence { .. }
             | Order::Unsilence { .. } => match self.carry_out(&call.order).await {
                 Ok(reply) => {
-                    if let (Order::Redrive { .. }, Reply::Done(_)) = (&call.order, &reply) {
-                        self.dispatch.ask_again();
+                    if let (Order::Redrive { delivery, receiver }, Reply::Done(_)) = (&call.order, &reply) {
+                        self.redriven(delivery.as_deref(), receiver.as_deref()).await;
                     }
                     reply
                 }
@@ -298,6 +315,19 @@ impl Daemon {
         let _ = call.reply.send(reply);
         self.dispatch.wake();
         Ok(())
+    }
+
+    /// Somebody wants tried now what was redriven; what else waits may be mended, too.
+    async fn redriven(&self, delivery: Option<&str>, receiver: Option<&str>) {
+        let mut to: Option<ReceiverName> = receiver.and_then(|name| name.parse().ok());
+        if let Some(id) = delivery {
+            let query = DeliveryQuery { id: Some(id.to_owned()), most: 1, ..DeliveryQuery::default() };
+            // Where the store cannot tell, all are tried.
+            let found = self.store.deliveries(query).await.unwrap_or_default().pop();
+            to = found.map(|delivery| delivery.receiver).or(to);
+        }
+        self.dispatch.ask_again();
+        self.dispatch.try_now(to.as_ref());
     }
 
     async fn carry_out(&self, order: &Order) -> Result<Reply, crate::store::StoreError> {
@@ -321,15 +351,24 @@ impl Daemon {
         status.events_missed = self.own_events.0.missed() + self.dispatch_events.0.missed();
         match self.store.holdings().await {
             Ok(holdings) => {
-                for (receiver, states) in holdings.deliveries {
+                for (receiver, mut states) in holdings.deliveries {
                     if let Some(shown) = status.receivers.get_mut(&receiver) {
                         shown.deliveries = states;
+                        continue;
+                    }
+                    states.retain(|state, count| {
+                        *count > 0 && ["dead", "waiting", "sending"].contains(&&**state)
+                    });
+                    if !states.is_empty() {
+                        status.receivers_gone.insert(receiver, states);
                     }
                 }
             }
             Err(error) => status.store_failed = Some(error.to_string()),
         }
+        let now = status.now;
         for (name, shown) in &mut status.receivers {
+            shown.asked.take_if(|asked| asked.until <= now);
             let Ok(receiver) = name.parse() else { continue };
             match self.store.last_tried(receiver).await {
                 Ok(last) => shown.last_failed = last.as_ref().and_then(FailedTry::of),
@@ -344,7 +383,7 @@ impl Daemon {
         let found = name.parse().ok().and_then(|name: ReceiverName| self.receivers.get_key_value(&name));
         found.map(|(name, receiver)| (name.clone(), receiver.clone())).ok_or_else(|| {
             let known: Vec<&str> = self.receivers.keys().map(ReceiverName::as_str).collect();
-            Reply::Refused(format!("there is no receiver `{name}`; known: {}", known.join(", ")))
+            Reply::Refused(no_receiver(name, &known))
         })
     }
 }

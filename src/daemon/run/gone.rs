@@ -28,6 +28,7 @@ impl Daemon {
                 "receiver {receiver} is not configured any more, and {open} of its messages are dead, or put aside as \
                  repeats; with a receiver of that name `larum deliveries redrive --all --receiver {receiver}` sends them"
             );
+            tracing::warn!(%receiver, messages = open, "given up on: the receiver is not configured any more");
             let subject = receiver.to_string();
             self.say(own::Event { kind: Kind::DeadLetter, subject, text: Some(text) }).await?;
             if let Err(error) = self.bury_all(&receiver).await {

@@ -34,7 +34,8 @@ const OPEN_OWN: usize = 10_000;
 
 impl Daemon {
     /// Starts everything. When this comes back, sources are read and messages go out. A full disk is waited
-    /// out, and told of past the store, as it is by a daemon that runs.
+    /// out, and told of past the store, as it is by a daemon that runs; what else keeps it from starting is told
+    /// so, too, and ends it.
     pub async fn start(settings: Settings) -> Result<Self, DaemonError> {
         Self::start_with(settings, |path| Ok(Arc::new(Sqlite::open(path)?))).await
     }
@@ -47,9 +48,11 @@ impl Daemon {
         let mut told = None;
         loop {
             let mut built = build::build(&settings.config, &settings.secrets, None)?;
-            built.prepare(&settings.clock).await?;
-            let started = match open(&built.config.store) {
-                Ok(store) => Box::pin(Self::start_on(settings.clone(), built, store)).await,
+            let started = match built.prepare(&settings.clock).await {
+                Ok(()) => match open(&built.config.store) {
+                    Ok(store) => Box::pin(Self::start_on(settings.clone(), built, store)).await,
+                    Err(error) => Err(error.into()),
+                },
                 Err(error) => Err(error.into()),
             };
             let failure = match (started, told.take()) {
@@ -66,6 +69,7 @@ impl Daemon {
             let (DaemonError::Store(StoreError::Full)
             | DaemonError::Intake(IntakeError::Store(StoreError::Full))) = &failure
             else {
+                not_started(&settings, &failure).await;
                 return Err(failure);
             };
             error!(%failure, "the daemon cannot start; it is tried again");
@@ -139,6 +143,7 @@ impl Daemon {
             geography: watch::channel(Arc::default()).0,
             wake: Arc::new(Notify::new()),
             own: Own::resume(open),
+            given_up: super::given_up::GivenUp::default(),
             unkept: Vec::new(),
             own_events: own::Voice::channel(),
             admin: None,
@@ -195,6 +200,7 @@ impl Daemon {
                 let folders = [&*built.config.rules, &*built.config.sigma].concat();
                 self.watch = Some(Watch::begin(&files, &folders));
             }
+            self.meters.has_heartbeat(built.heartbeat.is_some());
             self.heartbeat = built.heartbeat;
             self.receive(built.receivers);
             self.bury_gone().await?;
@@ -263,6 +269,8 @@ impl Daemon {
             for built in &receivers {
                 let shown = status.receivers.entry(built.name.to_string()).or_default();
                 built.kind.name.clone_into(&mut shown.kind);
+                // The new task knows nothing of it, and tries.
+                shown.asked = None;
             }
         });
         self.receivers.clear();
@@ -361,12 +369,38 @@ async fn no_room(settings: &Settings, failure: &DaemonError) -> Result<Option<Al
     let event = nothing_kept(Some(format!("nothing can be kept: {failure}; it is tried again")));
     let alert = Own::default().tell(&event, now, env!("CARGO_PKG_VERSION"));
     if let Some(alert) = &alert {
-        let heard = built.routing.receivers(alert);
-        let receivers = built.receivers.into_iter().filter(|receiver| heard.contains(&receiver.name));
-        let receivers = receivers.map(|built| (built.name, built.receiver.into())).collect();
-        past_the_store(alert.clone(), receivers, built.config.zone, now).await;
+        tell_by(built, alert, now).await;
     }
     Ok(alert)
+}
+
+/// Tells past the store that the daemon cannot start, and leaves word of it: whoever starts it again and again
+/// is told as of anything that lasts, and the next start that succeeds tells that it is over.
+async fn not_started(settings: &Settings, failure: &DaemonError) {
+    // Where another daemon runs, nobody is blind.
+    if let DaemonError::Store(StoreError::Taken { .. }) = failure {
+        return;
+    }
+    let Ok(built) = build::build(&settings.config, &settings.secrets, None) else { return };
+    let (mut own, now) = (Own::default(), settings.clock.now());
+    if let Some(earlier) = super::parting::left(&built.config.store) {
+        own.recall(earlier);
+    }
+    let text = Some(format!("the daemon cannot start: {failure}"));
+    let event = own::Event { kind: own::Kind::StoreFailing, subject: DAEMON.to_owned(), text };
+    let Some(alert) = own.tell(&event, now, env!("CARGO_PKG_VERSION")) else { return };
+    error!(%failure, "the daemon cannot start");
+    super::super::alive::waiting(&failure.to_string());
+    super::parting::leave(&built.config.store, &alert);
+    tell_by(built, &alert, now).await;
+}
+
+/// Tells past the store, by a configuration that could not be put in force.
+async fn tell_by(built: Built, alert: &Alert, now: Timestamp) {
+    let heard = built.routing.receivers(alert);
+    let receivers = built.receivers.into_iter().filter(|receiver| heard.contains(&receiver.name));
+    let receivers = receivers.map(|built| (built.name, built.receiver.into())).collect();
+    past_the_store(alert.clone(), receivers, built.config.zone, now).await;
 }
 
 /// Ends the leases of an earlier life: the store's lock says that whoever sent is gone, and that nobody

@@ -272,6 +272,40 @@ async fn who_was_told_that_the_daemon_has_ended_is_told_that_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_is_told_once_and_its_end_when_one_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    write(here, "larum.yaml", CONFIG);
+    write(here, "rules/any.yaml", RULE);
+    write(here, "in/a.ndjson", "");
+    let settings = || Settings { watch: false, ..Settings::new(here.join("larum.yaml")) };
+    let states = || -> Vec<String> {
+        let lines = told(here, "kept.ndjson");
+        let alerts = lines.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap());
+        alerts.map(|alert| format!("{} {}", alert.state.as_str(), alert.title)).collect()
+    };
+    write(here, "larum.db", &"this is no store ".repeat(1_000));
+    let mut failure = String::new();
+    for _ in 0..2 {
+        failure = Daemon::start(settings()).await.unwrap_err().to_string();
+    }
+    let title = format!("the daemon cannot start: {failure}");
+    assert_eq!(states(), [format!("open {title}")], "it is told once");
+
+    std::fs::remove_file(here.join("larum.db")).unwrap();
+    let daemon = started_again(settings).await;
+    let store = daemon.store();
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(daemon.run(stopping));
+    until("the word that it is over", async || (states().len() == 2).then_some(())).await;
+    assert_eq!(states()[1], format!("resolved {title}"));
+    assert!(matches!(Daemon::start(settings()).await, Err(DaemonError::Store(StoreError::Taken { .. }))));
+    assert_eq!((states().len(), own(&*store).await.len()), (2, 1), "who starts a second daemon is not blind");
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_fails_is_told_of_and_shown_until_it_takes_messages_again() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
@@ -390,6 +424,8 @@ async fn what_waits_for_a_receiver_that_is_gone_is_dead_and_told_of() {
             "{}",
             dead[0].now.title
         );
+        let gone = daemon.status().await.receivers_gone;
+        assert_eq!(gone, BTreeMap::from([("hook".to_owned(), BTreeMap::from([("dead".to_owned(), 1)]))]));
         let paused = own_of(&*store, "larum-receiver-paused").await;
         assert_eq!(paused.iter().map(|kept| kept.now.state).collect::<Vec<_>>(), [State::Resolved]);
     }

@@ -25,7 +25,52 @@ const FUEL: u64 = 100_000;
 /// The template's name in its own environment.
 const NAME: &str = "body";
 /// What a template may name.
-const NAMES: [&str; 8] = ["kind", "delivery", "headline", "text", "line", "alert", "digest", "probe"];
+pub(super) const NAMES: [&str; 9] =
+    ["kind", "delivery", "headline", "text", "line", "alert", "digest", "probe", "watchdog"];
+/// What some of them hold, of what has a shape of its own.
+const WITHIN: [(&str, &[&str]); 4] = [
+    (
+        "alert",
+        &[
+            "id",
+            "revision",
+            "state",
+            "rule",
+            "rule_revision",
+            "tenant",
+            "level",
+            "title",
+            "at",
+            "group",
+            "count",
+            "repeats",
+            "first_seen",
+            "last_seen",
+            "window",
+            "threshold",
+            "actual",
+            "values",
+            "show",
+            "attack",
+            "tags",
+            "late",
+            "standing",
+            "observe",
+            "held_by",
+            "released",
+            "notify",
+            "why_level",
+            "runbook",
+            "evidence",
+            "generation",
+            "versions",
+            "minimal",
+        ],
+    ),
+    ("digest", &["id", "count", "repeated", "because", "from", "to", "lines", "others", "over", "groups"]),
+    ("probe", &["id", "from"]),
+    ("watchdog", &["id", "from", "every"]),
+];
 
 /// An alert as it could be; its title ends a string where anything could.
 const SAMPLE: &str = r#"{"id":"1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a","revision":1,"state":"open","rule":"sample",
@@ -51,13 +96,9 @@ impl Body {
             options.fault(problems, "body", format!("the template has a fault: {told}"), HINT);
             return None;
         }
-        let names = environment.get_template(NAME).ok()?.undeclared_variables(false);
-        let mut names: Vec<String> = names.into_iter().collect();
-        names.sort();
-        if let Some(name) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
-            let near = nearest(name, NAMES).map(|near| format!("did you mean `{near}`?"));
-            let hint = near.unwrap_or_else(|| format!("there are {}", NAMES.join(", ")));
-            options.fault(problems, "body", format!("no value `{name}` in a message"), hint);
+        let names = environment.get_template(NAME).ok()?.undeclared_variables(true);
+        if let Some((fault, hint)) = unknown(names) {
+            options.fault(problems, "body", fault, hint);
             return None;
         }
         let body = Self { environment };
@@ -86,6 +127,29 @@ impl Body {
         let json = json.map_err(|error| format!("the template gives no JSON: {}", place(&error)))?;
         Ok(render::safe(&json.to_string()))
     }
+}
+
+/// The first of `names`, such as `alert.rule`, that no message has, and what may be meant.
+fn unknown(names: impl IntoIterator<Item = String>) -> Option<(String, String)> {
+    let mut names: Vec<String> = names.into_iter().collect();
+    names.sort();
+    names.iter().find_map(|whole| {
+        let mut parts = whole.split('.');
+        let (name, part) = (parts.next().unwrap_or_default(), parts.next());
+        let within = WITHIN.into_iter().find(|(of, _)| *of == name).map(|(_, known)| known);
+        let (before, asked, known) = match (part.zip(within), NAMES.contains(&name)) {
+            (_, false) => (String::new(), name, &NAMES[..]),
+            (Some((part, known)), true) => (format!("{name}."), part, known),
+            (None, true) => return None,
+        };
+        if known.contains(&asked) {
+            return None;
+        }
+        let near =
+            nearest(asked, known.iter().copied()).map(|near| format!("did you mean `{before}{near}`?"));
+        let hint = near.unwrap_or_else(|| format!("there are {}", known.join(", ")));
+        Some((format!("no value `{before}{asked}` in a message"), hint))
+    })
 }
 
 /// Where JSON ended being JSON, in the template's lines.
@@ -205,5 +269,48 @@ mod tests {
     #[test]
     fn the_samples_are_all_there() {
         assert_eq!(samples().len(), 8, "the alert reads back");
+    }
+
+    #[test]
+    fn every_name_that_a_message_has_may_be_asked_for() {
+        for message in samples() {
+            for (name, value) in context(&message) {
+                assert!(NAMES.contains(&name.as_str()), "{name}");
+                let within = WITHIN.into_iter().find(|(of, _)| *of == name).map(|(_, known)| known);
+                for part in value.as_object().into_iter().flat_map(Map::keys) {
+                    assert!(within.is_some_and(|known| known.contains(&part.as_str())), "{name}.{part}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_an_alert_does_not_have_is_refused_with_the_nearest() {
+        let fault = |text: &str| {
+            let mut environment = environment();
+            environment.add_template(NAME, text).unwrap();
+            let names = environment.get_template(NAME).unwrap().undeclared_variables(true);
+            unknown(names).map(|(fault, hint)| format!("{fault}; {hint}"))
+        };
+        for (text, told) in [
+            ("{{ alert.rulle }}", "no value `alert.rulle` in a message; did you mean `alert.rule`?"),
+            ("{{ digest.cuont }}", "no value `digest.cuont` in a message; did you mean `digest.count`?"),
+            ("{{ alrt.rule }}", "no value `alrt` in a message; did you mean `alert`?"),
+            ("{{ watchdog.ever }}", "no value `watchdog.ever` in a message; did you mean `watchdog.every`?"),
+        ] {
+            assert_eq!(fault(text).as_deref(), Some(told), "{text}");
+        }
+        for fine in [
+            "{{ alert.group.user }}",
+            "{{ alert.values.anything.at_all }}",
+            "{{ alert.runbook }}",
+            "{{ alert.held_by }}",
+            "{{ watchdog.every }}",
+            "{{ probe.id }}",
+            "{% for line in digest.lines %}{{ line.rule }}{% endfor %}",
+            "{{ alert.title }}",
+        ] {
+            assert_eq!(fault(fine), None, "{fine}");
+        }
     }
 }

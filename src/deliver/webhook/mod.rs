@@ -193,4 +193,10 @@ mod tests {
         assert_eq!(key.0.expose_secret(), b"plain secret");
         assert!(!format!("{key:?}").contains("112"), "{key:?}");
     }
+
+    #[test]
+    fn the_reference_lists_the_names_that_a_template_may_use() {
+        let about = KEYS.keys.iter().find(|key| key.name == "body").unwrap().about;
+        assert!(about.ends_with(&body::NAMES.join(", ")), "{about}");
+    }
 }

@@ -4,11 +4,12 @@
 //! hit back, nothing empties the window, no alert stays open. So the hits are kept once, and all that each
 //! has of its own is what it has told of already, for hits that come late.
 
+use super::firing::NOTHING;
 use super::{Alike, Firing, Group, Surroundings};
 use crate::engine::Counters;
 use crate::record::{Millis, Timestamp};
 use crate::rule::compile::Program;
-use crate::rule::verb::{Judge as _, MAX_RECORDS, Reach, Tally, Verdict, Window};
+use crate::rule::verb::{Judge as _, MAX_RECORDS, Reach, Verdict, Window};
 
 impl Group {
     /// Judges the last hit, or the late one at that place, for the others.
@@ -50,10 +51,9 @@ impl Group {
     }
 
     fn holds(&self, program: &Program, shared: &crate::rule::verb::Shared, key: &[u8]) -> bool {
-        let empty = Tally::default();
         let hits = &self.entries[self.head + self.low..];
         let window = Window { hits, base: &self.base, shared, key, late: false };
-        !matches!(program.verb.judge(self.tally.as_deref().unwrap_or(&empty), window), Verdict::Short(_))
+        !matches!(program.verb.judge(self.tally.as_deref().unwrap_or(&NOTHING), window), Verdict::Short(_))
     }
 
     /// What one of the others has told is what the group has told, until [`Self::turn_from`].
@@ -88,6 +88,9 @@ impl Group {
 
     /// Forgets what was told that no hit, not even a late one, can be held against any more.
     pub(super) fn forget_firings(&mut self, now: Timestamp, program: &Program) {
+        if self.firings.is_empty() {
+            return;
+        }
         let oldest = now - program.late_within - program.cooldown;
         let reach = match program.verb.reach() {
             Reach::Time(within) | Reach::Last(_, within) | Reach::Bucket(within) => within,

@@ -1,7 +1,7 @@
 //! When a group fires: in event order, and again where a late hit changes what was judged.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::alert::{AlertId, Evidence, Finding, Fired, Sight};
 use crate::record::{Datum, Level, Millis, RecordId, Timestamp};
@@ -9,6 +9,9 @@ use crate::rule::compile::Program;
 use crate::rule::verb::{Entry, Judge as _, Reach, Reason, Tally, Verb, Verdict, Window};
 
 use super::{Decision, Firing, Group, Open, Surroundings, sight};
+
+/// What is counted where the verb counts nothing.
+pub(super) static NOTHING: LazyLock<Tally> = LazyLock::new(Tally::default);
 
 impl Group {
     /// The end of the cooldown that holds the group back at `at`.
@@ -19,10 +22,9 @@ impl Group {
 
     pub(super) fn judge_last(&mut self, around: &mut Surroundings<'_>) -> Decision {
         let verb = &around.program.verb;
-        let empty = Tally::default();
         let hits = &self.entries[self.head + self.low..];
         let window = Window { hits, base: &self.base, shared: around.shared, key: around.key, late: false };
-        let tally = self.tally.as_deref().unwrap_or(&empty);
+        let tally = self.tally.as_deref().unwrap_or(&NOTHING);
         let finding = match verb.judge(tally, window) {
             Verdict::Short(reason) => {
                 if let Reason::ScriptFault { fault } = &reason {

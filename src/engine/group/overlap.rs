@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::alert::Fired;
 use crate::record::{Millis, RecordId, Timestamp};
 use crate::rule::verb::overlap::{Begun, Overlap, Together};
 use crate::rule::verb::{Entry, MAX_RECORDS, Reason, Verb};
@@ -105,7 +106,8 @@ impl Group {
         if self.firings.len() >= MAX_RECORDS {
             self.firings.remove(0);
         }
-        let Together { first, second, .. } = together;
+        let Together { first, second, more, .. } = together;
+        let more = more.iter().take(Fired::MAX_SIGHTS - 2);
         let tipped = Tipped {
             id: instant(due, around),
             at: due,
@@ -114,7 +116,7 @@ impl Group {
             from: second.at - Millis(1),
             covers: due,
             closes: (program.cooldown > Millis::ZERO).then_some(due + program.cooldown),
-            sights: vec![sight(first), sight(second)],
+            sights: [first, second].into_iter().chain(more).map(sight).collect(),
             tip: sight(second),
             of: Arc::default(),
             finding: overlap.tells(together),

@@ -211,6 +211,9 @@ impl Group {
 
     /// If hit number `place` turned out to be of a grave alert, what it taught is taken back.
     pub(super) fn set_aside(&mut self, place: usize, around: &mut Surroundings<'_>) {
+        if self.firings.is_empty() {
+            return;
+        }
         let Some(entry) = self.live().get(place) else { return };
         let verb = &around.program.verb;
         let asks = !around.program.questions.is_empty();

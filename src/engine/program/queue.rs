@@ -5,7 +5,7 @@
 //! ends of sessions come hours ahead of their time, and to keep all of them sorted costs as much as there are with
 //! every step of the watermark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +50,8 @@ const NEAR_STRETCHES: i64 = 4;
 /// Hits that wait.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    /// Those before the stretch numbered `far_from`.
-    near: Vec<Waiting>,
+    /// Those before the stretch numbered `far_from`. They leave at the front, and the others stay where they lie.
+    near: VecDeque<Waiting>,
     /// They are known to be in event order.
     in_order: bool,
     /// The others, by the number of their stretch, in no order: in pieces, which need not be moved to grow.
@@ -61,7 +61,7 @@ pub(super) struct Queue {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { near: Vec::new(), in_order: true, far: BTreeMap::new(), far_from: i64::MIN }
+        Self { near: VecDeque::new(), in_order: true, far: BTreeMap::new(), far_from: i64::MIN }
     }
 }
 
@@ -86,7 +86,7 @@ impl Queue {
             return;
         }
         let (order, near) = (hit.order(), self.near.len().saturating_sub(NEAR));
-        let later = self.near[near..].iter().rev().take_while(|other| other.order() > order).count();
+        let later = self.near.range(near..).rev().take_while(|other| other.order() > order).count();
         let place = self.near.len() - later;
         // What is no nearer is found by sorting.
         self.in_order &= place > near || near == 0;
@@ -95,10 +95,10 @@ impl Queue {
 
     /// Takes out some that are due at `watermark`, in event order, with what is near besides: how many are due,
     /// and whether there are more of them. The others are to be [put back](Self::put_back).
-    pub(super) fn take(&mut self, watermark: Timestamp) -> (Vec<Waiting>, usize, bool) {
+    pub(super) fn take(&mut self, watermark: Timestamp) -> (VecDeque<Waiting>, usize, bool) {
         if !self.in_order {
             // Mostly sorted already, which the sort makes use of.
-            self.near.sort_by_key(Waiting::order);
+            self.near.make_contiguous().sort_by_key(Waiting::order);
             self.in_order = true;
         }
         let until = stretch(watermark).saturating_add(NEAR_STRETCHES);
@@ -110,7 +110,7 @@ impl Queue {
             self.far_from = next.key() + 1;
             let before = self.near.len();
             self.near.extend(next.remove().into_iter().flatten());
-            self.near[before..].sort_by_key(Waiting::order);
+            self.near.make_contiguous()[before..].sort_by_key(Waiting::order);
         }
         let more = self.far.first_key_value().is_some_and(|(next, _)| *next <= stretch(watermark));
         if self.far.first_key_value().is_none_or(|(next, _)| *next >= until) {
@@ -121,7 +121,7 @@ impl Queue {
     }
 
     /// Takes back what was taken out and is not due, in order. The room of many is given back, once there are few.
-    pub(super) fn put_back(&mut self, mut near: Vec<Waiting>) {
+    pub(super) fn put_back(&mut self, mut near: VecDeque<Waiting>) {
         let most = near.len() * 4;
         if near.capacity() > most.max(FEW) {
             near.shrink_to(most / 2);

@@ -96,7 +96,7 @@ pub(super) fn namings(
     let alone = namings.len() == 1;
     let made = |(naming, numbers): &(&spec::correlate::Correlated, Vec<usize>)| {
         let value = form(&spec.asks).map(|form| carry(&naming.fields, form, true, columns));
-        let by = naming.by.iter().map(|field| KeyPart { field: field.clone(), column: columns.want(field) });
+        let by = naming.by.iter().map(|field| KeyPart::of(field, columns));
         Naming {
             marks: if alone { u32::MAX } else { numbers.iter().map(bit).fold(0, |all, bit| all | bit) },
             by: by.collect(),

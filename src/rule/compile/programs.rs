@@ -132,8 +132,11 @@ impl Programs {
         if let (Some(spec::Verb::Correlate(spec)), Verb::Correlate(verb)) = (&spec.verb, &verb) {
             namings = correlate::namings(spec, verb, &tells, columns);
             // Alerts name the group's fields as the correlation does.
-            let named =
-                |(field, part): (&FieldName, &KeyPart)| KeyPart { field: field.clone(), ..part.clone() };
+            let named = |(field, part): (&FieldName, &KeyPart)| KeyPart {
+                field: field.clone(),
+                kind: field.kind(),
+                ..part.clone()
+            };
             by = namings
                 .first()
                 .map_or(Vec::new(), |one: &Naming| group.by.iter().zip(&one.by).map(named).collect());

@@ -23,6 +23,8 @@ pub struct KeyPart {
     pub field: FieldName,
     /// Its column.
     pub column: Column,
+    /// What it holds: looked up once.
+    pub kind: FieldKind,
 }
 
 /// How a value is made comparable.
@@ -53,8 +55,15 @@ pub struct Carry {
     pub required: bool,
 }
 
+impl KeyPart {
+    /// The part that `field` makes, wanted in `columns`.
+    pub fn of(field: &FieldName, columns: &mut Columns) -> Self {
+        Self { field: field.clone(), column: columns.want(field), kind: field.kind() }
+    }
+}
+
 pub(super) fn key_parts(group: &Grouping, columns: &mut Columns) -> Vec<KeyPart> {
-    group.by.iter().map(|field| KeyPart { field: field.clone(), column: columns.want(field) }).collect()
+    group.by.iter().map(|field| KeyPart::of(field, columns)).collect()
 }
 
 pub(super) fn carry(fields: &[FieldName], form: Form, required: bool, columns: &mut Columns) -> Carry {
@@ -213,7 +222,7 @@ impl Program {
     /// The same of a group that is made of these fields.
     pub fn write_key_of(&self, by: &[KeyPart], record: Record<'_>, key: &mut Vec<u8>) -> bool {
         for part in by {
-            let text = key_text(record.get(part.column), part.field.kind());
+            let text = key_text(record.get(part.column), part.kind);
             if text.is_none() && !self.missing_own {
                 return false;
             }

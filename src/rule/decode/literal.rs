@@ -282,11 +282,12 @@ fn pattern(cx: &mut Cx<'_>, asked: &Asked, scalar: &Scalar, node: &Node) -> Opti
                 Some((at, c)) => cx.inside(node, at, at + c.len_utf8()),
                 None => node.span,
             };
-            cx.fault(
-                span,
-                format!("this is no regular expression: {reason}"),
-                "for a character such as `(` itself write `\\(`, and put the expression in single quotes: '…'",
-            );
+            let hint = if reason.ends_with("not supported") {
+                "give what must not match a selection of its own: `condition: this and not that`"
+            } else {
+                "for a character such as `(` itself write `\\(`, and put the expression in single quotes: '…'"
+            };
+            cx.fault(span, format!("this is no regular expression: {reason}"), hint);
             None
         }
     }

@@ -32,6 +32,9 @@ use crate::record::field::VOCABULARY;
 
 pub(crate) use taken::Taken;
 
+/// What verbs make and records do not have; people look for these in conditions.
+const OF_VERBS: [&str; 6] = ["count", "value", "samples", "score", "repeats", "threshold"];
+
 /// What a rule file cannot say itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
@@ -136,6 +139,9 @@ impl Cx<'_> {
         let hint = match suggest::nearest(spelling, candidates) {
             Some(near) => format!("did you mean `{near}`?"),
             None if spelling.is_empty() => "name a field".to_owned(),
+            None if OF_VERBS.contains(&spelling) => format!(
+                "conditions look at a record, and `{spelling}` is a verb's: the alert's text can say it; another bound is another rule"
+            ),
             None => {
                 format!("a field that the vendor sends and that has no name here is read as `raw.{spelling}`")
             }

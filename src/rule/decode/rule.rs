@@ -44,6 +44,10 @@ pub(super) fn rule(cx: &mut Cx<'_>, root: &Node) -> Option<Spec> {
     let hidden_verb = root.map().unwrap_or_default().iter().any(strange);
     let id = id(cx, &map);
     let title = map.text(cx, "title");
+    if let Some(entry) = map.get("title").filter(|_| title.as_deref().is_some_and(is_template)) {
+        let hint = "put it under `alert: {title: …}`, and say here what the rule is for";
+        cx.warn(entry.value.span, "the rule's `title` is shown as it stands, and is no template", hint);
+    }
     let level = level(cx, &map);
     let matches = map.get("match").and_then(|entry| expression(cx, entry, Defaults::Login));
     let before = cx.problems.errors();
@@ -259,18 +263,21 @@ fn cooldown(cx: &mut Cx<'_>, rule: &Taken<'_>, verb: Option<&Verb>) -> Option<Co
     Some(Cooldown::For { lasts: lasts?, group })
 }
 
+/// Whether somebody meant values to be put into this text.
+fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
 fn hours(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Hours> {
     let map = rule.map(cx, "hours", &HOURS)?;
+    let before = cx.problems.errors();
     let zone = match map.text(cx, "zone") {
         None => cx.options.zone,
-        Some(name) => match suggest::zone(&name) {
-            Ok(zone) => zone,
-            Err(hint) => {
-                let span = map.get("zone").map_or(map.at, |entry| entry.value.span);
-                cx.fault(span, format!("there is no time zone `{name}`"), hint);
-                return None;
-            }
-        },
+        Some(name) => suggest::zone(&name).unwrap_or_else(|hint| {
+            let span = map.get("zone").map_or(map.at, |entry| entry.value.span);
+            cx.fault(span, format!("there is no time zone `{name}`"), hint);
+            cx.options.zone
+        }),
     };
     let (inside, spelt) = match (map.get("inside"), map.get("outside")) {
         (Some(entry), None) => (true, entry),
@@ -299,7 +306,6 @@ fn hours(cx: &mut Cx<'_>, rule: &Taken<'_>) -> Option<Hours> {
         }
         Kind::Scalar(_) | Kind::Map(_) => std::slice::from_ref(&spelt.value),
     };
-    let before = cx.problems.errors();
     let spans = nodes.iter().filter_map(|node| span_of(cx, node, &spelt.key.text)).collect();
     (cx.problems.errors() == before).then_some(Hours { zone, inside, spans })
 }

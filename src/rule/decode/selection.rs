@@ -8,6 +8,8 @@ use super::super::spec::Expr;
 use super::super::yaml::Node;
 use super::{Cx, suggest};
 
+/// What is said of an operator that other languages have.
+const WORDS: &str = "the words are `and`, `or` and `not`";
 /// Words of one condition; a page of them is a mistake.
 const MAX_WORDS: usize = 500;
 /// Parentheses inside each other.
@@ -283,7 +285,7 @@ impl<'a> Parser<'a, '_, '_> {
             return Some(Tree::Selection(number));
         }
         let hint = match word {
-            "AND" | "OR" | "NOT" | "&&" | "||" | "!" => "the words are `and`, `or` and `not`".to_owned(),
+            "AND" | "OR" | "NOT" | "&&" | "||" | "!" => WORDS.to_owned(),
             "them" => "write `1 of them` or `all of them`".to_owned(),
             _ if word.contains('*') => format!("write `1 of {word}` or `all of {word}`"),
             _ => self.nearest(word),
@@ -306,6 +308,9 @@ impl<'a> Parser<'a, '_, '_> {
     fn unexpected(&mut self) {
         match self.peek() {
             Some("|") => self.fault(self.at, "`|` does not count here", self.cx.language.count),
+            Some(word @ ("AND" | "OR" | "NOT" | "&&" | "||" | "!")) => {
+                self.fault(self.at, format!("`{word}` cannot stand here"), WORDS);
+            }
             Some(word) => self.fault(
                 self.at,
                 format!("`{word}` cannot stand here"),

@@ -310,7 +310,11 @@ impl Taken<'_> {
             Ok(length) => Some(length),
             Err(NoDuration::NoUnit) => {
                 let message = format!("`{name}: {text}` has no unit; a duration needs one");
-                cx.fault(span, message, format!("write `{text}s`, `{text}m`, `{text}h` or `{text}d`"));
+                let hint = match self.doc.key(name).filter(|_| text == "0") {
+                    Some(key) => zero_hint(key),
+                    None => format!("write `{text}s`, `{text}m`, `{text}h` or `{text}d`"),
+                };
+                cx.fault(span, message, hint);
                 None
             }
             Err(NoDuration::Unreadable) => {

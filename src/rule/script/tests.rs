@@ -390,6 +390,17 @@ mod loading {
         );
     }
 
+    /// As the reference says it.
+    #[test]
+    fn a_switch_tells_what_a_comparison_does_not() {
+        yes("5 == 5.0 && 5.0 / 2 == 2.5 && 7 / 2 == 3");
+        says("switch 5.0 { 5 => true, _ => false }", "", false);
+        yes("switch 5.0 { 5.0 => true, _ => false }");
+        says("() > 5 || () < 5 || () == 0", "", false);
+        yes("() == () && (() ?? 0) * 3 == 0");
+        fails("() * 3 == 0", "`*` does not work on an absent value and a number");
+    }
+
     #[test]
     fn closures_methods_and_own_functions_are_known() {
         yes("let f = |a, b| a + b; f.call(1, 2) == 3");

@@ -147,6 +147,10 @@ impl Judge for Measure {
         })
     }
 
+    fn recovers(&self) -> bool {
+        self.recover.is_some()
+    }
+
     fn recovered(&self, tally: &Tally) -> bool {
         self.recover.is_some_and(|limit| self.enough(tally) && self.beyond(limit, tally))
     }

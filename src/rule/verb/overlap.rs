@@ -6,6 +6,8 @@
 //! together, which is when nothing but an end before that instant could have parted them.
 //! `engine::group` meets that deadline; nothing here knows what time it is.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -86,7 +88,9 @@ pub struct Together {
     pub first: Entry,
     /// The record that began the later one.
     pub second: Entry,
-    /// Sessions that were: the later one, and all that are so to it.
+    /// The records that began others which are so to an earlier one since the same instant.
+    pub more: Vec<Entry>,
+    /// Sessions that were: those that began last, and all that they are so to.
     pub count: u64,
 }
 
@@ -229,24 +233,35 @@ impl Sessions {
     /// What came of the sessions whose deadline is `due`, and the record of the last of them. Nothing
     /// waits for that instant any more.
     pub fn judge(&mut self, due: Timestamp, overlap: &Overlap) -> (Option<Together>, Option<RecordId>) {
-        let (mut found, mut judged) = (None, None);
+        let (mut found, mut judged) = (Vec::new(), None);
         for number in 0..self.0.len() {
             if self.0[number].waits && overlap.due(&self.0[number]) == due {
                 self.0[number].waits = false;
                 judged = Some(self.0[number].start.id);
-                found = found.or_else(|| self.together(number, overlap));
+                found.push(number);
             }
         }
-        (found, judged)
+        (self.together(&found, overlap), judged)
     }
 
-    /// The session of this number with those that began before it.
-    fn together(&self, number: usize, overlap: &Overlap) -> Option<Together> {
-        let second = &self.0[number];
-        let mut others = self.0[..number].iter().filter(|first| overlap.meet(first, second));
-        let first = others.next()?;
-        let count = 2 + others.count() as u64;
-        Some(Together { first: first.start.clone(), second: second.start.clone(), count })
+    /// The sessions of these numbers, which began at one instant, with those before them.
+    fn together(&self, seconds: &[usize], overlap: &Overlap) -> Option<Together> {
+        let (mut found, mut all): (Option<Together>, BTreeSet<usize>) = (None, BTreeSet::new());
+        for number in seconds {
+            let second = &self.0[*number];
+            let met: Vec<usize> =
+                (0..*number).filter(|first| overlap.meet(&self.0[*first], second)).collect();
+            let Some(first) = met.first().copied() else { continue };
+            all.extend(met);
+            all.insert(*number);
+            if let Some(found) = &mut found {
+                found.more.push(second.start.clone());
+            } else {
+                let (first, second) = (self.0[first].start.clone(), second.start.clone());
+                found = Some(Together { first, second, more: Vec::new(), count: 0 });
+            }
+        }
+        found.map(|found| Together { count: all.len() as u64, ..found })
     }
 
     /// What a session that came late, of this number, makes of itself and those after it: those whose
@@ -268,7 +283,7 @@ impl Sessions {
             if due > readable {
                 self.0[second].waits = true;
             } else {
-                passed.extend(self.together(second, overlap).map(|together| (due, together)));
+                passed.extend(self.together(&[second], overlap).map(|together| (due, together)));
             }
         }
         passed

@@ -3,6 +3,7 @@
 //! Hits are alerts, not records. Values of an entry: points, techniques (joined), rule, alert, level.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use serde_json::{Value as Json, json};
 
@@ -98,6 +99,7 @@ impl Judge for Risk {
 
     fn describe(&self, tally: &Tally, window: Window<'_>) -> Finding {
         let techniques: BTreeSet<&str> = window.hits.iter().flat_map(techniques_of).collect();
+        let techniques: Vec<&str> = apart(&techniques).collect();
         let rules: BTreeSet<&str> = window.hits.iter().map(|hit| text(hit, 2)).collect();
         let from = window.hits.len().saturating_sub(SHOWN_ALERTS);
         let alerts: Vec<Json> = window.hits[from..]
@@ -128,7 +130,24 @@ impl Judge for Risk {
 }
 
 fn distinct(tally: &Tally) -> u32 {
-    tally.values.first().map_or(0, |values| u32::try_from(values.len()).unwrap_or(u32::MAX))
+    let shown: BTreeSet<&str> = tally
+        .values
+        .first()
+        .into_iter()
+        .flat_map(|values| values.keys())
+        .map(|technique| &**technique)
+        .collect();
+    u32::try_from(apart(&shown).count()).unwrap_or(u32::MAX)
+}
+
+/// Techniques that count: one of which a sub-technique is shown says nothing besides.
+fn apart<'a>(shown: &BTreeSet<&'a str>) -> impl Iterator<Item = &'a str> {
+    let has_sub = |technique: &str| {
+        // Ids in order: its sub-techniques come right after it.
+        let mut after = shown.range::<str, _>((Bound::Excluded(technique), Bound::Unbounded));
+        after.next().and_then(|next| next.strip_prefix(technique)).is_some_and(|rest| rest.starts_with('.'))
+    };
+    shown.iter().copied().filter(move |technique| !has_sub(technique))
 }
 
 fn points_of(entry: &Entry) -> u32 {

@@ -38,6 +38,18 @@ pub(super) struct Place {
     pub done: bool,
     /// The newest time in it.
     pub newest: Option<Timestamp>,
+    /// How it was when it could not be read on for so long that nothing waits for it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<Stamp>,
+}
+
+/// How a file was at some moment: one that was written to, or whose rights were changed, has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// Its bytes, as packed.
+    pub len: u64,
+    /// When its content or its rights changed last, by the clock of its disk.
+    pub changed: Timestamp,
 }
 
 impl Cursor {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use super::cursor::Place;
+use super::cursor::{Place, Stamp};
 use crate::record::scan::{MAX_LINE, Scanner};
 use crate::record::{Locator, Millis, Timestamp};
 use crate::source::file::{BOM, Form, open};
@@ -20,8 +20,13 @@ const MAX_OPEN: usize = 64;
 const HEAD: u32 = 1_024;
 /// A renamed file is still written to until its writer has opened the new one.
 const GONE_KEPT: Millis = Millis::mins(5);
-/// A packed file that breaks off and has not changed for so long is damaged, not half copied.
+/// A file that cannot be read on and has not changed for so long is damaged, not half copied: nothing waits
+/// for it any more.
 const GIVE_UP: Millis = Millis::mins(10);
+/// One that has not changed for so long, or is not whole after [`GIVE_UP`], is told of: copying takes a while.
+const TELL: Millis = Millis::secs(30);
+/// Least time until the same file is tried again: a packed one is read from its beginning.
+const TRY_AGAIN: Millis = Millis::secs(10);
 /// Remarks that are made once only.
 const MAX_TOLD: usize = 1_000;
 
@@ -102,8 +107,30 @@ struct Known {
     touched: Timestamp,
     /// Since when no path of the pattern leads to it.
     gone: Option<Timestamp>,
-    /// Since when, at which length, it cannot be read on.
-    stuck: Option<(Timestamp, u64)>,
+    /// It cannot be read on.
+    stuck: Option<Stuck>,
+    /// An earlier life has begun with it.
+    begun: bool,
+}
+
+/// Why and since when a file cannot be read on. The other files of the source are.
+#[derive(Debug)]
+struct Stuck {
+    why: String,
+    /// Its content is at fault: as long as that is the same there is no use in another try.
+    content: bool,
+    /// As it was when it was tried last.
+    stamp: Stamp,
+    /// When that was.
+    tried: Timestamp,
+    /// Since when it is as it is.
+    since: Timestamp,
+    /// Since when it cannot be read on, however it changed.
+    first: Timestamp,
+    /// It is to be tried now.
+    again: bool,
+    /// It is told of.
+    told: bool,
 }
 
 /// [`Blocks`], which hold a thread and have nothing to show.
@@ -121,12 +148,19 @@ struct Found {
     dev: u64,
     ino: u64,
     len: u64,
+    changed: Timestamp,
 }
 
 impl Found {
     fn at(path: &Path) -> Option<Self> {
         let meta = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        Some(Self { path: path.to_str()?.to_owned(), dev: meta.dev(), ino: meta.ino(), len: meta.len() })
+        let changed = Timestamp(meta.ctime() * 1_000 + meta.ctime_nsec() / 1_000_000);
+        let path = path.to_str()?.to_owned();
+        Some(Self { path, dev: meta.dev(), ino: meta.ino(), len: meta.len(), changed })
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { len: self.len, changed: self.changed }
     }
 
     fn is(&self, place: &Place) -> bool {
@@ -142,7 +176,9 @@ impl Files {
 
     /// Goes on where an earlier life stopped.
     pub(super) fn resume(&mut self, places: Vec<Place>) {
-        self.list = places.into_iter().map(Known::resumed).collect();
+        let begun = |place: &Place| !place.done && (place.offset > 0 || place.given_up.is_some());
+        let known = |place: Place| Known { begun: begun(&place), ..Known::resumed(place) };
+        self.list = places.into_iter().map(known).collect();
         self.looked = false;
     }
 
@@ -159,9 +195,28 @@ impl Files {
         self.list.iter().any(|known| known.is_unread(self.follow))
     }
 
-    /// How far the file that is furthest behind has come.
+    /// Files that cannot be read on, and why.
+    pub(super) fn broken(&self) -> Option<String> {
+        let mut broken = self.list.iter().filter_map(Known::broken);
+        let first = broken.next()?;
+        Some(match broken.count() {
+            0 => first,
+            1 => format!("{first} (and 1 more file)"),
+            more => format!("{first} (and {more} more files)"),
+        })
+    }
+
+    /// True where a file cannot be read on, whether it is told of or not.
+    pub(super) fn any_stuck(&self) -> bool {
+        self.list.iter().any(|known| known.stuck.is_some())
+    }
+
+    /// How far the file that is furthest behind has come, of those that are waited for.
     pub(super) fn furthest_behind(&self) -> Behind {
-        let open = |known: &&Known| known.is_unread(self.follow) || known.stuck.is_some();
+        let open = |known: &&Known| match &known.stuck {
+            Some(stuck) => known.place.given_up != Some(stuck.stamp),
+            None => known.is_unread(self.follow),
+        };
         let times: Vec<Option<Timestamp>> = self.list.iter().filter(open).map(Known::time).collect();
         match times.iter().min() {
             None => Behind::Nothing,
@@ -197,12 +252,9 @@ impl Files {
         let follow = self.follow;
         self.list.retain(|known| {
             let lost = known.gone.is_some() && known.file.is_none() && !known.place.done;
-            if lost && follow {
-                let place = &known.place;
-                remarks.push(format!(
-                    "`{}` is gone; what came after byte {} is not read",
-                    place.path, place.offset
-                ));
+            let replaced = || found.iter().any(|file| file.path == known.place.path);
+            if lost && follow && !replaced() {
+                remarks.push(known.is_gone());
             }
             !known.is_over(now) && !lost
         });
@@ -250,19 +302,33 @@ impl Files {
         }
     }
 
+    /// Tries those again that have changed, and waits no longer for those that have not for long.
     fn look_at_stuck(&mut self, now: Timestamp, remarks: &mut Vec<String>) {
-        for known in &mut self.list {
-            let Some((since, len)) = known.stuck else { continue };
-            let here = Found::at(Path::new(&known.place.path)).map_or(len, |file| file.len);
-            if here != len {
-                known.stuck = None;
-                known.len = here;
-            } else if now - since >= GIVE_UP {
-                known.stuck = None;
-                known.place.done = true;
-                remarks.push(format!("`{}` breaks off and is read no further", known.place.path));
+        let follow = self.follow;
+        self.list.retain_mut(|known| {
+            let Some(stuck) = &mut known.stuck else { return true };
+            let here = Found::at(Path::new(&known.place.path)).filter(|file| file.is(&known.place));
+            // Where files are followed, it is looked for under other names.
+            if here.is_none() && !follow {
+                remarks.push(known.is_gone());
+                return false;
             }
-        }
+            // A clock that was set back must not stop it.
+            for at in [&mut stuck.tried, &mut stuck.since, &mut stuck.first] {
+                *at = now.min(*at);
+            }
+            let changed = here.as_ref().is_some_and(|file| file.stamp() != stuck.stamp);
+            stuck.again = (changed || !stuck.content) && now - stuck.tried >= TRY_AGAIN;
+            stuck.told |= now - stuck.since >= TELL || now - stuck.first >= GIVE_UP;
+            if let Some(file) = here {
+                known.len = file.len;
+            }
+            if !changed && now - stuck.since >= GIVE_UP && known.place.given_up != Some(stuck.stamp) {
+                known.place.given_up = Some(stuck.stamp);
+                remarks.push(format!("`{}` is waited for no longer: {}", known.place.path, stuck.why));
+            }
+            true
+        });
     }
 
     /// Lets go of files that were read longest ago.
@@ -278,13 +344,9 @@ impl Files {
 
 /// Reading.
 impl Files {
-    /// About `most` bytes of whole lines of the file that is furthest behind; none where there are none.
-    pub(super) fn read(
-        &mut self,
-        most: usize,
-        now: Timestamp,
-        remarks: &mut Vec<String>,
-    ) -> Option<Result<Taken, String>> {
+    /// About `most` bytes of whole lines of the file that is furthest behind; none where there are none. One
+    /// that cannot be read on holds up no other.
+    pub(super) fn read(&mut self, most: usize, now: Timestamp, remarks: &mut Vec<String>) -> Option<Taken> {
         loop {
             let follow = self.follow;
             let unread = self.list.iter().enumerate().filter(|(_, known)| known.is_unread(follow));
@@ -296,15 +358,15 @@ impl Files {
             let Lines { text: rows, out, .. } = match known.read(most, follow, remarks) {
                 Ok(rows) => rows,
                 Err(error) => {
-                    known.stuck = Some((now, known.len));
-                    known.blocks = None;
-                    return Some(Err(format!("cannot read `{}`: {error}", known.place.path)));
+                    known.is_stuck(&error, now);
+                    continue;
                 }
             };
+            known.is_read();
             if !rows.is_empty() {
                 // Its head may have been passed over, or an old line that has no end.
                 let before = before.map(|before| before + std::mem::take(&mut known.passed));
-                return Some(Ok(Taken { rows, from, path: known.place.path.clone(), before, out }));
+                return Some(Taken { rows, from, path: known.place.path.clone(), before, out });
             }
         }
     }
@@ -329,6 +391,7 @@ impl Known {
             passing: false,
             done: false,
             newest: None,
+            given_up: None,
         };
         Self { len: file.len, touched: now, ..Self::resumed(place) }
     }
@@ -346,6 +409,7 @@ impl Known {
             touched: Timestamp::MIN,
             gone: None,
             stuck: None,
+            begun: false,
         }
     }
 
@@ -360,7 +424,50 @@ impl Known {
             (_, Some(Form::Gzip | Form::Zstd)) | (false, Some(Form::Plain) | None) => true,
             (true, Some(Form::Plain) | None) => self.len > self.place.offset.max(self.seen),
         };
-        more && !self.place.done && self.stuck.is_none()
+        more && !self.place.done && self.stuck.as_ref().is_none_or(|stuck| stuck.again)
+    }
+
+    /// It cannot be read on, now.
+    fn is_stuck(&mut self, error: &io::Error, now: Timestamp) {
+        self.blocks = None;
+        let here = Found::at(Path::new(&self.place.path));
+        let stamp = here.map_or(Stamp { len: self.len, changed: Timestamp::MIN }, |file| file.stamp());
+        let before = self.stuck.take();
+        let same = before.as_ref().filter(|before| before.stamp == stamp);
+        self.stuck = Some(Stuck {
+            why: error.to_string(),
+            // What the system says is the system's.
+            content: error.raw_os_error().is_none(),
+            stamp,
+            tried: now,
+            since: same.map_or(now, |before| before.since),
+            first: before.as_ref().map_or(now, |before| before.first),
+            again: false,
+            // An earlier life has told of it.
+            told: self.begun || before.is_some_and(|before| before.told),
+        });
+    }
+
+    /// Lines of it were read. Of a packed file the fault may be yet to come.
+    fn is_read(&mut self) {
+        if self.form == Some(Form::Plain) || self.place.done {
+            (self.stuck, self.place.given_up) = (None, None);
+        }
+    }
+
+    /// Why it cannot be read on, where that is told.
+    fn broken(&self) -> Option<String> {
+        let stuck = self.stuck.as_ref().filter(|stuck| stuck.told)?;
+        let waits = if self.place.given_up == Some(stuck.stamp) {
+            "rules wait for it no longer"
+        } else {
+            "rules wait for it, for 10 min at most"
+        };
+        Some(format!("cannot read `{}`: {} ({waits})", self.place.path, stuck.why))
+    }
+
+    fn is_gone(&self) -> String {
+        format!("`{}` is gone; what came after byte {} is not read", self.place.path, self.place.offset)
     }
 
     /// True for a file that is gone and read.
@@ -373,6 +480,7 @@ impl Known {
     fn is_there(&mut self, file: &Found, follow: bool, remarks: &mut Vec<String>) {
         self.gone = None;
         self.place.path.clone_from(&file.path);
+        self.tell_form(file.len);
         let whole = !follow || matches!(self.form, Some(Form::Gzip | Form::Zstd)) || self.place.done;
         if file.len < self.place.offset && !whole {
             self.begin_anew("was cut short", remarks);
@@ -380,10 +488,25 @@ impl Known {
         self.len = file.len;
     }
 
+    /// One that an earlier life was reading may be packed: its place is one in what it unpacks to.
+    fn tell_form(&mut self, len: u64) {
+        let mut first = [0; 4];
+        if self.form.is_some() || len >= self.place.offset {
+            return;
+        }
+        if let Ok(read) = open(Path::new(&self.place.path)).and_then(|file| read_at(&file, &mut first, 0)) {
+            self.form = Some(Form::of(&first[..read])).filter(|form| *form != Form::Plain);
+        }
+    }
+
     /// No path of the pattern leads to it: it was renamed or deleted. What is held open is read on;
-    /// what is not is looked for where it was.
+    /// what is not is looked for where it was. One that cannot be read on was taken away for that.
     fn is_not_there(&mut self, now: Timestamp) {
         self.gone.get_or_insert(now);
+        if self.stuck.is_some() {
+            self.file = None;
+            return;
+        }
         if self.place.done {
             return;
         }
@@ -414,7 +537,7 @@ impl Known {
 
     /// Looks for the time of its first row.
     fn probe(&mut self, scanner: &Scanner) {
-        let blocks = Input::open(Path::new(&self.place.path)).and_then(|input| input.blocks());
+        let blocks = Input::open(Path::new(&self.place.path)).blocks();
         if let Some(Ok(block)) = blocks.ok().and_then(|mut blocks| blocks.next()) {
             self.first = block.scan(scanner, Locator(0)).rows.first().map(|row| row.start);
         }
@@ -526,7 +649,7 @@ impl Known {
     /// The next lines of a file that is read whole; at its end it is done.
     fn read_whole(&mut self, most: usize, remarks: &mut Vec<String>) -> io::Result<Lines> {
         if self.blocks.is_none() {
-            let blocks = Input::open(Path::new(&self.place.path)).and_then(|input| input.blocks());
+            let blocks = Input::open(Path::new(&self.place.path)).blocks();
             self.blocks = Some(Reader(blocks.map_err(|error| error.source)?));
         }
         let path = self.place.path.clone();

@@ -281,38 +281,132 @@ fn packed_files_are_read_once_and_whole() {
     assert_eq!(scene.ids(), ["2000"]);
 }
 
-#[test]
-fn a_packed_file_that_is_still_copied_is_read_on_later_without_a_row_twice() {
-    let mut scene = Scene::new("*.zst", true);
-    let packed = zstd::stream::encode_all(rows(0..1_000).as_bytes(), 3).unwrap();
-    scene.write("a.zst", &packed[..packed.len() / 2]);
-    let mut ids = Vec::new();
-    let mut failed = 0;
-    for _ in 0..100 {
-        scene.now = scene.now + Millis::secs(1);
-        match scene.step() {
-            Step::Read(reading) => ids.extend(ids_in(&reading.rows)),
-            Step::Failed { .. } => {
-                failed += 1;
-                scene.write("a.zst", &packed);
-            }
-            Step::Wait(_) => {}
-        }
-    }
-    assert_eq!(failed, 1);
-    assert_eq!(ids, (0..1_000).map(|id| id.to_string()).collect::<Vec<_>>());
+/// Half of a packed file, and the whole of it.
+fn half_packed(rows: &str) -> (Vec<u8>, Vec<u8>) {
+    let packed = zstd::stream::encode_all(rows.as_bytes(), 3).unwrap();
+    (packed[..packed.len() / 2].to_vec(), packed)
 }
 
 #[test]
-fn a_damaged_file_is_given_up_and_told_of() {
+fn a_packed_file_that_is_still_copied_is_read_on_later_without_a_row_twice() {
     let mut scene = Scene::new("*.zst", true);
-    let packed = zstd::stream::encode_all(rows(0..10).as_bytes(), 3).unwrap();
-    scene.write("a.zst", &packed[..packed.len() / 2]);
-    assert!(matches!(scene.step(), Step::Failed { .. }));
-    assert!(matches!(scene.step(), Step::Wait(_)));
+    let (half, packed) = half_packed(&rows(0..1_000));
+    scene.write("a.zst", &half);
+    let mut ids = scene.ids();
+    assert_eq!(scene.source.broken(), None, "copying takes a while");
+    scene.write("a.zst", &packed);
+    for _ in 0..20 {
+        ids.extend(scene.ids());
+    }
+    assert_eq!(ids, (0..1_000).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!(scene.source.broken(), None);
+}
+
+#[test]
+fn a_damaged_file_holds_up_no_other_is_told_of_and_is_read_on_when_it_is_whole() {
+    let mut scene = Scene::new("*", true);
+    let (half, packed) = half_packed(&rows(0..100_000));
+    scene.write("a.zst", &half);
+    scene.append("b.ndjson", &rows([150_000]));
+    let (mut ids, mut watermark, mut remarks) = (Vec::new(), None, Vec::new());
+    let mut seconds = |scene: &mut Scene, seconds: i64, second: &dyn Fn(&Scene)| {
+        for _ in 0..seconds {
+            second(scene);
+            for reading in scene.readings() {
+                ids.extend(ids_in(&reading.rows));
+                watermark = reading.watermark.map(|(start, _)| start);
+                remarks.extend(reading.remarks);
+            }
+        }
+        (std::mem::take(&mut ids), watermark, std::mem::take(&mut remarks))
+    };
+    let (first, held, _) = seconds(&mut scene, 1, &|_| ());
+    let read = first.len() - 1;
+    assert!(read > 0 && read < 100_000 && first[read] == "150000", "{read}");
+    assert!(held < Some(at(100_000)), "it may still be copied: {held:?}");
+    let more = |scene: &Scene| scene.append("b.ndjson", &row((scene.now.0 - DAY) / 1_000));
+    let (others, still, _) = seconds(&mut scene, 40, &more);
+    assert_eq!((others.len(), still), (40, held));
+    let (damage, waits) = (scene.source.broken().unwrap(), "(rules wait for it, for 10 min at most)");
+    let path = scene.folder.path().join("a.zst");
+    assert!(damage.starts_with(&format!("cannot read `{}`: it breaks off at byte ", path.display())));
+    assert!(damage.ends_with(&format!("; get the file again, or leave it out {waits}")), "{damage}");
+    // Nobody mended it.
+    let (others, later, remarks) = seconds(&mut scene, 600, &more);
+    assert_eq!(others.len(), 600);
+    assert!(later > Some(at(200_500)), "{later:?}");
+    assert!(
+        remarks[0].starts_with(&format!("`{}` is waited for no longer: ", path.display())),
+        "{remarks:?}"
+    );
+    let damage = scene.source.broken().unwrap();
+    assert!(damage.ends_with("(rules wait for it no longer)"), "{damage}");
+    // It is there again, in its place.
+    scene.write("a.zst", &packed);
+    let (rest, ..) = seconds(&mut scene, 15, &|_| ());
+    let whole: Vec<String> = (read..100_000).map(|id| id.to_string()).collect();
+    assert!(rest == whole, "{} of {}", rest.len(), whole.len());
+    assert_eq!(scene.source.broken(), None);
+}
+
+#[test]
+fn a_later_life_knows_a_damaged_file_again_and_waits_no_longer_for_what_was_given_up() {
+    let mut scene = Scene::new("*", true);
+    let (half, packed) = half_packed(&rows(0..100_000));
+    scene.write("a.zst", &half);
+    scene.append("b.ndjson", &rows([150_000]));
+    let readings = scene.readings();
+    let (read, cursor) =
+        (readings.iter().flat_map(|reading| ids_in(&reading.rows)).count(), &readings.last().unwrap().cursor);
+    let cursor_of = |scene: &mut Scene, cursor: &str| {
+        scene.restart(cursor);
+        let readings = scene.readings();
+        let remarks: Vec<&String> = readings.iter().flat_map(|reading| &reading.remarks).collect();
+        assert_eq!((readings.iter().map(|reading| reading.rows.len()).sum::<usize>(), remarks), (0, vec![]));
+        assert!(scene.source.broken().is_some(), "it was told of");
+        readings.last().unwrap().cursor.clone()
+    };
+    let cursor = cursor_of(&mut scene, cursor);
     scene.now = scene.now + Millis::mins(11);
-    let remarks: Vec<String> = scene.readings().into_iter().flat_map(|reading| reading.remarks).collect();
-    assert!(remarks[0].ends_with("a.zst` breaks off and is read no further"), "{remarks:?}");
+    let given_up = scene.readings().pop().unwrap().cursor;
+    assert_ne!(given_up, cursor);
+    cursor_of(&mut scene, &given_up);
+    scene.now = scene.now + Millis::mins(2);
+    scene.append("b.ndjson", &row(200_800));
+    let watermark = scene.readings().pop().unwrap().watermark;
+    let complete = scene.now - Millis::mins(1);
+    assert_eq!(watermark, Some((complete, complete)));
+    scene.write("a.zst", &packed);
+    scene.now = scene.now + Millis::secs(30);
+    assert_eq!(scene.ids().len(), 100_000 - (read - 1));
+}
+
+#[test]
+fn a_damaged_file_that_is_taken_away_or_replaced_is_no_longer_told_of() {
+    let mut scene = Scene::new("*.zst", true);
+    let (half, packed) = half_packed(&rows(0..1_000));
+    for replaced in [false, true] {
+        scene.write("a.zst", &half);
+        scene.readings();
+        scene.now = scene.now + Millis::mins(1);
+        scene.readings();
+        assert!(scene.source.broken().is_some());
+        if replaced {
+            scene.write("a.new", &packed);
+            scene.rename("a.new", "a.zst");
+            let readings = scene.readings();
+            assert_eq!(readings.iter().map(|reading| reading.rows.lines().count()).sum::<usize>(), 1_000);
+            assert!(
+                readings.iter().all(|reading| reading.remarks.is_empty()),
+                "what is missing is there now"
+            );
+        } else {
+            scene.rename("a.zst", "a.bad");
+            let remarks = scene.readings().pop().unwrap().remarks;
+            assert!(remarks[0].contains("a.zst` is gone; what came after byte "), "{remarks:?}");
+        }
+        assert_eq!(scene.source.broken(), None);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ const MAX_REPLACED: usize = 1_000;
 const PART: (&str, &str) = (".larum-backup-", ".part");
 /// Bytes to which the write-ahead log is cut back once it is copied into the file.
 const MAX_IDLE_LOG: u32 = 64 << 20;
+
+/// Bytes of a process's number.
+const MAX_ID: u64 = 16;
 
 /// The path with something added to its last part.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -55,11 +58,19 @@ fn make(path: &Path) -> Outcome<()> {
 /// Takes the store for this process, for as long as the file that is returned lives.
 pub(super) fn take(path: &Path) -> Outcome<File> {
     let beside = beside(path, ".lock");
-    let file = private(OpenOptions::new().write(true).create(true).truncate(false), &beside);
-    let file = file.map_err(|error| unusable(&beside, &error))?;
+    let file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false), &beside);
+    let mut file = file.map_err(|error| unusable(&beside, &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Taken { path: path.to_owned() }.into()),
+        Ok(()) => {
+            // For whoever finds it taken; the lock holds without.
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut by = String::new();
+            let _ = file.take(MAX_ID).read_to_string(&mut by);
+            Err(StoreError::Taken { path: path.to_owned(), by: by.trim().parse().ok() }.into())
+        }
         Err(TryLockError::Error(error)) => Err(unusable(&beside, &error)),
     }
 }

@@ -105,8 +105,9 @@ fn a_second_daemon_is_refused_in_clear_words() {
     let first = folder.store();
     let error = folder.error();
     let words = format!(
-        "the store `{}` is in use by another daemon; stop it, or give this one a store of its own",
-        folder.path().display()
+        "the store `{}` is in use by another daemon (process {}); stop it, or give this one a store of its own",
+        folder.path().display(),
+        std::process::id()
     );
     assert_eq!(error.to_string(), words);
     drop(first);

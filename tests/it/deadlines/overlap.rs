@@ -1,6 +1,6 @@
 //! `overlap` against a model that keeps every session for ever, and its edges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use larum::alert::{Draft, State};
 use larum::engine::Limits;
@@ -177,9 +177,18 @@ impl Slow {
 
     /// Time has come to `due`: sessions that began so long ago are judged.
     fn judge(&mut self, due: i64, case: &Case) {
-        let line = (0..self.sessions.len())
-            .filter(|second| self.sessions[*second].row.at + FOR == due)
-            .find_map(|second| self.alert(second, false, case));
+        let seconds: Vec<usize> =
+            (0..self.sessions.len()).filter(|second| self.sessions[*second].row.at + FOR == due).collect();
+        // All that are together, counted once each.
+        let mut all = BTreeSet::new();
+        for second in seconds.iter().copied() {
+            let firsts: Vec<usize> = (0..second).filter(|first| self.meet(*first, second, case)).collect();
+            all.extend(firsts.first().map(|_| second));
+            all.extend(firsts);
+        }
+        let line = seconds.iter().find_map(|second| self.alert(*second, false, case));
+        let line = line
+            .map(|(at, user, _, begins, late, repeats)| (at, user, all.len() as u64, begins, late, repeats));
         match line {
             Some(_) if self.is_held(due, case) => self.join(due, due, case),
             Some(line) => self.tell(line),
@@ -508,6 +517,20 @@ fn an_end_at_the_very_deadline_is_late_enough() {
     let rows = |end| [Row::new(1, 0).on("pc-1"), Row::new(2, 10 * MINUTE).on("pc-2").ends(end)];
     assert_eq!(minutes(TWO_DEVICES, &rows(15 * MINUTE)), [15]);
     assert!(minutes(TWO_DEVICES, &rows(15 * MINUTE - 1)).is_empty());
+}
+
+#[test]
+fn sessions_that_begin_at_one_instant_are_told_together() {
+    let world = World::new(&[rule("r", TWO_DEVICES)]);
+    let mut run = world.run();
+    let rows = [Row::new(1, 0).on("pc-1"), Row::new(2, HOUR).on("pc-2"), Row::new(3, HOUR).on("pc-3")];
+    run.take_lines(&rows.iter().map(|row| row.line(true)).collect::<Vec<_>>());
+    run.finish();
+    assert_eq!(run.told.times(), [HOUR + FOR]);
+    let Some(larum::alert::Draft::Fired(fired)) = run.told.drafts.first() else {
+        panic!("{:?}", run.told.drafts)
+    };
+    assert_eq!((fired.finding.count, fired.sights.len()), (3, 3), "{fired:?}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A flood over ten receivers, one of which is down for a while and one of which asks for time:
 //! virtual time, scripted receivers, the real desks and the real store.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
+use crate::alert::AlertId;
 use crate::deliver::KINDS;
 use crate::record::RuleId;
+use crate::route::Route;
 use crate::route::plan::AGED;
 use crate::store::sqlite::Sqlite;
 
@@ -334,15 +336,17 @@ impl Flood {
     }
 }
 
-/// Each delivery came to its end: taken, or told by one that was; digests say how many they stand for.
+/// Each delivery came to its end: taken, or told by one that was; digests say of how many alerts they tell.
 fn everything_arrives(deliveries: &[Delivery], by_id: &BTreeMap<DeliveryId, &Delivery>) {
-    let mut members: BTreeMap<DeliveryId, u64> = BTreeMap::new();
+    let mut members: BTreeMap<DeliveryId, BTreeSet<AlertId>> = BTreeMap::new();
     for of in deliveries {
         let mut end = of;
         while let Standing::Folded { into } = &end.standing {
             let next = by_id[into];
-            if end.id == of.id && matches!(next.body, Body::Digest(_)) {
-                *members.entry(*into).or_default() += 1;
+            if let (Body::Alert { id, .. }, Body::Digest(_)) = (&of.body, &next.body)
+                && end.id == of.id
+            {
+                members.entry(*into).or_default().insert(*id);
             }
             end = next;
         }
@@ -350,7 +354,7 @@ fn everything_arrives(deliveries: &[Delivery], by_id: &BTreeMap<DeliveryId, &Del
     }
     for of in deliveries {
         if let Body::Digest(digest) = &of.body {
-            assert_eq!(members.get(&of.id), Some(&digest.count), "{of:?}");
+            assert_eq!(members.get(&of.id).map(|alerts| alerts.len() as u64), Some(digest.count), "{of:?}");
             let named: u64 = digest.lines.iter().map(|line| line.count).sum();
             assert_eq!(named + digest.others, digest.count);
             assert!(of.level < Level::Critical || digest.groups.len() <= 1);
@@ -399,4 +403,94 @@ fn peak_memory() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib: u64 = line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
     kib / 1_024
+}
+
+/// The one digest that there is.
+async fn the_digest(world: &World) -> serde_json::Value {
+    let digest = world.deliveries().await.into_iter().find_map(|delivery| match delivery.body {
+        Body::Digest(digest) => Some(digest),
+        Body::Alert { .. } => None,
+    });
+    serde_json::to_value(digest.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_digest_of_ends_begins_when_its_first_alert_fired() {
+    let (world, fake) = (World::new(), Fake::willing());
+    let all = alerts(0..3, Level::Medium);
+    world.owe(&all).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, medium(3, 15)));
+    until(&mut desk, 1).await.unwrap();
+    let over = |alert: &Alert| {
+        let at = alert.at + Millis::mins(5);
+        Alert { revision: 2, state: State::Closed, at, ..alert.clone() }
+    };
+    world.owe(&all.iter().map(over).collect::<Vec<_>>()).await;
+    until(&mut desk, 30).await.unwrap();
+    assert_eq!(fake.taken()[3..], ["15:00 digest of 3 (limit)"]);
+    let digest = the_digest(&world).await;
+    assert_eq!((&digest["from"], &digest["over"]), (&serde_json::json!(all[0].at), &3.into()));
+}
+
+#[tokio::test]
+async fn what_is_told_again_is_no_other_alert_and_goes_after_what_is_new() {
+    let (world, fake) = (World::new(), Fake::willing());
+    let routes = [Route { to: vec![name("soc")], repeat: Some(Millis::mins(10)), ..Route::default() }];
+    let routing = crate::daemon::routing::Routing {
+        routes: crate::route::Routes { routes: routes.to_vec() },
+        ..crate::daemon::routing::Routing::default()
+    };
+    let tell = async |alert: &Alert| {
+        let owed = routing.owed(alert, world.office.clock.now());
+        world.commit([vec![Change::Alert(Box::new(alert.clone()))], owed].concat()).await;
+    };
+    let all = alerts(0..4, Level::Medium);
+    for alert in &all[..3] {
+        tell(alert).await;
+    }
+    let mut desk = Desk::new(world.office.clone(), target(&fake, medium(3, 55)));
+    until(&mut desk, 52).await.unwrap();
+    tell(&all[3]).await;
+    until(&mut desk, 56).await.unwrap();
+    // Three were told five times more each while nothing had room, and the fourth had to wait, too.
+    assert_eq!(fake.taken()[3..], ["55:00 digest of 4 (limit)"]);
+    let digest = the_digest(&world).await;
+    let counts = (&digest["count"], &digest["repeated"], &digest["lines"][0]["count"]);
+    assert_eq!(counts, (&4.into(), &15.into(), &4.into()));
+}
+
+/// `alert`, of which `soc` was told, and is to be told every four hours from now on.
+fn owed_again(alert: &Alert) -> Vec<Change> {
+    let mut changes = owed(alert, "soc", NOW);
+    for change in &mut changes {
+        if let Change::Owed(first) = change {
+            first.terms = Terms { repeat: Some(Millis::hours(4)), again: true, ..Terms::default() };
+        }
+    }
+    changes
+}
+
+#[tokio::test]
+async fn what_is_new_has_the_room_before_what_is_told_again() {
+    let (world, fake) = (World::new(), Fake::willing());
+    let again = alerts(0..5, Level::Medium);
+    for alert in &again {
+        world.commit(owed_again(alert)).await;
+    }
+    world.owe(&alerts(5..8, Level::Medium)).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, medium(3, 15)));
+    until(&mut desk, 1).await.unwrap();
+    assert_eq!(fake.taken(), ["0:00 ana5", "0:00 ana6", "0:00 ana7"]);
+}
+
+#[tokio::test]
+async fn what_a_silence_held_once_does_not_say_so_when_it_is_told_again() {
+    let (world, fake) = (World::new(), Fake::willing());
+    world.commit(vec![Change::Silence(silence(&[], 30))]).await;
+    world.commit(owed_again(&alerts(0..1, Level::High)[0])).await;
+    let mut desk = Desk::new(world.office.clone(), target(&fake, Limits::none()));
+    until(&mut desk, 60).await.unwrap();
+    assert_eq!(fake.taken(), ["30:00 ana0"]);
+    let next = world.deliveries().await.into_iter().find(|of| of.standing == Standing::Waiting).unwrap();
+    assert_eq!((next.last_reason, next.held_by), (None, None));
 }

@@ -199,3 +199,68 @@ async fn what_a_digest_told_was_taken() {
     until(&mut world.desk_of("on-call", &phone), 60).await.unwrap();
     assert_eq!(phone.given().len(), 0);
 }
+
+#[tokio::test]
+async fn a_silence_takes_nothing_of_the_time_that_a_route_has() {
+    for (early, ended) in [(false, 30), (true, 20)] {
+        let (world, soc, phone) = (World::new(), Fake::willing(), Fake::willing());
+        world.commit(vec![Change::Silence(silence(&[], 30))]).await;
+        world.told(&alerts(0..1, Level::Critical)[0], &escalating()).await;
+        let (mut call, mut desk) = (world.desk_of("on-call", &phone), world.desk_of("soc", &soc));
+        until(&mut call, 20).await.unwrap();
+        if early {
+            let at = world.office.clock.now();
+            world.commit(vec![Change::Unsilence { id: SilenceId([7; 8]), at }]).await;
+        }
+        // The one that escalates looks first.
+        until(&mut call, ended).await.unwrap();
+        until(&mut desk, ended + 1).await.unwrap();
+        until(&mut call, 120).await.unwrap();
+        assert_eq!((soc.taken().len(), phone.taken()), (1, vec![]), "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_took_after_a_silence_goes_to_the_next_in_its_time() {
+    let (world, broken, phone) = (World::new(), Fake::new(|_| try_again(None, false)), Fake::willing());
+    world.commit(vec![Change::Silence(silence(&[], 30))]).await;
+    world.told(&alerts(0..1, Level::Critical)[0], &escalating()).await;
+    let mut call = world.desk_of("on-call", &phone);
+    until(&mut call, 30).await.unwrap();
+    until(&mut world.desk_of("soc", &broken), 31).await.unwrap();
+    until(&mut call, 120).await.unwrap();
+    assert_eq!(phone.taken(), ["45:00 ana0"]);
+}
+
+#[tokio::test]
+async fn what_larum_itself_holds_back_is_not_what_nobody_took() {
+    let (world, soc, phone) = (World::new(), Fake::willing(), Fake::willing());
+    for alert in alerts(0..3, Level::Medium) {
+        world.told(&alert, &escalating()).await;
+    }
+    let mut desk =
+        Desk::new(world.office.clone(), Target { name: name("soc"), ..target(&soc, medium(1, 40)) });
+    until(&mut desk, 14).await.unwrap();
+    let mut call = world.desk_of("on-call", &phone);
+    until(&mut call, 30).await.unwrap();
+    assert_eq!(phone.taken(), [""; 0]);
+    until(&mut desk, 41).await.unwrap();
+    assert_eq!(soc.taken(), ["0:00 ana0", "40:00 digest of 2 (limit)"]);
+    until(&mut call, 120).await.unwrap();
+    assert_eq!(phone.taken(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_over_goes_no_further() {
+    let (world, broken, phone) = (World::new(), Fake::new(|_| try_again(None, false)), Fake::willing());
+    let alert = alerts(0..1, Level::Critical).remove(0);
+    world.told(&alert, &escalating()).await;
+    until(&mut world.desk_of("soc", &broken), 10).await.unwrap();
+    let over = Alert { revision: 2, state: State::Closed, ..alert };
+    world.commit(vec![Change::Alert(Box::new(over))]).await;
+    until(&mut world.desk_of("on-call", &phone), 60).await.unwrap();
+    assert_eq!(phone.taken(), [""; 0]);
+    let escalated = world.deliveries().await.into_iter().find(|of| of.receiver == name("on-call")).unwrap();
+    let Standing::Discarded { reason, .. } = escalated.standing else { panic!("{escalated:?}") };
+    assert_eq!(reason, "the alert was closed before it was to go further");
+}

@@ -1207,6 +1207,55 @@ fn a_sequence_without_steps_is_told_beside_other_faults() {
     );
 }
 
+/// What is said of each fault of `body`, and the way out.
+fn ways_out(body: &str) -> Vec<String> {
+    let told = told_after_match(body);
+    let line = |line: &str| Some(line.trim_start().strip_prefix("= help: ")?.to_owned());
+    told.lines().filter_map(line).collect()
+}
+
+#[test]
+fn the_way_out_is_the_one_that_was_meant() {
+    let selections = "match:\n  one: {user: ana}\n  two: {user: bob}\n  condition: one AND NOT two\n";
+    assert!(told(selections).contains("the words are `and`, `or` and `not`"), "{}", told(selections));
+    let words = [
+        ("cooldown: 0\n", "0 never switches anything off: write `cooldown: off`"),
+        (
+            "levels: [{level: high, when: {user|re: '^(?!adm)'}}]\n",
+            "give what must not match a selection of its own: `condition: this and not that`",
+        ),
+        (
+            "levels: [{level: high, when: {count|gte: 20}}]\ncount: {at_least: 5, within: 10m}\n",
+            "conditions look at a record, and `count` is a verb's: the alert's text can say it; another bound is another rule",
+        ),
+    ];
+    for (body, way_out) in words {
+        assert_eq!(ways_out(body), [way_out], "{body}");
+    }
+}
+
+#[test]
+fn spans_beside_a_zone_that_there_is_not_are_told_with_it() {
+    assert_eq!(
+        messages("match: {outcome: failure}\nhours: {zone: Asia/Shanghi, inside: Mo-Fr 08:00-19:00}\n"),
+        ["there is no time zone `Asia/Shanghi`", "`Mo` is no day of the week"]
+    );
+}
+
+#[test]
+fn a_rules_title_that_looks_like_a_template_is_warned_of() {
+    let told = told_of("rule: r\ntitle: '{{ user }} fails'\nlevel: low\nmatch: {outcome: failure}\n");
+    insta::assert_snapshot!(told, @r"
+    warning: the rule's `title` is shown as it stands, and is no template
+     --> rules/r.yaml:2:8
+      |
+    2 | title: '{{ user }} fails'
+      |        ^^^^^^^^^^^^^^^^^^
+      |
+      = help: put it under `alert: {title: …}`, and say here what the rule is for
+    ");
+}
+
 #[test]
 fn an_empty_selection_is_called_that() {
     for empty in ["", " ''"] {
