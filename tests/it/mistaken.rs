@@ -246,6 +246,13 @@ fn mistakes_of_a_field_map_are_told() {
     );
     let (_, told) = folder.replayed(&["--fields", "fields.yaml"]);
     assert!(!told.contains("warning") && told.contains("failure: 1 alert"), "{told}");
+    let timeless = Folder::with(r#"{"stamp":"2026-01-05T09:00:00Z"}"#);
+    timeless.write("fields.yaml", "start_time: when\n");
+    holds(
+        &timeless.replayed(&["--fields", "fields.yaml"]),
+        2,
+        &["warning: no line has `when`, which the field map reads `start_time` from; dots make a path"],
+    );
 }
 
 #[test]

@@ -270,7 +270,10 @@ impl Maker {
             let number = *number;
             mapped.there += u64::from(sink.values[number].kind != SlotKind::Absent);
             let word = if words.is_empty() { None } else { is_given(block, sink, number) };
-            if let Some(word) = word.filter(|word| !words.iter().any(|known| *known == fold(word.trim()))) {
+            // As it is known, nearly always.
+            let is_known =
+                |word: &str| words.contains(&word) || words.iter().any(|known| *known == fold(word.trim()));
+            if let Some(word) = word.filter(|word| !is_known(word)) {
                 mapped.strange += 1;
                 mapped.first.get_or_insert_with(|| cut(word, MAX_QUOTED));
             }
