@@ -18,13 +18,13 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Arguments of `larum simulate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "While it plays it is steered from this machine, without credentials:
-  GET /simulate/state       virtual now, rows, requests, answers
-  POST /simulate/clock      {\"now\": \"2026-01-05T09:00:00Z\"}, {\"advance\": \"10m\"} or {\"speed\": 60}
-  POST /simulate/trouble    one trouble or a list of them, as --trouble takes it; GET tells those that wait, DELETE
-                            calls all off
-A trouble has a `kind` and what that wants (`by`, `retry_after`, …), and may have `times` (a number or \"always\"; else
-once), `endpoint`, `from`, `until`, `skip` and `every`. A kind that there is not is answered with all that there are;
-examples/scenario.yaml shows some with their values.")]
+  GET /simulate/state     virtual now, rows, requests, answers
+  POST /simulate/clock    {\"now\": \"2026-01-05T09:00:00Z\"}, {\"advance\": \"10m\"}, {\"speed\": 60}
+  POST /simulate/trouble  one trouble or a list, as --trouble takes it
+  GET /simulate/trouble   those that wait; DELETE calls all off
+A trouble has a `kind` and what that wants (`by`, `retry_after`), and may have `times` (a number or
+\"always\"; else once), `endpoint`, `from`, `until`, `skip` and `every`. A kind that there is not is
+answered with all that there are; examples/scenario.yaml shows some with their values.")]
 pub struct Simulate {
     /// Where to listen; port 0 is any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]

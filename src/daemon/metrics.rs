@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::status::{LaneStatus, RuleStatus, Status};
+use super::status::{Asked, LaneStatus, RuleStatus, Status};
 use crate::config::DEFAULT_TENANT;
 use crate::record::{Millis, Timestamp};
 use crate::route::{Attempt, ReceiverName};
@@ -200,9 +200,10 @@ impl Page {
         });
         self.gauges("receiver_paused", "1 while a receiver refuses everything", paused);
         let failing = status.receivers.iter().map(|(name, receiver)| {
-            (vec![("receiver", name.clone())], f64::from(u8::from(receiver.failure.is_some())))
+            let fails = receiver.failure.is_some() || receiver.asked.as_ref().is_some_and(Asked::is_long);
+            (vec![("receiver", name.clone())], f64::from(u8::from(fails)))
         });
-        self.gauges("receiver_failing", "1 while the tries at a receiver fail, one after another", failing);
+        self.gauges("receiver_failing", "1 while the tries at a receiver fail, one after another, or it asked to be sent nothing for long", failing);
         let asked = status.receivers.iter().map(|(name, receiver)| {
             (vec![("receiver", name.clone())], f64::from(u8::from(receiver.asked.is_some())))
         });
@@ -284,6 +285,7 @@ fn rule(tenant: &str, id: &str) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::status::ReceiverStatus;
     use crate::store::model::Model;
 
     #[tokio::test]
@@ -304,5 +306,23 @@ mod tests {
                 .await
                 .contains("# HELP larum_alerts Alerts raised by rules, without Larum's own.\n")
         );
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_asked_for_long_fails_to_who_watches_the_measures() {
+        let asked = |minutes: i64| {
+            let (at, until) = (Timestamp(0), Timestamp(0) + Millis::mins(minutes));
+            Some(Asked { at: Some(at), until: Some(until), reason: "429".to_owned() })
+        };
+        for (asked, shown) in [(None, [0, 0]), (asked(1), [0, 1]), (asked(20), [1, 1])] {
+            let receivers =
+                [("hook".to_owned(), ReceiverStatus { asked, ..ReceiverStatus::default() })].into();
+            let status = Status { receivers, ..Status::default() };
+            let page = Meters::default().page(&status, &Model::default(), Timestamp(0)).await.unwrap();
+            for (name, value) in ["failing", "asked"].into_iter().zip(shown) {
+                let line = format!("larum_receiver_{name}{{receiver=\"hook\"}} {value}.0");
+                assert!(page.lines().any(|other| other == line), "{line}: {page}");
+            }
+        }
     }
 }
